@@ -1,0 +1,41 @@
+"""The errors a user can mend. Each text is one line: what is wrong, and how to put it right.
+
+Anything else that is raised from this package is a defect of ours (`assert`) or an operating system's
+error that the command line words (`OSError`).
+"""
+
+
+class NetsoundsError(Exception):
+    """Base of every error here. `exit_status` is what the command line ends with."""
+
+    exit_status = 1
+
+
+class OptionError(NetsoundsError, ValueError):
+    """An option's value, or a combination of options, that cannot be used."""
+
+    exit_status = 2
+
+
+class PictureError(NetsoundsError):
+    """The picture cannot be found, read or used."""
+
+
+class WeightsError(NetsoundsError):
+    """The network's weights cannot be had, or are not SqueezeNet 1.0's."""
+
+
+class BudgetError(NetsoundsError):
+    """The memory budget or the disk cannot hold the run; raised before a pixel is decoded."""
+
+
+class RangeError(NetsoundsError):
+    """An activation left float16's range."""
+
+
+class StoreError(NetsoundsError):
+    """Stored activations that cannot be read as such."""
+
+
+class OutputError(NetsoundsError):
+    """The output folder or file cannot be written or would overwrite something."""

@@ -1,0 +1,193 @@
+"""The network's weights: where they come from, whether they are SqueezeNet 1.0's, and its class names.
+
+Nothing here runs the network. torchvision is imported only when something of it is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+
+from .errors import WeightsError
+from .geometry import CLASSES, CLASSIFIER_NAME, LAYERS, Conv, Fire
+
+PRETRAINED, UNTRAINED = "pretrained", "untrained"
+_UNTRAINED_SEED = 0
+
+#: torchvision's preprocessing for these weights: per channel, in [0, 1] units.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """SqueezeNet 1.0's parameters, float32 on the CPU, by torchvision's names.
+
+    `sha256` is over the names and values, so that the same weights in another file format have the same.
+    """
+
+    source: str
+    sha256: str
+    state: Mapping[str, torch.Tensor]
+
+
+def torchvision() -> types.ModuleType:
+    """The torchvision package, also where its compiled operators do not load.
+
+    torchvision's wheel on PyPI is built against CUDA torch. Beside a CPU-only torch its operators do not
+    load, and its import fails on registering shape functions for two of them. Declaring those two
+    operators' schemas is enough: models, weights and transforms use none of them. Where the operators
+    load, the first import succeeds and nothing is declared.
+    """
+    try:
+        import torchvision as package
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        for schema in (
+            "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+            "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+        ):
+            torch.library.define(f"torchvision::{schema.split('(')[0]}", "(" + schema.split("(", 1)[1])
+        import torchvision as package
+    return package  # type: ignore[no-any-return]
+
+
+def categories() -> tuple[str, ...]:
+    """ImageNet's 1000 class names, in the order of the network's outputs."""
+    return tuple(_pretrained_enum().meta["categories"])
+
+
+def load_weights(source: str) -> Weights:
+    """The weights named by `source`: 'pretrained', 'untrained', or the path of a state_dict.
+
+    Raises:
+        WeightsError: they cannot be had, or are not SqueezeNet 1.0's.
+    """
+    if source == PRETRAINED:
+        state = _download()
+    elif source == UNTRAINED:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_UNTRAINED_SEED)
+            state = torchvision().models.squeezenet1_0(weights=None).state_dict()
+    else:
+        state = _read(Path(source))
+    name = source if source in (PRETRAINED, UNTRAINED) else Path(source).name
+    checked = _checked(state, name)
+    return Weights(name, _digest(checked), checked)
+
+
+def reference_module(weights: Weights) -> torch.nn.Module:
+    """torchvision's own whole-image network with these weights, float32, in evaluation mode."""
+    module: torch.nn.Module = torchvision().models.squeezenet1_0(weights=None)
+    module.load_state_dict(dict(weights.state))
+    return module.eval()
+
+
+def _pretrained_enum() -> Any:
+    return torchvision().models.SqueezeNet1_0_Weights.IMAGENET1K_V1
+
+
+def _download() -> Mapping[str, Any]:
+    try:
+        return _pretrained_enum().get_state_dict(progress=False, check_hash=True)  # type: ignore[no-any-return]
+    except (URLError, OSError, RuntimeError) as error:  # RuntimeError: the download's hash is wrong
+        reason = getattr(error, "reason", error)
+        raise WeightsError(
+            f"the pretrained weights cannot be downloaded ({reason}); three ways on: connect to the internet "
+            f"once, give a torchvision state_dict with --weights FILE, or use --weights untrained"
+        ) from error
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    mend = "give a torchvision squeezenet1_0 state_dict (.pth or .safetensors), 'pretrained' or 'untrained'"
+    if not path.exists():
+        raise WeightsError(f"no weights at {path}; {mend}")
+    if not path.is_file():
+        raise WeightsError(f"{path} is not a file; {mend}")
+    try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(f"cannot read {path} ({error.strerror or error}); {mend}") from error
+    # torch.load reports a broken or unsafe file by whichever of these its unpickler met first.
+    except (RuntimeError, ValueError, EOFError, KeyError, IndexError, AttributeError, TypeError,
+            __import__("pickle").UnpicklingError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} holds no weights that can be loaded safely ({first}); {mend}") from error
+    if not isinstance(loaded, Mapping):
+        raise WeightsError(f"{path} holds a {type(loaded).__name__}, not a state_dict; {mend}")
+    return loaded
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ModuleNotFoundError as error:
+        raise WeightsError(
+            "reading .safetensors needs a package more: pip install 'netsounds-stream[safetensors]'"
+        ) from error
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is not a safetensors file ({error}); give a whole one") from error
+
+
+def expected_shapes() -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter of SqueezeNet 1.0, by torchvision's names."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def conv(name: str, out_channels: int, in_channels: int, kernel: int) -> None:
+        shapes[f"{name}.weight"] = (out_channels, in_channels, kernel, kernel)
+        shapes[f"{name}.bias"] = (out_channels,)
+
+    channels = 0
+    for layer in LAYERS:
+        if isinstance(layer, Conv):
+            conv(layer.name, layer.out_channels, layer.in_channels, layer.kernel)
+        elif isinstance(layer, Fire):
+            conv(f"{layer.name}.squeeze", layer.squeeze, layer.in_channels, 1)
+            conv(f"{layer.name}.expand1x1", layer.expand, layer.squeeze, 1)
+            conv(f"{layer.name}.expand3x3", layer.expand, layer.squeeze, 3)
+            channels = layer.out_channels
+    conv(CLASSIFIER_NAME, CLASSES, channels, 1)
+    return shapes
+
+
+def _checked(state: Mapping[str, Any], source: str) -> dict[str, torch.Tensor]:
+    shapes = expected_shapes()
+    mend = "give the state_dict of torchvision's squeezenet1_0"
+    missing = [name for name in shapes if name not in state]
+    if missing:
+        raise WeightsError(f"{source} lacks {missing[0]} ({len(missing)} of {len(shapes)} parameters); {mend}")
+    foreign = sorted(str(name) for name in state if name not in shapes)
+    if foreign:
+        raise WeightsError(f"{source} holds {foreign[0]}, which SqueezeNet 1.0 has not; {mend}")
+    for name, shape in shapes.items():
+        value = state[name]
+        if not isinstance(value, torch.Tensor) or tuple(value.shape) != shape:
+            found = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+            raise WeightsError(f"{source}: {name} is {found}, SqueezeNet 1.0 has {shape}; {mend}")
+        if not bool(torch.isfinite(value.float()).all()):
+            raise WeightsError(f"{source}: {name} holds NaN or infinity; {mend}")
+    return {name: state[name].detach().to("cpu", torch.float32).contiguous() for name in shapes}
+
+
+def _digest(state: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(state[name].numpy().tobytes())
+    return digest.hexdigest()
