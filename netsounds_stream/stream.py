@@ -106,9 +106,7 @@ class _PoolStage:
         rows = self._kept + int(parts[0].shape[2])
         if not self._lines:
             self._lines = [part[..., :0] for part in parts]
-        self._lines = [
-            self._append(line, part, rows) for line, part in zip(self._lines, parts, strict=True)
-        ]
+        self._lines = [self._append(line, part, rows) for line, part in zip(self._lines, parts, strict=True)]
         count = (rows - 3) // 2 + 1 if rows >= 3 else 0
         out = tuple(self._down(line, count) for line in self._lines)
         self._kept = rows - 2 * count
@@ -131,9 +129,9 @@ class _PoolStage:
         _, channels, _, cross = part.shape
         width = cross // 2
         if line.shape[2] < rows or line.shape[3] != width:
-            grown = torch.empty(
-                (1, channels, rows, width), dtype=part.dtype, device=part.device
-            ).contiguous(memory_format=torch.channels_last)
+            grown = torch.empty((1, channels, rows, width), dtype=part.dtype, device=part.device).contiguous(
+                memory_format=torch.channels_last
+            )
             if self._kept:
                 grown[:, :, : self._kept] = line[:, :, : self._kept]
             line = grown
@@ -220,7 +218,7 @@ class _ClassifierStage:
         self._emit(CLASSIFIER_NAME, (out,))
         out.relu_()
         self._emit(CLASSIFIER_ACTIVATION_NAME, (out,))
-        self.total += out.float().sum(dim=(0, 2, 3)).double().cpu()
+        self.total += out.float().sum(dim=(0, 2, 3)).cpu().double()
         self.count += int(out.shape[2] * out.shape[3])
         return None
 

@@ -122,8 +122,16 @@ def _read(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise WeightsError(f"cannot read {path} ({error.strerror or error}); {mend}") from error
     # torch.load reports a broken or unsafe file by whichever of these its unpickler met first.
-    except (RuntimeError, ValueError, EOFError, KeyError, IndexError, AttributeError, TypeError,
-            __import__("pickle").UnpicklingError) as error:
+    except (
+        RuntimeError,
+        ValueError,
+        EOFError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+        __import__("pickle").UnpicklingError,
+    ) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} holds no weights that can be loaded safely ({first}); {mend}") from error
     if not isinstance(loaded, Mapping):
@@ -171,7 +179,9 @@ def _checked(state: Mapping[str, Any], source: str) -> dict[str, torch.Tensor]:
     mend = "give the state_dict of torchvision's squeezenet1_0"
     missing = [name for name in shapes if name not in state]
     if missing:
-        raise WeightsError(f"{source} lacks {missing[0]} ({len(missing)} of {len(shapes)} parameters); {mend}")
+        raise WeightsError(
+            f"{source} lacks {missing[0]} ({len(missing)} of {len(shapes)} parameters); {mend}"
+        )
     foreign = sorted(str(name) for name in state if name not in shapes)
     if foreign:
         raise WeightsError(f"{source} holds {foreign[0]}, which SqueezeNet 1.0 has not; {mend}")
@@ -191,3 +201,20 @@ def _digest(state: Mapping[str, torch.Tensor]) -> str:
         digest.update(name.encode())
         digest.update(state[name].numpy().tobytes())
     return digest.hexdigest()
+
+
+def for_pixels(weights: Weights, full_scale: int, normalize: bool) -> dict[str, torch.Tensor]:
+    """The parameters with the input's scaling folded into the first convolution.
+
+    The network then takes integer pixels, 0 to `full_scale`, as they are. The first convolution has no
+    padding, so with x = (pixel / full_scale - mean) / std the fold is exact algebra:
+    w' = w / (full_scale std) and b' = b - sum(w mean / std). With `normalize` false, mean is 0 and std 1.
+    """
+    name = LAYERS[0].name
+    mean, std = (torch.tensor(values, dtype=torch.float64) for values in (MEAN, STD))
+    if not normalize:
+        mean, std = torch.zeros_like(mean), torch.ones_like(std)
+    weight = weights.state[f"{name}.weight"].double() / std.view(1, 3, 1, 1)
+    bias = weights.state[f"{name}.bias"].double() - (weight * mean.view(1, 3, 1, 1)).sum(dim=(1, 2, 3))
+    folded = {f"{name}.weight": (weight / full_scale).float(), f"{name}.bias": bias.float()}
+    return {**weights.state, **folded}

@@ -1,0 +1,256 @@
+"""The main job, from a picture to a run's folder: `plan`, `sonify` and `render` as users call them.
+
+This is where the parts meet and in what order; each part's own decisions are made in the plan.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from . import machine
+from .errors import OptionError, OutputError
+from .folder import RECORD_NAME, RunFolder, check_out, file_label
+from .forward import Compute, Sinks, choose_compute, run_forward
+from .levels import LevelMeter
+from .options import SonifyOptions, SoundOptions
+from .overlap import Beside
+from .picture import Picture, open_picture, slabs, write_spool
+from .plan import STORED_SPOOL, AudioPlan, Limits, Plan, audio_plan, make_plan
+from .predict import Guess, predict_label, top5
+from .progress import Listener, Stages
+from .record import array_attributes, begin_record
+from .sound import SumSpool, render_bank
+from .store import ShardWriter, create_array, open_activations
+from .weights import UNTRAINED, Weights, categories, for_pixels, load_weights
+
+_RENDER_BLOCK_VALUES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, the label in its file names, its files, and its record (`run.json`)."""
+
+    folder: Path
+    label: str
+    files: tuple[Path, ...]
+    record: dict[str, Any]
+
+
+def plan(image: str | Path, out: str | Path = ".", options: SonifyOptions | None = None) -> Plan:
+    """What `sonify` would do with this picture here, without decoding a pixel.
+
+    Raises:
+        PictureError: it cannot be read, or is too small.
+    """
+    options = options or SonifyOptions()
+    picture = open_picture(Path(image), options.size)
+    compute = choose_compute(options.device, options.precision)
+    categories()  # loads what a run loads, so that the baseline is a run's
+    return make_plan(picture.source, options, _limits(options, compute, Path(out)))
+
+
+def sonify(
+    image: str | Path,
+    out: str | Path,
+    options: SonifyOptions | None = None,
+    *,
+    overwrite: bool = False,
+    on_plan: Callable[[Plan], None] = lambda plan: None,
+    on_progress: Listener | None = None,
+    notes: tuple[str, ...] = (),
+) -> Run:
+    """Turn a picture into stored activations and sound, in the folder `out`.
+
+    Args:
+        on_plan: called with the plan before the work starts.
+        on_progress: called as the work goes on, from any thread.
+        notes: said to the user before, to be kept in the record (a fallback, say).
+
+    Raises:
+        NetsoundsError: one of its kinds; nothing at `out` has changed then.
+    """
+    options = options or SonifyOptions()
+    stages = Stages(on_progress)
+    picture = open_picture(Path(image), options.size)
+    check_out(Path(out).absolute(), overwrite=overwrite)
+    compute = choose_compute(options.device, options.precision)
+    with stages.stage("weights", 1, "share"):
+        weights = load_weights(options.weights)
+        categories()
+    planned = make_plan(picture.source, options, _limits(options, compute, Path(out)))
+    planned.check()
+    on_plan(planned)
+    with stages.stage("label", 1, "share"):
+        guesses = predict_label(picture, weights, normalize=options.normalize)
+        digest = picture.sha256()
+    seen = "untrained" if options.weights == UNTRAINED else guesses[0].category
+    label = options.label or seen
+    record = begin_record(picture, digest, weights, options, planned, compute, label, guesses, notes)
+    with RunFolder(Path(out), overwrite=overwrite) as folder:
+        full = _write_run(picture, weights, options, planned, folder.path, record, compute, stages)
+        record["prediction"]["full_picture"] = [asdict(guess) for guess in full]
+        record["seconds"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
+        record["peak_memory_bytes"] = machine.peak_resident_bytes()
+        record["files"] = outputs(folder.path)
+        (folder.path / RECORD_NAME).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        folder.finish()
+    return Run(Path(out), label, tuple(Path(out) / name for name in record["files"]), record)
+
+
+def outputs(folder: Path) -> list[str]:
+    """What a run's folder holds besides its record: arrays, and WAV files at any depth."""
+    found = [path for path in folder.rglob("*") if path.suffix in (".zarr", ".wav")]
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def render(
+    array: str | Path,
+    wav: str | Path,
+    *,
+    scheme: str = "sum",
+    time_axis: str | None = None,
+    sound: SoundOptions | None = None,
+    overwrite: bool = False,
+    on_progress: Listener | None = None,
+) -> AudioPlan:
+    """Sound again from stored activations (`.zarr` or `.npy`), without the network.
+
+    Raises:
+        NetsoundsError: one of its kinds; an existing `wav` is kept then.
+    """
+    if scheme not in ("sum", "concat"):
+        raise OptionError(f"render writes one file: scheme cannot be {scheme!r}; use sum or concat")
+    sound = replace(sound or SoundOptions(), schemes=(scheme,))
+    target = Path(wav)
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists already; use --overwrite to replace it, or another name")
+    source = open_activations(Path(array), time_axis)
+    audio = audio_plan(scheme, source.channels, source.frames, source.frequencies, sound.subtype)
+    stages = Stages(on_progress)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as partial:
+        made = Path(partial) / target.name
+        render_bank(source, None, None, [(audio, [made])], sound, _RENDER_BLOCK_VALUES, stages, "sound")
+        made.replace(target)
+    return audio
+
+
+def _limits(options: SonifyOptions, compute: Compute, out: Path) -> Limits:
+    return Limits(
+        baseline_bytes=machine.resident_bytes(),
+        budget_bytes=options.memory_bytes or machine.default_budget_bytes(),
+        free_disk_bytes=machine.free_disk_bytes(out),
+        compute_bytes_per_value=compute.dtype.itemsize,
+    )
+
+
+def _write_run(
+    picture: Picture,
+    weights: Weights,
+    options: SonifyOptions,
+    planned: Plan,
+    folder: Path,
+    record: dict[str, Any],
+    compute: Compute,
+    stages: Stages,
+) -> tuple[Guess, ...]:
+    sound, name = options.sound, file_label(record["label"])
+    meters: dict[int, LevelMeter] = {}
+    with ExitStack() as spools:
+        totals: dict[int, SumSpool] = {}
+        if "sum" in sound.schemes and sound.balance == "bank":
+            for each in planned.banks:
+                total = SumSpool(folder / f"sum-{each.number}.spool", each.frames, each.frequencies)
+                totals[each.number] = spools.enter_context(total)
+        with Beside("store") as beside:
+            sinks = {}
+            for each in planned.banks:
+                store = None
+                if planned.stored:
+                    meter = meters[each.number] = LevelMeter(each.channels, lowest=False)
+                    array = create_array(
+                        folder / f"activations-{each.number}_{name}.zarr",
+                        each,
+                        planned.time_axis,
+                        options.codec,
+                        array_attributes(each, record),
+                    )
+                    store = ShardWriter(
+                        array, each, planned.time_axis, beside, lambda f, m=meter: m.add(0, f)
+                    )
+                sinks[each.number] = Sinks(store, totals.get(each.number))
+            spool = folder / "picture.spool.tif"
+            logits = _forward(picture, weights, options, planned, spool, sinks, compute, stages)
+        machine.trim_heap()
+        for each in planned.banks:
+            stem = f"activations-{each.number}_{name}"
+            source = open_activations(folder / f"{stem}.zarr", planned.time_axis) if planned.stored else None
+            render_bank(
+                source,
+                meters[each.number].levels() if planned.stored else None,
+                totals.get(each.number),
+                [(audio, _wav_paths(folder, stem, audio)) for audio in each.audio],
+                sound,
+                planned.block_values,
+                stages,
+                f"sound {each.number}",
+            )
+            if not options.activations and source is not None:
+                shutil.rmtree(folder / f"{stem}.zarr")
+    return top5(logits)
+
+
+def _forward(
+    picture: Picture,
+    weights: Weights,
+    options: SonifyOptions,
+    planned: Plan,
+    spool: Path,
+    sinks: dict[int, Sinks],
+    compute: Compute,
+    stages: Stages,
+) -> Tensor:
+    with ExitStack() as stack:
+        decoded = 0.0
+        if planned.picture_stored == STORED_SPOOL:
+            advance_spool = stack.enter_context(stages.stage("decode", 1, "share"))
+
+            def on_spooled(share: float) -> None:
+                nonlocal decoded
+                advance_spool(share - decoded)
+                decoded = share
+
+            write_spool(picture, spool, on_spooled)
+            stack.close()
+        advance = stack.enter_context(stages.stage("network", planned.height * planned.width, "px"))
+        logits = run_forward(
+            slabs(
+                picture,
+                time_axis=planned.time_axis,
+                rows=planned.slab_rows,
+                stored=planned.picture_stored,
+                spool=spool,
+            ),
+            planned,
+            for_pixels(weights, picture.full_scale, options.normalize),
+            sinks,
+            compute=compute,
+            advance=advance,
+        )
+    spool.unlink(missing_ok=True)
+    return logits
+
+
+def _wav_paths(folder: Path, stem: str, audio: AudioPlan) -> list[Path]:
+    if audio.scheme != "filters":
+        return [folder / f"{stem}_{audio.scheme}.wav"]
+    (folder / f"{stem}_filters").mkdir()
+    return [folder / f"{stem}_filters" / f"{number:03d}.wav" for number in range(audio.files)]

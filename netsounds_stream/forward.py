@@ -1,0 +1,116 @@
+"""The first stage: the picture through the network, each bank's rows to the store and to the running sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .errors import OptionError, RangeError
+from .geometry import bank
+from .overlap import ahead
+from .picture import Slab
+from .plan import Plan
+from .sound import SumSpool
+from .store import ShardWriter
+from .stream import RowBlock, RowStream
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where the network runs ('cpu', 'cuda', 'mps') and in what: 'fp32', 'bf16' or 'fp16'."""
+
+    device: str
+    precision: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+
+
+def choose_compute(device: str, precision: str) -> Compute:
+    """`device` and `precision` with 'auto' decided by what this machine has.
+
+    Raises:
+        OptionError: the device asked for is not there.
+    """
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        device = next(name for name, there in has.items() if there)
+    elif not has[device]:
+        raise OptionError(f"this machine, or this build of torch, has no {device} device; use --device cpu")
+    if precision == "auto":
+        # On a CPU torch's float16 is some twenty times slower than float32 unless the chip computes in it,
+        # and torch does not say whether it does.
+        precision = "fp32" if device == "cpu" else "fp16"
+    return Compute(device, precision)
+
+
+@dataclass(frozen=True)
+class Sinks:
+    """Where one bank's rows go; either may be absent."""
+
+    store: ShardWriter | None
+    total: SumSpool | None
+
+
+def run_forward(
+    slabs: Iterable[Slab],
+    plan: Plan,
+    state: Mapping[str, Tensor],
+    sinks: Mapping[int, Sinks],
+    *,
+    compute: Compute,
+    advance: Callable[[int], None],
+) -> Tensor:
+    """Push every slab through the network in bands of the planned height; the logits' average at the end.
+
+    Args:
+        slabs: `[time, frequency, rgb]` integer pixels, in time order.
+        state: parameters that take such pixels (`weights.for_pixels`).
+        sinks: by bank number.
+        advance: called with the pixels of each band done.
+
+    Raises:
+        RangeError: an activation left float16's range.
+    """
+    hooks = {
+        bank(number).layer: _bank_hook(number, sink, compute.precision) for number, sink in sinks.items()
+    }
+    stream = RowStream(
+        state, hooks, transposed=plan.time_axis == "x", dtype=compute.dtype, device=compute.device
+    )
+    for slab in ahead(slabs):
+        for start in range(0, slab.shape[0], plan.band_rows):
+            # torch takes neither uint16 nor numpy's negative strides
+            band = slab[start : start + plan.band_rows].astype("float32", order="C")
+            stream.push(torch.from_numpy(band).permute(2, 0, 1))
+            advance(band.shape[0] * band.shape[1])
+    stream.flush()
+    for sink in sinks.values():
+        if sink.store is not None:
+            sink.store.finish()
+    return stream.logits()
+
+
+def _bank_hook(number: int, sink: Sinks, precision: str) -> Callable[[RowBlock], None]:
+    def take(block: RowBlock) -> None:
+        # Rounded to what is stored first: the sum that is heard is the sum of the stored values.
+        parts = tuple(part.to(torch.float16).cpu() for part in block.parts)
+        total = parts[0].sum(dim=1, dtype=torch.float32)[0]
+        for part in parts[1:]:
+            total += part.sum(dim=1, dtype=torch.float32)[0]
+        if not bool(torch.isfinite(total).all()):
+            way_out = "--precision fp32" if precision == "fp16" else "other --weights"
+            raise RangeError(
+                f"bank {number} holds a value past float16's largest, 65504, near row {block.start} of it; "
+                f"use {way_out}, or leave bank {number} out with --banks"
+            )
+        if sink.total is not None:
+            sink.total.add(total)
+        if sink.store is not None:
+            sink.store.append(parts)
+
+    return take

@@ -1,0 +1,78 @@
+"""What this machine has: memory now, memory free, disk free, precision and device. Only measures."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+from pathlib import Path
+
+import psutil
+
+from .options import format_bytes
+
+_GIB = 1 << 30
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def resident_bytes() -> int:
+    """This process's resident memory now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak_resident_bytes() -> int:
+    """This process's largest resident memory so far.
+
+    On Linux from VmHWM: `ru_maxrss` also counts what the parent held when it forked.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available_bytes() -> int:
+    """Memory that can be taken without swapping: the system's, or the container's where that is less."""
+    available = int(psutil.virtual_memory().available)
+    limit, used = _CGROUP / "memory.max", _CGROUP / "memory.current"
+    if limit.exists() and used.exists() and (text := limit.read_text().strip()) != "max":
+        available = min(available, max(0, int(text) - int(used.read_text())))
+    return available
+
+
+def default_budget_bytes() -> int:
+    """1 GiB for the whole process, less where less is free beyond what it already holds."""
+    return min(_GIB, resident_bytes() + int(0.9 * available_bytes()))
+
+
+def free_disk_bytes(folder: Path) -> int:
+    """Free bytes for this user on the disk that will hold `folder`, which need not exist yet."""
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return int(psutil.disk_usage(str(existing)).free)
+
+
+def trim_heap() -> None:
+    """Give freed heap pages back to the system, so that one stage's peak is not another's floor (glibc)."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+def describe() -> dict[str, str | int]:
+    """The machine in a few words, for a run's record."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "memory": format_bytes(psutil.virtual_memory().total),
+    }

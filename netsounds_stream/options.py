@@ -1,0 +1,135 @@
+"""What a user can ask for, as frozen values checked when they are built. Nothing here acts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from .errors import OptionError
+from .geometry import BANKS
+
+SCHEMES = ("sum", "concat", "filters")
+BALANCES = ("bank", "filter")
+SCALES = ("peak", "minmax")
+SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
+TIME_AXES = ("auto", "x", "y")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+CODECS = ("zstd", "lz4", "pcodec", "none")
+
+_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise OptionError(f"{name} cannot be {value!r}; use one of {', '.join(allowed)}")
+
+
+@dataclass(frozen=True)
+class SoundOptions:
+    """How activations become sound.
+
+    Attributes:
+        schemes: any of 'sum' (all filters added), 'concat' (filters end to end), 'filters' (a file each).
+        balance: 'bank', one scale for the bank, or 'filter', each filter brought to full range first.
+        scale: 'peak', divide by the largest magnitude, or 'minmax', stretch to [-1, 1].
+        sample_rate_hz: of the WAV files. It changes the pitch, not the samples.
+        subtype: the WAV's sample format.
+    """
+
+    schemes: tuple[str, ...] = ("sum", "concat")
+    balance: str = "bank"
+    scale: str = "peak"
+    sample_rate_hz: int = 44100
+    subtype: str = "PCM_16"
+
+    def __post_init__(self) -> None:
+        if not self.schemes:
+            raise OptionError(f"no scheme given; use one or more of {', '.join(SCHEMES)}")
+        for scheme in self.schemes:
+            _one_of("scheme", scheme, SCHEMES)
+        if len(set(self.schemes)) < len(self.schemes):
+            raise OptionError(f"a scheme is given twice: {', '.join(self.schemes)}; give each once")
+        _one_of("balance", self.balance, BALANCES)
+        _one_of("scale", self.scale, SCALES)
+        _one_of("subtype", self.subtype, SUBTYPES)
+        if not 1 <= self.sample_rate_hz <= 768_000:
+            raise OptionError(f"sample rate cannot be {self.sample_rate_hz}; use 1 to 768000 Hz")
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether the sound follows from the filters' plain sum alone, so that no store is needed."""
+        return self.schemes == ("sum",) and self.balance == "bank"
+
+
+@dataclass(frozen=True)
+class SonifyOptions:
+    """Everything a run is asked for, besides the picture and the folder.
+
+    Attributes:
+        size: the short edge in pixels to resize to; None keeps the picture's own size.
+        weights: 'pretrained', 'untrained', or the path of a state_dict.
+        normalize: subtract ImageNet's mean and divide by its deviation; False feeds [0, 1].
+        time_axis: the picture's axis that becomes time; 'auto' is the long edge.
+        precision: what is computed in; what is stored is always float16.
+        banks: which filter banks are kept and sounded.
+        codec: how stored activations are compressed.
+        activations: False: no arrays are kept; they are never written where no second pass needs them.
+        memory_bytes: budget for the whole process's peak resident memory; None: `machine` chooses.
+        label: names the files; None: what the network sees.
+    """
+
+    size: int | None = None
+    weights: str = "pretrained"
+    normalize: bool = True
+    time_axis: str = "auto"
+    precision: str = "auto"
+    device: str = "auto"
+    banks: tuple[int, ...] = (1, 2, 3, 4)
+    codec: str = "zstd"
+    activations: bool = True
+    memory_bytes: int | None = None
+    label: str | None = None
+    sound: SoundOptions = field(default_factory=SoundOptions)
+
+    def __post_init__(self) -> None:
+        if self.size is not None and self.size < 1:
+            raise OptionError(f"size cannot be {self.size}; use 'native' or the short edge's pixels")
+        if not self.banks:
+            raise OptionError("no bank given; use some of 1, 2, 3, 4")
+        for number in self.banks:
+            if number not in range(1, len(BANKS) + 1):
+                raise OptionError(f"there is no bank {number}; use some of 1, 2, 3, 4")
+        if len(set(self.banks)) < len(self.banks):
+            raise OptionError("a bank is given twice; give each once")
+        object.__setattr__(self, "banks", tuple(sorted(self.banks)))
+        _one_of("time axis", self.time_axis, TIME_AXES)
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("device", self.device, DEVICES)
+        _one_of("codec", self.codec, CODECS)
+        if self.memory_bytes is not None and self.memory_bytes < 1:
+            raise OptionError(f"memory cannot be {self.memory_bytes} bytes; use a size such as 1GiB")
+        if self.label is not None and not self.label.strip():
+            raise OptionError("the label is empty; give a word, or leave --label out")
+
+    @property
+    def stored(self) -> bool:
+        """Whether activations go through a store at all, kept or temporary."""
+        return self.activations or not self.sound.one_pass
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes of a size such as '1GiB', '800 MB', '1.5g' (g, m, k are decimal; gi, mi, ki binary)."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmg]?i?)b?\s*", text.lower())
+    if not match or match[2] not in _UNITS:
+        raise OptionError(f"{text!r} is not a size; write it as 1GiB, 800MiB or 1.5GB")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def format_bytes(count: float) -> str:
+    """`count` bytes as a person reads them, in binary units."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit in ("B", "KiB", "MiB") else f"{count:.2f} {unit}"
+        count /= 1024
+    raise AssertionError

@@ -1,0 +1,282 @@
+"""Pictures through libvips: what a file holds, and its upright pixels as slabs along the time axis.
+
+A slab is `[time, frequency, rgb]`, uint8 or uint16, the picture upright: EXIF orientation applied, grey,
+palette and CMYK turned to RGB, transparency laid over white. The decoded picture is never whole in memory
+unless the plan says so: rows in the file's own order are decoded as they are needed, anything else comes
+out of a temporary tiled TIFF (`STORED_SPOOL`) or, where small, of an array (`STORED_MEMORY`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from .errors import PictureError
+from .plan import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
+
+#: EXIF orientation -> (transpose, then flip y, then flip x) from the stored rows to the upright picture.
+_ORIENTATIONS = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+# Loaders that hold the whole decoded picture, whatever is asked of them.
+_WHOLE_LOADERS = {"webpload": 4, "gifload": 4, "heifload": 6, "svgload": 4}
+# Past this many pixels on the short edge a JPEG is decoded smaller for the label's 256.
+_LABEL_OVERSAMPLING = 4
+
+Slab = NDArray[np.uint8] | NDArray[np.uint16]
+
+# libvips would otherwise keep up to 100 MiB of past operations' pixels.
+pyvips.cache_set_max(0)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file as its header describes it; no pixel has been decoded.
+
+    `width` and `height` are of the upright picture, after `--size`; `source_*` before it.
+    """
+
+    path: Path
+    format: str
+    source_width: int
+    source_height: int
+    width: int
+    height: int
+    bytes_per_value: int
+    orientation: int
+    has_alpha: bool
+    decoder_bytes: int
+
+    @property
+    def full_scale(self) -> int:
+        """The value of white: 255 or 65535."""
+        return 255 if self.bytes_per_value == 1 else 65535
+
+    @property
+    def source(self) -> Source:
+        """What the plan needs to know."""
+        return Source(
+            height=self.height,
+            width=self.width,
+            bytes_per_pixel=3 * self.bytes_per_value,
+            decoder_bytes=self.decoder_bytes,
+            rows_in_order=self.orientation == 1,
+        )
+
+    def sha256(self) -> str:
+        """Of the file's bytes, in hexadecimal."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_picture(folder: Path, fragment: str) -> tuple[Path, list[Path]]:
+    """The first file in `folder` whose name holds `fragment`, in alphanumeric order, and all that match."""
+    if not folder.is_dir():
+        raise PictureError(f"{folder} is not a folder; give --dpath the folder that holds the pictures")
+    matches = sorted(path for path in folder.iterdir() if fragment in path.name and path.is_file())
+    if not matches:
+        raise PictureError(f"no file in {folder} has {fragment!r} in its name; give another --image-name")
+    return matches[0], matches
+
+
+def open_picture(path: Path, size: int | None = None) -> Picture:
+    """Read the file's header. `size` is the short edge to resize to, in pixels; None keeps it.
+
+    Raises:
+        PictureError: there is no picture there that libvips can read.
+    """
+    image = _open(path, "sequential")
+    fields = image.get_fields()
+    orientation = image.get("orientation") if "orientation" in fields else 1
+    orientation = orientation if orientation in _ORIENTATIONS else 1
+    loader = str(image.get("vips-loader")).replace("_buffer", "").replace("_source", "")
+    pixels = image.width * image.height
+    decoder_bytes = next((pixels * each for name, each in _WHOLE_LOADERS.items() if name == loader), 0)
+    if "interlaced" in fields:
+        # A progressive JPEG keeps all coefficients (16 bits each), an interlaced PNG all pixels.
+        decoder_bytes = pixels * (6 if loader == "jpegload" else image.bands * (2 if _deep(image) else 1))
+    width, height = image.width, image.height
+    if _ORIENTATIONS[orientation][0]:
+        width, height = height, width
+    scaled = (width, height) if size is None else _scaled(width, height, size)
+    return Picture(
+        path=path,
+        format=loader.removesuffix("load"),
+        source_width=width,
+        source_height=height,
+        width=scaled[0],
+        height=scaled[1],
+        bytes_per_value=2 if _deep(image) else 1,
+        orientation=orientation,
+        has_alpha=bool(image.hasalpha()),
+        decoder_bytes=decoder_bytes,
+    )
+
+
+def slabs(
+    picture: Picture,
+    *,
+    time_axis: str,
+    rows: int,
+    stored: str,
+    spool: Path,
+) -> Iterator[Slab]:
+    """The upright picture along `time_axis` ('x' or 'y'), `rows` at a time, the last slab shorter.
+
+    Args:
+        stored: how the plan keeps the decoded picture: one of plan's `STORED_*`.
+        spool: what `write_spool` wrote, for `STORED_SPOOL`.
+    """
+    transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
+    dtype = np.uint8 if picture.bytes_per_value == 1 else np.uint16
+    whole: Any = None
+    if stored == STORED_MEMORY:
+        whole = _checked(picture.path, _at_size(picture).numpy)
+    elif stored == STORED_SPOOL:
+        image = pyvips.Image.new_from_file(str(spool), access="random")
+    else:
+        assert stored == STORED_STREAM
+        image = _at_size(picture)
+    region = None if whole is not None else pyvips.Region.new(image)
+    along_rows = (time_axis == "y") != transposed
+    flip_time, flip_frequency = (flip_y, flip_x) if time_axis == "y" else (flip_x, flip_y)
+    length = picture.height if time_axis == "y" else picture.width
+    across = picture.width if time_axis == "y" else picture.height
+    for start in range(0, length, rows):
+        count = min(rows, length - start)
+        first = length - start - count if flip_time else start
+        left, top, width, height = (0, first, across, count) if along_rows else (first, 0, count, across)
+        if region is None:
+            slab = whole[top : top + height, left : left + width]
+        else:
+            data = _checked(picture.path, lambda box=(left, top, width, height): region.fetch(*box))
+            slab = np.frombuffer(data, dtype=dtype).reshape(height, width, 3)
+        if not along_rows:
+            slab = slab.transpose(1, 0, 2)
+        yield slab[:: -1 if flip_time else 1, :: -1 if flip_frequency else 1]
+
+
+def write_spool(picture: Picture, spool: Path, on_spooled: Callable[[float], None]) -> None:
+    """Decode the picture into a temporary tiled TIFF, out of which any column can be read cheaply.
+
+    `on_spooled` is called with the share decoded so far, 0 to 1.
+    """
+    image = _at_size(picture)
+    image.set_progress(True)
+    image.signal_connect("eval", lambda _, progress: on_spooled(progress.percent / 100))
+    save = {"tile": True, "tile_width": SPOOL_TILE, "tile_height": SPOOL_TILE, "bigtiff": True}
+    _checked(picture.path, lambda: image.tiffsave(str(spool), compression="none", **save))
+
+
+def small_upright(picture: Picture, short_edge: int, crop: int) -> Slab:
+    """The picture resized so that its short edge is `short_edge`, its centre `crop` x `crop`, `[y, x, rgb]`.
+
+    The size that the weights were trained at. A large JPEG is decoded at a half, quarter or eighth where
+    that leaves at least four times the size asked for.
+    """
+    shrink = 1
+    least = min(picture.source_width, picture.source_height)
+    while picture.format == "jpeg" and shrink < 8 and least >= 2 * shrink * _LABEL_OVERSAMPLING * short_edge:
+        shrink *= 2
+    image = _prepared(picture, **({"shrink": shrink} if shrink > 1 else {}))
+    width, height = _scaled(image.width, image.height, short_edge)
+    resized = _checked(picture.path, _resized(image, width, height).numpy)
+    transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
+    if transposed:
+        resized = resized.transpose(1, 0, 2)
+    upright = resized[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+    top, left = ((edge - crop) // 2 for edge in upright.shape[:2])
+    return np.ascontiguousarray(upright[top : top + crop, left : left + crop])
+
+
+def _open(path: Path, access: str, **options: Any) -> Any:
+    if not path.exists():
+        raise PictureError(f"no picture at {path}; check the name")
+    if path.is_dir():
+        raise PictureError(f"{path} is a folder; name a picture in it, or use --dpath with --image-name")
+    if not path.is_file():
+        raise PictureError(f"{path} is not an ordinary file; copy the picture to a file first")
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise PictureError(f"{path} is empty (0 bytes); copy or download the picture again")
+    except PermissionError as error:
+        raise PictureError(f"no permission to read {path}; change it with chmod, or copy the file") from error
+    try:
+        return pyvips.Image.new_from_file(str(path), access=access, fail_on="truncated", **options)
+    except pyvips.Error as error:
+        raise PictureError(f"{path} is not a picture that libvips can read ({_reason(error)})") from error
+
+
+def _prepared(picture: Picture, **options: Any) -> Any:
+    """The stored rows as 3-band RGB, 8 or 16 bit, not yet upright."""
+    image = _open(picture.path, "sequential", **options)
+    if image.interpretation == "cmyk":
+        image = image.icc_transform("srgb", input_profile="cmyk", embedded=True)
+    elif _deep(image):
+        image = image.colourspace("rgb16")
+    elif image.interpretation != "srgb" or image.bands < 3:
+        image = image.colourspace("srgb")
+    white = picture.full_scale
+    if image.hasalpha():
+        image = image.flatten(background=[white] * 3)
+    if image.bands > 3:
+        image = image.extract_band(0, n=3)
+    return image.cast("uchar" if picture.bytes_per_value == 1 else "ushort")
+
+
+def _at_size(picture: Picture) -> Any:
+    """As `_prepared`, resized to the size asked for."""
+    image = _prepared(picture)
+    if (picture.width, picture.height) == (picture.source_width, picture.source_height):
+        return image
+    transposed = _ORIENTATIONS[picture.orientation][0]
+    return _resized(
+        image, *((picture.height, picture.width) if transposed else (picture.width, picture.height))
+    )
+
+
+def _deep(image: Any) -> bool:
+    return bool(image.format == "ushort" and image.interpretation in ("rgb16", "grey16"))
+
+
+def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
+    short, long = min(width, height), max(width, height)
+    scaled_long = max(size, size * long // short)
+    return (size, scaled_long) if width <= height else (scaled_long, size)
+
+
+def _resized(image: Any, width: int, height: int) -> Any:
+    # A triangle filter stretched by the factor, as in PIL's and torchvision's antialiased bilinear resize;
+    # gap=0 keeps libvips from averaging blocks of pixels first.
+    resized = image.resize(width / image.width, vscale=height / image.height, kernel="linear", gap=0)
+    assert (resized.width, resized.height) == (width, height)
+    return resized
+
+
+def _checked(path: Path, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except pyvips.Error as error:
+        raise PictureError(
+            f"{path} cannot be decoded ({_reason(error)}); the file is damaged or cut short, get a whole copy"
+        ) from error
+
+
+def _reason(error: Any) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].split(": ", 1)[-1] if lines else "no reason given"

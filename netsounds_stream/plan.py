@@ -1,0 +1,290 @@
+"""Every size decision of a run, before a pixel is decoded: pure functions of integers.
+
+What acts (engine, store, sound) receives a finished `Plan` and decides nothing. Neither torch nor libvips
+nor a disk is needed here.
+
+Peak memory is the interpreter with its libraries (measured by the caller, `Limits.baseline_bytes`), plus
+the larger of two stages. The forward stage holds the stream's band, the picture's slabs, one filling shard
+a bank and one shard on its way to the disk. The sound stage holds a few blocks of samples. The factors are
+upper bounds of what was measured on real runs; the tests hold measured <= planned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+from .errors import BudgetError, PictureError
+from .geometry import SMALLEST_SIDE, bank, bank_length
+from .options import SonifyOptions, format_bytes
+
+MIB = 1 << 20
+
+#: How the decoded picture is kept while the network reads it.
+STORED_STREAM, STORED_MEMORY, STORED_SPOOL = "stream", "memory", "spool"
+#: Tile edge of the temporary TIFF, in pixels; columns are read out of it a tile's width at a time.
+SPOOL_TILE = 256
+
+# Band heights and frames a shard that are tried, best first. Bands of 32 to 64 rows are fastest as long
+# as the widest activation stays in the last-level cache; longer shards compress and read better.
+_BAND_ROWS = (64, 32, 16, 8, 4)
+_SHARD_FRAMES = (64, 32, 16, 8)
+_WIDEST_ACTIVATION_BYTES = 16 * MIB
+# A picture is decoded into memory, not to a temporary file, up to this size.
+_MEMORY_PICTURE_BYTES = 64 * MIB
+# Values worked on at a time when activations become sound.
+_BLOCK_VALUES = (1 << 22, 1 << 21, 1 << 20, 1 << 19)
+
+# Bytes on disk for a byte of float16 activations, by codec and bank: measured on real photographs with
+# trained weights, rounded up. `benchmarks/codecs.py` prints them.
+_STORED_SHARE = {
+    "zstd": {1: 0.60, 2: 0.48, 3: 0.20, 4: 0.24},
+    "lz4": {1: 0.80, 2: 0.65, 3: 0.32, 4: 0.38},
+    "pcodec": {1: 0.52, 2: 0.42, 3: 0.18, 4: 0.20},
+    "none": {1: 1.01, 2: 1.01, 3: 1.01, 4: 1.01},
+}
+_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+# A WAV's length field is 32 bits; room is left for its header and text chunks.
+_WAV_LIMIT_BYTES = (1 << 32) - 65536
+
+
+@dataclass(frozen=True)
+class Source:
+    """The picture as the plan sees it: upright size in pixels after resizing, decoded bytes a pixel.
+
+    `decoder_bytes` is what its decoder holds whole in memory, if it does; `rows_in_order` says that the
+    upright picture's rows come out of the file one after another.
+    """
+
+    height: int
+    width: int
+    bytes_per_pixel: int = 3
+    decoder_bytes: int = 0
+    rows_in_order: bool = True
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the machine gives: resident bytes before the run, the budget for the peak, free disk."""
+
+    baseline_bytes: int
+    budget_bytes: int
+    free_disk_bytes: int | None = None
+    compute_bytes_per_value: int = 4
+
+
+@dataclass(frozen=True)
+class AudioPlan:
+    """One WAV file: `samples` at full length, and whether it must be RF64."""
+
+    scheme: str
+    files: int
+    samples: int
+    bytes_per_file: int
+    container: str
+
+
+@dataclass(frozen=True)
+class BankPlan:
+    """One bank: its array `[channel, y, x]`, the same seen as frames, its shards and its sound."""
+
+    number: int
+    shape: tuple[int, int, int]
+    frames: int
+    frequencies: int
+    frames_per_shard: int
+    raw_bytes: int
+    stored_bytes_estimate: int
+    audio: tuple[AudioPlan, ...]
+
+    @property
+    def channels(self) -> int:
+        return self.shape[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run in numbers. Bytes throughout; `*_memory_bytes` are resident peaks of the whole process."""
+
+    height: int
+    width: int
+    time_axis: str
+    band_rows: int
+    slab_rows: int
+    picture_stored: str
+    spool_bytes: int
+    stored: bool
+    block_values: int
+    banks: tuple[BankPlan, ...]
+    forward_memory_bytes: int
+    sound_memory_bytes: int
+    budget_bytes: int
+    disk_bytes: int
+    final_disk_bytes: int
+    free_disk_bytes: int | None
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        return max(self.forward_memory_bytes, self.sound_memory_bytes)
+
+    def check(self) -> None:
+        """Raise BudgetError where the memory budget or the disk cannot hold the run."""
+        if self.peak_memory_bytes > self.budget_bytes:
+            raise BudgetError(
+                f"this run needs {format_bytes(self.peak_memory_bytes)} of memory and the budget is "
+                f"{format_bytes(self.budget_bytes)}; raise --memory, or lower --size"
+            )
+        if self.free_disk_bytes is not None and self.disk_bytes > self.free_disk_bytes:
+            raise BudgetError(
+                f"this run needs {format_bytes(self.disk_bytes)} of disk and "
+                f"{format_bytes(self.free_disk_bytes)} are free; make room, choose another --out, or use "
+                f"--no-activations, --scheme sum, fewer --banks or a smaller --size"
+            )
+
+
+def time_axis_of(source: Source, wanted: str) -> str:
+    """'x' or 'y': the long edge where `wanted` is 'auto', as in netsounds (x for a square)."""
+    if wanted != "auto":
+        return wanted
+    return "x" if source.width >= source.height else "y"
+
+
+def audio_plan(scheme: str, channels: int, frames: int, frequencies: int, subtype: str) -> AudioPlan:
+    """The file or files of one scheme for a bank of that shape."""
+    each = frames * frequencies
+    files, samples = {"sum": (1, each), "concat": (1, channels * each), "filters": (channels, each)}[scheme]
+    size = samples * _SAMPLE_BYTES[subtype]
+    return AudioPlan(scheme, files, samples, size + 128, "WAV" if size <= _WAV_LIMIT_BYTES else "RF64")
+
+
+def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
+    """The plan that is fastest within the budget; the smallest there is where none is (see `Plan.check`).
+
+    Raises:
+        PictureError: the picture is too small for the network.
+    """
+    if min(source.height, source.width) < SMALLEST_SIDE:
+        raise PictureError(
+            f"the picture is {source.width} x {source.height} pixels and the network needs at least "
+            f"{SMALLEST_SIDE} x {SMALLEST_SIDE}; use a larger one, or --size to enlarge it"
+        )
+    across = source.height if time_axis_of(source, options.time_axis) == "x" else source.width
+    widest_row = 48 * across * limits.compute_bytes_per_value // 2  # bytes of conv1 output an input row
+    bands = [rows for rows in _BAND_ROWS if rows * widest_row <= _WIDEST_ACTIVATION_BYTES or rows <= 16]
+    smallest: Plan | None = None
+    for (frames, blocks), rows, decoded in product(
+        zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True), bands, _picture_choices(source, options)
+    ):
+        candidate = _candidate(source, options, limits, rows, frames, blocks, decoded)
+        if candidate.peak_memory_bytes <= limits.budget_bytes:
+            return candidate
+        if smallest is None or candidate.peak_memory_bytes < smallest.peak_memory_bytes:
+            smallest = candidate
+    assert smallest is not None
+    return smallest
+
+
+def _picture_choices(source: Source, options: SonifyOptions) -> tuple[str, ...]:
+    if source.rows_in_order and time_axis_of(source, options.time_axis) == "y":
+        return (STORED_STREAM,)
+    if source.height * source.width * source.bytes_per_pixel <= _MEMORY_PICTURE_BYTES:
+        return (STORED_MEMORY, STORED_SPOOL)
+    return (STORED_SPOOL,)
+
+
+def _candidate(
+    source: Source, options: SonifyOptions, limits: Limits, rows: int, frames: int, block: int, decoded: str
+) -> Plan:
+    axis = time_axis_of(source, options.time_axis)
+    across, along = (source.height, source.width) if axis == "x" else (source.width, source.height)
+    banks = tuple(_bank_plan(number, source, axis, frames, options) for number in options.banks)
+    decoded_bytes = source.height * source.width * source.bytes_per_pixel
+    slab_rows = SPOOL_TILE if decoded == STORED_SPOOL else max(64, rows)
+    kept, final = _disk(banks, options)
+    spool = decoded_bytes if decoded == STORED_SPOOL else 0
+    plan = Plan(
+        height=source.height,
+        width=source.width,
+        time_axis=axis,
+        band_rows=rows,
+        slab_rows=slab_rows,
+        picture_stored=decoded,
+        spool_bytes=spool,
+        stored=options.stored,
+        block_values=block,
+        banks=banks,
+        forward_memory_bytes=0,
+        sound_memory_bytes=0,
+        budget_bytes=limits.budget_bytes,
+        disk_bytes=kept + spool,
+        final_disk_bytes=final,
+        free_disk_bytes=limits.free_disk_bytes,
+    )
+    forward = _stream_bytes(rows, across, limits.compute_bytes_per_value) + _picture_bytes(
+        source, min(slab_rows, along), across, decoded
+    )
+    forward += _store_bytes(banks) if options.stored else 0
+    return replace(
+        plan,
+        forward_memory_bytes=limits.baseline_bytes + forward,
+        sound_memory_bytes=limits.baseline_bytes + _sound_bytes(block, banks, options),
+    )
+
+
+def _bank_plan(number: int, source: Source, axis: str, frames: int, options: SonifyOptions) -> BankPlan:
+    channels = bank(number).channels
+    height, width = bank_length(number, source.height), bank_length(number, source.width)
+    along, across = (width, height) if axis == "x" else (height, width)
+    raw = 2 * channels * height * width
+    return BankPlan(
+        number=number,
+        shape=(channels, height, width),
+        frames=along,
+        frequencies=across,
+        frames_per_shard=min(frames, along),
+        raw_bytes=raw,
+        stored_bytes_estimate=int(raw * _STORED_SHARE[options.codec][number]) if options.stored else 0,
+        audio=tuple(
+            audio_plan(scheme, channels, along, across, options.sound.subtype)
+            for scheme in options.sound.schemes
+        ),
+    )
+
+
+def _disk(banks: tuple[BankPlan, ...], options: SonifyOptions) -> tuple[int, int]:
+    store = sum(each.stored_bytes_estimate for each in banks)
+    sound = sum(audio.files * audio.bytes_per_file for each in banks for audio in each.audio)
+    # The sum's half frames wait in float32 until their peak is known.
+    waiting = sum(4 * each.frames * (each.frequencies // 2 + 1) for each in banks)
+    waiting = waiting if "sum" in options.sound.schemes else 0
+    return store + sound + waiting, (store if options.activations else 0) + sound
+
+
+def _stream_bytes(rows: int, across: int, value_bytes: int) -> int:
+    """The stream's line buffers and the tensors alive within one push; oneDNN's own memory besides."""
+    widest = 48 * rows * across // 2 * value_bytes
+    return 48 * MIB + int(3.5 * widest)
+
+
+def _picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) -> int:
+    slab = slab_rows * across * source.bytes_per_pixel
+    whole = source.height * source.width * source.bytes_per_pixel if decoded == STORED_MEMORY else 0
+    return 40 * MIB + source.decoder_bytes + whole + 4 * slab
+
+
+def _store_bytes(banks: tuple[BankPlan, ...]) -> int:
+    shards = [2 * each.channels * each.frames_per_shard * each.frequencies for each in banks]
+    return sum(shards) + 4 * max(shards)
+
+
+def _sound_bytes(block: int, banks: tuple[BankPlan, ...], options: SonifyOptions) -> int:
+    block = max(block, max(each.frames_per_shard * each.frequencies for each in banks))
+    means = max(4 * each.frames * each.channels for each in banks) if options.stored else 0
+    return 48 * MIB + 24 * block + means
+
+
+def sound_block_channels(
+    plan_block_values: int, frames_per_shard: int, frequencies: int, channels: int
+) -> int:
+    """Filters read from the store at a time, so that a block holds about `plan_block_values` values."""
+    return max(1, min(channels, plan_block_values // (frames_per_shard * frequencies)))

@@ -1,0 +1,44 @@
+"""What the network says the picture shows: top-5 classes, and the word that names the files.
+
+The word comes from the picture at the size the network was trained for, 224 x 224 out of a short edge of
+256. At 12 megapixels its receptive field sees texture only, and the average over the picture is no name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .picture import Picture, small_upright
+from .stream import RowStream
+from .weights import Weights, categories, for_pixels
+
+_RESIZE, _CROP = 256, 224
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class of ImageNet and its probability."""
+
+    category: str
+    probability: float
+
+
+def top5(logits: Tensor) -> tuple[Guess, ...]:
+    """The five likeliest classes for averaged logits `[class=1000]`, likeliest first (softmax)."""
+    names = categories()
+    values, indices = torch.softmax(logits.double(), dim=0).topk(5)
+    return tuple(
+        Guess(names[int(index)], round(float(value), 6)) for value, index in zip(values, indices, strict=True)
+    )
+
+
+def predict_label(picture: Picture, weights: Weights, *, normalize: bool) -> tuple[Guess, ...]:
+    """Top-5 by the weights' own preprocessing (resize 256, crop 224), in float32 on the CPU."""
+    stream = RowStream(for_pixels(weights, picture.full_scale, normalize), {})
+    pixels = torch.from_numpy(small_upright(picture, _RESIZE, _CROP)).float()
+    stream.push(pixels.permute(2, 0, 1))
+    stream.flush()
+    return top5(stream.logits())

@@ -1,0 +1,228 @@
+"""From stored activations, or from their running sum, to WAV files, in blocks.
+
+Sample n of a filter's frame is y[n] = real(ifft(x))[n] over the frequency axis; frames follow one another
+in time order. A scheme says which samples make a file, a balance whether filters are levelled first, a
+scale how the result fills [-1, 1]; `minmax` with `filter` is what netsounds recorded.
+
+The inversion is linear: a sum of filters takes one IFFT a frame, not one a filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .levels import Floats, LevelMeter, Levels, gains
+from .options import SoundOptions
+from .overlap import Beside, ahead
+from .plan import AudioPlan, sound_block_channels
+from .progress import Stages
+from .store import Activations
+from .transform import half_frames, half_length, mirrored
+from .wav import LaidOutWav, to_samples
+
+Advance = Callable[[int], None]
+
+
+class SumSpool:
+    """The sum of a bank's filters on its way to sound: inverted as it comes, kept until its peak is known.
+
+    Keeps the half frames as float32 in a temporary file at `path`; leaving the `with` block removes it.
+    """
+
+    def __init__(self, path: Path, frames: int, frequencies: int) -> None:
+        self._path, self._frames, self._frequencies = path, frames, frequencies
+        self._half = half_length(frequencies)
+        self._file: BinaryIO = path.open("w+b", buffering=0)
+        self._low, self._high, self._peak = np.inf, -np.inf, 0.0
+        self._added = 0
+
+    def __enter__(self) -> SumSpool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def add(self, spectra: Tensor) -> None:
+        """Take the next summed frames, float32 `[frame, frequency]`."""
+        half = half_frames(spectra)
+        low, high = (float(value) for value in torch.aminmax(half))
+        self._low, self._high = min(self._low, low), max(self._high, high)
+        self._peak = max(self._peak, abs(low), abs(high))
+        self._added += int(half.shape[0])
+        data = memoryview(half.contiguous().numpy()).cast("B")
+        while data:  # an unbuffered write may take less than all
+            data = data[self._file.write(data) :]
+
+    def write_wav(
+        self, path: Path, audio: AudioPlan, options: SoundOptions, block_values: int, advance: Advance
+    ) -> None:
+        """Scale what was gathered and write it as one WAV."""
+        assert self._added == self._frames
+        levels = Levels(np.array([self._low]), np.array([self._high]), np.array([self._peak]))
+        (factor,), (offset,) = gains(levels, options.scale)
+        rows = max(1, block_values // self._frequencies)
+        self._file.seek(0)
+        with LaidOutWav(path, audio, options) as wav:
+            for start in range(0, self._frames, rows):
+                count = min(rows, self._frames - start)
+                half = torch.empty(count, self._half)
+                view = memoryview(half.numpy()).cast("B")
+                while view:
+                    view = view[self._file.readinto(view) :]  # type: ignore[attr-defined]
+                samples = to_samples(half.mul_(factor).add_(offset), options.subtype)
+                wav.write(start * self._frequencies, mirrored(samples, self._frequencies).numpy())
+                advance(count * self._frequencies)
+
+
+def measure_levels(source: Activations, block_values: int, *, lowest: bool, advance: Advance) -> Levels:
+    """The extremes of each filter of stored activations, in one pass over them."""
+    meter = LevelMeter(source.channels, lowest=lowest)
+    for channels, _, block in _blocks(source, block_values):
+        meter.add(channels.start, block)
+        advance(block.numel())
+    return meter.levels()
+
+
+def sum_filters(
+    source: Activations, weights: Floats, spool: SumSpool, block_values: int, advance: Advance
+) -> None:
+    """Add the filters, each times its weight, into `spool`, in one pass over stored activations."""
+    factors = torch.from_numpy(weights).float()
+    total = torch.empty(0)
+    for channels, _, block in _blocks(source, block_values, frames_first=True):
+        part = torch.tensordot(factors[channels], block, dims=1)
+        total = part if channels.start == 0 else total.add_(part)
+        if channels.stop == source.channels:
+            spool.add(total)
+        advance(block.numel())
+
+
+def write_filters(
+    source: Activations,
+    levels: Levels,
+    paths: Sequence[Path],
+    audio: AudioPlan,
+    options: SoundOptions,
+    block_values: int,
+    advance: Advance,
+) -> None:
+    """Write every filter's sound, in one pass over stored activations.
+
+    Into one path, filters end to end; or into a path a filter.
+    """
+    together = len(paths) == 1 and audio.scheme == "concat"
+    each = levels if options.balance == "filter" else levels.whole()
+    factor, offset = (np.broadcast_to(values, source.channels) for values in gains(each, options.scale))
+    per_filter = source.frames * source.frequencies
+    with ExitStack() as stack:
+        beside = stack.enter_context(Beside("wav"))
+        one = stack.enter_context(LaidOutWav(paths[0], audio, options)) if together else None
+        files: dict[int, LaidOutWav] = {}
+        for channels, frames, block in _blocks(source, block_values):
+            half = half_frames(block)
+            half.mul_(_column(factor[channels])).add_(_column(offset[channels]))
+            samples = mirrored(to_samples(half, options.subtype), source.frequencies).numpy()
+            if one is None and frames.start == 0:
+                files = {
+                    n: LaidOutWav(paths[n], audio, options) for n in range(channels.start, channels.stop)
+                }
+
+            def write(
+                samples: NDArray[np.generic] = samples,
+                first: int = channels.start,
+                at: int = frames.start * source.frequencies,
+                last: bool = frames.stop == source.frames,
+                files: dict[int, LaidOutWav] = files,
+            ) -> None:
+                for number, values in enumerate(samples, first):
+                    if one is not None:
+                        one.write(number * per_filter + at, values)
+                        continue
+                    files[number].write(at, values)
+                    if last:
+                        files[number].__exit__(None, None, None)
+
+            beside.submit(write)
+            advance(block.numel())
+
+
+def render_bank(
+    source: Activations | None,
+    levels: Levels | None,
+    total: SumSpool | None,
+    files: Sequence[tuple[AudioPlan, Sequence[Path]]],
+    options: SoundOptions,
+    block_values: int,
+    stages: Stages,
+    stage: str,
+) -> None:
+    """Write all of a bank's sound.
+
+    Args:
+        source: the stored activations; None where `total` is enough.
+        levels: the filters' extremes, if known already (`low` need not be).
+        total: the sum of the filters, if gathered already.
+        files: what to write: a file for 'sum' and 'concat', a file a filter for 'filters'.
+    """
+    per_filter = files[0][0].samples if source is None else source.frames * source.frequencies
+    everything = per_filter * (1 if source is None else source.channels)
+    by_filter = [(audio, paths) for audio, paths in files if audio.scheme != "sum"]
+    # Each filter's lowest sample only its own inversion tells.
+    lowest = options.scale == "minmax" and (bool(by_filter) or options.balance == "filter")
+    wanted = bool(by_filter) or (total is None and options.balance == "filter")
+    measured = wanted and (levels is None or lowest)
+    sums = total is None and not all(audio.scheme != "sum" for audio, _ in files)
+    work = everything * (measured + sums + len(by_filter)) + per_filter * (len(files) - len(by_filter))
+    with stages.stage(stage, work, "samples") as advance, ExitStack() as stack:
+        if measured:
+            assert source is not None
+            levels = measure_levels(source, block_values, lowest=lowest, advance=advance)
+        for audio, paths in files:
+            if audio.scheme != "sum":
+                assert source is not None and levels is not None
+                write_filters(source, levels, paths, audio, options, block_values, advance)
+                continue
+            if total is None:
+                assert source is not None
+                spool = paths[0].with_suffix(".spool")
+                total = stack.enter_context(SumSpool(spool, source.frames, source.frequencies))
+                weights = np.ones(source.channels)
+                if options.balance == "filter":
+                    assert levels is not None
+                    weights, _ = gains(levels, options.scale)
+                sum_filters(source, weights, total, block_values, advance)
+            total.write_wav(paths[0], audio, options, block_values, advance)
+
+
+def _column(values: Floats) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).float().view(-1, 1, 1)
+
+
+def _blocks(
+    source: Activations, block_values: int, *, frames_first: bool = False
+) -> Iterator[tuple[slice, slice, Tensor]]:
+    """(filters, frames, block) over all of `source`, the next block read ahead.
+
+    Filters outermost, so that what is written runs forwards in the file; or frames outermost.
+    """
+    per_block = source.frames_per_block
+    group = sound_block_channels(block_values, per_block, source.frequencies, source.channels)
+    all_channels = [slice(c, min(c + group, source.channels)) for c in range(0, source.channels, group)]
+    all_frames = [slice(t, min(t + per_block, source.frames)) for t in range(0, source.frames, per_block)]
+    if frames_first:
+        order = [(channels, frames) for frames in all_frames for channels in all_channels]
+    else:
+        order = [(channels, frames) for channels in all_channels for frames in all_frames]
+    yield from ahead((channels, frames, source.read(channels, frames)) for channels, frames in order)
