@@ -22,7 +22,6 @@ from .folder import RECORD_NAME, RunFolder, check_out, file_label
 from .forward import Compute, Sinks, choose_compute, run_forward
 from .levels import LevelMeter
 from .options import SonifyOptions, SoundOptions
-from .overlap import Beside
 from .picture import Picture, open_picture, slabs, write_spool
 from .plan import STORED_SPOOL, AudioPlan, Limits, Plan, audio_plan, make_plan
 from .predict import Guess, predict_label, top5
@@ -30,9 +29,9 @@ from .progress import Listener, Stages
 from .record import array_attributes, begin_record
 from .sound import SumSpool, render_bank
 from .store import ShardWriter, create_array, open_activations
-from .weights import UNTRAINED, Weights, categories, for_pixels, load_weights
+from .weights import UNTRAINED, Weights, for_pixels, load_weights
 
-_RENDER_BLOCK_VALUES = 1 << 22
+_RENDER_BLOCK_VALUES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,8 @@ def plan(image: str | Path, out: str | Path = ".", options: SonifyOptions | None
     options = options or SonifyOptions()
     picture = open_picture(Path(image), options.size)
     compute = choose_compute(options.device, options.precision)
-    categories()  # loads what a run loads, so that the baseline is a run's
+    if options.weights == UNTRAINED:  # load what a run loads, so that the baseline is a run's
+        load_weights(UNTRAINED)
     return make_plan(picture.source, options, _limits(options, compute, Path(out)))
 
 
@@ -79,13 +79,13 @@ def sonify(
         NetsoundsError: one of its kinds; nothing at `out` has changed then.
     """
     options = options or SonifyOptions()
+    machine.keep_one_heap()
     stages = Stages(on_progress)
     picture = open_picture(Path(image), options.size)
     check_out(Path(out).absolute(), overwrite=overwrite)
     compute = choose_compute(options.device, options.precision)
     with stages.stage("weights", 1, "share"):
         weights = load_weights(options.weights)
-        categories()
     planned = make_plan(picture.source, options, _limits(options, compute, Path(out)))
     planned.check()
     on_plan(planned)
@@ -133,6 +133,7 @@ def render(
     target = Path(wav)
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already; use --overwrite to replace it, or another name")
+    machine.keep_one_heap()
     source = open_activations(Path(array), time_axis)
     audio = audio_plan(scheme, source.channels, source.frames, source.frequencies, sound.subtype)
     stages = Stages(on_progress)
@@ -170,25 +171,22 @@ def _write_run(
             for each in planned.banks:
                 total = SumSpool(folder / f"sum-{each.number}.spool", each.frames, each.frequencies)
                 totals[each.number] = spools.enter_context(total)
-        with Beside("store") as beside:
-            sinks = {}
-            for each in planned.banks:
-                store = None
-                if planned.stored:
-                    meter = meters[each.number] = LevelMeter(each.channels, lowest=False)
-                    array = create_array(
-                        folder / f"activations-{each.number}_{name}.zarr",
-                        each,
-                        planned.time_axis,
-                        options.codec,
-                        array_attributes(each, record),
-                    )
-                    store = ShardWriter(
-                        array, each, planned.time_axis, beside, lambda f, m=meter: m.add(0, f)
-                    )
-                sinks[each.number] = Sinks(store, totals.get(each.number))
-            spool = folder / "picture.spool.tif"
-            logits = _forward(picture, weights, options, planned, spool, sinks, compute, stages)
+        sinks = {}
+        for each in planned.banks:
+            store = None
+            meter = meters[each.number] = LevelMeter(each.channels, lowest=False)
+            if planned.stored:
+                array = create_array(
+                    folder / f"activations-{each.number}_{name}.zarr",
+                    each,
+                    planned.time_axis,
+                    options.codec,
+                    array_attributes(each, record),
+                )
+                store = ShardWriter(array, each, planned.time_axis)
+            sinks[each.number] = Sinks(store, totals.get(each.number), meter)
+        spool = folder / "picture.spool.tif"
+        logits = _forward(picture, weights, options, planned, spool, sinks, compute, stages)
         machine.trim_heap()
         for each in planned.banks:
             stem = f"activations-{each.number}_{name}"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .errors import OptionError, RangeError
 from .geometry import bank
+from .levels import LevelMeter
 from .overlap import ahead
 from .picture import Slab
 from .plan import Plan
@@ -50,10 +51,11 @@ def choose_compute(device: str, precision: str) -> Compute:
 
 @dataclass(frozen=True)
 class Sinks:
-    """Where one bank's rows go; either may be absent."""
+    """Where one bank's rows go: to a store or none, to a running sum or none; and what measures them."""
 
     store: ShardWriter | None
     total: SumSpool | None
+    meter: LevelMeter
 
 
 def run_forward(
@@ -97,11 +99,9 @@ def run_forward(
 
 def _bank_hook(number: int, sink: Sinks, precision: str) -> Callable[[RowBlock], None]:
     def take(block: RowBlock) -> None:
-        # Rounded to what is stored first: the sum that is heard is the sum of the stored values.
-        parts = tuple(part.to(torch.float16).cpu() for part in block.parts)
-        total = parts[0].sum(dim=1, dtype=torch.float32)[0]
-        for part in parts[1:]:
-            total += part.sum(dim=1, dtype=torch.float32)[0]
+        # Rounded to what is stored first: what is heard follows from the stored values.
+        parts = tuple(part.to(torch.float16) for part in block.parts)
+        total, means = _sums(parts)
         if not bool(torch.isfinite(total).all()):
             way_out = "--precision fp32" if precision == "fp16" else "other --weights"
             raise RangeError(
@@ -109,8 +109,25 @@ def _bank_hook(number: int, sink: Sinks, precision: str) -> Callable[[RowBlock],
                 f"use {way_out}, or leave bank {number} out with --banks"
             )
         if sink.total is not None:
-            sink.total.add(total)
+            sink.total.add(total.cpu())
         if sink.store is not None:
-            sink.store.append(parts)
+            sink.meter.add_means(0, means.cpu())
+            sink.store.append(tuple(part.cpu() for part in parts))
 
     return take
+
+
+def _sums(parts: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """The sum over all filters, `[frame, frequency]`, and each filter's frame means, `[frame, channel]`.
+
+    As products with a row of ones: `sum` over the outer axes of a channels_last tensor is 20 times slower.
+    """
+    total, means = None, []
+    for part in parts:
+        values = part[0].permute(1, 2, 0).float()  # [frame, frequency, channel], contiguous
+        filters = values.sum(dim=2)
+        total = filters if total is None else total.add_(filters)
+        ones = values.new_full((values.shape[0], 1, values.shape[1]), 1 / values.shape[1])
+        means.append(torch.bmm(ones, values)[:, 0])
+    assert total is not None
+    return total, torch.cat(means, dim=1)

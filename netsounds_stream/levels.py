@@ -76,5 +76,13 @@ class LevelMeter:
         self._high[here] = np.maximum(self._high[here], high.double().numpy())
         self._peak[here] = np.maximum(self._peak[here], peak.double().numpy())
 
+    def add_means(self, first_channel: int, means: Tensor) -> None:
+        """Take non-negative frames by their means alone, float32 `[frame, channel]`."""
+        here = slice(first_channel, first_channel + means.shape[1])
+        loudest = means.amax(0).double().numpy()
+        self._low[here] = np.nan
+        self._high[here] = np.maximum(self._high[here], loudest)
+        self._peak[here] = np.maximum(self._peak[here], loudest)
+
     def levels(self) -> Levels:
         return Levels(self._low, self._high, self._peak)

@@ -33,7 +33,7 @@ _WIDEST_ACTIVATION_BYTES = 16 * MIB
 # A picture is decoded into memory, not to a temporary file, up to this size.
 _MEMORY_PICTURE_BYTES = 64 * MIB
 # Values worked on at a time when activations become sound.
-_BLOCK_VALUES = (1 << 22, 1 << 21, 1 << 20, 1 << 19)
+_BLOCK_VALUES = (1 << 20, 1 << 20, 1 << 19, 1 << 18)
 
 # Bytes on disk for a byte of float16 activations, by codec and bank: measured on real photographs with
 # trained weights, rounded up. `benchmarks/codecs.py` prints them.

@@ -127,8 +127,8 @@ def write_filters(
     factor, offset = (np.broadcast_to(values, source.channels) for values in gains(each, options.scale))
     per_filter = source.frames * source.frequencies
     with ExitStack() as stack:
-        beside = stack.enter_context(Beside("wav"))
         one = stack.enter_context(LaidOutWav(paths[0], audio, options)) if together else None
+        beside = stack.enter_context(Beside("wav"))  # left first: its last writes need the file open
         files: dict[int, LaidOutWav] = {}
         for channels, frames, block in _blocks(source, block_values):
             half = half_frames(block)

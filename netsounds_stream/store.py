@@ -8,7 +8,7 @@ reads the arrays; here they go through the zarrs pipeline (Rust), three to five 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import StoreError
-from .overlap import Beside
 from .plan import BankPlan
 
 DIMENSIONS = ("channel", "y", "x")
@@ -73,10 +72,10 @@ def create_array(
 
 
 class ShardWriter:
-    """Gathers a bank's frames and writes them shard by shard, beside the caller.
+    """Gathers a bank's frames and writes them shard by shard.
 
-    Holds one shard that fills; a full one is handed to `beside` and a new one begun. `on_shard` sees each
-    `[channel, frame, frequency]` float16 tensor there, before it is written.
+    Holds one shard that fills. Writing happens in the caller's thread: the encoder uses every core, and
+    beside a convolution that does so too it gains nothing (measured) and holds a second shard.
     """
 
     def __init__(
@@ -84,11 +83,8 @@ class ShardWriter:
         array: zarr.Array[Any],
         bank: BankPlan,
         time_axis: str,
-        beside: Beside,
-        on_shard: Callable[[Tensor], None],
     ) -> None:
         self._array, self._bank, self._time_axis = array, bank, time_axis
-        self._beside, self._on_shard = beside, on_shard
         self._start = 0
         self._filled = 0
         self._shard: Tensor | None = None
@@ -109,7 +105,7 @@ class ShardWriter:
             self._filled += room
             taken += room
             if self._filled == frames.shape[1]:
-                self._hand_over()
+                self._write()
 
     def finish(self) -> None:
         """Check that every frame has come; the last shard was handed over with its last frame."""
@@ -124,21 +120,16 @@ class ShardWriter:
     def _frames(self, shard: Tensor) -> Tensor:
         return shard.transpose(1, 2) if self._time_axis == "x" else shard
 
-    def _hand_over(self) -> None:
+    def _write(self) -> None:
         shard, start = self._shard, self._start
         assert shard is not None
-        frames = self._frames(shard)
-        stop = start + int(frames.shape[1])
+        stop = start + int(self._frames(shard).shape[1])
         self._shard, self._filled, self._start = None, 0, stop
 
-        def write() -> None:
-            self._on_shard(frames)
-            if self._time_axis == "x":
-                self._array[:, :, start:stop] = shard.numpy()
-            else:
-                self._array[:, start:stop, :] = shard.numpy()
-
-        self._beside.submit(write)
+        if self._time_axis == "x":
+            self._array[:, :, start:stop] = shard.numpy()
+        else:
+            self._array[:, start:stop, :] = shard.numpy()
 
 
 class Activations:

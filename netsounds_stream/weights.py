@@ -6,6 +6,8 @@ Nothing here runs the network. torchvision is imported only when something of it
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import pickle
 import sys
 import types
 from collections.abc import Mapping
@@ -21,6 +23,9 @@ from .geometry import CLASSES, CLASSIFIER_NAME, LAYERS, Conv, Fire
 
 PRETRAINED, UNTRAINED = "pretrained", "untrained"
 _UNTRAINED_SEED = 0
+
+#: torchvision's `SqueezeNet1_0_Weights.IMAGENET1K_V1`; the name ends in the file's hash.
+PRETRAINED_URL = "https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth"
 
 #: torchvision's preprocessing for these weights: per channel, in [0, 1] units.
 MEAN = (0.485, 0.456, 0.406)
@@ -64,8 +69,21 @@ def torchvision() -> types.ModuleType:
 
 
 def categories() -> tuple[str, ...]:
-    """ImageNet's 1000 class names, in the order of the network's outputs."""
-    return tuple(_pretrained_enum().meta["categories"])
+    """ImageNet's 1000 class names, in the order of the network's outputs.
+
+    Out of torchvision's table of them, loaded by itself where it lies where it has always lain: importing
+    the whole package for it would cost a run 80 MB and a second.
+    """
+    package = importlib.util.find_spec("torchvision")
+    assert package is not None
+    assert package.origin is not None
+    table = Path(package.origin).parent / "models" / "_meta.py"
+    spec = importlib.util.spec_from_file_location("netsounds_stream_categories", table)
+    if not table.is_file() or spec is None or spec.loader is None:
+        return tuple(torchvision().models.SqueezeNet1_0_Weights.IMAGENET1K_V1.meta["categories"])
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return tuple(module._IMAGENET_CATEGORIES)
 
 
 def load_weights(source: str) -> Weights:
@@ -94,13 +112,11 @@ def reference_module(weights: Weights) -> torch.nn.Module:
     return module.eval()
 
 
-def _pretrained_enum() -> Any:
-    return torchvision().models.SqueezeNet1_0_Weights.IMAGENET1K_V1
-
-
 def _download() -> Mapping[str, Any]:
     try:
-        return _pretrained_enum().get_state_dict(progress=False, check_hash=True)  # type: ignore[no-any-return]
+        return torch.hub.load_state_dict_from_url(  # type: ignore[no-any-return]
+            PRETRAINED_URL, map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
     except (URLError, OSError, RuntimeError) as error:  # RuntimeError: the download's hash is wrong
         reason = getattr(error, "reason", error)
         raise WeightsError(
@@ -130,7 +146,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         IndexError,
         AttributeError,
         TypeError,
-        __import__("pickle").UnpicklingError,
+        pickle.UnpicklingError,
     ) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} holds no weights that can be loaded safely ({first}); {mend}") from error
