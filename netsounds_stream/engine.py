@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from .errors import OptionError, OutputError
 from .folder import RECORD_NAME, RunFolder, check_out, file_label
 from .forward import Compute, Sinks, choose_compute, run_forward
 from .levels import LevelMeter
-from .options import SonifyOptions, SoundOptions
+from .options import SonifyOptions, SoundOptions, options_from_words
 from .picture import Picture, open_picture, slabs, write_spool
 from .plan import STORED_SPOOL, AudioPlan, Limits, Plan, audio_plan, make_plan
 from .predict import Guess, predict_label, top5
@@ -44,13 +44,15 @@ class Run:
     record: dict[str, Any]
 
 
-def plan(image: str | Path, out: str | Path = ".", options: SonifyOptions | None = None) -> Plan:
-    """What `sonify` would do with this picture here, without decoding a pixel.
+def plan(
+    image: str | Path, out: str | Path = ".", options: SonifyOptions | None = None, **words: Any
+) -> Plan:
+    """What `sonify` would do with this picture here, without decoding a pixel; options as there.
 
     Raises:
         PictureError: it cannot be read, or is too small.
     """
-    options = options or SonifyOptions()
+    options = resolve_options(options, words)
     picture = open_picture(Path(image), options.size)
     compute = choose_compute(options.device, options.precision)
     if options.weights == UNTRAINED:  # load what a run loads, so that the baseline is a run's
@@ -67,10 +69,13 @@ def sonify(
     on_plan: Callable[[Plan], None] = lambda plan: None,
     on_progress: Listener | None = None,
     notes: tuple[str, ...] = (),
+    **words: Any,
 ) -> Run:
     """Turn a picture into stored activations and sound, in the folder `out`.
 
     Args:
+        options: what is asked for; or give it by the command line's words, as in
+            `sonify("a.jpg", "out", size=512, banks=(1, 2), scheme="sum", memory="800MiB")`.
         on_plan: called with the plan before the work starts.
         on_progress: called as the work goes on, from any thread.
         notes: said to the user before, to be kept in the record (a fallback, say).
@@ -78,20 +83,22 @@ def sonify(
     Raises:
         NetsoundsError: one of its kinds; nothing at `out` has changed then.
     """
-    options = options or SonifyOptions()
+    options = resolve_options(options, words)
     machine.keep_one_heap()
     stages = Stages(on_progress)
     picture = open_picture(Path(image), options.size)
     check_out(Path(out).absolute(), overwrite=overwrite)
     compute = choose_compute(options.device, options.precision)
-    with stages.stage("weights", 1, "share"):
+    with stages.stage("weights", 1, "share") as advance:
         weights = load_weights(options.weights)
+        advance(1)
     planned = make_plan(picture.source, options, _limits(options, compute, Path(out)))
     planned.check()
     on_plan(planned)
-    with stages.stage("label", 1, "share"):
+    with stages.stage("label", 1, "share") as advance:
         guesses = predict_label(picture, weights, normalize=options.normalize)
         digest = picture.sha256()
+        advance(1)
     seen = "untrained" if options.weights == UNTRAINED else guesses[0].category
     label = options.label or seen
     record = begin_record(picture, digest, weights, options, planned, compute, label, guesses, notes)
@@ -106,6 +113,13 @@ def sonify(
     return Run(Path(out), label, tuple(Path(out) / name for name in record["files"]), record)
 
 
+def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> SonifyOptions:
+    """The options given as such, or by words; not both."""
+    if options is not None and words:
+        raise OptionError(f"give options, or words such as {next(iter(words))}=, not both")
+    return options or options_from_words(**words)
+
+
 def outputs(folder: Path) -> list[str]:
     """What a run's folder holds besides its record: arrays, and WAV files at any depth."""
     found = [path for path in folder.rglob("*") if path.suffix in (".zarr", ".wav")]
@@ -117,8 +131,11 @@ def render(
     wav: str | Path,
     *,
     scheme: str = "sum",
+    balance: str = "bank",
+    scale: str = "peak",
     time_axis: str | None = None,
-    sound: SoundOptions | None = None,
+    sample_rate: int = 44100,
+    subtype: str = "PCM_16",
     overwrite: bool = False,
     on_progress: Listener | None = None,
 ) -> AudioPlan:
@@ -129,7 +146,7 @@ def render(
     """
     if scheme not in ("sum", "concat"):
         raise OptionError(f"render writes one file: scheme cannot be {scheme!r}; use sum or concat")
-    sound = replace(sound or SoundOptions(), schemes=(scheme,))
+    sound = SoundOptions((scheme,), balance, scale, sample_rate, subtype)
     target = Path(wav)
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already; use --overwrite to replace it, or another name")

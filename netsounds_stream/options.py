@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from .errors import OptionError
 from .geometry import BANKS
@@ -116,6 +117,55 @@ class SonifyOptions:
     def stored(self) -> bool:
         """Whether activations go through a store at all, kept or temporary."""
         return self.activations or not self.sound.one_pass
+
+
+def options_from_words(**words: Any) -> SonifyOptions:
+    """Options by the command line's words: `scheme`, `balance`, `scale`, `sample_rate` and `subtype` for the
+    sound, `memory` as '1GiB' or bytes, `size` as pixels or 'native', the rest as `SonifyOptions` names them.
+
+    Raises:
+        OptionError: a word or a value that there is not.
+    """
+    sound_names = {
+        "scheme": "schemes",
+        "balance": "balance",
+        "scale": "scale",
+        "sample_rate": "sample_rate_hz",
+        "subtype": "subtype",
+    }
+    sound = {sound_names[name]: words.pop(name) for name in list(words) if name in sound_names}
+    if "schemes" in sound:
+        given = sound["schemes"]
+        sound["schemes"] = (given,) if isinstance(given, str) else tuple(given)
+    if "memory" in words:
+        memory = words.pop("memory")
+        words["memory_bytes"] = parse_bytes(memory) if isinstance(memory, str) else memory
+    if isinstance(words.get("size"), str):
+        words["size"] = parse_size(words["size"])
+    if "banks" in words:
+        words["banks"] = tuple(words["banks"])
+    known = {each.name for each in fields(SonifyOptions)} - {"sound"}
+    unknown = sorted(set(words) - known)
+    if unknown:
+        names = sorted(known - {"memory_bytes"} | {"memory", *sound_names})
+        raise OptionError(f"there is no option {unknown[0]!r}; the options are {', '.join(names)}")
+    return SonifyOptions(**words, sound=SoundOptions(**sound))
+
+
+def parse_size(text: str) -> int | None:
+    """The short edge in pixels; None for 'native'."""
+    if text == "native":
+        return None
+    if not re.fullmatch(r"-?[0-9]+", text):
+        raise OptionError(f"size cannot be {text!r}; use 'native' or the short edge's pixels")
+    return int(text)
+
+
+def parse_banks(text: str) -> tuple[int, ...]:
+    """Bank numbers out of '1,2,4'."""
+    if not re.fullmatch(r"\s*-?[0-9]+(\s*,\s*-?[0-9]+)*\s*", text):
+        raise OptionError(f"banks cannot be {text!r}; write them as 1,2,3,4")
+    return tuple(int(number) for number in text.split(","))
 
 
 def parse_bytes(text: str) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def slabs(
         if region is None:
             slab = whole[top : top + height, left : left + width]
         else:
-            data = _checked(picture.path, lambda box=(left, top, width, height): region.fetch(*box))
+            data = _checked(picture.path, partial(region.fetch, left, top, width, height))
             slab = np.frombuffer(data, dtype=dtype).reshape(height, width, 3)
         if not along_rows:
             slab = slab.transpose(1, 0, 2)

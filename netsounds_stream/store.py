@@ -8,8 +8,9 @@ reads the arrays; here they go through the zarrs pipeline (Rust), three to five 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,16 @@ DIMENSIONS = ("channel", "y", "x")
 _LEVELS = {"zstd": 1, "pcodec": 4}
 
 
-def _zarrs() -> AbstractContextManager[Any]:
+@contextmanager
+def _zarrs() -> Iterator[None]:
     # Set around the opening of our own arrays only: the pipeline is fixed there, and a program that uses
     # this package keeps its own zarr settings.
     import zarrs  # noqa: F401  (registers the pipeline)
 
-    return zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
+    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}), warnings.catch_warnings():
+        # pcodec is outside zarr's specification, which the README says; once is enough.
+        warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
+        yield
 
 
 def _codecs(codec: str) -> dict[str, Any]:
@@ -141,8 +146,10 @@ class Activations:
         self._array, self.time_axis = array, time_axis
         self.frames_per_block = frames_per_block
         self.attributes = dict(attributes)
-        channels, height, width = array.shape
-        self.channels = int(channels)
+        self.shape = tuple(int(length) for length in array.shape)
+        self.dtype = np.dtype(array.dtype)
+        channels, height, width = self.shape
+        self.channels = channels
         self.frames, self.frequencies = (width, height) if time_axis == "x" else (height, width)
 
     def read(self, channels: slice, frames: slice) -> Tensor:

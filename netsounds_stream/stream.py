@@ -156,7 +156,8 @@ class _FireStage:
         self._name, self._emit = layer.name, emit
         weight = params[f"{layer.name}.squeeze.weight"]
         self._squeeze = tuple(
-            piece.contiguous(memory_format=torch.channels_last) for piece in weight.split(split, dim=1)
+            piece.contiguous(memory_format=torch.channels_last)
+            for piece in torch.split(weight, list(split), dim=1)
         )
         self._squeeze_bias = params[f"{layer.name}.squeeze.bias"]
         self._one = params[f"{layer.name}.expand1x1.weight"], params[f"{layer.name}.expand1x1.bias"]
@@ -205,7 +206,8 @@ class _ClassifierStage:
     def __init__(self, params: Mapping[str, Tensor], split: tuple[int, ...], emit: Emit) -> None:
         weight = params[f"{CLASSIFIER_NAME}.weight"]
         self._weight = tuple(
-            piece.contiguous(memory_format=torch.channels_last) for piece in weight.split(split, dim=1)
+            piece.contiguous(memory_format=torch.channels_last)
+            for piece in torch.split(weight, list(split), dim=1)
         )
         self._bias, self._emit = params[f"{CLASSIFIER_NAME}.bias"], emit
         self.total = torch.zeros(CLASSES, dtype=torch.float64)
@@ -295,11 +297,12 @@ class RowStream:
         """The classifier's average over all positions so far, `[class=1000]`, float64 on the CPU."""
         return self._classifier.total / max(1, self._classifier.count)
 
-    def _run(self, parts: Parts | None, first: int) -> None:
+    def _run(self, parts: Parts, first: int) -> None:
         for stage in self._stages[first:]:
-            parts = stage.push(parts)
-            if parts is None:
+            out = stage.push(parts)
+            if out is None:
                 return
+            parts = out
 
     def _emit(self, layer: str, parts: Parts) -> None:
         hook = self._hooks.get(layer)

@@ -42,7 +42,8 @@ def half_frames(frames: Tensor) -> Tensor:
     length = frames.shape[-1]
     if _matrix_is_faster(length):
         return _folded(frames) @ _cosines(length, frames.device)
-    return torch.fft.rfft(frames, norm="forward").real
+    half: Tensor = torch.fft.rfft(frames, norm="forward").real
+    return half
 
 
 def mirrored(half: Tensor, length: int) -> Tensor:

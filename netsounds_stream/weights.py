@@ -5,6 +5,7 @@ Nothing here runs the network. torchvision is imported only when something of it
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import pickle
@@ -114,9 +115,10 @@ def reference_module(weights: Weights) -> torch.nn.Module:
 
 def _download() -> Mapping[str, Any]:
     try:
-        return torch.hub.load_state_dict_from_url(  # type: ignore[no-any-return]
-            PRETRAINED_URL, map_location="cpu", progress=False, check_hash=True, weights_only=True
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # where torch says that it downloads
+            return torch.hub.load_state_dict_from_url(
+                PRETRAINED_URL, map_location="cpu", progress=False, check_hash=True, weights_only=True
+            )
     except (URLError, OSError, RuntimeError) as error:  # RuntimeError: the download's hash is wrong
         reason = getattr(error, "reason", error)
         raise WeightsError(

@@ -1,0 +1,35 @@
+"""netsounds-stream: pictures of any size into sound through a neural network, in bounded memory.
+
+    from netsounds_stream import sonify, plan, render
+
+Names are loaded when first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "sonify": "engine",
+    "plan": "engine",
+    "render": "engine",
+    "Run": "engine",
+    "verify": "verification",
+    "inspect": "inspection",
+    "open_activations": "store",
+    "load_weights": "weights",
+    "for_pixels": "weights",
+    "RowStream": "stream",
+    "RowBlock": "stream",
+    "SonifyOptions": "options",
+    "SoundOptions": "options",
+    "Plan": "plan",
+    "NetsoundsError": "errors",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

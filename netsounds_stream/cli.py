@@ -1,0 +1,362 @@
+"""The command line: each command parses, makes one call, prints. Results to stdout, the rest to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import options as known
+from .errors import NetsoundsError, OptionError
+from .options import SonifyOptions, format_bytes, options_from_words
+
+if TYPE_CHECKING:
+    from .engine import Run
+    from .plan import Plan
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def _stacked(*decorators: Decorator) -> Decorator:
+    def apply(command: Callable[..., None]) -> Callable[..., None]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return apply
+
+
+_picture = _stacked(
+    click.argument("image", required=False, type=click.Path(path_type=Path)),
+    click.option("--dpath", type=click.Path(path_type=Path), help="Folder to look for the picture in."),
+    click.option("--image-name", metavar="FRAGMENT", help="Part of the picture's name in --dpath."),
+)
+_network = _stacked(
+    click.option("--size", default="native", show_default=True, help="Short edge in pixels, or 'native'."),
+    click.option(
+        "--weights",
+        default="pretrained",
+        show_default=True,
+        help="'pretrained', 'untrained', or a squeezenet1_0 state_dict (.pth, .safetensors).",
+    ),
+    click.option(
+        "--normalize/--no-normalize",
+        default=True,
+        show_default=True,
+        help="Input normalised as the weights were trained, or plain [0, 1].",
+    ),
+    click.option("--time-axis", default="auto", show_default=True, help="'x', 'y', or the long edge."),
+    click.option("--precision", default="auto", show_default=True, help=", ".join(known.PRECISIONS)),
+    click.option("--device", default="auto", show_default=True, help=", ".join(known.DEVICES)),
+    click.option("--memory", metavar="SIZE", help="Peak memory of the whole process. [default: 1GiB]"),
+)
+_levels = _stacked(
+    click.option(
+        "--balance",
+        default="bank",
+        show_default=True,
+        help="'bank': one scale for the bank; 'filter': each filter brought to full range first.",
+    ),
+    click.option(
+        "--scale",
+        default="peak",
+        show_default=True,
+        help="'peak': divide by the largest magnitude; 'minmax': stretch to [-1, 1].",
+    ),
+    click.option("--sample-rate", default=44100, show_default=True, help="Of the WAV files, in hertz."),
+    click.option("--subtype", default="PCM_16", show_default=True, help=", ".join(known.SUBTYPES)),
+)
+_run_options = _stacked(
+    click.option("--banks", default="1,2,3,4", show_default=True, help="Filter banks to keep and sound."),
+    click.option("--codec", default="zstd", show_default=True, help=", ".join(known.CODECS)),
+    click.option(
+        "--scheme",
+        "schemes",
+        multiple=True,
+        default=("sum", "concat"),
+        show_default=True,
+        help="'sum', 'concat' or 'filters'; repeat it for several.",
+    ),
+    _levels,
+    click.option(
+        "--activations/--no-activations",
+        default=True,
+        show_default=True,
+        help="Keep the arrays, or only the sound.",
+    ),
+    click.option("--label", help="Names the files. [default: what the network sees]"),
+)
+_out = click.option("--out", type=click.Path(path_type=Path), help="Folder. [default: IMAGE-netsounds]")
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+_quiet = click.option("--quiet", is_flag=True, help="Errors only on stderr.")
+_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else there.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="netsounds-stream")
+def cli() -> None:
+    """Turn pictures of any size into sound through a neural network, in bounded memory."""
+
+
+@cli.command()
+@_stacked(_picture, _out, _network, _run_options, _overwrite, _quiet, _json)
+def sonify(
+    image: Path | None,
+    dpath: Path | None,
+    image_name: str | None,
+    out: Path | None,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    **words: Any,
+) -> None:
+    """Turn IMAGE into stored activations and WAV files."""
+    options = _options(words)
+    path = _picture_path(image, dpath, image_name, quiet=quiet)
+    from . import engine
+    from .display import display
+
+    def on_plan(plan: Plan) -> None:
+        if not quiet:
+            click.echo(short_plan(plan), err=True)
+
+    with display(quiet=quiet) as shown:
+        run = engine.sonify(
+            path,
+            out or Path(f"{path.stem}-netsounds"),
+            options,
+            overwrite=overwrite,
+            on_plan=on_plan,
+            on_progress=shown,
+        )
+    _print_run(run, as_json=as_json)
+
+
+@cli.command()
+@_stacked(_picture, _out, _network, _run_options, _json)
+def plan(
+    image: Path | None,
+    dpath: Path | None,
+    image_name: str | None,
+    out: Path | None,
+    as_json: bool,
+    **words: Any,
+) -> None:
+    """Say what sonify would do with IMAGE: sizes, memory, disk. Decodes no pixel."""
+    options = _options(words)
+    path = _picture_path(image, dpath, image_name, quiet=as_json)
+    from . import engine
+
+    made = engine.plan(path, out or Path(f"{path.stem}-netsounds"), options)
+    if as_json:
+        from dataclasses import asdict
+
+        _print_json({**asdict(made), "peak_memory_bytes": made.peak_memory_bytes})
+    else:
+        click.echo(long_plan(made))
+    made.check()
+
+
+@cli.command()
+@click.argument("array", type=click.Path(path_type=Path))
+@click.argument("wav", type=click.Path(path_type=Path))
+@click.option("--scheme", default="sum", show_default=True, help="'sum' or 'concat'.")
+@click.option("--time-axis", default="auto", show_default=True, help="'x', 'y', or what the array says.")
+@_stacked(_levels, _overwrite, _quiet)
+def render(array: Path, wav: Path, time_axis: str, quiet: bool, **words: Any) -> None:
+    """Make sound again from a stored ARRAY (.zarr or .npy), without the network."""
+    from . import engine
+    from .display import display
+
+    axis = None if time_axis == "auto" else time_axis
+    with display(quiet=quiet) as shown:
+        audio = engine.render(array, wav, time_axis=axis, on_progress=shown, **words)
+    click.echo(f"{wav}: {audio.samples} samples, {audio.container}")
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@_json
+def info(path: Path, as_json: bool) -> None:
+    """Say what a run's folder, a stored array or a WAV file holds."""
+    from .inspection import inspect
+
+    facts = inspect(path)
+    if as_json:
+        _print_json(facts)
+    else:
+        _print_facts(facts, "")
+
+
+@cli.command()
+@_stacked(_picture, _network, _json)
+def verify(
+    image: Path | None, dpath: Path | None, image_name: str | None, as_json: bool, **words: Any
+) -> None:
+    """Compare the stream with the whole-image network on IMAGE, at a size that fits."""
+    options = _options(words)
+    path = _picture_path(image, dpath, image_name, quiet=as_json)
+    from .verification import verify as compare
+
+    result = compare(path, options)
+    if as_json:
+        from dataclasses import asdict
+
+        _print_json({**asdict(result), "agreed": result.agreed})
+    else:
+        click.echo(f"{result.width} x {result.height} px, {result.precision}, {result.band_rows} rows a band")
+        for each in result.banks:
+            click.echo(
+                f"bank {each.bank}  {' x '.join(map(str, each.shape)):>18}  largest value {each.largest:9.3f}"
+                f"  largest difference {each.difference:.2e}  ({each.relative:.1e} of it)"
+            )
+        for name, guesses in (("stream", result.stream_top5), ("whole image", result.whole_top5)):
+            seen = ", ".join(f"{guess.category} {guess.probability:.3f}" for guess in guesses)
+            click.echo(f"{name:<11}  {seen}")
+        click.echo(
+            f"{'agrees' if result.agreed else 'DIFFERS'} (allowed: {result.tolerance:.0e} of the largest)"
+        )
+    if not result.agreed:
+        raise NetsoundsError(
+            "the stream differs from the whole image by more than rounding; use --precision fp32, "
+            "and report it if it does so there"
+        )
+
+
+@cli.command()
+@click.option("--image", type=click.Path(path_type=Path), help="Your picture. [default: one drawn here]")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
+@_stacked(_quiet, _json)
+def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
+    """Do the main job on a picture drawn here, or on yours, untrained where no weights can be had."""
+    from .demonstration import demonstrate
+    from .display import display
+
+    def say(text: str) -> None:
+        if not quiet:
+            click.echo(text, err=True)
+
+    with display(quiet=quiet) as shown:
+        run = demonstrate(
+            image, out, on_plan=lambda made: say(short_plan(made)), on_progress=shown, on_note=say
+        )
+    _print_run(run, as_json=as_json)
+
+
+def short_plan(plan: Plan) -> str:
+    """A plan in one line."""
+    return (
+        f"plan: {plan.width} x {plan.height} px, time along {plan.time_axis}, "
+        f"memory {format_bytes(plan.peak_memory_bytes)} of {format_bytes(plan.budget_bytes)}, "
+        f"disk {format_bytes(plan.final_disk_bytes)} ({format_bytes(plan.disk_bytes)} while it runs)"
+    )
+
+
+def long_plan(plan: Plan) -> str:
+    """A plan in full, for a person."""
+    decoded = {"stream": "row by row", "memory": "in memory", "spool": "to a temporary file"}
+    free = "unknown" if plan.free_disk_bytes is None else format_bytes(plan.free_disk_bytes)
+    final, while_it_runs = format_bytes(plan.final_disk_bytes), format_bytes(plan.disk_bytes)
+    network, sound = format_bytes(plan.forward_memory_bytes), format_bytes(plan.sound_memory_bytes)
+    lines = [
+        f"picture   {plan.width} x {plan.height} px, decoded {decoded[plan.picture_stored]}",
+        f"time      along {plan.time_axis}, {plan.band_rows} rows a band",
+        f"memory    {format_bytes(plan.peak_memory_bytes)} of {format_bytes(plan.budget_bytes)} at the peak "
+        f"(network {network}, sound {sound})",
+        f"disk      {final} in the end, {while_it_runs} while it runs; {free} free",
+    ]
+    for bank in plan.banks:
+        stored_size = format_bytes(bank.stored_bytes_estimate)
+        stored = f"about {stored_size} stored, {bank.frames_per_shard} frames a shard"
+        lines.append(
+            f"bank {bank.number}    {' x '.join(map(str, bank.shape))} values [channel, y, x], "
+            f"{format_bytes(bank.raw_bytes)} raw, {stored if plan.stored else 'not stored'}"
+        )
+        for audio in bank.audio:
+            files = f"{audio.files} files of " if audio.files > 1 else ""
+            size = format_bytes(audio.bytes_per_file)
+            lines.append(
+                f"          {audio.scheme}: {files}{audio.samples} samples, {size} {audio.container}"
+            )
+    return "\n".join(lines)
+
+
+def _options(words: dict[str, Any]) -> SonifyOptions:
+    if "schemes" in words:
+        words["scheme"] = words.pop("schemes")
+    if "banks" in words:
+        words["banks"] = known.parse_banks(words["banks"])
+    if words.get("memory") is None:
+        words.pop("memory", None)
+    return options_from_words(**words)
+
+
+def _picture_path(image: Path | None, folder: Path | None, fragment: str | None, *, quiet: bool) -> Path:
+    if image is not None and folder is None and fragment is None:
+        return image
+    if image is not None or folder is None or fragment is None:
+        raise OptionError("name the picture either as IMAGE or by --dpath DIR with --image-name FRAGMENT")
+    from .picture import find_picture
+
+    found, matches = find_picture(folder, fragment)
+    if not quiet:
+        for match in matches:
+            click.echo(f"{'->' if match == found else '  '} {match.name}", err=True)
+    return found
+
+
+def _print_run(run: Run, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(run.record)
+        return
+    click.echo(f"{run.label}: {len(run.files)} files in {run.folder}")
+    for note in run.record["notes"]:
+        click.echo(f"note: {note}")
+    for file in run.files:
+        click.echo(str(file))
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _print_facts(facts: dict[str, Any], indent: str) -> None:
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            click.echo(f"{indent}{name}")
+            _print_facts(value, indent + "  ")
+        elif value != []:
+            click.echo(
+                f"{indent}{name:<16} {value if not isinstance(value, list) else '; '.join(map(str, value))}"
+            )
+
+
+def main() -> None:
+    """Run the command line; every error is one line on stderr."""
+    try:
+        status = cli(standalone_mode=False) or 0
+    except NetsoundsError as error:
+        status = _fail(str(error), error.exit_status)
+    except click.UsageError as error:
+        where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        status = _fail(error.format_message() + where, error.exit_code)
+    except click.ClickException as error:
+        status = _fail(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        status = _fail("stopped; nothing was kept", 130)
+    except BrokenPipeError:
+        status = 1  # the reader of our output has gone
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or str(error)
+        status = _fail(f"{name}{reason}; is the disk full, or a folder gone or read-only?", 1)
+    sys.exit(status)
+
+
+def _fail(text: str, status: int) -> int:
+    click.echo("netsounds-stream: " + " ".join(text.split()), err=True)
+    return status

@@ -1,0 +1,52 @@
+"""The demonstration: the main job on a drawn picture, with whatever weights can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyvips
+
+from .drawing import draw
+from .engine import Run, sonify
+from .errors import WeightsError
+from .plan import Plan
+from .progress import Listener
+from .weights import PRETRAINED, UNTRAINED, load_weights
+
+WIDTH, HEIGHT = 1536, 1024
+
+
+def demonstrate(
+    image: Path | None,
+    out: Path,
+    *,
+    on_plan: Callable[[Plan], None],
+    on_progress: Listener,
+    on_note: Callable[[str], None],
+) -> Run:
+    """Sonify `image`, or a picture drawn into `out`; the run is `out`/NAME, made anew each time.
+
+    Goes on with untrained weights where the pretrained ones cannot be had: said to `on_note`, in the
+    label and in the run's record.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if image is None:
+        image = out / "landscape.png"
+        pyvips.Image.new_from_array(draw(WIDTH, HEIGHT)).pngsave(str(image))
+    weights, notes = PRETRAINED, []
+    try:
+        load_weights(PRETRAINED)
+    except WeightsError as error:
+        weights = UNTRAINED
+        notes.append(f"untrained weights are used: {error}")
+        on_note(notes[0])
+    return sonify(
+        image,
+        out / f"{image.stem}-netsounds",
+        overwrite=True,
+        on_plan=on_plan,
+        on_progress=on_progress,
+        notes=tuple(notes),
+        weights=weights,
+    )

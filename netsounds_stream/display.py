@@ -1,0 +1,109 @@
+"""How progress looks: a live bar on a terminal, a line now and then elsewhere. Always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from .machine import resident_bytes
+from .options import format_bytes
+from .progress import Progress
+
+_LINE_EVERY_SECONDS = 5.0
+_WORTH_A_LINE_SECONDS = 1.0
+
+
+def describe(progress: Progress) -> str:
+    """One stage's standing in words: share, rate, time left, memory now."""
+    share = min(1.0, progress.done / progress.total) if progress.total else 1.0
+    words = [f"{share:4.0%}"]
+    if progress.unit in ("px", "samples") and progress.rate > 0:
+        words.append(f"{progress.rate / 1e6:.1f} M{progress.unit}/s")
+    if progress.finished:
+        words.append(f"in {_clock(progress.seconds)}")
+    elif progress.seconds_left is not None:
+        words.append(f"{_clock(progress.seconds_left)} left")
+    words.append(f"memory {format_bytes(resident_bytes())}")
+    return ", ".join(words)
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d} min"
+
+
+class LineDisplay:
+    """Plain lines: one every five seconds, and one at the end of each stage that took over a second."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __enter__(self) -> LineDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        due = now - self._last >= _LINE_EVERY_SECONDS
+        if due or (progress.finished and progress.seconds >= _WORTH_A_LINE_SECONDS):
+            self._last = now
+            print(f"{progress.stage}: {describe(progress)}", file=sys.stderr, flush=True)
+
+
+class BarDisplay:
+    """A live bar a stage, by rich."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        self._bars = Bars(
+            TextColumn("{task.description:<9}"),
+            BarColumn(),
+            TextColumn("{task.fields[standing]}"),
+            console=Console(stderr=True),
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> BarDisplay:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage not in self._tasks:
+            self._tasks[progress.stage] = self._bars.add_task(
+                progress.stage, total=progress.total, standing=""
+            )
+        self._bars.update(self._tasks[progress.stage], completed=progress.done, standing=describe(progress))
+
+
+class NoDisplay:
+    """Says nothing."""
+
+    def __enter__(self) -> NoDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def __call__(self, progress: Progress) -> None:
+        return
+
+
+def display(*, quiet: bool) -> BarDisplay | LineDisplay | NoDisplay:
+    """What fits where stderr goes."""
+    if quiet:
+        return NoDisplay()
+    return BarDisplay() if sys.stderr.isatty() else LineDisplay()

@@ -1,0 +1,125 @@
+"""The demonstration picture: drawn, deterministic, of any size, with structure at many scales.
+
+A landscape of a kind: a sky with a sun of chirping rings, hills of fractal noise, a fence, falling discs.
+Every pixel follows from its coordinates alone, so a picture of any size is drawn a few rows at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Field = NDArray[np.float64]
+_OCTAVES = 12
+_DISCS = 24
+
+
+def draw_rows(width: int, height: int, rows: int = 128) -> Iterator[NDArray[np.uint8]]:
+    """The picture from top to bottom, `rows` at a time: `[y, x, rgb]`, uint8."""
+    for top in range(0, height, rows):
+        yield _block(np.arange(top, min(top + rows, height)), width, height)
+
+
+def draw(width: int, height: int) -> NDArray[np.uint8]:
+    """The whole picture, `[y, x, rgb]`, uint8."""
+    return np.concatenate(list(draw_rows(width, height)))
+
+
+def _block(lines: NDArray[np.int64], width: int, height: int) -> NDArray[np.uint8]:
+    # Units: the short edge is 1, so that a larger picture shows the same scene in finer detail.
+    unit = min(width, height)
+    line, column = (lines + 0.5) / unit, (np.arange(width) + 0.5) / unit
+    y, x = line[:, None], column[None, :]
+    right, bottom = width / unit, height / unit
+    octaves = min(_OCTAVES, max(1, int(np.log2(unit))))
+    rough = _fractal_noise(line, column, octaves)
+
+    sun = np.hypot(y - 0.3 * bottom, x - 0.68 * right)
+    rings = 0.5 + 0.5 * np.cos(2 * np.pi * 60 * sun * (0.3 + sun))
+    glow = np.exp(-((sun / 0.28) ** 2))
+    sky = (0.35 + 0.5 * y, 0.5 + 0.25 * y, 0.85 - 0.2 * y)
+    rays = (0.6 + 0.4 * rings, 0.35 + 0.5 * rings, 0.2 * rings)
+    image = np.stack([far * (1 - glow) + near * glow for far, near in zip(sky, rays, strict=True)])
+    image += 0.12 * (rough - 0.5)
+
+    for index, base in enumerate((0.62, 0.74, 0.86)):
+        ridge = base * bottom + 0.09 * (
+            np.sin(2 * np.pi * (1.3 + index) * x / right + index)
+            + _fractal_noise(np.array([3.7 * index]), 1.5 * column, octaves)
+        )
+        shade = (0.4 + 0.8 * rough) * (1 - 0.2 * index)
+        tint = np.array([0.35 - 0.08 * index, 0.5 - 0.05 * index, 0.3 - 0.05 * index])
+        _lay(image, _inside(y - ridge, unit), tint[:, None, None] * shade)
+
+    fence = _inside(0.06 - np.abs(y - 0.9 * bottom), unit) * (np.sin(2 * np.pi * 24 * x**1.4) > 0.2)
+    _lay(image, fence, np.array([0.9, 0.85, 0.75])[:, None, None])
+
+    for index in range(_DISCS):
+        radius = 0.09 * 0.84**index
+        cy, cx = bottom * (0.08 + 0.6 * _hash(index, 1)), right * _hash(index, 2)
+        rows = np.abs(line - cy) < radius + 2 / unit
+        columns = np.abs(column - cx) < radius + 2 / unit
+        if not rows.any():
+            continue
+        part = np.ix_(np.arange(3), np.flatnonzero(rows), np.flatnonzero(columns))
+        near_y, near_x = line[rows, None], column[None, columns]
+        stripes = 0.5 + 0.5 * np.sin(2 * np.pi * (near_y + near_x) / (0.012 + 0.4 * radius))
+        colour = np.array([_hash(index, 3), _hash(index, 4), _hash(index, 5)])[:, None, None]
+        piece = image[part]
+        _lay(piece, _inside(radius - np.hypot(near_y - cy, near_x - cx), unit), 0.3 * stripes + 0.7 * colour)
+        image[part] = piece
+    return (image.clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+
+
+def _lay(image: Field, cover: Field, colour: Field) -> None:
+    """Lay `colour` over `image` where `cover` is 1, in place."""
+    image += cover * (colour - image)
+
+
+def _inside(distance: Field, unit: int) -> Field:
+    """1 inside (positive distance), 0 outside, one pixel of ramp between."""
+    return np.clip(distance * unit + 0.5, 0, 1)
+
+
+def _fractal_noise(line: Field, column: Field, octaves: int) -> Field:
+    """Value noise `[line, column]` in [0, 1], summed over octaves, each twice as fine and 0.6 as strong."""
+    total, weight, weights = np.zeros((line.size, column.size)), 1.0, 0.0
+    for octave in range(octaves):
+        total += weight * _value_noise(line * 2.0 ** (octave + 1), column * 2.0 ** (octave + 1), octave)
+        weights += weight
+        weight *= 0.6
+    return total / weights
+
+
+def _value_noise(line: Field, column: Field, seed: int) -> Field:
+    """Random values on an integer lattice, interpolated smoothly along lines, then along columns."""
+    first_row, first_column = int(np.floor(line[0])), int(np.floor(column[0]))
+    rows = np.arange(first_row, int(np.floor(line[-1])) + 2)
+    columns = np.arange(first_column, int(np.floor(column[-1])) + 2)
+    lattice = _hash(rows[:, None], columns[None, :], seed)
+    row, v = _cell(line)
+    cell, u = _cell(column)
+    row, cell, v = row - first_row, cell - first_column, v[:, None]
+    lines = lattice[row] + v * (lattice[row + 1] - lattice[row])
+    return lines[:, cell] + u * (lines[:, cell + 1] - lines[:, cell])
+
+
+def _cell(position: Field) -> tuple[NDArray[np.int64], Field]:
+    """The lattice cell of each position, and how far across it, eased (3t^2 - 2t^3)."""
+    cell = np.floor(position).astype(np.int64)
+    across = position - cell
+    return cell, across * across * (3 - 2 * across)
+
+
+def _hash(*keys: NDArray[np.int64] | int) -> Field:
+    """A number in [0, 1) from integers, by the finaliser of MurmurHash3 (public domain, A. Appleby)."""
+    mixed = np.asarray(np.uint64(0x9E3779B97F4A7C15))
+    with np.errstate(over="ignore"):
+        for key in keys:
+            mixed = mixed * np.uint64(31) + np.asarray(key).astype(np.uint64)
+            mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+            mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+            mixed = mixed ^ (mixed >> np.uint64(33))
+        return np.asarray((mixed >> np.uint64(11)) / float(1 << 53))

@@ -1,0 +1,97 @@
+"""What a run's folder, a stored array or a WAV file holds, for `netsounds-stream info`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from .errors import NetsoundsError, OutputError, StoreError
+from .folder import RECORD_NAME
+from .options import format_bytes
+from .store import open_activations
+
+
+class NotOursError(NetsoundsError):
+    """The path is nothing that this package writes."""
+
+
+def inspect(path: str | Path) -> dict[str, Any]:
+    """Facts about a run's folder, an activations array or a WAV file, JSON-ready.
+
+    Raises:
+        NetsoundsError: it is none of these, or is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise NotOursError(f"nothing at {path}; give a run's folder, a .zarr or .npy array, or a .wav file")
+    if path.name == RECORD_NAME:
+        return _run(path)
+    if path.is_dir() and (path / RECORD_NAME).is_file():
+        return _run(path / RECORD_NAME)
+    if path.suffix in (".zarr", ".npy") or (path / "zarr.json").is_file():
+        return _array(path)
+    if path.is_file():
+        return _wav(path)
+    raise NotOursError(f"{path} holds no run; give a run's folder, a .zarr or .npy array, or a .wav file")
+
+
+def _run(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text())
+        return {
+            "kind": "run",
+            "label": record["label"],
+            "picture": record["picture"]["name"],
+            "size": f"{record['picture']['resized_width']} x {record['picture']['resized_height']} px",
+            "weights": record["weights"]["source"],
+            "top5": ", ".join(
+                f"{guess['category']} {guess['probability']:.2f}"
+                for guess in record["prediction"]["label_size"]
+            ),
+            "seconds": round(sum(record["seconds"].values()), 1),
+            "peak_memory": format_bytes(record["peak_memory_bytes"]),
+            "planned_memory": format_bytes(record["plan"]["peak_memory_bytes"]),
+            "command": record["command"],
+            "notes": record["notes"],
+            "files": {
+                name: "there" if (path.parent / name).exists() else "MISSING" for name in record["files"]
+            },
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{path} is not a run's record ({error}); make the run again") from error
+
+
+def _array(path: Path) -> dict[str, Any]:
+    source = open_activations(path)
+    stored = sum(each.stat().st_size for each in path.rglob("*") if each.is_file()) or path.stat().st_size
+    raw = source.channels * source.frames * source.frequencies * np.dtype(source.dtype).itemsize
+    return {
+        "kind": "activations",
+        "shape": dict(zip(("channel", "y", "x"), source.shape, strict=True)),
+        "dtype": str(source.dtype),
+        "time_axis": source.time_axis,
+        "raw": format_bytes(raw),
+        "stored": f"{format_bytes(stored)} ({raw / stored:.2f} to 1)",
+        "attributes": source.attributes,
+    }
+
+
+def _wav(path: Path) -> dict[str, Any]:
+    try:
+        with soundfile.SoundFile(path) as wav:
+            return {
+                "kind": "sound",
+                "format": wav.format,
+                "subtype": wav.subtype,
+                "sample_rate_hz": wav.samplerate,
+                "channels": wav.channels,
+                "samples": wav.frames,
+                "seconds": round(wav.frames / wav.samplerate, 3),
+                "bytes": format_bytes(path.stat().st_size),
+            }
+    except soundfile.LibsndfileError as error:
+        raise StoreError(f"{path} is not a sound file that can be read ({error})") from error

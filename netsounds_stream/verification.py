@@ -1,0 +1,155 @@
+"""Whether the stream gives what the whole-image network gives, on a user's own picture and machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import machine
+from .engine import resolve_options
+from .errors import BudgetError
+from .forward import choose_compute
+from .geometry import BANKS, SMALLEST_SIDE, Bank
+from .options import SonifyOptions, format_bytes
+from .picture import Picture, open_picture, slabs
+from .plan import STORED_MEMORY, Limits, make_plan
+from .predict import Guess, top5
+from .stream import Hook, RowBlock, RowStream
+from .weights import MEAN, STD, for_pixels, load_weights, reference_module
+
+# The whole-image forward's peak, per pixel: the first bank twice over, the kept banks, the allocator's
+# slack. The reason that this is tried at a size that fits.
+_WHOLE_IMAGE_BYTES_PER_PIXEL = 700
+#: Largest difference allowed, as a share of a bank's largest value. fp32: rounding of sums of a few
+#: thousand terms; the others: their 11 and 8 significant bits through 26 layers.
+TOLERANCES = {"fp32": 1e-5, "fp16": 1e-2, "bf16": 5e-2}
+
+
+@dataclass(frozen=True)
+class BankAgreement:
+    """One bank: shape `[channel, y, x]`, largest reference value, largest difference from it."""
+
+    bank: int
+    shape: tuple[int, ...]
+    largest: float
+    difference: float
+
+    @property
+    def relative(self) -> float:
+        return self.difference / self.largest if self.largest else self.difference
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was compared, at which size, and whether it agreed."""
+
+    width: int
+    height: int
+    band_rows: int
+    precision: str
+    tolerance: float
+    banks: tuple[BankAgreement, ...]
+    stream_top5: tuple[Guess, ...]
+    whole_top5: tuple[Guess, ...]
+
+    @property
+    def agreed(self) -> bool:
+        same_class = self.stream_top5[0].category == self.whole_top5[0].category
+        return same_class and all(each.relative <= self.tolerance for each in self.banks)
+
+
+def verify(image: str | Path, options: SonifyOptions | None = None, **words: Any) -> Verification:
+    """Run the picture through the stream and through torchvision's whole-image network, and compare.
+
+    At `size` where one is given, else at the largest that the memory budget lets the whole image have.
+
+    Raises:
+        BudgetError: the size asked for does not fit the whole-image way.
+    """
+    options = resolve_options(options, words)
+    compute = choose_compute(options.device, options.precision)
+    weights = load_weights(options.weights)
+    module = reference_module(weights)
+    budget = options.memory_bytes or machine.default_budget_bytes()
+    room = budget - machine.resident_bytes()
+    picture = open_picture(Path(image), options.size)
+    pixels = max(0, room) // _WHOLE_IMAGE_BYTES_PER_PIXEL
+    if options.size is None and picture.width * picture.height > pixels:
+        short, long = sorted((picture.width, picture.height))
+        picture = open_picture(Path(image), max(SMALLEST_SIDE, isqrt(pixels * short // long)))
+    if picture.width * picture.height > max(pixels, 4 * SMALLEST_SIDE**2):
+        needed = machine.resident_bytes() + picture.width * picture.height * _WHOLE_IMAGE_BYTES_PER_PIXEL
+        raise BudgetError(
+            f"the whole-image network needs about {format_bytes(needed)} at {picture.width} x "
+            f"{picture.height} and the budget is {format_bytes(budget)}; raise --memory, or lower --size"
+        )
+    limits = Limits(machine.resident_bytes(), 1 << 62, None, compute.dtype.itemsize)
+    plan = make_plan(picture.source, options, limits)
+    upright = _upright(picture)
+    whole, whole_logits = _whole_image(module, upright, picture.full_scale, options.normalize)
+    differences = dict.fromkeys(whole, 0.0)
+    hooks = {layer: _compare(whole[layer], differences, plan.time_axis) for layer in whole}
+    stream = RowStream(
+        for_pixels(weights, picture.full_scale, options.normalize),
+        hooks,
+        transposed=plan.time_axis == "x",
+        dtype=compute.dtype,
+        device=compute.device,
+    )
+    along = upright if plan.time_axis == "y" else upright.transpose(1, 2)
+    for start in range(0, along.shape[1], plan.band_rows):
+        stream.push(along[:, start : start + plan.band_rows])
+    stream.flush()
+    return Verification(
+        width=picture.width,
+        height=picture.height,
+        band_rows=plan.band_rows,
+        precision=compute.precision,
+        tolerance=TOLERANCES[compute.precision],
+        banks=tuple(_agreement(each, whole[each.layer], differences[each.layer]) for each in BANKS),
+        stream_top5=top5(stream.logits()),
+        whole_top5=top5(whole_logits),
+    )
+
+
+def _upright(picture: Picture) -> Tensor:
+    """All pixels, float32 `[rgb, y, x]`, 0 to full scale."""
+    pieces = slabs(picture, time_axis="y", rows=picture.height, stored=STORED_MEMORY, spool=Path())
+    return torch.from_numpy(np.concatenate(list(pieces)).astype(np.float32)).permute(2, 0, 1)
+
+
+@torch.inference_mode()
+def _whole_image(
+    module: torch.nn.Module, pixels: Tensor, full_scale: int, normalize: bool
+) -> tuple[dict[str, Tensor], Tensor]:
+    values = (pixels / full_scale).unsqueeze(0)
+    if normalize:
+        values = (values - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    kept: dict[str, Tensor] = {}
+    for index, layer in enumerate(module.get_submodule("features").children()):
+        values = layer(values)
+        if f"features.{index}" in {bank.layer for bank in BANKS}:
+            # kept as it is: the layer after it works in place only on a convolution's output
+            kept[f"features.{index}"] = values[0]
+    return kept, module.get_submodule("classifier")(values).flatten().double()
+
+
+def _compare(reference: Tensor, differences: dict[str, float], time_axis: str) -> Hook:
+    def take(block: RowBlock) -> None:
+        rows = slice(block.start, block.start + block.rows)
+        mine = block.tensor().float().cpu()
+        theirs = reference[:, rows] if time_axis == "y" else reference[:, :, rows].transpose(1, 2)
+        worst = float((mine - theirs).abs().max())
+        differences[block.layer] = max(differences[block.layer], worst)
+
+    return take
+
+
+def _agreement(bank: Bank, reference: Tensor, difference: float) -> BankAgreement:
+    return BankAgreement(bank.number, tuple(reference.shape), float(reference.max()), difference)
