@@ -42,14 +42,14 @@ def _block(lines: NDArray[np.int64], width: int, height: int) -> NDArray[np.uint
     sky = (0.35 + 0.5 * y, 0.5 + 0.25 * y, 0.85 - 0.2 * y)
     rays = (0.6 + 0.4 * rings, 0.35 + 0.5 * rings, 0.2 * rings)
     image = np.stack([far * (1 - glow) + near * glow for far, near in zip(sky, rays, strict=True)])
-    image += 0.12 * (rough - 0.5)
+    image += 0.25 * (rough - 0.5)
 
     for index, base in enumerate((0.62, 0.74, 0.86)):
         ridge = base * bottom + 0.09 * (
             np.sin(2 * np.pi * (1.3 + index) * x / right + index)
             + _fractal_noise(np.array([3.7 * index]), 1.5 * column, octaves)
         )
-        shade = (0.4 + 0.8 * rough) * (1 - 0.2 * index)
+        shade = (0.1 + 1.4 * rough) * (1 - 0.2 * index)
         tint = np.array([0.35 - 0.08 * index, 0.5 - 0.05 * index, 0.3 - 0.05 * index])
         _lay(image, _inside(y - ridge, unit), tint[:, None, None] * shade)
 
@@ -84,12 +84,12 @@ def _inside(distance: Field, unit: int) -> Field:
 
 
 def _fractal_noise(line: Field, column: Field, octaves: int) -> Field:
-    """Value noise `[line, column]` in [0, 1], summed over octaves, each twice as fine and 0.6 as strong."""
+    """Value noise `[line, column]` in [0, 1], summed over octaves, each twice as fine and 0.75 as strong."""
     total, weight, weights = np.zeros((line.size, column.size)), 1.0, 0.0
     for octave in range(octaves):
         total += weight * _value_noise(line * 2.0 ** (octave + 1), column * 2.0 ** (octave + 1), octave)
         weights += weight
-        weight *= 0.6
+        weight *= 0.75
     return total / weights
 
 

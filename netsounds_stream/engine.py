@@ -84,7 +84,7 @@ def sonify(
         NetsoundsError: one of its kinds; nothing at `out` has changed then.
     """
     options = resolve_options(options, words)
-    machine.keep_one_heap()
+    machine.tune_heap()
     stages = Stages(on_progress)
     picture = open_picture(Path(image), options.size)
     check_out(Path(out).absolute(), overwrite=overwrite)
@@ -150,7 +150,7 @@ def render(
     target = Path(wav)
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already; use --overwrite to replace it, or another name")
-    machine.keep_one_heap()
+    machine.tune_heap()
     source = open_activations(Path(array), time_axis)
     audio = audio_plan(scheme, source.channels, source.frames, source.frequencies, sound.subtype)
     stages = Stages(on_progress)

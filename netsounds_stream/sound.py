@@ -207,7 +207,7 @@ def render_bank(
 
 
 def _column(values: Floats) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).float().view(-1, 1, 1)
+    return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
 
 
 def _blocks(
