@@ -40,14 +40,18 @@ class Levels:
 
 
 def gains(levels: Levels, scale: str) -> tuple[Floats, Floats]:
-    """(a, b) such that a * y + b fills [-1, 1]; a signal without any range becomes silence (0, 0)."""
+    """(a, b) such that a * y + b fills [-1, 1].
+
+    A signal without any range, a filter that never fires say, is silence: 0 throughout by `peak`; by
+    `minmax`, which puts the lowest value at -1, the constant -1 that netsounds recorded.
+    """
     span = levels.peak if scale == "peak" else levels.high - levels.low
     sounding = span > 0
     safe = np.where(sounding, span, 1.0)
     if scale == "peak":
         return np.where(sounding, 1 / safe, 0.0), np.zeros_like(safe)
     factor = np.where(sounding, 2 / safe, 0.0)
-    return factor, np.where(sounding, -1 - factor * levels.low, 0.0)
+    return factor, np.where(sounding, -1 - factor * levels.low, -1.0)
 
 
 class LevelMeter:

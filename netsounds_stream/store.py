@@ -19,7 +19,6 @@ import torch
 import zarr
 import zarr.codecs
 import zarr.errors
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import StoreError
@@ -155,14 +154,11 @@ class Activations:
     def read(self, channels: slice, frames: slice) -> Tensor:
         """A block, float32 `[channel, frame, frequency]`."""
         if self.time_axis == "x":
-            block = torch.from_numpy(_native(self._array[channels, :, frames])).transpose(1, 2)
+            block = self._array[channels, :, frames].swapaxes(1, 2)
         else:
-            block = torch.from_numpy(_native(self._array[channels, frames, :]))
-        return block.contiguous().float()
-
-
-def _native(block: Any) -> NDArray[np.generic]:
-    return np.array(block, copy=None)
+            block = self._array[channels, frames, :]
+        # One copy: to native byte order and into frames; torch takes no memory that it may not write.
+        return torch.from_numpy(np.array(block, dtype=self.dtype.newbyteorder("="), order="C")).float()
 
 
 def open_activations(path: Path, time_axis: str | None = None) -> Activations:

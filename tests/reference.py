@@ -1,0 +1,50 @@
+"""The plain ways that the fast ones are compared with, and the real command in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from netsounds_stream.geometry import BANKS
+from netsounds_stream.weights import Weights, reference_module
+
+TRAINED = "weights/squeezenet1_0-deep-compression.pth"
+
+
+@torch.inference_mode()
+def whole_image(weights: Weights, pixels: torch.Tensor) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
+    """The plain way: torchvision's network on normalised `[rgb, y, x]`; banks by number, and the logits."""
+    module = reference_module(weights)
+    kept: dict[int, torch.Tensor] = {}
+    values = pixels.unsqueeze(0)
+    for index, layer in enumerate(module.features):
+        values = layer(values)
+        for bank in BANKS:
+            if bank.layer == f"features.{index}":
+                kept[bank.number] = values[0].clone()
+    return kept, module.classifier(values).flatten()
+
+
+def normalised(pixels: np.ndarray) -> torch.Tensor:
+    """8-bit `[y, x, rgb]` as the network was trained on: `[rgb, y, x]`."""
+    values = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1) / 255
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    return (values - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+
+
+def command(
+    *words: object, cwd: Path | None = None, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """The real command in a process of its own."""
+    return subprocess.run(
+        [Path(sys.executable).parent / "netsounds-stream", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=timeout,
+        check=False,
+    )

@@ -1,0 +1,72 @@
+"""The layer table's arithmetic against brute force and against torchvision's own network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from netsounds_stream.geometry import BANKS, LAYERS, SMALLEST_SIDE, Conv, Fire, bank_length, layer_names
+from netsounds_stream.weights import Weights, expected_shapes, reference_module
+
+from .reference import whole_image
+
+
+def fields_by_brute_force(length: int) -> dict[int, list[set[int]]]:
+    """For each bank, the set of input pixels that each output value sees, walked window by window."""
+    rows: list[set[int]] = [{index} for index in range(length)]
+    found = {}
+    for layer in LAYERS:
+        name = layer.name
+        if isinstance(layer, Fire):
+            reach = range(-1, 2)
+            rows = [
+                set().union(*(rows[i + d] for d in reach if 0 <= i + d < len(rows))) for i in range(len(rows))
+            ]
+        else:
+            windows, start = [], 0
+            name = layer.activation_name if isinstance(layer, Conv) else layer.name
+            while start < len(rows):
+                window = rows[start : start + layer.kernel]
+                whole = len(window) == layer.kernel
+                # A window that hangs over counts in ceil_mode, if it brings in a row no window had.
+                if whole or (not isinstance(layer, Conv) and start + 1 < len(rows)):
+                    windows.append(set().union(*window))
+                start += layer.stride
+            rows = windows
+        for bank in BANKS:
+            if bank.layer == name:
+                found[bank.number] = rows
+    return found
+
+
+@pytest.mark.parametrize("length", [*range(1, 90), 331, 332, 333, 334])
+def test_lengths_and_fields_agree_with_brute_force(length: int) -> None:
+    found = fields_by_brute_force(length)
+    used = 2 * bank_length(1, length) + 5  # the first convolution, unpadded, may leave the last pixel out
+    for bank in BANKS:
+        assert bank_length(bank.number, length) == len(found[bank.number])
+        for index, seen in enumerate(found[bank.number]):
+            centre, reach = bank.offset + bank.stride * index, (bank.field - 1) // 2
+            assert seen == set(range(max(0, centre - reach), min(used, centre + reach + 1)))
+
+
+@pytest.mark.parametrize("size", [(21, 21), (22, 40), (64, 37), (101, 103), (130, 21)])
+def test_lengths_agree_with_torchvision(weights: Weights, size: tuple[int, int]) -> None:
+    banks, _ = whole_image(weights, torch.zeros(3, *size))
+    for bank in BANKS:
+        expected = (bank.channels, bank_length(bank.number, size[0]), bank_length(bank.number, size[1]))
+        assert tuple(banks[bank.number].shape) == expected
+
+
+def test_smallest_side_is_the_smallest(weights: Weights) -> None:
+    assert bank_length(4, SMALLEST_SIDE) == 1
+    assert bank_length(4, SMALLEST_SIDE - 1) == 0
+    with pytest.raises(RuntimeError):
+        whole_image(weights, torch.zeros(3, SMALLEST_SIDE - 1, SMALLEST_SIDE - 1))
+
+
+def test_layer_names_and_parameters_are_torchvisions(weights: Weights) -> None:
+    module = reference_module(weights)
+    modules = {name for name, _ in module.named_modules()}
+    assert set(layer_names()) <= modules
+    assert expected_shapes() == {name: tuple(value.shape) for name, value in module.state_dict().items()}

@@ -1,0 +1,114 @@
+"""The store: what is written in any pieces reads back the same, also without this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netsounds_stream.options import CODECS
+from netsounds_stream.plan import BankPlan
+from netsounds_stream.store import ShardWriter, create_array, open_activations
+
+
+def planned(frames: int, frequencies: int, per_shard: int, time_axis: str) -> BankPlan:
+    plane = (frequencies, frames) if time_axis == "x" else (frames, frequencies)
+    return BankPlan(1, (6, *plane), frames, frequencies, per_shard, 0, 0, ())
+
+
+def stored(
+    path: Path, values: torch.Tensor, per_shard: int, time_axis: str, codec: str, pieces: list[int]
+) -> np.ndarray:
+    """Write `[channel, frame, frequency]` in pieces of so many frames; what `[channel, y, x]` should be."""
+    _, frames, frequencies = values.shape
+    bank = planned(frames, frequencies, per_shard, time_axis)
+    array = create_array(path, bank, time_axis, codec, {"bank": 1})
+    writer = ShardWriter(array, bank, time_axis)
+    start = turn = 0
+    while start < frames:
+        piece = values[None, :, start : start + pieces[turn % len(pieces)]]
+        writer.append((piece[:, :2], piece[:, 2:]))  # as a fire's two expansions come
+        start += piece.shape[2]
+        turn += 1
+    writer.finish()
+    upright = values.transpose(1, 2) if time_axis == "x" else values
+    return upright.numpy()
+
+
+def some_values(frames: int, frequencies: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(6, frames, frequencies, generator=generator).relu().half()
+    values[3] = 0  # a filter that never fires leaves no chunk behind
+    return values
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 9),
+    st.integers(1, 45),
+    st.sampled_from("xy"),
+    st.lists(st.integers(1, 20), min_size=1, max_size=3),
+)
+def test_any_pieces_read_back_the_same(
+    tmp_path_factory: pytest.TempPathFactory,
+    frames: int,
+    frequencies: int,
+    per_shard: int,
+    time_axis: str,
+    pieces: list[int],
+) -> None:
+    path = tmp_path_factory.mktemp("store") / "a.zarr"
+    values = some_values(frames, frequencies)
+    expected = stored(path, values, min(per_shard, frames), time_axis, "zstd", pieces)
+    np.testing.assert_array_equal(zarr.open_array(str(path), mode="r")[:], expected)
+    source = open_activations(path)
+    assert (source.channels, source.frames, source.frequencies) == (6, frames, frequencies)
+    block = source.read(slice(1, 5), slice(0, min(3, frames)))
+    assert torch.equal(block, values[1:5, :3].float())
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("time_axis", ["x", "y"])
+def test_plain_zarr_reads_every_codec(tmp_path: Path, codec: str, time_axis: str) -> None:
+    expected = stored(tmp_path / "a.zarr", some_values(40, 9), 16, time_axis, codec, [7])
+    for pipeline in ("zarr.core.codec_pipeline.BatchedCodecPipeline", "zarrs.ZarrsCodecPipeline"):
+        with zarr.config.set({"codec_pipeline.path": pipeline}):
+            array = zarr.open(str(tmp_path / "a.zarr"), mode="r")
+            np.testing.assert_array_equal(array[:], expected)
+            np.testing.assert_array_equal(array[4, 2:5, 1:8], expected[4, 2:5, 1:8])
+    assert array.dtype == np.float16
+    assert array.metadata.dimension_names == ("channel", "y", "x")
+    assert array.attrs["time_axis"] == time_axis
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4", "none"])  # pcodec is not in zarr's specification
+def test_tensorstore_reads_it(tmp_path: Path, codec: str) -> None:
+    tensorstore = pytest.importorskip("tensorstore")
+    expected = stored(tmp_path / "a.zarr", some_values(40, 9), 16, "y", codec, [7])
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(tmp_path / "a.zarr")}}
+    array = tensorstore.open(spec).result()
+    np.testing.assert_array_equal(array.read().result(), expected)
+    assert array.domain.labels == ("channel", "y", "x")
+
+
+def test_one_filter_is_read_without_the_others(tmp_path: Path) -> None:
+    expected = stored(tmp_path / "a.zarr", some_values(64, 32), 32, "x", "none", [64])
+    for shard in (tmp_path / "a.zarr" / "c").rglob("*"):
+        if shard.is_file():  # spoil the first filter's bytes, which lie first
+            content = bytearray(shard.read_bytes())
+            content[:64] = b"\xff" * 64
+            shard.write_bytes(bytes(content))
+    array = zarr.open_array(str(tmp_path / "a.zarr"), mode="r")
+    np.testing.assert_array_equal(array[4], expected[4])
+    assert not np.array_equal(array[0], expected[0], equal_nan=True)
+
+
+def test_files_are_few(tmp_path: Path) -> None:
+    stored(tmp_path / "a.zarr", some_values(400, 9), 64, "x", "zstd", [32])
+    assert len([path for path in (tmp_path / "a.zarr" / "c").rglob("*") if path.is_file()]) == 7
