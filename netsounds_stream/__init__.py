@@ -22,7 +22,7 @@ _HOMES = {
     "RowBlock": "stream",
     "SonifyOptions": "options",
     "SoundOptions": "options",
-    "Plan": "plan",
+    "Plan": "planning",
     "NetsoundsError": "errors",
 }
 

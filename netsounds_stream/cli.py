@@ -16,7 +16,7 @@ from .options import SonifyOptions, format_bytes, options_from_words
 
 if TYPE_CHECKING:
     from .engine import Run
-    from .plan import Plan
+    from .planning import Plan
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 

@@ -10,7 +10,7 @@ import pyvips
 from .drawing import draw
 from .engine import Run, sonify
 from .errors import WeightsError
-from .plan import Plan
+from .planning import Plan
 from .progress import Listener
 from .weights import PRETRAINED, UNTRAINED, load_weights
 

@@ -23,7 +23,7 @@ from .forward import Compute, Sinks, choose_compute, run_forward
 from .levels import LevelMeter
 from .options import SonifyOptions, SoundOptions, options_from_words
 from .picture import Picture, open_picture, slabs, write_spool
-from .plan import STORED_SPOOL, AudioPlan, Limits, Plan, audio_plan, make_plan
+from .planning import STORED_SPOOL, AudioPlan, Limits, Plan, audio_plan, make_plan
 from .predict import Guess, predict_label, top5
 from .progress import Listener, Stages
 from .record import array_attributes, begin_record
@@ -108,9 +108,10 @@ def sonify(
         record["seconds"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
         record["peak_memory_bytes"] = machine.peak_resident_bytes()
         record["files"] = outputs(folder.path)
-        (folder.path / RECORD_NAME).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+        (folder.path / RECORD_NAME).write_text(text, encoding="utf-8")
         folder.finish()
-    return Run(Path(out), label, tuple(Path(out) / name for name in record["files"]), record)
+    return Run(Path(out), label, tuple(Path(out) / name for name in record["files"]), json.loads(text))
 
 
 def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> SonifyOptions:

@@ -13,7 +13,7 @@ from .geometry import bank
 from .levels import LevelMeter
 from .overlap import ahead
 from .picture import Slab
-from .plan import Plan
+from .planning import Plan
 from .sound import SumSpool
 from .store import ShardWriter
 from .stream import RowBlock, RowStream

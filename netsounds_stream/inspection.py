@@ -41,7 +41,7 @@ def inspect(path: str | Path) -> dict[str, Any]:
 
 def _run(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
         return {
             "kind": "run",
             "label": record["label"],

@@ -20,7 +20,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from .errors import PictureError
-from .plan import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
+from .planning import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
 
 #: EXIF orientation -> (transpose, then flip y, then flip x) from the stored rows to the upright picture.
 _ORIENTATIONS = {
@@ -139,7 +139,7 @@ def slabs(
     """The upright picture along `time_axis` ('x' or 'y'), `rows` at a time, the last slab shorter.
 
     Args:
-        stored: how the plan keeps the decoded picture: one of plan's `STORED_*`.
+        stored: how the plan keeps the decoded picture: one of planning's `STORED_*`.
         spool: what `write_spool` wrote, for `STORED_SPOOL`.
     """
     transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
@@ -262,9 +262,16 @@ def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
 
 
 def _resized(image: Any, width: int, height: int) -> Any:
-    # A triangle filter stretched by the factor, as in PIL's and torchvision's antialiased bilinear resize;
-    # gap=0 keeps libvips from averaging blocks of pixels first.
-    resized = image.resize(width / image.width, vscale=height / image.height, kernel="linear", gap=0)
+    """As PIL's and torchvision's antialiased bilinear resize, within a level or two."""
+    across, down = width / image.width, height / image.height
+    if max(across, down) > 1:
+        # vips_resize places enlarged pixels half a pixel aside; centre on centre is (x + 1/2) s - 1/2
+        centred = {"idx": 0.5, "idy": 0.5, "odx": -0.5, "ody": -0.5, "extend": "copy"}
+        bilinear = pyvips.Interpolate.new("bilinear")
+        area = [0, 0, width, height]
+        return image.affine([across, 0, 0, down], interpolate=bilinear, oarea=area, **centred)
+    # A triangle filter stretched by the factor; gap=0 keeps libvips from averaging blocks of pixels first.
+    resized = image.resize(across, vscale=down, kernel="linear", gap=0)
     assert (resized.width, resized.height) == (width, height)
     return resized
 

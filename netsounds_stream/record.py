@@ -17,7 +17,7 @@ from .forward import Compute
 from .geometry import bank
 from .options import SonifyOptions
 from .picture import Picture
-from .plan import BankPlan, Plan
+from .planning import BankPlan, Plan
 from .predict import Guess
 from .weights import PRETRAINED, UNTRAINED, Weights
 

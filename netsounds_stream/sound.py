@@ -23,7 +23,7 @@ from torch import Tensor
 from .levels import Floats, LevelMeter, Levels, gains
 from .options import SoundOptions
 from .overlap import Beside, ahead
-from .plan import AudioPlan, sound_block_channels
+from .planning import AudioPlan, sound_block_channels
 from .progress import Stages
 from .store import Activations
 from .transform import half_frames, half_length, mirrored

@@ -22,7 +22,7 @@ import zarr.errors
 from torch import Tensor
 
 from .errors import StoreError
-from .plan import BankPlan
+from .planning import BankPlan
 
 DIMENSIONS = ("channel", "y", "x")
 _LEVELS = {"zstd": 1, "pcodec": 4}

@@ -18,7 +18,7 @@ from .forward import choose_compute
 from .geometry import BANKS, SMALLEST_SIDE, Bank
 from .options import SonifyOptions, format_bytes
 from .picture import Picture, open_picture, slabs
-from .plan import STORED_MEMORY, Limits, make_plan
+from .planning import STORED_MEMORY, Limits, make_plan
 from .predict import Guess, top5
 from .stream import Hook, RowBlock, RowStream
 from .weights import MEAN, STD, for_pixels, load_weights, reference_module

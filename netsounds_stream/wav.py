@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .errors import OutputError
 from .options import SoundOptions
-from .plan import AudioPlan
+from .planning import AudioPlan
 
 _FULL_SCALE = {"PCM_16": 2**15 - 1, "PCM_24": 2**23 - 1}
 

@@ -17,7 +17,7 @@ from netsounds_stream.engine import render
 from netsounds_stream.errors import OptionError, OutputError, StoreError
 from netsounds_stream.levels import LevelMeter
 from netsounds_stream.options import SoundOptions
-from netsounds_stream.plan import audio_plan
+from netsounds_stream.planning import audio_plan
 from netsounds_stream.progress import Stages
 from netsounds_stream.sound import render_bank
 from netsounds_stream.store import Activations, open_activations

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsounds_stream.options import CODECS
-from netsounds_stream.plan import BankPlan
+from netsounds_stream.planning import BankPlan
 from netsounds_stream.store import ShardWriter, create_array, open_activations
 
 

@@ -263,13 +263,13 @@ def _disk(banks: tuple[BankPlan, ...], options: SonifyOptions) -> tuple[int, int
 def _stream_bytes(rows: int, across: int, value_bytes: int) -> int:
     """The stream's line buffers and the tensors alive within one push; oneDNN's own memory besides."""
     widest = 48 * rows * across // 2 * value_bytes
-    return 64 * MIB + int(3.5 * widest)
+    return 64 * MIB + int(5.5 * widest)
 
 
 def _picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) -> int:
     slab = slab_rows * across * source.bytes_per_pixel
     whole = source.height * source.width * source.bytes_per_pixel if decoded == STORED_MEMORY else 0
-    return 48 * MIB + source.decoder_bytes + whole + 4 * slab
+    return 48 * MIB + source.decoder_bytes + whole + 6 * slab
 
 
 def _store_bytes(banks: tuple[BankPlan, ...]) -> int:

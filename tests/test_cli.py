@@ -1,0 +1,261 @@
+"""The real command: what it prints and where, its exit statuses, and that errors are one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import pyvips
+import soundfile
+import torch
+
+from netsounds_stream.drawing import draw
+from netsounds_stream.weights import Weights
+
+from .reference import command
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, picture_file: Path, weights_file: Path) -> Path:
+    out = tmp_path_factory.mktemp("cli") / "run"
+    done = command("sonify", picture_file, "--out", out, "--weights", weights_file, "--label", "my picture")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == f"my picture: 12 files in {out}"
+    assert len(done.stdout.splitlines()) == 13
+    assert "plan: 331 x 230 px, time along x" in done.stderr
+    return out
+
+
+def test_json_is_all_of_stdout(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    out = tmp_path / "run"
+    options = ("--weights", weights_file, "--banks", "2,1", "--scheme", "sum", "--json", "--quiet")
+    done = command("sonify", picture_file, "--out", out, *options)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    record = json.loads(done.stdout)
+    assert record == json.loads((out / "run.json").read_text())
+    assert record["options"]["banks"] == [1, 2]
+    assert [len(guesses) for guesses in record["prediction"].values()] == [5, 5]
+    assert record["peak_memory_bytes"] > 100e6
+    assert set(record["seconds"]) == {"weights", "label", "network", "sound 1", "sound 2"}
+
+
+def test_the_recorded_command_repeats_the_run(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    words = "--size 200 --no-normalize --time-axis y --banks 1,4 --codec lz4 --scheme concat --balance filter"
+    words += " --scale minmax --sample-rate 8000 --subtype PCM_24 --label x --memory 900MiB"
+    done = command("sonify", picture_file, "--out", tmp_path / "a", "--weights", weights_file, *words.split())
+    assert done.returncode == 0, done.stderr
+    again = json.loads((tmp_path / "a" / "run.json").read_text())["command"]
+    import shlex
+
+    program, *rest = shlex.split(again)
+    assert program == "netsounds-stream"
+    assert command(*rest, "--out", tmp_path / "b").returncode == 0
+    for path in (tmp_path / "a").rglob("*"):
+        if path.is_file() and path.name not in ("run.json", "zarr.json"):
+            assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
+
+
+def test_plan_says_what_a_run_takes(picture_file: Path, tmp_path: Path) -> None:
+    done = command("plan", picture_file, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "bank 4    512 x 14 x 20 values" in done.stdout
+    assert not list(tmp_path.iterdir())
+    numbers = json.loads(command("plan", picture_file, "--json").stdout)
+    assert numbers["banks"][3]["shape"] == [512, 14, 20]
+    refused = command("plan", picture_file, "--memory", "100MiB")
+    assert refused.returncode == 1
+    assert "raise --memory" in refused.stderr
+
+
+def test_info_on_everything_a_run_holds(run: Path) -> None:
+    whole = command("info", run)
+    assert "my picture" in whole.stdout
+    assert "MISSING" not in whole.stdout
+    array = json.loads(command("info", run / "activations-2_my-picture.zarr", "--json").stdout)
+    assert array["shape"] == {"channel": 256, "y": 56, "x": 81}
+    assert array["attributes"]["layer"] == "features.5"
+    wav = json.loads(command("info", run / "activations-2_my-picture_sum.wav", "--json").stdout)
+    assert (wav["samples"], wav["sample_rate_hz"], wav["subtype"]) == (56 * 81, 44100, "PCM_16")
+
+
+def test_render_from_the_command_line(run: Path, tmp_path: Path) -> None:
+    wav = tmp_path / "a.wav"
+    done = command("render", run / "activations-4_my-picture.zarr", wav, "--scheme", "concat")
+    assert done.returncode == 0, done.stderr
+    assert soundfile.info(wav).frames == 512 * 14 * 20
+    assert command("render", run / "activations-4_my-picture.zarr", wav).returncode == 1
+    done = command("render", run / "activations-4_my-picture.zarr", wav, "--overwrite", "--sample-rate", 8000)
+    assert soundfile.info(wav).samplerate == 8000
+
+
+def test_verify_from_the_command_line(picture_file: Path, weights_file: Path) -> None:
+    done = command("verify", picture_file, "--weights", weights_file)
+    assert done.returncode == 0
+    assert "agrees" in done.stdout
+
+
+def test_a_picture_by_folder_and_fragment(tmp_path: Path, weights_file: Path) -> None:
+    for name in ("cat 2.png", "cat 1.png", "dog.png"):
+        pyvips.Image.new_from_array(draw(64, 48)).pngsave(str(tmp_path / name))
+    words = ("--dpath", tmp_path, "--image-name", "cat", "--weights", weights_file, "--banks", "4")
+    done = command("sonify", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "-> cat 1.png\n   cat 2.png" in done.stderr
+    assert (tmp_path / "cat 1-netsounds" / "run.json").exists()
+
+
+def test_demo_without_internet_goes_on_untrained(tmp_path: Path) -> None:
+    if command("sonify", "nothing.png", "--weights", "pretrained").returncode != 1:
+        pytest.skip("unreachable")
+    environment = {**os.environ, "TORCH_HOME": str(tmp_path / "torch"), "https_proxy": "http://127.0.0.1:9"}
+    program = Path(sys.executable).parent / "netsounds-stream"
+    small = tmp_path / "small.png"
+    pyvips.Image.new_from_array(draw(96, 64)).pngsave(str(small))
+    done = subprocess.run(
+        [program, "demo", "--image", small], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "untrained" in done.stdout
+    assert "untrained weights are used" in done.stderr
+    record = json.loads((tmp_path / "demo" / "small-netsounds" / "run.json").read_text())
+    assert record["label"] == "untrained"
+    assert "untrained weights are used" in record["notes"][0]
+    refused = subprocess.run(
+        [program, "sonify", small], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert refused.returncode == 1
+    assert "three ways on" in refused.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = "{'torch', 'torchvision', 'zarr', 'pyvips', 'rich', 'soundfile', 'numpy'}"
+    code = f"import sys, netsounds_stream.cli; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    for name in ("sonify", "plan", "render", "info", "verify", "demo"):
+        assert command(name, "--help").returncode == 0
+
+
+def test_stopping_leaves_nothing(tmp_path: Path, weights_file: Path) -> None:
+    pyvips.Image.new_from_array(draw(2000, 1500)).pngsave(str(tmp_path / "a.png"))
+    program = Path(sys.executable).parent / "netsounds-stream"
+    words = ["sonify", "a.png", "--out", "run", "--weights", str(weights_file)]
+    process = subprocess.Popen([program, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "plan:" not in process.stderr.readline():
+        pass
+    while not list(tmp_path.glob(".run.partial-*/*.zarr")):  # it is at work
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped" in errors.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_errors_are_one_line(
+    tmp_path: Path, picture_file: Path, weights: Weights, weights_file: Path
+) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter").write_text("dear")
+    whole = picture_file.read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    pyvips.Image.new_from_array(draw(20, 300)).pngsave(str(tmp_path / "tiny.png"))
+    short = {name: value for name, value in weights.state.items() if name != "features.3.squeeze.bias"}
+    torch.save(short, tmp_path / "short.pth")
+    wrong = {**weights.state, "features.0.weight": torch.zeros(96, 3, 3, 3)}
+    torch.save(wrong, tmp_path / "wrong.pth")
+    torch.save({**weights.state, "features.0.bias": torch.full((96,), torch.nan)}, tmp_path / "nan.pth")
+    torch.save({**weights.state, "more": torch.zeros(1)}, tmp_path / "more.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    (tmp_path / "junk.pth").write_bytes(b"junk")
+    (tmp_path / "junk.safetensors").write_bytes(b"junk")
+    good, ours = str(picture_file), ("--weights", weights_file)
+    cases: list[tuple[int, str, tuple[object, ...]]] = [
+        (2, "IMAGE", ("sonify",)),
+        (2, "--dpath", ("sonify", good, "--dpath", ".")),
+        (2, "frob", ("frob",)),
+        (2, "--frob", ("sonify", good, "--frob")),
+        (2, "bank 7", ("sonify", good, *ours, "--banks", "7")),
+        (2, "banks", ("sonify", good, *ours, "--banks", "one")),
+        (2, "twice", ("sonify", good, *ours, "--banks", "1,1")),
+        (2, "size cannot be -5", ("sonify", good, *ours, "--size", "-5")),
+        (2, "size", ("sonify", good, *ours, "--size", "big")),
+        (2, "zstd, lz4", ("sonify", good, *ours, "--codec", "rar")),
+        (2, "concat", ("sonify", good, *ours, "--scheme", "loud")),
+        (2, "balance", ("sonify", good, *ours, "--balance", "x")),
+        (2, "scale", ("sonify", good, *ours, "--scale", "x")),
+        (2, "sample rate", ("sonify", good, *ours, "--sample-rate", "0")),
+        (2, "--sample-rate", ("sonify", good, *ours, "--sample-rate", "x")),
+        (2, "PCM_16", ("sonify", good, *ours, "--subtype", "MP3")),
+        (2, "1GiB", ("sonify", good, *ours, "--memory", "lots")),
+        (2, "time axis", ("sonify", good, *ours, "--time-axis", "z")),
+        (2, "device", ("sonify", good, *ours, "--device", "abacus")),
+        (2, "label", ("sonify", good, *ours, "--label", " ")),
+        (1, "raise --memory", ("sonify", good, *ours, "--memory", "64MiB")),
+        (1, "no picture", ("sonify", "absent.png", *ours)),
+        (1, "folder", ("sonify", ".", *ours)),
+        (1, "0 bytes", ("sonify", "empty.png", *ours)),
+        (1, "not a picture", ("sonify", "text.jpg", *ours)),
+        (1, "cut.png cannot be decoded", ("sonify", "cut.png", *ours)),
+        (1, "21 x 21", ("sonify", "tiny.png", *ours)),
+        (1, "no weights", ("sonify", good, "--weights", "absent.pth")),
+        (1, "lacks features.3.squeeze.bias", ("sonify", good, "--weights", "short.pth")),
+        (1, "(96, 3, 3, 3)", ("sonify", good, "--weights", "wrong.pth")),
+        (1, "NaN", ("sonify", good, "--weights", "nan.pth")),
+        (1, "more", ("sonify", good, "--weights", "more.pth")),
+        (1, "list", ("sonify", good, "--weights", "list.pth")),
+        (1, "junk.pth", ("sonify", good, "--weights", "junk.pth")),
+        (1, "junk.safetensors", ("sonify", good, "--weights", "junk.safetensors")),
+        (1, "is a file", ("sonify", good, *ours, "--out", "file")),
+        (1, "no run", ("sonify", good, *ours, "--out", "other", "--overwrite")),
+        (1, "file", ("sonify", good, *ours, "--out", "file/below")),
+        (1, "nothing at", ("info", "absent")),
+        (1, "holds no run", ("info", "other")),
+        (1, "sound file", ("info", "text.jpg")),
+        (1, "nothing at", ("render", "absent.zarr", "a.wav")),
+        (1, "not a zarr array", ("render", "other", "a.wav")),
+    ]
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for status, says, words in cases:
+        done = command(*words, cwd=tmp_path)
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("plan: ")]
+        assert (done.returncode, len(lines)) == (status, 1), (words, done.stderr)
+        assert lines[0].startswith("netsounds-stream: "), lines
+        assert says in lines[0], lines
+        assert done.stdout == "", words
+        assert sorted(path.name for path in tmp_path.iterdir()) == before, words
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+def test_no_permission(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(picture_file.read_bytes())
+    secret.chmod(0)
+    done = command("sonify", secret, "--weights", weights_file)
+    assert (done.returncode, "no permission to read" in done.stderr) == (1, True)
+    done = command("sonify", picture_file, "--weights", weights_file, "--out", tmp_path / "closed" / "run")
+    assert (done.returncode, "choose another --out" in done.stderr) == (1, True)
+
+
+def test_a_pickle_with_code_in_it_does_not_run(tmp_path: Path, picture_file: Path) -> None:
+    class Dangerous:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    torch.save({"features.0.weight": Dangerous()}, tmp_path / "bad.pth")
+    done = command("sonify", picture_file, "--weights", tmp_path / "bad.pth", "--out", tmp_path / "run")
+    assert done.returncode == 1
+    assert re.search("cannot be loaded|loaded safely", done.stderr)
+    assert not (tmp_path / "ran").exists()

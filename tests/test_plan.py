@@ -1,0 +1,149 @@
+"""The plan: its arithmetic, what it refuses, and that real runs stay under it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import pyvips
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netsounds_stream.drawing import draw
+from netsounds_stream.errors import BudgetError, PictureError
+from netsounds_stream.geometry import SMALLEST_SIDE, bank_length
+from netsounds_stream.options import SonifyOptions, SoundOptions, format_bytes, parse_bytes
+from netsounds_stream.planning import STORED_SPOOL, STORED_STREAM, Limits, Source, audio_plan, make_plan
+
+from .reference import command
+
+GIB = 1 << 30
+SOME = Limits(300 << 20, GIB)
+
+
+def test_a_12_megapixel_photograph() -> None:
+    plan = make_plan(Source(3024, 4032), SonifyOptions(), SOME)
+    assert plan.time_axis == "x"
+    assert [bank.shape for bank in plan.banks] == [
+        (96, 1509, 2013),
+        (256, 754, 1006),
+        (512, 377, 503),
+        (512, 188, 251),
+    ]
+    assert (plan.banks[0].frames, plan.banks[0].frequencies) == (2013, 1509)
+    assert [audio.samples for audio in plan.banks[0].audio] == [2013 * 1509, 96 * 2013 * 1509]
+    shards = sum(-(-bank.frames // bank.frames_per_shard) for bank in plan.banks)
+    assert shards < 500
+    plan.check()
+
+
+def test_rows_in_order_need_no_spool() -> None:
+    huge = Source(40000, 30000)
+    assert make_plan(huge, SonifyOptions(), SOME).picture_stored == STORED_STREAM
+    turned = make_plan(Source(40000, 30000, rows_in_order=False), SonifyOptions(), SOME)
+    assert turned.picture_stored == STORED_SPOOL
+    assert turned.spool_bytes == 3 * 40000 * 30000
+
+
+@settings(deadline=None)
+@given(
+    st.integers(SMALLEST_SIDE, 40000),
+    st.integers(SMALLEST_SIDE, 40000),
+    st.sampled_from(["auto", "x", "y"]),
+    st.booleans(),
+)
+def test_any_picture(height: int, width: int, time_axis: str, activations: bool) -> None:
+    options = SonifyOptions(time_axis=time_axis, activations=activations)
+    plan = make_plan(Source(height, width), options, SOME)
+    for bank in plan.banks:
+        assert bank.shape[1:] == (bank_length(bank.number, height), bank_length(bank.number, width))
+        assert bank.frames * bank.frequencies == bank.shape[1] * bank.shape[2]
+        assert 1 <= bank.frames_per_shard <= bank.frames
+    assert plan.slab_rows % plan.band_rows == 0
+    assert plan.disk_bytes >= plan.final_disk_bytes > 0
+    larger = make_plan(Source(height, width), options, Limits(300 << 20, 4 * GIB))
+    assert larger.band_rows >= plan.band_rows or larger.peak_memory_bytes >= plan.peak_memory_bytes
+
+
+def test_a_small_budget_shrinks_the_buffers_then_refuses() -> None:
+    source = Source(3024, 4032)
+    usual = make_plan(source, SonifyOptions(), SOME)
+    tight = make_plan(source, SonifyOptions(), Limits(300 << 20, 480 << 20))
+    tight.check()
+    assert tight.peak_memory_bytes <= 480 << 20 < usual.peak_memory_bytes
+    with pytest.raises(BudgetError, match=r"needs .* MiB .* budget is 310 MiB; raise --memory"):
+        make_plan(source, SonifyOptions(), Limits(300 << 20, 310 << 20)).check()
+
+
+def test_a_full_disk_is_refused() -> None:
+    plan = make_plan(Source(3024, 4032), SonifyOptions(), Limits(300 << 20, GIB, free_disk_bytes=10**9))
+    with pytest.raises(BudgetError, match=r"GiB of disk and 954 MiB are free"):
+        plan.check()
+
+
+def test_the_sum_alone_needs_almost_no_disk() -> None:
+    options = SonifyOptions(activations=False, sound=SoundOptions(schemes=("sum",)))
+    plan = make_plan(Source(32768, 32768), options, SOME)
+    assert not plan.stored
+    assert plan.disk_bytes - plan.spool_bytes < 2 * GIB
+    concat = SonifyOptions(activations=False, sound=SoundOptions(schemes=("concat",)))
+    assert make_plan(Source(32768, 32768), concat, SOME).stored
+
+
+def test_too_small_a_picture() -> None:
+    with pytest.raises(PictureError, match="at least 21 x 21"):
+        make_plan(Source(20, 500), SonifyOptions(), SOME)
+    make_plan(Source(21, 21), SonifyOptions(), SOME)
+
+
+def test_long_files_are_rf64() -> None:
+    assert audio_plan("concat", 96, 8189, 8189, "PCM_16").container == "RF64"
+    assert audio_plan("sum", 96, 8189, 8189, "PCM_24").container == "WAV"
+    assert audio_plan("filters", 96, 10, 7, "FLOAT").files == 96
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("1GiB", GIB), ("800 MB", 800 * 10**6), ("1.5g", 15 * 10**8), ("4096", 4096)]
+)
+def test_sizes_in_words(text: str, count: int) -> None:
+    assert parse_bytes(text) == count
+
+
+def test_sizes_for_people() -> None:
+    assert [format_bytes(n) for n in (5, 2048, 3 << 20, 1 << 30)] == ["5 B", "2 KiB", "3 MiB", "1.00 GiB"]
+
+
+CASES = {
+    "small": (300, 200, ()),
+    "x": (1400, 900, ()),
+    "y": (900, 1400, ("--codec", "lz4")),
+    "one pass": (1700, 1500, ("--scheme", "sum", "--no-activations")),
+    "filters": (
+        700,
+        600,
+        ("--scheme", "filters", "--balance", "filter", "--scale", "minmax", "--banks", "3"),
+    ),
+    "uncompressed": (1200, 1600, ("--codec", "none", "--subtype", "FLOAT", "--scheme", "concat")),
+    "strip": (12000, 64, ()),
+    "tall strip": (64, 12000, ()),
+    "spooled": (5200, 4300, ("--banks", "4")),
+    "half precision": (600, 500, ("--precision", "bf16")),
+    "tight": (2600, 2200, ("--memory", "420MiB", "--banks", "1,4")),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_measured_memory_stays_under_the_plan(tmp_path: Path, weights_file: Path, case: str) -> None:
+    width, height, options = CASES[case]
+    picture = tmp_path / "a.jpg"
+    pyvips.Image.new_from_array(draw(width, height)).jpegsave(str(picture))
+    run = command(
+        "sonify", picture, "--out", tmp_path / "run", "--weights", weights_file, "--json", "--quiet", *options
+    )
+    assert run.returncode == 0, run.stderr
+    record = json.loads(run.stdout)
+    planned = record["plan"]["peak_memory_bytes"]
+    assert record["peak_memory_bytes"] <= planned <= record["plan"]["budget_bytes"]
+    # a plan that promised anything at all would be no plan
+    assert planned <= 1.5 * record["peak_memory_bytes"]
