@@ -26,14 +26,16 @@ STORED_STREAM, STORED_MEMORY, STORED_SPOOL = "stream", "memory", "spool"
 SPOOL_TILE = 256
 
 # Band heights and frames a shard that are tried, best first. Bands of 32 to 64 rows are fastest as long
-# as the widest activation stays in the last-level cache; longer shards compress and read better.
+# as the widest activation stays in the last-level cache. Longer shards are written and read faster, by a
+# tenth or so from 32 frames to 64; past `_STORE_BYTES` in all, frugality is worth more.
 _BAND_ROWS = (64, 32, 16, 8, 4)
-_SHARD_FRAMES = (64, 32, 16, 8)
+_SHARD_FRAMES = (64, 48, 32, 16, 8)
+_STORE_BYTES = 160 * MIB
 _WIDEST_ACTIVATION_BYTES = 16 * MIB
 # A picture is decoded into memory, not to a temporary file, up to this size.
 _MEMORY_PICTURE_BYTES = 64 * MIB
 # Values worked on at a time when activations become sound.
-_BLOCK_VALUES = (1 << 20, 1 << 20, 1 << 19, 1 << 18)
+_BLOCK_VALUES = (1 << 20, 1 << 20, 1 << 20, 1 << 19, 1 << 18)
 
 # Bytes on disk for a byte of float16 activations, by codec and bank: measured on real photographs with
 # trained weights, rounded up. `benchmarks/codecs.py` prints them.
@@ -176,6 +178,8 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
         zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True), bands, _picture_choices(source, options)
     ):
         candidate = _candidate(source, options, limits, rows, frames, blocks, decoded)
+        if options.stored and _store_bytes(candidate.banks) > _STORE_BYTES and frames > _SHARD_FRAMES[-1]:
+            continue
         if candidate.peak_memory_bytes <= limits.budget_bytes:
             return candidate
         if smallest is None or candidate.peak_memory_bytes < smallest.peak_memory_bytes:

@@ -9,8 +9,10 @@ import contextlib
 import hashlib
 import importlib.util
 import pickle
+import struct
 import sys
 import types
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,20 @@ _UNTRAINED_SEED = 0
 
 #: torchvision's `SqueezeNet1_0_Weights.IMAGENET1K_V1`; the name ends in the file's hash.
 PRETRAINED_URL = "https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth"
+
+# What torch.load raises on damaged files, found by mutating good ones: its unpickler checks little.
+_UNLOADABLE = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    EOFError,
+    AssertionError,
+    OverflowError,
+    struct.error,
+    pickle.UnpicklingError,
+)
 
 #: torchvision's preprocessing for these weights: per channel, in [0, 1] units.
 MEAN = (0.485, 0.456, 0.406)
@@ -136,20 +152,12 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a broken file makes of itself, before it fails
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"cannot read {path} ({error.strerror or error}); {mend}") from error
-    # torch.load reports a broken or unsafe file by whichever of these its unpickler met first.
-    except (
-        RuntimeError,
-        ValueError,
-        EOFError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-        pickle.UnpicklingError,
-    ) as error:
+    except _UNLOADABLE as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} holds no weights that can be loaded safely ({first}); {mend}") from error
     if not isinstance(loaded, Mapping):

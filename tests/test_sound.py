@@ -109,12 +109,19 @@ def test_silence_stays_silent(tmp_path: Path) -> None:
                 np.testing.assert_allclose(sound, level, atol=1e-4)
 
 
-@pytest.mark.parametrize("scheme", ["sum", "concat"])
-@pytest.mark.parametrize("recorded", ["3_mixing-bowl", "4_mixing-bowl", "3_wine-bottle", "4_wine-bottle"])
+@pytest.mark.parametrize(
+    ("recorded", "scheme"),
+    [
+        ("3_mixing-bowl", "sum"),
+        ("3_wine-bottle", "sum"),
+        ("4_mixing-bowl", "sum"),
+        ("4_mixing-bowl", "concat"),
+        ("4_wine-bottle", "sum"),
+        ("4_wine-bottle", "concat"),
+    ],
+)
 def test_the_sounds_that_netsounds_recorded(data: Path, tmp_path: Path, recorded: str, scheme: str) -> None:
     golden = data / "golden" / f"activations-{recorded}_{scheme}.wav"
-    if not golden.exists():
-        pytest.skip(f"netsounds recorded no {golden.name}")
     wav = tmp_path / "a.wav"
     array = data / "golden" / f"activations-{recorded}.npy"
     words = {"balance": "filter", "scale": "minmax", "subtype": "FLOAT", "time_axis": "x"}
