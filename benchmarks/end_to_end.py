@@ -1,6 +1,6 @@
 """How much faster and smaller is a run than the plain whole-image script, on one picture?
 
-    python benchmarks/end_to_end.py PICTURE WEIGHTS [--size N] [--repeat 3] [--json FILE]
+    python benchmarks/end_to_end.py PICTURE WEIGHTS [--size N] [--repeat 3]
 
 Both do the job in fresh processes, in turn, so that a noisy machine is fair to both. Time is the whole
 process's, imports included; memory its peak resident set.
@@ -19,8 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from netsounds_stream.machine import describe
-from netsounds_stream.record import versions
+from results import write_result
 
 HERE = Path(__file__).parent
 
@@ -37,7 +36,6 @@ def main() -> None:
     parser.add_argument("weights")
     parser.add_argument("--size", type=int)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     sizes = [] if given.size is None else [str(given.size)]
     with tempfile.TemporaryDirectory(prefix="netsounds-") as folder:
@@ -52,8 +50,6 @@ def main() -> None:
                 rows[name].append(timed(words))
                 shutil.rmtree(out)
     result: dict[str, Any] = {
-        "machine": describe(),
-        "versions": versions(),
         "picture": Path(given.picture).name,
     }
     print(f"{'':<17} {'seconds (median, all)':<34} {'peak MiB':>8}")
@@ -67,8 +63,7 @@ def main() -> None:
     result["times_faster"] = statistics.median(theirs["seconds"]) / statistics.median(ours["seconds"])
     result["times_smaller"] = theirs["peak_memory_bytes"] / ours["peak_memory_bytes"]
     print(f"{result['times_faster']:.2f} times faster, at 1/{result['times_smaller']:.1f} of the memory")
-    if given.json:
-        given.json.write_text(json.dumps(result, indent=1) + "\n")
+    write_result("end_to_end", result)
 
 
 if __name__ == "__main__":

@@ -90,7 +90,13 @@ def _glibc(name: str) -> Callable[..., int] | None:
 
 def describe() -> dict[str, str | int]:
     """The machine in a few words, for a run's record."""
+    processor = platform.processor() or platform.machine()
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        named = [line for line in listing.read_text().splitlines() if line.startswith("model name")]
+        processor = named[0].split(":", 1)[1].strip() if named else processor
     return {
+        "processor": processor,
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "memory": format_bytes(psutil.virtual_memory().total),
