@@ -37,7 +37,8 @@ def table(heads: list[str], rows: list[list[object]]) -> str:
 def where(result: dict[str, Any]) -> str:
     machine, parts = result["machine"], result["versions"]
     named = ", ".join(f"{name} {parts[name]}" for name in ("torch", "zarr", "zarrs", "soundfile", "pyvips"))
-    return f"{machine['processor']}, {machine['system']}, {machine['cpus']} cores, {machine['memory']}; {named}.\n"
+    size = f"{machine['cpus']} cores, {machine['memory']}"
+    return f"{machine['processor']}, {machine['system']}, {size}; {named}.\n"
 
 
 def mib(count: int) -> str:

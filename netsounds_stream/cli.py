@@ -72,7 +72,7 @@ _levels = _stacked(
 )
 _run_options = _stacked(
     click.option("--banks", default="1,2,3,4", show_default=True, help="Filter banks to keep and sound."),
-    click.option("--codec", default="zstd", show_default=True, help=", ".join(known.CODECS)),
+    click.option("--codec", default="lz4", show_default=True, help=", ".join(known.CODECS)),
     click.option(
         "--scheme",
         "schemes",

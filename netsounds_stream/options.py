@@ -16,7 +16,7 @@ SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
 TIME_AXES = ("auto", "x", "y")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-CODECS = ("zstd", "lz4", "pcodec", "none")
+CODECS = ("lz4", "zstd", "pcodec", "none")
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
 
@@ -87,7 +87,7 @@ class SonifyOptions:
     precision: str = "auto"
     device: str = "auto"
     banks: tuple[int, ...] = (1, 2, 3, 4)
-    codec: str = "zstd"
+    codec: str = "lz4"
     activations: bool = True
     memory_bytes: int | None = None
     label: str | None = None

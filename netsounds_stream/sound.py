@@ -225,4 +225,5 @@ def _blocks(
         order = [(channels, frames) for frames in all_frames for channels in all_channels]
     else:
         order = [(channels, frames) for channels in all_channels for frames in all_frames]
-    yield from ahead((channels, frames, source.read(channels, frames)) for channels, frames in order)
+    for channels, frames, block in ahead((c, t, source.read(c, t)) for c, t in order):
+        yield channels, frames, block.float()

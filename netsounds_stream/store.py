@@ -45,7 +45,8 @@ def _codecs(codec: str) -> dict[str, Any]:
         case "zstd":
             return {"compressors": zarr.codecs.ZstdCodec(level=_LEVELS["zstd"])}
         case "lz4":
-            return {"compressors": zarr.codecs.BloscCodec(cname="lz4", clevel=5, shuffle="shuffle")}
+            # Half of the values are zeros, which shuffling bytes apart makes larger and slower.
+            return {"compressors": zarr.codecs.BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle")}
         case "pcodec":
             from zarr.codecs.numcodecs import PCodec
 
@@ -152,13 +153,12 @@ class Activations:
         self.frames, self.frequencies = (width, height) if time_axis == "x" else (height, width)
 
     def read(self, channels: slice, frames: slice) -> Tensor:
-        """A block, float32 `[channel, frame, frequency]`."""
-        if self.time_axis == "x":
-            block = self._array[channels, :, frames].swapaxes(1, 2)
-        else:
-            block = self._array[channels, frames, :]
-        # One copy: to native byte order and into frames; torch takes no memory that it may not write.
-        return torch.from_numpy(np.array(block, dtype=self.dtype.newbyteorder("="), order="C")).float()
+        """A block `[channel, frame, frequency]`, in the dtype stored: a view, frames innermost for x."""
+        block = self._array[channels, :, frames] if self.time_axis == "x" else self._array[channels, frames]
+        native = np.asarray(block, dtype=self.dtype.newbyteorder("="))
+        # torch takes no memory that it may not write, such as a mapped file's
+        values = torch.from_numpy(native if native.flags.writeable else native.copy())
+        return values.transpose(1, 2) if self.time_axis == "x" else values
 
 
 def open_activations(path: Path, time_axis: str | None = None) -> Activations:

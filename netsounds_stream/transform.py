@@ -33,7 +33,7 @@ def half_frames(frames: Tensor) -> Tensor:
     """The first half of real(ifft(x)) of each frame.
 
     Args:
-        frames: `[..., frequency]`, float32.
+        frames: `[..., frequency]`, float32; may be a transposed view.
 
     Returns:
         `[..., sample]` with `half_length(frequencies)` samples, float32, within 2e-6 of the largest
@@ -41,7 +41,11 @@ def half_frames(frames: Tensor) -> Tensor:
     """
     length = frames.shape[-1]
     if _matrix_is_faster(length):
-        return _folded(frames) @ _cosines(length, frames.device)
+        even, cosines = _folded(frames), _cosines(length, frames.device)
+        if even.stride(-1) == 1:
+            return even @ cosines
+        # frames lie innermost: the transposed product (the matrix is symmetric) spares a transposition
+        return (cosines @ even.transpose(-1, -2)).transpose(-1, -2)
     half: Tensor = torch.fft.rfft(frames, norm="forward").real
     return half
 
