@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -96,10 +98,16 @@ _quiet = click.option("--quiet", is_flag=True, help="Errors only on stderr.")
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else there.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="netsounds-stream")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Turn pictures of any size into sound through a neural network, in bounded memory."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @cli.command()
@@ -193,16 +201,23 @@ def info(path: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@_stacked(_picture, _network, _json)
+@_stacked(_picture, _network, _quiet, _json)
 def verify(
-    image: Path | None, dpath: Path | None, image_name: str | None, as_json: bool, **words: Any
+    image: Path | None,
+    dpath: Path | None,
+    image_name: str | None,
+    quiet: bool,
+    as_json: bool,
+    **words: Any,
 ) -> None:
     """Compare the stream with the whole-image network on IMAGE, at a size that fits."""
     options = _options(words)
-    path = _picture_path(image, dpath, image_name, quiet=as_json)
+    path = _picture_path(image, dpath, image_name, quiet=quiet)
+    from .display import display
     from .verification import verify as compare
 
-    result = compare(path, options)
+    with display(quiet=quiet) as shown:
+        result = compare(path, options, on_progress=shown)
     if as_json:
         from dataclasses import asdict
 
@@ -337,6 +352,8 @@ def _print_facts(facts: dict[str, Any], indent: str) -> None:
 
 def main() -> None:
     """Run the command line; every error is one line on stderr."""
+    # A polite request to end is treated as Ctrl-C: what was begun is cleared away.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = cli(standalone_mode=False) or 0
     except NetsoundsError as error:
@@ -348,12 +365,11 @@ def main() -> None:
         status = _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         status = _fail("stopped; nothing was kept", 130)
-    except BrokenPipeError:
-        status = 1  # the reader of our output has gone
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        reason = error.strerror or str(error)
-        status = _fail(f"{name}{reason}; is the disk full, or a folder gone or read-only?", 1)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        mend = "make room, or choose another --out" if full else "check that the folder is there and writable"
+        status = _fail(f"{name}{error.strerror or error}; {mend}", 1)
     sys.exit(status)
 
 

@@ -9,7 +9,8 @@ import pyvips
 
 from .drawing import draw
 from .engine import Run, sonify
-from .errors import WeightsError
+from .errors import OutputError, WeightsError
+from .folder import RECORD_NAME, read_record
 from .planning import Plan
 from .progress import Listener
 from .weights import PRETRAINED, UNTRAINED, load_weights
@@ -25,15 +26,19 @@ def demonstrate(
     on_progress: Listener,
     on_note: Callable[[str], None],
 ) -> Run:
-    """Sonify `image`, or a picture drawn into `out`; the run is `out`/NAME, made anew each time.
+    """Sonify `image`, or a picture drawn into `out`; the run is `out`/NAME-netsounds, made anew each time.
 
     Goes on with untrained weights where the pretrained ones cannot be had: said to `on_note`, in the
     label and in the run's record.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    run = out / f"{'landscape' if image is None else image.stem}-netsounds"
     if image is None:
-        image = out / "landscape.png"
-        pyvips.Image.new_from_array(draw(WIDTH, HEIGHT)).pngsave(str(image))
+        image = out / "netsounds-demo-landscape.png"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            image.write_bytes(pyvips.Image.new_from_array(draw(WIDTH, HEIGHT)).pngsave_buffer())
+        except OSError as error:
+            raise OutputError(f"cannot write in {out} ({error.strerror}); choose another --out") from error
     weights, notes = PRETRAINED, []
     try:
         load_weights(PRETRAINED)
@@ -43,10 +48,16 @@ def demonstrate(
         on_note(notes[0])
     return sonify(
         image,
-        out / f"{image.stem}-netsounds",
-        overwrite=True,
+        run,
+        overwrite=_same_picture(run, image),
         on_plan=on_plan,
         on_progress=on_progress,
         notes=tuple(notes),
         weights=weights,
     )
+
+
+def _same_picture(run: Path, image: Path) -> bool:
+    """Whether what is at `run` came from `image`, so that making it anew loses nothing."""
+    record = read_record(run / RECORD_NAME)
+    return record is not None and bool(record["picture"]["path"] == str(image.absolute()))

@@ -19,7 +19,7 @@ from torch import Tensor
 from . import machine
 from .errors import OptionError, OutputError
 from .folder import RECORD_NAME, RunFolder, check_out, file_label
-from .forward import Compute, Sinks, choose_compute, run_forward
+from .forward import Compute, Sinks, choose_compute, pixel_network, run_forward
 from .levels import LevelMeter
 from .options import SonifyOptions, SoundOptions, options_from_words
 from .picture import Picture, open_picture, slabs, write_spool
@@ -29,7 +29,7 @@ from .progress import Listener, Stages
 from .record import array_attributes, begin_record
 from .sound import SumSpool, render_bank
 from .store import ShardWriter, create_array, open_activations
-from .weights import UNTRAINED, Weights, for_pixels, load_weights
+from .weights import UNTRAINED, Weights, load_weights
 
 _RENDER_BLOCK_VALUES = 1 << 20
 
@@ -79,6 +79,8 @@ def sonify(
         on_plan: called with the plan before the work starts.
         on_progress: called as the work goes on, from any thread.
         notes: said to the user before, to be kept in the record (a fallback, say).
+
+    Sets how glibc's allocator keeps freed memory, for the whole process, to hold the memory that was planned.
 
     Raises:
         NetsoundsError: one of its kinds; nothing at `out` has changed then.
@@ -234,19 +236,17 @@ def _forward(
     compute: Compute,
     stages: Stages,
 ) -> Tensor:
-    with ExitStack() as stack:
-        decoded = 0.0
-        if planned.picture_stored == STORED_SPOOL:
-            advance_spool = stack.enter_context(stages.stage("decode", 1, "share"))
+    pixels = planned.height * planned.width
+    if planned.picture_stored == STORED_SPOOL:
+        with stages.stage("decode", pixels, "px") as advance:
+            shares = [0.0]
 
             def on_spooled(share: float) -> None:
-                nonlocal decoded
-                advance_spool(share - decoded)
-                decoded = share
+                advance((share - shares[-1]) * pixels)
+                shares.append(share)
 
             write_spool(picture, spool, on_spooled)
-            stack.close()
-        advance = stack.enter_context(stages.stage("network", planned.height * planned.width, "px"))
+    with stages.stage("network", pixels, "px") as advance:
         logits = run_forward(
             slabs(
                 picture,
@@ -256,7 +256,7 @@ def _forward(
                 spool=spool,
             ),
             planned,
-            for_pixels(weights, picture.full_scale, options.normalize),
+            pixel_network(weights, picture.full_scale, options.normalize, compute.dtype),
             sinks,
             compute=compute,
             advance=advance,

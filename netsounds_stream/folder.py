@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import errno
+import json
 import os
 import re
 import shutil
 import tempfile
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from .errors import OutputError
 
 RECORD_NAME = "run.json"
-_LONGEST_LABEL = 80
+_LONGEST_LABEL_BYTES = 80  # file names may have 255
 
 
 def file_label(label: str) -> str:
     """`label` as a part of file names: spaces become hyphens, what a file system dislikes becomes '_'."""
     hyphenated = re.sub(r"\s+", "-", label.strip())
-    return re.sub(r"[^\w.'+-]", "_", hyphenated)[:_LONGEST_LABEL]
+    kept = re.sub(r"[^\w.'+-]", "_", hyphenated)
+    return kept.encode()[:_LONGEST_LABEL_BYTES].decode(errors="ignore")
 
 
 class RunFolder:
@@ -33,7 +35,7 @@ class RunFolder:
     """
 
     def __init__(self, out: Path, *, overwrite: bool) -> None:
-        self._out = out.absolute()
+        self._out = out.resolve()
         check_out(self._out, overwrite=overwrite)
         try:
             self._out.parent.mkdir(parents=True, exist_ok=True)
@@ -60,33 +62,51 @@ class RunFolder:
             shutil.rmtree(self.path, ignore_errors=True)
             return
         replaced = self.path.with_name(self.path.name.replace(".partial-", ".replaced-"))
-        if self._out.exists() and any(self._out.iterdir()):
-            os.rename(self._out, replaced)
         try:
+            if self._out.exists() and any(self._out.iterdir()):
+                os.rename(self._out, replaced)
             os.rename(self.path, self._out)
         except OSError as failure:
-            if replaced.exists():
+            if replaced.exists() and not self._out.exists():
                 os.rename(replaced, self._out)
-            if failure.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                raise OutputError(
-                    f"{self._out} was filled by another program meanwhile; the finished run is in {self.path}"
-                ) from failure
-            raise
+            raise OutputError(
+                f"the finished run could not be put at {self._out} ({failure.strerror}); it is in {self.path}"
+            ) from failure
         shutil.rmtree(replaced, ignore_errors=True)
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:
-    """Raise OutputError if a run cannot be put at `out`."""
+    """Raise OutputError if a run cannot be put at `out`: only an earlier run of ours is ever replaced."""
     if out.is_symlink() and not out.exists():
         raise OutputError(f"{out} is a link to nothing; remove it or choose another --out")
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; choose another --out")
-    if not out.exists() or not any(out.iterdir()):
+    if os.path.ismount(out):
+        raise OutputError(f"{out} is the top of a disk; choose a folder in it for --out")
+    try:
+        there = {path.name for path in out.iterdir()} if out.exists() else set()
+    except PermissionError as error:
+        raise OutputError(f"no permission to read {out}; choose another --out") from error
+    if not there:
         return
-    if not (out / RECORD_NAME).is_file():
+    record = read_record(out / RECORD_NAME)
+    if record is None:
         raise OutputError(f"{out} holds other files, and no run; choose another --out or an empty folder")
     if not overwrite:
         raise OutputError(f"{out} holds a run already; use --overwrite to replace it, or another --out")
+    foreign = sorted(there - {RECORD_NAME} - {Path(name).parts[0] for name in record["files"]})
+    if foreign:
+        raise OutputError(f"{out} holds {foreign[0]} besides a run; move it away, or choose another --out")
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """A run's record; None if there is none at `path` that this package wrote."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(record, dict) and "netsounds-stream" in record.get("versions", {}) and "files" in record
+    return record if ours else None
 
 
 def _umask() -> int:

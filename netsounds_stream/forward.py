@@ -17,6 +17,7 @@ from .planning import Plan
 from .sound import SumSpool
 from .store import ShardWriter
 from .stream import RowBlock, RowStream
+from .weights import Weights, for_pixels, normalised
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,21 @@ def choose_compute(device: str, precision: str) -> Compute:
 
 
 @dataclass(frozen=True)
+class PixelNetwork:
+    """Parameters for a stream, and what turns float32 pixels `[rgb, y, x]` into its input."""
+
+    state: Mapping[str, Tensor]
+    prepare: Callable[[Tensor], Tensor]
+
+
+def pixel_network(weights: Weights, full_scale: int, normalize: bool, dtype: torch.dtype) -> PixelNetwork:
+    """The cheapest right way for `dtype`: scaling folded into the weights where float32 has room for it."""
+    if dtype == torch.float32:
+        return PixelNetwork(for_pixels(weights, full_scale, normalize), lambda pixels: pixels)
+    return PixelNetwork(weights.state, lambda pixels: normalised(pixels, full_scale, normalize))
+
+
+@dataclass(frozen=True)
 class Sinks:
     """Where one bank's rows go: to a store or none, to a running sum or none; and what measures them."""
 
@@ -61,7 +77,7 @@ class Sinks:
 def run_forward(
     slabs: Iterable[Slab],
     plan: Plan,
-    state: Mapping[str, Tensor],
+    pixels: PixelNetwork,
     sinks: Mapping[int, Sinks],
     *,
     compute: Compute,
@@ -71,7 +87,7 @@ def run_forward(
 
     Args:
         slabs: `[time, frequency, rgb]` integer pixels, in time order.
-        state: parameters that take such pixels (`weights.for_pixels`).
+        pixels: the weights, and how pixels become their input.
         sinks: by bank number.
         advance: called with the pixels of each band done.
 
@@ -82,13 +98,13 @@ def run_forward(
         bank(number).layer: _bank_hook(number, sink, compute.precision) for number, sink in sinks.items()
     }
     stream = RowStream(
-        state, hooks, transposed=plan.time_axis == "x", dtype=compute.dtype, device=compute.device
+        pixels.state, hooks, transposed=plan.time_axis == "x", dtype=compute.dtype, device=compute.device
     )
     for slab in ahead(slabs):
         for start in range(0, slab.shape[0], plan.band_rows):
             # torch takes neither uint16 nor numpy's negative strides
             band = slab[start : start + plan.band_rows].astype("float32", order="C")
-            stream.push(torch.from_numpy(band).permute(2, 0, 1))
+            stream.push(pixels.prepare(torch.from_numpy(band).permute(2, 0, 1)))
             advance(band.shape[0] * band.shape[1])
     stream.flush()
     for sink in sinks.values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import soundfile
 
 from .errors import NetsoundsError, OutputError, StoreError
-from .folder import RECORD_NAME
+from .folder import RECORD_NAME, read_record
 from .options import format_bytes
 from .store import open_activations
 
@@ -40,8 +39,10 @@ def inspect(path: str | Path) -> dict[str, Any]:
 
 
 def _run(path: Path) -> dict[str, Any]:
+    record = read_record(path)
+    if record is None:
+        raise OutputError(f"{path} is not a run's record; give a run's folder")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
         return {
             "kind": "run",
             "label": record["label"],
@@ -61,8 +62,8 @@ def _run(path: Path) -> dict[str, Any]:
                 name: "there" if (path.parent / name).exists() else "MISSING" for name in record["files"]
             },
         }
-    except (ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{path} is not a run's record ({error}); make the run again") from error
+    except (KeyError, TypeError) as error:
+        raise OutputError(f"{path} is not a whole record ({error}); make the run again") from error
 
 
 def _array(path: Path) -> dict[str, Any]:

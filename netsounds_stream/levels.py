@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .errors import StoreError
 from .transform import half_frames
 
 Floats = NDArray[np.float64]
@@ -54,6 +55,12 @@ def gains(levels: Levels, scale: str) -> tuple[Floats, Floats]:
     return factor, np.where(sounding, -1 - factor * levels.low, -1.0)
 
 
+def require_finite(values: Tensor) -> None:
+    """Raise StoreError where activations hold NaN or infinity, which have no sound."""
+    if not bool(torch.isfinite(values).all()):
+        raise StoreError("the activations hold NaN or infinity; store them anew, in float16's range")
+
+
 class LevelMeter:
     """Gathers the extremes of each filter's samples, block by block.
 
@@ -69,6 +76,7 @@ class LevelMeter:
     def add(self, first_channel: int, block: Tensor) -> None:
         """Take frames `[channel, frame, frequency]`, float16 or float32, of filters from `first_channel`."""
         here = slice(first_channel, first_channel + block.shape[0])
+        require_finite(block)
         if self._lowest or bool((block < 0).any()):
             half = half_frames(block.float())
             low, high = torch.aminmax(half.flatten(1), dim=1)

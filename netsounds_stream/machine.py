@@ -1,4 +1,4 @@
-"""What this machine has: memory now, memory free, disk free, precision and device. Only measures."""
+"""What this machine has: memory now, memory free, disk free. And how its C library is to use the heap."""
 
 from __future__ import annotations
 
@@ -46,8 +46,17 @@ def available_bytes() -> int:
     available = int(psutil.virtual_memory().available)
     limit, used = _CGROUP / "memory.max", _CGROUP / "memory.current"
     if limit.exists() and used.exists() and (text := limit.read_text().strip()) != "max":
-        available = min(available, max(0, int(text) - int(used.read_text())))
+        held = int(used.read_text()) - _reclaimable_bytes()
+        available = min(available, max(0, int(text) - held))
     return available
+
+
+def _reclaimable_bytes() -> int:
+    """The container's file pages that the kernel drops when memory is wanted."""
+    for line in (_CGROUP / "memory.stat").read_text().splitlines():
+        if line.startswith("inactive_file "):
+            return int(line.split()[1])
+    return 0
 
 
 def default_budget_bytes() -> int:

@@ -143,7 +143,9 @@ def options_from_words(**words: Any) -> SonifyOptions:
     if isinstance(words.get("size"), str):
         words["size"] = parse_size(words["size"])
     if "banks" in words:
-        words["banks"] = tuple(words["banks"])
+        given = words["banks"]
+        banks = parse_banks(given) if isinstance(given, str) else given
+        words["banks"] = (banks,) if isinstance(banks, int) else tuple(banks)
     known = {each.name for each in fields(SonifyOptions)} - {"sound"}
     unknown = sorted(set(words) - known)
     if unknown:

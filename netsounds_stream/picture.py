@@ -9,6 +9,7 @@ out of a temporary tiled TIFF (`STORED_SPOOL`) or, where small, of an array (`ST
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from .errors import PictureError
+from .errors import OutputError, PictureError
 from .planning import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
 
 #: EXIF orientation -> (transpose, then flip y, then flip x) from the stored rows to the upright picture.
@@ -37,6 +38,8 @@ _ORIENTATIONS = {
 _WHOLE_LOADERS = {"webpload": 4, "gifload": 4, "heifload": 6, "svgload": 4}
 # Past this many pixels on the short edge a JPEG is decoded smaller for the label's 256.
 _LABEL_OVERSAMPLING = 4
+# Less than this left on the disk, and a failed write is the disk's fault.
+_FULL_DISK_BYTES = 32 << 20
 
 Slab = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -88,7 +91,10 @@ def find_picture(folder: Path, fragment: str) -> tuple[Path, list[Path]]:
     """The first file in `folder` whose name holds `fragment`, in alphanumeric order, and all that match."""
     if not folder.is_dir():
         raise PictureError(f"{folder} is not a folder; give --dpath the folder that holds the pictures")
-    matches = sorted(path for path in folder.iterdir() if fragment in path.name and path.is_file())
+    try:
+        matches = sorted(path for path in folder.iterdir() if fragment in path.name and path.is_file())
+    except PermissionError as error:
+        raise PictureError(f"no permission to list {folder}; change it with chmod") from error
     if not matches:
         raise PictureError(f"no file in {folder} has {fragment!r} in its name; give another --image-name")
     return matches[0], matches
@@ -146,12 +152,12 @@ def slabs(
     dtype = np.uint8 if picture.bytes_per_value == 1 else np.uint16
     whole: Any = None
     if stored == STORED_MEMORY:
-        whole = _checked(picture.path, _at_size(picture).numpy)
+        whole = _checked(picture.path, lambda: _at_size(picture).numpy())
     elif stored == STORED_SPOOL:
         image = pyvips.Image.new_from_file(str(spool), access="random")
     else:
         assert stored == STORED_STREAM
-        image = _at_size(picture)
+        image = _checked(picture.path, lambda: _at_size(picture))
     region = None if whole is not None else pyvips.Region.new(image)
     along_rows = (time_axis == "y") != transposed
     flip_time, flip_frequency = (flip_y, flip_x) if time_axis == "y" else (flip_x, flip_y)
@@ -174,13 +180,32 @@ def slabs(
 def write_spool(picture: Picture, spool: Path, on_spooled: Callable[[float], None]) -> None:
     """Decode the picture into a temporary tiled TIFF, out of which any column can be read cheaply.
 
-    `on_spooled` is called with the share decoded so far, 0 to 1.
+    `on_spooled` is called with the share decoded so far, 0 to 1. What it raises, and Ctrl-C, stop the
+    decoding and come out of here: out of libvips' own call nothing can be raised.
     """
-    image = _at_size(picture)
+    raised: list[BaseException] = []
+    image = _checked(picture.path, lambda: _at_size(picture))
+
+    def listen(_: Any, progress: Any) -> None:
+        try:
+            on_spooled(progress.percent / 100)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (raised again below)
+            raised.append(error)
+            image.set_kill(True)
+
     image.set_progress(True)
-    image.signal_connect("eval", lambda _, progress: on_spooled(progress.percent / 100))
-    save = {"tile": True, "tile_width": SPOOL_TILE, "tile_height": SPOOL_TILE, "bigtiff": True}
-    _checked(picture.path, lambda: image.tiffsave(str(spool), compression="none", **save))
+    image.signal_connect("eval", listen)
+    try:
+        save = {"tile": True, "tile_width": SPOOL_TILE, "tile_height": SPOOL_TILE, "bigtiff": True}
+        _checked(picture.path, lambda: image.tiffsave(str(spool), compression="none", **save))
+    except PictureError as error:
+        if raised:
+            raise raised[0] from None
+        if shutil.disk_usage(spool.parent).free < _FULL_DISK_BYTES:
+            raise OutputError(
+                f"the disk of {spool.parent} is full; make room, or choose another --out"
+            ) from error
+        raise
 
 
 def small_upright(picture: Picture, short_edge: int, crop: int) -> Slab:
@@ -193,30 +218,41 @@ def small_upright(picture: Picture, short_edge: int, crop: int) -> Slab:
     least = min(picture.source_width, picture.source_height)
     while picture.format == "jpeg" and shrink < 8 and least >= 2 * shrink * _LABEL_OVERSAMPLING * short_edge:
         shrink *= 2
-    image = _prepared(picture, **({"shrink": shrink} if shrink > 1 else {}))
+    image = _checked(picture.path, lambda: _prepared(picture, **({"shrink": shrink} if shrink > 1 else {})))
     width, height = _scaled(image.width, image.height, short_edge)
-    resized = _checked(picture.path, _resized(image, width, height).numpy)
     transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
+
+    def crop_at(length: int, flipped: bool) -> int:
+        # The upright centre crop, counted from the stored picture's side.
+        start = (length - crop) // 2
+        return length - crop - start if flipped else start
+
+    flip_down, flip_across = (flip_x, flip_y) if transposed else (flip_y, flip_x)
+    box = crop_at(width, flip_across), crop_at(height, flip_down), crop, crop
+    # Cropped before it becomes an array: a strip's short edge of 256 may be a very long picture.
+    resized = _checked(picture.path, lambda: _resized(image, width, height).crop(*box).numpy())
     if transposed:
         resized = resized.transpose(1, 0, 2)
-    upright = resized[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
-    top, left = ((edge - crop) // 2 for edge in upright.shape[:2])
-    return np.ascontiguousarray(upright[top : top + crop, left : left + crop])
+    return np.ascontiguousarray(resized[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
 
 
 def _open(path: Path, access: str, **options: Any) -> Any:
-    if not path.exists():
-        raise PictureError(f"no picture at {path}; check the name")
-    if path.is_dir():
-        raise PictureError(f"{path} is a folder; name a picture in it, or use --dpath with --image-name")
-    if not path.is_file():
-        raise PictureError(f"{path} is not an ordinary file; copy the picture to a file first")
     try:
+        if not path.exists():
+            raise PictureError(f"no picture at {path}; check the name")
+        if path.is_dir():
+            raise PictureError(f"{path} is a folder; name a picture in it, or use --dpath with --image-name")
+        if not path.is_file():
+            raise PictureError(f"{path} is not an ordinary file; copy the picture to a file first")
         with path.open("rb") as file:
             if not file.read(1):
                 raise PictureError(f"{path} is empty (0 bytes); copy or download the picture again")
     except PermissionError as error:
         raise PictureError(f"no permission to read {path}; change it with chmod, or copy the file") from error
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise PictureError(f"{str(path)!a}: its name is not UTF-8, which libvips needs; rename it") from error
     try:
         return pyvips.Image.new_from_file(str(path), access=access, fail_on="truncated", **options)
     except pyvips.Error as error:
@@ -232,9 +268,10 @@ def _prepared(picture: Picture, **options: Any) -> Any:
         image = image.colourspace("rgb16")
     elif image.interpretation != "srgb" or image.bands < 3:
         image = image.colourspace("srgb")
-    white = picture.full_scale
     if image.hasalpha():
-        image = image.flatten(background=[white] * 3)
+        if image.bands > 4:  # spare bands between the colours and the alpha
+            image = image.extract_band(0, n=3).bandjoin(image.extract_band(image.bands - 1))
+        image = image.flatten(background=[picture.full_scale])
     if image.bands > 3:
         image = image.extract_band(0, n=3)
     return image.cast("uchar" if picture.bytes_per_value == 1 else "ushort")

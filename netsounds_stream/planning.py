@@ -41,7 +41,7 @@ _BLOCK_VALUES = (1 << 20, 1 << 20, 1 << 20, 1 << 19, 1 << 18)
 # trained weights, rounded up. `benchmarks/codecs.py` prints them.
 _STORED_SHARE = {
     "zstd": {1: 0.60, 2: 0.48, 3: 0.20, 4: 0.24},
-    "lz4": {1: 0.80, 2: 0.65, 3: 0.32, 4: 0.38},
+    "lz4": {1: 0.82, 2: 0.64, 3: 0.30, 4: 0.36},
     "pcodec": {1: 0.52, 2: 0.42, 3: 0.18, 4: 0.20},
     "none": {1: 1.01, 2: 1.01, 3: 1.01, 4: 1.01},
 }
@@ -202,10 +202,10 @@ def _candidate(
     axis = time_axis_of(source, options.time_axis)
     across, along = (source.height, source.width) if axis == "x" else (source.width, source.height)
     banks = tuple(_bank_plan(number, source, axis, frames, options) for number in options.banks)
-    decoded_bytes = source.height * source.width * source.bytes_per_pixel
+    tiles = -(-source.height // SPOOL_TILE) * -(-source.width // SPOOL_TILE)
     slab_rows = SPOOL_TILE if decoded == STORED_SPOOL else max(64, rows)
     kept, final = _disk(banks, options)
-    spool = decoded_bytes if decoded == STORED_SPOOL else 0
+    spool = tiles * SPOOL_TILE**2 * source.bytes_per_pixel if decoded == STORED_SPOOL else 0
     plan = Plan(
         height=source.height,
         width=source.width,
@@ -231,7 +231,7 @@ def _candidate(
     return replace(
         plan,
         forward_memory_bytes=limits.baseline_bytes + forward,
-        sound_memory_bytes=limits.baseline_bytes + _sound_bytes(block, banks, options),
+        sound_memory_bytes=limits.baseline_bytes + _sound_bytes(block, banks),
     )
 
 
@@ -267,7 +267,7 @@ def _disk(banks: tuple[BankPlan, ...], options: SonifyOptions) -> tuple[int, int
 def _stream_bytes(rows: int, across: int, value_bytes: int) -> int:
     """The stream's line buffers and the tensors alive within one push; oneDNN's own memory besides."""
     widest = 48 * rows * across // 2 * value_bytes
-    return 64 * MIB + int(5.5 * widest)
+    return 64 * MIB + int(6.5 * widest)
 
 
 def _picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) -> int:
@@ -281,10 +281,9 @@ def _store_bytes(banks: tuple[BankPlan, ...]) -> int:
     return sum(shards) + 5 * max(shards)
 
 
-def _sound_bytes(block: int, banks: tuple[BankPlan, ...], options: SonifyOptions) -> int:
+def _sound_bytes(block: int, banks: tuple[BankPlan, ...]) -> int:
     block = max(block, max(each.frames_per_shard * each.frequencies for each in banks))
-    means = max(4 * each.frames * each.channels for each in banks) if options.stored else 0
-    return 48 * MIB + 24 * block + means
+    return 48 * MIB + 24 * block
 
 
 def sound_block_channels(

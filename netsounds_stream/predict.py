@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .errors import RangeError
 from .picture import Picture, small_upright
 from .stream import RowStream
 from .weights import Weights, categories, for_pixels
@@ -27,7 +28,12 @@ class Guess:
 
 
 def top5(logits: Tensor) -> tuple[Guess, ...]:
-    """The five likeliest classes for averaged logits `[class=1000]`, likeliest first (softmax)."""
+    """The five likeliest classes for averaged logits `[class=1000]`, likeliest first (softmax).
+
+    None where a logit is no number, which an overflow in half precision makes.
+    """
+    if not bool(torch.isfinite(logits).all()):
+        return ()
     names = categories()
     values, indices = torch.softmax(logits.double(), dim=0).topk(5)
     return tuple(
@@ -41,4 +47,7 @@ def predict_label(picture: Picture, weights: Weights, *, normalize: bool) -> tup
     pixels = torch.from_numpy(small_upright(picture, _RESIZE, _CROP)).float()
     stream.push(pixels.permute(2, 0, 1))
     stream.flush()
-    return top5(stream.logits())
+    guesses = top5(stream.logits())
+    if not guesses:
+        raise RangeError("these weights overflow on this picture; give other --weights")
+    return guesses

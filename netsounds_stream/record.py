@@ -90,7 +90,7 @@ def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any
 def command_line(picture: Picture, options: SonifyOptions) -> str:
     """The command that repeats a run, without its output folder."""
     default, sound = SonifyOptions(), options.sound
-    words = [PACKAGE, "sonify", str(picture.path)]
+    words = [PACKAGE, "sonify", str(picture.path.absolute())]
 
     def say(name: str, value: object, usual: object) -> None:
         if value != usual:

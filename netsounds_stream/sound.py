@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .levels import Floats, LevelMeter, Levels, gains
+from .levels import Floats, LevelMeter, Levels, gains, require_finite
 from .options import SoundOptions
 from .overlap import Beside, ahead
 from .planning import AudioPlan, sound_block_channels
@@ -30,6 +30,9 @@ from .transform import half_frames, half_length, mirrored
 from .wav import LaidOutWav, to_samples
 
 Advance = Callable[[int], None]
+
+# Filters in a block at most, and so files open at a time: some systems allow a process 256.
+_FILES_AT_ONCE = 100
 
 
 class SumSpool:
@@ -57,6 +60,7 @@ class SumSpool:
     def add(self, spectra: Tensor) -> None:
         """Take the next summed frames, float32 `[frame, frequency]`."""
         half = half_frames(spectra)
+        require_finite(half)
         low, high = (float(value) for value in torch.aminmax(half))
         self._low, self._high = min(self._low, low), max(self._high, high)
         self._peak = max(self._peak, abs(low), abs(high))
@@ -135,9 +139,8 @@ def write_filters(
             half.mul_(_column(factor[channels])).add_(_column(offset[channels]))
             samples = mirrored(to_samples(half, options.subtype), source.frequencies).numpy()
             if one is None and frames.start == 0:
-                files = {
-                    n: LaidOutWav(paths[n], audio, options) for n in range(channels.start, channels.stop)
-                }
+                numbers = range(channels.start, channels.stop)
+                files = {n: stack.enter_context(LaidOutWav(paths[n], audio, options)) for n in numbers}
 
             def write(
                 samples: NDArray[np.generic] = samples,
@@ -152,7 +155,7 @@ def write_filters(
                         continue
                     files[number].write(at, values)
                     if last:
-                        files[number].__exit__(None, None, None)
+                        files[number].close()
 
             beside.submit(write)
             advance(block.numel())
@@ -219,6 +222,7 @@ def _blocks(
     """
     per_block = source.frames_per_block
     group = sound_block_channels(block_values, per_block, source.frequencies, source.channels)
+    group = min(group, _FILES_AT_ONCE)
     all_channels = [slice(c, min(c + group, source.channels)) for c in range(0, source.channels, group)]
     all_frames = [slice(t, min(t + per_block, source.frames)) for t in range(0, source.frames, per_block)]
     if frames_first:

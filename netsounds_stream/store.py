@@ -21,7 +21,7 @@ import zarr.codecs
 import zarr.errors
 from torch import Tensor
 
-from .errors import StoreError
+from .errors import OutputError, StoreError
 from .planning import BankPlan
 
 DIMENSIONS = ("channel", "y", "x")
@@ -131,10 +131,15 @@ class ShardWriter:
         stop = start + int(self._frames(shard).shape[1])
         self._shard, self._filled, self._start = None, 0, stop
 
-        if self._time_axis == "x":
-            self._array[:, :, start:stop] = shard.numpy()
-        else:
-            self._array[:, start:stop, :] = shard.numpy()
+        try:
+            if self._time_axis == "x":
+                self._array[:, :, start:stop] = shard.numpy()
+            else:
+                self._array[:, start:stop, :] = shard.numpy()
+        except (OSError, RuntimeError) as error:  # RuntimeError is what zarrs makes of an OSError
+            raise OutputError(
+                f"cannot write activations ({error}); is the disk full or read-only?"
+            ) from error
 
 
 class Activations:
@@ -154,7 +159,11 @@ class Activations:
 
     def read(self, channels: slice, frames: slice) -> Tensor:
         """A block `[channel, frame, frequency]`, in the dtype stored: a view, frames innermost for x."""
-        block = self._array[channels, :, frames] if self.time_axis == "x" else self._array[channels, frames]
+        where = (channels, slice(None), frames) if self.time_axis == "x" else (channels, frames)
+        try:
+            block = self._array[where]
+        except (OSError, RuntimeError, ValueError) as error:  # as zarr, zarrs or a codec words it
+            raise StoreError(f"stored activations cannot be read ({error}); make them again") from error
         native = np.asarray(block, dtype=self.dtype.newbyteorder("="))
         # torch takes no memory that it may not write, such as a mapped file's
         values = torch.from_numpy(native if native.flags.writeable else native.copy())
@@ -171,7 +180,7 @@ def open_activations(path: Path, time_axis: str | None = None) -> Activations:
         StoreError: it is no array `[channel, y, x]` of finite floating-point numbers.
     """
     array, attributes, along_shard = _open_array(path)
-    if array.ndim != 3 or np.dtype(array.dtype).kind != "f":
+    if array.ndim != 3 or np.dtype(array.dtype).name not in ("float16", "float32", "float64"):
         raise StoreError(
             f"{path} holds {array.dtype} with shape {tuple(array.shape)}; activations are floating point "
             f"[channel, y, x]"
@@ -193,6 +202,8 @@ def _open_array(path: Path) -> tuple[Any, Mapping[str, Any], tuple[int, ...]]:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise StoreError(f"{path} is not a plain .npy array ({error}); {mend}") from error
+        if not isinstance(array, np.ndarray):
+            raise StoreError(f"{path} is an archive of arrays (.npz), not one; {mend}")
         return array, {}, (1, 64, 64)
     try:
         with _zarrs():

@@ -16,6 +16,7 @@ transposed the network still sees the picture upright. Nothing here knows of pic
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -298,11 +299,14 @@ class RowStream:
         return self._classifier.total / max(1, self._classifier.count)
 
     def _run(self, parts: Parts, first: int) -> None:
-        for stage in self._stages[first:]:
-            out = stage.push(parts)
-            if out is None:
-                return
-            parts = out
+        # On CUDA, cuDNN would else round float32's factors to 10 bits (TF32).
+        exact = torch.backends.cudnn.flags(allow_tf32=False) if self._device.type == "cuda" else nullcontext()
+        with exact:
+            for stage in self._stages[first:]:
+                out = stage.push(parts)
+                if out is None:
+                    return
+                parts = out
 
     def _emit(self, layer: str, parts: Parts) -> None:
         hook = self._hooks.get(layer)

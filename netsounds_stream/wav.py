@@ -63,13 +63,20 @@ class LaidOutWav:
     def write(self, start: int, samples: NDArray[np.generic]) -> None:
         """Fill the samples from `start` on; see `to_samples` for the dtypes."""
         assert start >= 0 and start + samples.size <= self._frames
-        self._file.seek(start)
         try:
+            self._file.seek(start)
             self._file.write(samples.reshape(-1))
+        except soundfile.LibsndfileError as error:
+            raise OutputError(f"cannot write sound ({error}); is the disk full or read-only?") from error
+
+    def close(self) -> None:
+        """Write what is buffered and close the file; closing twice does nothing."""
+        try:
+            self._file.close()
         except soundfile.LibsndfileError as error:
             raise OutputError(f"cannot write sound ({error}); is the disk full or read-only?") from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self.close()

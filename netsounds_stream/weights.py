@@ -9,15 +9,15 @@ import contextlib
 import hashlib
 import importlib.util
 import pickle
+import socket
 import struct
 import sys
 import types
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import torch
 
@@ -26,6 +26,7 @@ from .geometry import CLASSES, CLASSIFIER_NAME, LAYERS, Conv, Fire
 
 PRETRAINED, UNTRAINED = "pretrained", "untrained"
 _UNTRAINED_SEED = 0
+_DOWNLOAD_TIMEOUT_SECONDS = 20.0
 
 #: torchvision's `SqueezeNet1_0_Weights.IMAGENET1K_V1`; the name ends in the file's hash.
 PRETRAINED_URL = "https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth"
@@ -131,16 +132,32 @@ def reference_module(weights: Weights) -> torch.nn.Module:
 
 def _download() -> Mapping[str, Any]:
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # where torch says that it downloads
+        with contextlib.redirect_stdout(sys.stderr), _patience():  # torch says there that it downloads
             return torch.hub.load_state_dict_from_url(
                 PRETRAINED_URL, map_location="cpu", progress=False, check_hash=True, weights_only=True
             )
-    except (URLError, OSError, RuntimeError) as error:  # RuntimeError: the download's hash is wrong
+    except _UNLOADABLE as error:
+        raise WeightsError(
+            f"the pretrained weights in {torch.hub.get_dir()}/checkpoints are damaged "
+            f"({type(error).__name__}); delete that file and try again, or give --weights FILE"
+        ) from error
+    except OSError as error:  # URLError is one
         reason = getattr(error, "reason", error)
         raise WeightsError(
             f"the pretrained weights cannot be downloaded ({reason}); three ways on: connect to the internet "
             f"once, give a torchvision state_dict with --weights FILE, or use --weights untrained"
         ) from error
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    """A network that drops packets is given up after a while; torch itself would wait for minutes."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -230,17 +247,28 @@ def _digest(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def for_pixels(weights: Weights, full_scale: int, normalize: bool) -> dict[str, torch.Tensor]:
-    """The parameters with the input's scaling folded into the first convolution.
+    """The parameters with the input's scaling folded into the first convolution, for float32.
 
     The network then takes integer pixels, 0 to `full_scale`, as they are. The first convolution has no
     padding, so with x = (pixel / full_scale - mean) / std the fold is exact algebra:
     w' = w / (full_scale std) and b' = b - sum(w mean / std). With `normalize` false, mean is 0 and std 1.
+    In half precision the pixels would overflow and the weights lose their digits: see `normalised`.
     """
     name = LAYERS[0].name
-    mean, std = (torch.tensor(values, dtype=torch.float64) for values in (MEAN, STD))
-    if not normalize:
-        mean, std = torch.zeros_like(mean), torch.ones_like(std)
-    weight = weights.state[f"{name}.weight"].double() / std.view(1, 3, 1, 1)
-    bias = weights.state[f"{name}.bias"].double() - (weight * mean.view(1, 3, 1, 1)).sum(dim=(1, 2, 3))
+    mean, std = _mean_and_std(normalize, torch.float64)
+    weight = weights.state[f"{name}.weight"].double() / std
+    bias = weights.state[f"{name}.bias"].double() - (weight * mean).sum(dim=(1, 2, 3))
     folded = {f"{name}.weight": (weight / full_scale).float(), f"{name}.bias": bias.float()}
     return {**weights.state, **folded}
+
+
+def normalised(pixels: torch.Tensor, full_scale: int, normalize: bool) -> torch.Tensor:
+    """Integer pixels `[rgb, y, x]`, 0 to `full_scale`, as the network was trained on them (float32)."""
+    mean, std = _mean_and_std(normalize, torch.float32)
+    return (pixels / full_scale - mean) / std
+
+
+def _mean_and_std(normalize: bool, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    values = (MEAN, STD) if normalize else ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    mean, std = (torch.tensor(each, dtype=dtype).view(3, 1, 1) for each in values)
+    return mean, std

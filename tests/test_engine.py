@@ -202,3 +202,70 @@ def test_options_by_words() -> None:
 )
 def test_labels_in_file_names(label: str, name: str) -> None:
     assert file_label(label) == name
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_half_precision_takes_white_in_16_bits(tmp_path: Path, weights_file: Path, precision: str) -> None:
+    deep = draw(90, 70).astype(np.uint16) * 257
+    deep[:20] = 65535  # past float16's range, as pixels
+    pyvips.Image.new_from_array(deep).copy(interpretation="rgb16").pngsave(
+        str(tmp_path / "a.png"), bitdepth=16
+    )
+    words = {"weights": str(weights_file), "label": "a", "scheme": "sum"}
+    exact = sonify(tmp_path / "a.png", tmp_path / "fp32", **words)
+    half = sonify(tmp_path / "a.png", tmp_path / precision, precision=precision, **words)
+    for mine, theirs in zip(half.files, exact.files, strict=True):
+        if mine.suffix == ".zarr":
+            a, b = (zarr.open_array(str(path), mode="r")[:].astype(np.float32) for path in (mine, theirs))
+            # 11 and 8 significant bits through up to 26 layers
+            assert np.abs(a - b).max() <= {"fp16": 1e-2, "bf16": 5e-2}[precision] * b.max()
+    assert verify(tmp_path / "a.png", weights=str(weights_file), precision=precision).agreed
+
+
+def test_only_runs_of_ours_are_replaced(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    words = {"weights": str(weights_file), "banks": (4,), "scheme": "sum", "overwrite": True}
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "run.json").write_text('{"speed": "5 km/h"}')
+    with pytest.raises(OutputError, match="no run"):
+        sonify(picture_file, theirs, **words)
+    run = sonify(picture_file, tmp_path / "run", **words)
+    (run.folder / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"notes\.txt"):
+        sonify(picture_file, run.folder, **words)
+    assert (run.folder / "notes.txt").read_text() == "mine"
+
+
+def test_out_may_be_a_link(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for _ in range(2):
+        sonify(
+            picture_file,
+            tmp_path / "link",
+            weights=str(weights_file),
+            banks="4",
+            scheme="sum",
+            overwrite=True,
+        )
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "run.json").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"real", "link"}
+
+
+def test_an_overflowing_classifier_is_no_name(picture_file: Path) -> None:
+    from netsounds_stream.predict import top5
+
+    assert top5(torch.full((1000,), torch.nan)) == ()
+
+
+def test_stopping_the_decoder(tmp_path: Path) -> None:
+    from netsounds_stream.picture import open_picture, write_spool
+
+    pyvips.Image.new_from_array(draw(1500, 1200)).jpegsave(str(tmp_path / "a.jpg"))
+
+    def stop(share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_spool(open_picture(tmp_path / "a.jpg"), tmp_path / "spool.tif", stop)

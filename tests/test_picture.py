@@ -126,6 +126,10 @@ def test_grey_palette_alpha_and_cmyk(tmp_path: Path) -> None:
     assert (abs(mine[:, 30:60] - 127) <= 1).all()
     assert (abs(mine[:, 60:, 0] - 227) <= 1).all()
 
+    spare = np.dstack([pixels, np.full((60, 90, 1), 9, np.uint8), np.full((60, 90, 1), 255, np.uint8)])
+    pyvips.Image.new_from_array(spare).copy(interpretation="srgb").tiffsave(str(tmp_path / "spare.tif"))
+    np.testing.assert_array_equal(upright(tmp_path / "spare.tif", tmp_path, "y", STORED_MEMORY), pixels)
+
     Image.fromarray(pixels).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
     mine = upright(tmp_path / "cmyk.jpg", tmp_path, "y", STORED_MEMORY)
     assert mine.shape == (60, 90, 3)
@@ -142,6 +146,13 @@ def test_size_is_the_short_edge(tmp_path: Path, size: int, time_axis: str) -> No
     assert mine.shape == (size, size * 411 // 300, 3)
     plain = np.asarray(Image.fromarray(pixels).resize(mine.shape[1::-1], Image.Resampling.BILINEAR))
     assert np.abs(mine - plain).mean() < 0.5  # the same filter, rounded otherwise
+
+
+def test_a_long_strip_has_a_small_label(tmp_path: Path) -> None:
+    pixels = draw(3000, 22)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    label = small_upright(open_picture(tmp_path / "a.png"), 256, 224)
+    assert label.shape == (224, 224, 3)
 
 
 def test_finding_by_a_fragment(tmp_path: Path) -> None:

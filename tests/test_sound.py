@@ -182,6 +182,14 @@ def test_render_refuses_what_it_cannot_use(tmp_path: Path) -> None:
     (tmp_path / "junk.npy").write_bytes(b"junk")
     with pytest.raises(StoreError, match=r"\.npy"):
         render(tmp_path / "junk.npy", tmp_path / "b.wav")
+    np.save(tmp_path / "nan.npy", np.full((2, 4, 4), np.nan, np.float32))
+    for scheme in ("sum", "concat"):
+        with pytest.raises(StoreError, match="NaN"):
+            render(tmp_path / "nan.npy", tmp_path / "b.wav", scheme=scheme)
+    np.savez(tmp_path / "several.npz", np.zeros(3))
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
+    with pytest.raises(StoreError, match="archive"):
+        render(tmp_path / "several.npy", tmp_path / "b.wav")
     (tmp_path / "empty.zarr").mkdir()
     with pytest.raises(StoreError, match="zarr"):
         open_activations(tmp_path / "empty.zarr")
