@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .folder import RECORD_NAME, RunFolder, check_out, file_label
 from .forward import Compute, Sinks, choose_compute, pixel_network, run_forward
 from .levels import LevelMeter
 from .options import SonifyOptions, SoundOptions, options_from_words
+from .overlap import Beside
 from .picture import Picture, open_picture, slabs, write_spool
 from .planning import STORED_SPOOL, AudioPlan, Limits, Plan, audio_plan, make_plan
 from .predict import Guess, predict_label, top5
@@ -157,8 +159,8 @@ def render(
     source = open_activations(Path(array), time_axis)
     audio = audio_plan(scheme, source.channels, source.frames, source.frequencies, sound.subtype)
     stages = Stages(on_progress)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as partial:
-        made = Path(partial) / target.name
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as folder:
+        made = Path(folder) / target.name
         render_bank(source, None, None, [(audio, [made])], sound, _RENDER_BLOCK_VALUES, stages, "sound")
         made.replace(target)
     return audio
@@ -185,25 +187,23 @@ def _write_run(
 ) -> tuple[Guess, ...]:
     sound, name = options.sound, file_label(record["label"])
     meters: dict[int, LevelMeter] = {}
-    with ExitStack() as spools:
+    with ExitStack() as stack:
         totals: dict[int, SumSpool] = {}
         if "sum" in sound.schemes and sound.balance == "bank":
             for each in planned.banks:
                 total = SumSpool(folder / f"sum-{each.number}.spool", each.frames, each.frequencies)
-                totals[each.number] = spools.enter_context(total)
+                totals[each.number] = stack.enter_context(total)
+        writing = stack.enter_context(Beside("store"))
         sinks = {}
         for each in planned.banks:
             store = None
             meter = meters[each.number] = LevelMeter(each.channels, lowest=False)
             if planned.stored:
-                array = create_array(
-                    folder / f"activations-{each.number}_{name}.zarr",
-                    each,
-                    planned.time_axis,
-                    options.codec,
-                    array_attributes(each, record),
-                )
-                store = ShardWriter(array, each, planned.time_axis)
+                path = folder / f"activations-{each.number}_{name}.zarr"
+                facts = array_attributes(each, record)
+                create = partial(create_array, path, each, planned.time_axis, options.codec, facts)
+                array = writing.run(create)  # there, for Ctrl-C must not leave zarr writing behind
+                store = ShardWriter(array, each, planned.time_axis, writing)
             sinks[each.number] = Sinks(store, totals.get(each.number), meter)
         spool = folder / "picture.spool.tif"
         logits = _forward(picture, weights, options, planned, spool, sinks, compute, stages)

@@ -12,15 +12,15 @@ T = TypeVar("T")
 
 
 class Beside:
-    """One background thread. `submit` waits until fewer than `depth` jobs are unfinished.
+    """One background thread. `submit` waits until the job before is done.
 
     The first job that raises stops the rest; its error comes out of the next `submit`, or of leaving the
-    `with` block. So never more than `depth` jobs' arguments are alive besides the caller's own.
+    `with` block. So never more than one job's arguments are alive besides the caller's own.
     """
 
-    def __init__(self, name: str, depth: int = 1) -> None:
+    def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._room = threading.Semaphore(depth)
+        self._room = threading.Semaphore(1)
         self._failed: BaseException | None = None
 
     def __enter__(self) -> Beside:
@@ -33,6 +33,10 @@ class Beside:
             self._room.release()
             raise self._failed
         self._pool.submit(self._guarded, job).add_done_callback(self._done)
+
+    def run(self, job: Callable[[], T]) -> T:
+        """Run `job` there and wait for it: Ctrl-C ends the wait, never the job half done."""
+        return self._pool.submit(job).result()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -131,8 +131,9 @@ def write_filters(
     factor, offset = (np.broadcast_to(values, source.channels) for values in gains(each, options.scale))
     per_filter = source.frames * source.frequencies
     with ExitStack() as stack:
-        one = stack.enter_context(LaidOutWav(paths[0], audio, options)) if together else None
-        beside = stack.enter_context(Beside("wav"))  # left first: its last writes need the file open
+        opened = stack.enter_context(ExitStack())
+        beside = stack.enter_context(Beside("wav"))  # left first: its last writes need the files open
+        one = opened.enter_context(LaidOutWav(paths[0], audio, options)) if together else None
         files: dict[int, LaidOutWav] = {}
         for channels, frames, block in _blocks(source, block_values):
             half = half_frames(block)
@@ -140,7 +141,7 @@ def write_filters(
             samples = mirrored(to_samples(half, options.subtype), source.frequencies).numpy()
             if one is None and frames.start == 0:
                 numbers = range(channels.start, channels.stop)
-                files = {n: stack.enter_context(LaidOutWav(paths[n], audio, options)) for n in numbers}
+                files = {n: opened.enter_context(LaidOutWav(paths[n], audio, options)) for n in numbers}
 
             def write(
                 samples: NDArray[np.generic] = samples,

@@ -22,6 +22,7 @@ import zarr.errors
 from torch import Tensor
 
 from .errors import OutputError, StoreError
+from .overlap import Beside
 from .planning import BankPlan
 
 DIMENSIONS = ("channel", "y", "x")
@@ -79,7 +80,7 @@ def create_array(
 class ShardWriter:
     """Gathers a bank's frames and writes them shard by shard.
 
-    Holds one shard that fills. Writing happens in the caller's thread: the encoder uses every core, and
+    Holds one shard that fills. The caller waits while it is written: the encoder uses every core, and
     beside a convolution that does so too it gains nothing (measured) and holds a second shard.
     """
 
@@ -88,8 +89,9 @@ class ShardWriter:
         array: zarr.Array[Any],
         bank: BankPlan,
         time_axis: str,
+        beside: Beside,
     ) -> None:
-        self._array, self._bank, self._time_axis = array, bank, time_axis
+        self._array, self._bank, self._time_axis, self._beside = array, bank, time_axis, beside
         self._start = 0
         self._filled = 0
         self._shard: Tensor | None = None
@@ -131,11 +133,10 @@ class ShardWriter:
         stop = start + int(self._frames(shard).shape[1])
         self._shard, self._filled, self._start = None, 0, stop
 
+        where = (slice(None), slice(None), slice(start, stop))
+        where = where if self._time_axis == "x" else (where[0], where[2], where[1])
         try:
-            if self._time_axis == "x":
-                self._array[:, :, start:stop] = shard.numpy()
-            else:
-                self._array[:, start:stop, :] = shard.numpy()
+            self._beside.run(lambda: self._array.__setitem__(where, shard.numpy()))
         except (OSError, RuntimeError) as error:  # RuntimeError is what zarrs makes of an OSError
             raise OutputError(
                 f"cannot write activations ({error}); is the disk full or read-only?"

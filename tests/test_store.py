@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsounds_stream.options import CODECS
+from netsounds_stream.overlap import Beside
 from netsounds_stream.planning import BankPlan
 from netsounds_stream.store import ShardWriter, create_array, open_activations
 
@@ -28,14 +29,15 @@ def stored(
     _, frames, frequencies = values.shape
     bank = planned(frames, frequencies, per_shard, time_axis)
     array = create_array(path, bank, time_axis, codec, {"bank": 1})
-    writer = ShardWriter(array, bank, time_axis)
-    start = turn = 0
-    while start < frames:
-        piece = values[None, :, start : start + pieces[turn % len(pieces)]]
-        writer.append((piece[:, :2], piece[:, 2:]))  # as a fire's two expansions come
-        start += piece.shape[2]
-        turn += 1
-    writer.finish()
+    with Beside("store") as beside:
+        writer = ShardWriter(array, bank, time_axis, beside)
+        start = turn = 0
+        while start < frames:
+            piece = values[None, :, start : start + pieces[turn % len(pieces)]]
+            writer.append((piece[:, :2], piece[:, 2:]))  # as a fire's two expansions come
+            start += piece.shape[2]
+            turn += 1
+        writer.finish()
     upright = values.transpose(1, 2) if time_axis == "x" else values
     return upright.numpy()
 
