@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import pyvips
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from netsounds_stream.geometry import SMALLEST_SIDE, bank_length
 from netsounds_stream.options import SonifyOptions, SoundOptions, format_bytes, parse_bytes
 from netsounds_stream.planning import STORED_SPOOL, STORED_STREAM, Limits, Source, audio_plan, make_plan
 
-from .reference import command
+from .reference import TRAINED, command
 
 GIB = 1 << 30
 SOME = Limits(300 << 20, GIB)
@@ -148,3 +149,17 @@ def test_measured_memory_stays_under_the_plan(tmp_path: Path, weights_file: Path
     assert record["peak_memory_bytes"] <= planned <= record["plan"]["budget_bytes"]
     # a plan that promised anything at all would be no plan
     assert planned <= 1.5 * record["peak_memory_bytes"]
+
+
+def test_a_whole_photograph_at_its_own_size(data: Path, tmp_path: Path) -> None:
+    picture = data / "images" / "mixing_bowl.jpg"
+    words = ("--weights", data / TRAINED, "--out", tmp_path / "run", "--json", "--quiet")
+    run = command("sonify", picture, *words)
+    assert run.returncode == 0, run.stderr
+    record = json.loads(run.stdout)
+    assert record["label"] == "mixing bowl"
+    assert record["peak_memory_bytes"] <= min(600 << 20, record["plan"]["peak_memory_bytes"])
+    for bank in record["plan"]["banks"]:
+        for audio in bank["audio"]:
+            wav = tmp_path / "run" / f"activations-{bank['number']}_mixing-bowl_{audio['scheme']}.wav"
+            assert soundfile.info(wav).frames == audio["samples"]
