@@ -76,8 +76,8 @@ def tune_heap() -> None:
     """Have glibc serve all threads from one heap, and keep what it frees for the next band.
 
     By itself it gives each thread a heap, so that what the codec's and libvips' threads free is lost to
-    the rest (150 MB more at the peak, at 12 megapixels), and hands the top of the heap back between bands,
-    whose pages the system must then clear again (a tenth of the network's time).
+    the rest (some 50 MiB more at the peak, at 12 megapixels), and hands the top of the heap back between
+    bands, whose pages the system must then clear again (a tenth of the network's time).
     """
     tune = _glibc("mallopt")
     if tune is not None:
