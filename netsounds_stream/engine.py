@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from . import machine
@@ -23,9 +24,9 @@ from .folder import RECORD_NAME, RunFolder, check_out, file_label
 from .forward import Compute, Sinks, choose_compute, pixel_network, run_forward
 from .levels import LevelMeter
 from .options import SonifyOptions, SoundOptions, options_from_words
-from .overlap import Beside
+from .overlap import Line
 from .picture import Picture, open_picture, slabs, write_spool
-from .planning import STORED_SPOOL, AudioPlan, Limits, Plan, audio_plan, make_plan
+from .planning import STORED_SPOOL, AudioPlan, Limits, Plan, audio_plan, divided, make_plan
 from .predict import Guess, predict_label, top5
 from .progress import Listener, Stages
 from .record import array_attributes, begin_record
@@ -161,7 +162,9 @@ def render(
     stages = Stages(on_progress)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as folder:
         made = Path(folder) / target.name
-        render_bank(source, None, None, [(audio, [made])], sound, _RENDER_BLOCK_VALUES, stages, "sound")
+        files = [(audio, [made])]
+        with _workers(*divided(torch.get_num_threads())) as line:
+            render_bank(source, None, None, files, sound, _RENDER_BLOCK_VALUES, line, stages, "sound")
         made.replace(target)
     return audio
 
@@ -172,7 +175,18 @@ def _limits(options: SonifyOptions, compute: Compute, out: Path) -> Limits:
         budget_bytes=options.memory_bytes or machine.default_budget_bytes(),
         free_disk_bytes=machine.free_disk_bytes(out),
         compute_bytes_per_value=compute.dtype.itemsize,
+        threads=torch.get_num_threads(),
     )
+
+
+@contextmanager
+def _workers(workers: int, threads_each: int) -> Iterator[Line]:
+    """Workers whose torch uses so many threads each; the caller's own number of threads is kept."""
+    before = torch.get_num_threads()
+    try:
+        yield Line(workers, partial(torch.set_num_threads, threads_each))
+    finally:
+        torch.set_num_threads(before)  # what a worker sets, threads made later would take over
 
 
 def _write_run(
@@ -193,20 +207,19 @@ def _write_run(
             for each in planned.banks:
                 total = SumSpool(folder / f"sum-{each.number}.spool", each.frames, each.frequencies)
                 totals[each.number] = stack.enter_context(total)
-        writing = stack.enter_context(Beside("store"))
+        line = stack.enter_context(_workers(planned.workers, planned.threads_each))
         sinks = {}
         for each in planned.banks:
             store = None
-            meter = meters[each.number] = LevelMeter(each.channels, lowest=False)
+            meter = meters[each.number] = LevelMeter(each.channels)
             if planned.stored:
                 path = folder / f"activations-{each.number}_{name}.zarr"
                 facts = array_attributes(each, record)
-                create = partial(create_array, path, each, planned.time_axis, options.codec, facts)
-                array = writing.run(create)  # there, for Ctrl-C must not leave zarr writing behind
-                store = ShardWriter(array, each, planned.time_axis, writing)
+                create_array(path, each, planned.time_axis, options.codec, facts)
+                store = ShardWriter(path, each, planned.time_axis, options.codec, line.errand)
             sinks[each.number] = Sinks(store, totals.get(each.number), meter)
         spool = folder / "picture.spool.tif"
-        logits = _forward(picture, weights, options, planned, spool, sinks, compute, stages)
+        logits = _forward(picture, weights, options, planned, spool, sinks, compute, line, stages)
         machine.trim_heap()
         for each in planned.banks:
             stem = f"activations-{each.number}_{name}"
@@ -218,6 +231,7 @@ def _write_run(
                 [(audio, _wav_paths(folder, stem, audio)) for audio in each.audio],
                 sound,
                 planned.block_values,
+                line,
                 stages,
                 f"sound {each.number}",
             )
@@ -234,6 +248,7 @@ def _forward(
     spool: Path,
     sinks: dict[int, Sinks],
     compute: Compute,
+    line: Line,
     stages: Stages,
 ) -> Tensor:
     pixels = planned.height * planned.width
@@ -259,6 +274,7 @@ def _forward(
             pixel_network(weights, picture.full_scale, options.normalize, compute.dtype),
             sinks,
             compute=compute,
+            line=line,
             advance=advance,
         )
     spool.unlink(missing_ok=True)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .errors import OptionError, RangeError
 from .geometry import bank
 from .levels import LevelMeter
-from .overlap import ahead
+from .overlap import Line, ahead
 from .picture import Slab
 from .planning import Plan
 from .sound import SumSpool
 from .store import ShardWriter
-from .stream import RowBlock, RowStream
+from .stream import Band, RowBlock, RowStream
 from .weights import Weights, for_pixels, normalised
 
 
@@ -81,6 +83,7 @@ def run_forward(
     sinks: Mapping[int, Sinks],
     *,
     compute: Compute,
+    line: Line,
     advance: Callable[[int], None],
 ) -> Tensor:
     """Push every slab through the network in bands of the planned height; the logits' average at the end.
@@ -89,7 +92,8 @@ def run_forward(
         slabs: `[time, frequency, rgb]` integer pixels, in time order.
         pixels: the weights, and how pixels become their input.
         sinks: by bank number.
-        advance: called with the pixels of each band done.
+        line: the workers; a station is a layer.
+        advance: called with the pixels of each band begun.
 
     Raises:
         RangeError: an activation left float16's range.
@@ -100,17 +104,28 @@ def run_forward(
     stream = RowStream(
         pixels.state, hooks, transposed=plan.time_axis == "x", dtype=compute.dtype, device=compute.device
     )
-    for slab in ahead(slabs):
-        for start in range(0, slab.shape[0], plan.band_rows):
-            # torch takes neither uint16 nor numpy's negative strides
-            band = slab[start : start + plan.band_rows].astype("float32", order="C")
-            stream.push(pixels.prepare(torch.from_numpy(band).permute(2, 0, 1)))
-            advance(band.shape[0] * band.shape[1])
-    stream.flush()
+
+    def enter(band: NDArray[np.generic] | None) -> Band:
+        if band is None:
+            return stream.ending()
+        # torch takes neither uint16 nor numpy's negative strides
+        values = torch.from_numpy(band.astype("float32", order="C"))
+        advance(band.shape[0] * band.shape[1])
+        return stream.enter(pixels.prepare(values.permute(2, 0, 1)))
+
+    line.run(_bands(slabs, plan.band_rows), enter, stream.stations)
     for sink in sinks.values():
         if sink.store is not None:
             sink.store.finish()
     return stream.logits()
+
+
+def _bands(slabs: Iterable[Slab], rows: int) -> Iterator[Slab | None]:
+    """Every slab cut into bands, the next slab being decoded meanwhile; then None for the end."""
+    for slab in ahead(slabs):
+        for start in range(0, slab.shape[0], rows):
+            yield slab[start : start + rows]
+    yield None
 
 
 def _bank_hook(number: int, sink: Sinks, precision: str) -> Callable[[RowBlock], None]:

@@ -1,58 +1,116 @@
-"""Work done beside the main thread, with a bound on what waits. Knows nothing of what the work is."""
+"""Work on several threads at once, with a bound on what is under way. Knows nothing of what the work is.
+
+`Line` carries items through ordered stations: a worker takes the next item and carries it through all of
+them, never past the item before it. So while one worker has item 7 at a late station, another has item 8
+at an early one, each station still sees the items in order and one at a time, and no more items are alive
+than there are workers:
+
+    stations   1        2        3        4
+    worker A   .. 8 ->                 7  ..            8 waits where 7 still is
+    worker B                     7 ->
+
+What is left to do on the way, without holding up those behind, is an *errand*: whichever worker next lays
+down its item does the errands that wait before it takes another.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-class Beside:
-    """One background thread. `submit` waits until the job before is done.
+class _Stopped(Exception):
+    """Another worker has failed, or the caller was interrupted."""
 
-    The first job that raises stops the rest; its error comes out of the next `submit`, or of leaving the
-    `with` block. So never more than one job's arguments are alive besides the caller's own.
+
+class Line:
+    """A few worker threads that carry items through stations; see the module's text.
+
+    Args:
+        workers: how many threads, and so how many items under way.
+        begin: called first on each worker thread.
     """
 
-    def __init__(self, name: str) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._room = threading.Semaphore(1)
-        self._failed: BaseException | None = None
+    def __init__(self, workers: int, begin: Callable[[], None] = lambda: None) -> None:
+        self._workers, self._begin = workers, begin
+        self._errands: deque[Callable[[], None]] = deque()
+        self._changed = threading.Condition()
+        self._stopped = False
 
-    def __enter__(self) -> Beside:
-        return self
+    def errand(self, job: Callable[[], None]) -> None:
+        """Have `job` done soon, by a worker that has laid down its item. From a station's thread."""
+        self._errands.append(job)
 
-    def submit(self, job: Callable[[], None]) -> None:
-        """Run `job` after those before it."""
-        self._room.acquire()
-        if self._failed is not None:
-            self._room.release()
-            raise self._failed
-        self._pool.submit(self._guarded, job).add_done_callback(self._done)
-
-    def run(self, job: Callable[[], T]) -> T:
-        """Run `job` there and wait for it: Ctrl-C ends the wait, never the job half done."""
-        return self._pool.submit(job).result()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def run(
+        self, items: Iterable[T], first: Callable[[T], Any], stations: Sequence[Callable[[Any], Any]]
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
-        if kind is None and self._failed is not None:
-            raise self._failed
+        """Carry every item through `first`, in any order and side by side, then through the stations.
 
-    def _guarded(self, job: Callable[[], None]) -> None:
-        if self._failed is None:
+        Each station takes what the one before it gave. Returns when all items and errands are done. The
+        first error stops the rest and comes out here; so does Ctrl-C, after the steps under way.
+        """
+        numbered = enumerate(items)
+        taking = threading.Lock()
+        passed = [0] * len(stations)
+
+        def work() -> None:
+            self._begin()
+            while True:
+                self._do_errands()
+                with taking:
+                    taken = next(numbered, None)
+                if taken is None:
+                    return
+                number, value = taken[0], first(taken[1])
+                del taken
+                for place, station in enumerate(stations):
+                    self._wait_for_turn(passed, place, number)
+                    value = station(value)
+                    with self._changed:
+                        passed[place] += 1
+                        self._changed.notify_all()
+                del value
+
+        self._on_threads(self._workers, work)
+        self._on_threads(1, self._do_errands)  # what the last items left behind
+
+    def _on_threads(self, count: int, work: Callable[[], None]) -> None:
+        with ThreadPoolExecutor(count, thread_name_prefix="line") as pool:
+            jobs = [pool.submit(work) for _ in range(count)]
+            try:
+                wait(jobs, return_when=FIRST_EXCEPTION)
+            finally:  # Ctrl-C comes out of the wait
+                if not all(job.done() and job.exception() is None for job in jobs):
+                    self._stop()
+        errors = [error for job in jobs if (error := job.exception()) is not None]
+        for error in sorted(errors, key=lambda each: isinstance(each, _Stopped)):
+            raise error
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def _wait_for_turn(self, passed: list[int], place: int, number: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or passed[place] == number)
+            if self._stopped:
+                raise _Stopped
+
+    def _do_errands(self) -> None:
+        while True:
+            if self._stopped:
+                raise _Stopped
+            try:
+                job = self._errands.popleft()
+            except IndexError:
+                return
             job()
-
-    def _done(self, future: Future[None]) -> None:
-        if not future.cancelled() and self._failed is None:
-            self._failed = future.exception()
-        self._room.release()
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:

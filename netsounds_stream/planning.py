@@ -32,6 +32,7 @@ _BAND_ROWS = (64, 32, 16, 8, 4)
 _SHARD_FRAMES = (64, 48, 32, 16, 8)
 _STORE_BYTES = 160 * MIB
 _WIDEST_ACTIVATION_BYTES = 16 * MIB
+_WORKERS = 4
 # A picture is decoded into memory, not to a temporary file, up to this size.
 _MEMORY_PICTURE_BYTES = 64 * MIB
 # Values worked on at a time when activations become sound.
@@ -67,12 +68,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the machine gives: resident bytes before the run, the budget for the peak, free disk."""
+    """What the machine gives: resident bytes before the run, the budget for the peak, free disk, threads."""
 
     baseline_bytes: int
     budget_bytes: int
     free_disk_bytes: int | None = None
     compute_bytes_per_value: int = 4
+    threads: int = 2
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class Plan:
     height: int
     width: int
     time_axis: str
+    workers: int
+    threads_each: int
     band_rows: int
     slab_rows: int
     picture_stored: str
@@ -142,6 +146,16 @@ class Plan:
                 f"{format_bytes(self.free_disk_bytes)} are free; make room, choose another --out, or use "
                 f"--no-activations, --scheme sum, fewer --banks or a smaller --size"
             )
+
+
+def divided(threads: int) -> tuple[int, int]:
+    """Workers, and the threads that each of them uses inside an operation.
+
+    One thread a worker loses nothing to waiting for the others at every operation's end; but each worker
+    holds a band of its own.
+    """
+    workers = min(threads, _WORKERS)
+    return workers, threads // workers
 
 
 def time_axis_of(source: Source, wanted: str) -> str:
@@ -206,10 +220,13 @@ def _candidate(
     slab_rows = SPOOL_TILE if decoded == STORED_SPOOL else max(64, rows)
     kept, final = _disk(banks, options)
     spool = tiles * SPOOL_TILE**2 * source.bytes_per_pixel if decoded == STORED_SPOOL else 0
+    workers, threads_each = divided(limits.threads)
     plan = Plan(
         height=source.height,
         width=source.width,
         time_axis=axis,
+        workers=workers,
+        threads_each=threads_each,
         band_rows=rows,
         slab_rows=slab_rows,
         picture_stored=decoded,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,14 +48,16 @@ class Stages:
         """Time a stage; what it yields is called with each further amount done."""
         started = time.perf_counter()
         done = 0.0
+        lock = threading.Lock()  # several workers report
 
         def elapsed() -> float:
             return time.perf_counter() - started
 
         def advance(amount: float) -> None:
             nonlocal done
-            done += amount
-            self._listener(Progress(name, done, total, unit, elapsed()))
+            with lock:
+                done += amount
+                self._listener(Progress(name, done, total, unit, elapsed()))
 
         self._listener(Progress(name, 0, total, unit, 0))
         try:

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from .levels import Floats, LevelMeter, Levels, gains, require_finite
+from .levels import Floats, LevelMeter, Levels, extremes, gains, require_finite
 from .options import SoundOptions
-from .overlap import Beside, ahead
+from .overlap import Line
 from .planning import AudioPlan, sound_block_channels
 from .progress import Stages
 from .store import Activations
@@ -90,27 +90,48 @@ class SumSpool:
                 advance(count * self._frequencies)
 
 
-def measure_levels(source: Activations, block_values: int, *, lowest: bool, advance: Advance) -> Levels:
+def measure_levels(
+    source: Activations, block_values: int, *, lowest: bool, line: Line, advance: Advance
+) -> Levels:
     """The extremes of each filter of stored activations, in one pass over them."""
-    meter = LevelMeter(source.channels, lowest=lowest)
-    for channels, _, block in _blocks(source, block_values):
-        meter.add(channels.start, block)
-        advance(block.numel())
+    meter = LevelMeter(source.channels)
+
+    def measure(block: _Block) -> tuple[int, tuple[Tensor, Tensor, Tensor]]:
+        values = source.read(block.channels, block.frames)
+        found = extremes(values, lowest=lowest)
+        advance(values.numel())
+        return block.channels.start, found
+
+    line.run(_blocks(source, block_values), measure, [lambda found: meter.add(found[0], *found[1])])
     return meter.levels()
 
 
 def sum_filters(
-    source: Activations, weights: Floats, spool: SumSpool, block_values: int, advance: Advance
+    source: Activations,
+    weights: Floats,
+    spool: SumSpool,
+    block_values: int,
+    *,
+    line: Line,
+    advance: Advance,
 ) -> None:
     """Add the filters, each times its weight, into `spool`, in one pass over stored activations."""
     factors = torch.from_numpy(weights).float()
     total = torch.empty(0)
-    for channels, _, block in _blocks(source, block_values, frames_first=True):
-        part = torch.tensordot(factors[channels], block, dims=1)
-        total = part if channels.start == 0 else total.add_(part)
-        if channels.stop == source.channels:
+
+    def weighted(block: _Block) -> tuple[_Block, Tensor]:
+        values = source.read(block.channels, block.frames)
+        advance(values.numel())
+        return block, torch.tensordot(factors[block.channels], values.float(), dims=1)
+
+    def add(found: tuple[_Block, Tensor]) -> None:
+        nonlocal total
+        block, part = found
+        total = part if block.channels.start == 0 else total.add_(part)
+        if block.channels.stop == source.channels:
             spool.add(total)
-        advance(block.numel())
+
+    line.run(_blocks(source, block_values, frames_first=True), weighted, [add])
 
 
 def write_filters(
@@ -120,6 +141,8 @@ def write_filters(
     audio: AudioPlan,
     options: SoundOptions,
     block_values: int,
+    *,
+    line: Line,
     advance: Advance,
 ) -> None:
     """Write every filter's sound, in one pass over stored activations.
@@ -130,36 +153,37 @@ def write_filters(
     each = levels if options.balance == "filter" else levels.whole()
     factor, offset = (np.broadcast_to(values, source.channels) for values in gains(each, options.scale))
     per_filter = source.frames * source.frequencies
-    with ExitStack() as stack:
-        opened = stack.enter_context(ExitStack())
-        beside = stack.enter_context(Beside("wav"))  # left first: its last writes need the files open
+    with ExitStack() as opened:
         one = opened.enter_context(LaidOutWav(paths[0], audio, options)) if together else None
         files: dict[int, LaidOutWav] = {}
-        for channels, frames, block in _blocks(source, block_values):
-            half = half_frames(block)
-            half.mul_(_column(factor[channels])).add_(_column(offset[channels]))
+
+        def invert(block: _Block) -> _Block:
+            values = source.read(block.channels, block.frames)
+            half = half_frames(values.float())
+            half.mul_(_column(factor[block.channels])).add_(_column(offset[block.channels]))
             samples = mirrored(to_samples(half, options.subtype), source.frequencies).numpy()
-            if one is None and frames.start == 0:
-                numbers = range(channels.start, channels.stop)
-                files = {n: opened.enter_context(LaidOutWav(paths[n], audio, options)) for n in numbers}
+            at = block.frames.start * source.frequencies
+            for number, sound in enumerate(samples, block.channels.start):
+                if one is not None:
+                    one.write(number * per_filter + at, sound)
+                else:
+                    files[number].write(at, sound)
+            advance(samples.size)
+            return block
 
-            def write(
-                samples: NDArray[np.generic] = samples,
-                first: int = channels.start,
-                at: int = frames.start * source.frequencies,
-                last: bool = frames.stop == source.frames,
-                files: dict[int, LaidOutWav] = files,
-            ) -> None:
-                for number, values in enumerate(samples, first):
-                    if one is not None:
-                        one.write(number * per_filter + at, values)
-                        continue
-                    files[number].write(at, values)
-                    if last:
-                        files[number].close()
+        def close(block: _Block) -> None:
+            if one is None and block.frames.stop == source.frames:  # in order: all before it are written
+                for number in range(block.channels.start, block.channels.stop):
+                    files.pop(number).close()
 
-            beside.submit(write)
-            advance(block.numel())
+        def opening() -> Iterator[_Block]:
+            for block in _blocks(source, block_values):
+                if one is None and block.frames.start == 0:
+                    for number in range(block.channels.start, block.channels.stop):
+                        files[number] = opened.enter_context(LaidOutWav(paths[number], audio, options))
+                yield block
+
+        line.run(opening(), invert, [close])
 
 
 def render_bank(
@@ -169,6 +193,7 @@ def render_bank(
     files: Sequence[tuple[AudioPlan, Sequence[Path]]],
     options: SoundOptions,
     block_values: int,
+    line: Line,
     stages: Stages,
     stage: str,
 ) -> None:
@@ -178,6 +203,7 @@ def render_bank(
         source: the stored activations; None where `total` is enough.
         levels: the filters' extremes, if known already (`low` need not be).
         total: the sum of the filters, if gathered already.
+        line: the workers.
         files: what to write: a file for 'sum' and 'concat', a file a filter for 'filters'.
     """
     per_filter = files[0][0].samples if source is None else source.frames * source.frequencies
@@ -192,11 +218,11 @@ def render_bank(
     with stages.stage(stage, work, "samples") as advance, ExitStack() as stack:
         if measured:
             assert source is not None
-            levels = measure_levels(source, block_values, lowest=lowest, advance=advance)
+            levels = measure_levels(source, block_values, lowest=lowest, line=line, advance=advance)
         for audio, paths in files:
             if audio.scheme != "sum":
                 assert source is not None and levels is not None
-                write_filters(source, levels, paths, audio, options, block_values, advance)
+                write_filters(source, levels, paths, audio, options, block_values, line=line, advance=advance)
                 continue
             if total is None:
                 assert source is not None
@@ -206,7 +232,7 @@ def render_bank(
                 if options.balance == "filter":
                     assert levels is not None
                     weights, _ = gains(levels, options.scale)
-                sum_filters(source, weights, total, block_values, advance)
+                sum_filters(source, weights, total, block_values, line=line, advance=advance)
             total.write_wav(paths[0], audio, options, block_values, advance)
 
 
@@ -214,10 +240,16 @@ def _column(values: Floats) -> Tensor:
     return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
 
 
-def _blocks(
-    source: Activations, block_values: int, *, frames_first: bool = False
-) -> Iterator[tuple[slice, slice, Tensor]]:
-    """(filters, frames, block) over all of `source`, the next block read ahead.
+@dataclass(frozen=True)
+class _Block:
+    """Some filters of some frames, read and turned to sound at a time."""
+
+    channels: slice
+    frames: slice
+
+
+def _blocks(source: Activations, block_values: int, *, frames_first: bool = False) -> Iterator[_Block]:
+    """All of `source` in blocks.
 
     Filters outermost, so that what is written runs forwards in the file; or frames outermost.
     """
@@ -227,8 +259,5 @@ def _blocks(
     all_channels = [slice(c, min(c + group, source.channels)) for c in range(0, source.channels, group)]
     all_frames = [slice(t, min(t + per_block, source.frames)) for t in range(0, source.frames, per_block)]
     if frames_first:
-        order = [(channels, frames) for frames in all_frames for channels in all_channels]
-    else:
-        order = [(channels, frames) for channels in all_channels for frames in all_frames]
-    for channels, frames, block in ahead((c, t, source.read(c, t)) for c, t in order):
-        yield channels, frames, block.float()
+        return (_Block(channels, frames) for frames in all_frames for channels in all_channels)
+    return (_Block(channels, frames) for channels in all_channels for frames in all_frames)

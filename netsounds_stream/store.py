@@ -3,14 +3,16 @@
 The store is also the transposition: activations come frame by frame with all filters side by side, sound
 wants filter by filter with all frames end to end. So a shard holds all filters of some frames, and an
 inner chunk one filter's: `[1, all frequencies, frames]` of the upright `[channel, y, x]`. Plain `zarr.open`
-reads the arrays; here they go through the zarrs pipeline (Rust), three to five times cheaper.
+reads the arrays; here they are read through the zarrs pipeline (Rust), three to five times cheaper, and
+written as `shards` makes them.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,10 @@ import zarr.errors
 from torch import Tensor
 
 from .errors import OutputError, StoreError
-from .overlap import Beside
 from .planning import BankPlan
+from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, encoder, shard_pieces
 
 DIMENSIONS = ("channel", "y", "x")
-_LEVELS = {"zstd": 1, "pcodec": 4}
 
 
 @contextmanager
@@ -35,7 +36,9 @@ def _zarrs() -> Iterator[None]:
     # this package keeps its own zarr settings.
     import zarrs  # noqa: F401  (registers the pipeline)
 
-    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}), warnings.catch_warnings():
+    # One thread a read: several blocks are read at a time.
+    settings = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": 1}
+    with zarr.config.set(settings), warnings.catch_warnings():
         # pcodec is outside zarr's specification, which the README says; once is enough.
         warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
         yield
@@ -44,26 +47,25 @@ def _zarrs() -> Iterator[None]:
 def _codecs(codec: str) -> dict[str, Any]:
     match codec:
         case "zstd":
-            return {"compressors": zarr.codecs.ZstdCodec(level=_LEVELS["zstd"])}
+            return {"compressors": zarr.codecs.ZstdCodec(level=ZSTD_LEVEL)}
         case "lz4":
-            # Half of the values are zeros, which shuffling bytes apart makes larger and slower.
-            return {"compressors": zarr.codecs.BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle")}
+            return {"compressors": zarr.codecs.BloscCodec(cname="lz4", clevel=LZ4_LEVEL, shuffle="noshuffle")}
         case "pcodec":
             from zarr.codecs.numcodecs import PCodec
 
-            return {"serializer": PCodec(level=_LEVELS["pcodec"]), "compressors": None}
+            return {"serializer": PCodec(level=PCODEC_LEVEL), "compressors": None}
     assert codec == "none"
     return {"compressors": None}
 
 
 def create_array(
     path: Path, bank: BankPlan, time_axis: str, codec: str, attributes: Mapping[str, Any]
-) -> zarr.Array[Any]:
-    """A new float16 array `[channel, y, x]` for `bank`, sharded along the time axis."""
+) -> None:
+    """Lay out a new float16 array `[channel, y, x]` for `bank`, sharded along the time axis."""
     per_shard, across = bank.frames_per_shard, bank.frequencies
     plane = (across, per_shard) if time_axis == "x" else (per_shard, across)
     with _zarrs():
-        return zarr.create_array(
+        zarr.create_array(
             str(path),
             shape=bank.shape,
             shards=(bank.channels, *plane),
@@ -78,66 +80,63 @@ def create_array(
 
 
 class ShardWriter:
-    """Gathers a bank's frames and writes them shard by shard.
+    """Gathers a bank's frames and has them written shard by shard.
 
-    Holds one shard that fills. The caller waits while it is written: the encoder uses every core, and
-    beside a convolution that does so too it gains nothing (measured) and holds a second shard.
+    Holds one shard that fills; a full one is handed to `errand`, which has it encoded and written later,
+    by another thread, and holds it until then.
     """
 
     def __init__(
         self,
-        array: zarr.Array[Any],
+        path: Path,
         bank: BankPlan,
         time_axis: str,
-        beside: Beside,
+        codec: str,
+        errand: Callable[[Callable[[], None]], None],
     ) -> None:
-        self._array, self._bank, self._time_axis, self._beside = array, bank, time_axis, beside
-        self._start = 0
-        self._filled = 0
-        self._shard: Tensor | None = None
+        self._path, self._bank, self._time_axis, self._errand = path, bank, time_axis, errand
+        self._encode = encoder(codec)
+        self._start = self._filled = 0
+        self._parts: tuple[Tensor, ...] = ()
 
     def append(self, parts: tuple[Tensor, ...]) -> None:
         """Take the next frames: float16 `[1, channel, frame, frequency]`, split along the channels."""
         taken, count = 0, int(parts[0].shape[2])
         while taken < count:
-            if self._shard is None:
-                self._shard = self._new_shard()
-            frames = self._frames(self._shard)
-            room = min(count - taken, frames.shape[1] - self._filled)
-            channel = 0
-            for part in parts:
-                rows = part[0, :, taken : taken + room]
-                frames[channel : channel + rows.shape[0], self._filled : self._filled + room] = rows
-                channel += rows.shape[0]
+            if not self._parts:
+                self._parts = tuple(self._new_part(int(part.shape[1])) for part in parts)
+            room = min(count - taken, self._bank.frames_per_shard - self._filled)
+            for mine, part in zip(self._parts, parts, strict=True):
+                mine[self._filled : self._filled + room] = part[0, :, taken : taken + room].permute(1, 2, 0)
             self._filled += room
             taken += room
-            if self._filled == frames.shape[1]:
-                self._write()
+            if self._filled == self._bank.frames_per_shard or self._start + self._filled == self._bank.frames:
+                self._hand_over()
 
     def finish(self) -> None:
         """Check that every frame has come; the last shard was handed over with its last frame."""
-        assert self._start == self._bank.frames and self._shard is None
+        assert self._start == self._bank.frames and not self._parts
 
-    def _new_shard(self) -> Tensor:
-        count = min(self._bank.frames_per_shard, self._bank.frames - self._start)
-        channels, across = self._bank.channels, self._bank.frequencies
-        plane = (across, count) if self._time_axis == "x" else (count, across)
-        return torch.empty((channels, *plane), dtype=torch.float16)
+    def _new_part(self, channels: int) -> Tensor:
+        return torch.empty(
+            (self._bank.frames_per_shard, self._bank.frequencies, channels), dtype=torch.float16
+        )
 
-    def _frames(self, shard: Tensor) -> Tensor:
-        return shard.transpose(1, 2) if self._time_axis == "x" else shard
+    def _hand_over(self) -> None:
+        parts, number = self._parts, self._start // self._bank.frames_per_shard
+        for part in parts:
+            part[self._filled :] = 0  # a chunk is always whole: past the last frame it holds the fill value
+        self._start += self._filled
+        self._filled, self._parts = 0, ()
+        place = ("0", "0", str(number)) if self._time_axis == "x" else ("0", str(number), "0")
+        self._errand(partial(self._write, parts, self._path.joinpath("c", *place)))
 
-    def _write(self) -> None:
-        shard, start = self._shard, self._start
-        assert shard is not None
-        stop = start + int(self._frames(shard).shape[1])
-        self._shard, self._filled, self._start = None, 0, stop
-
-        where = (slice(None), slice(None), slice(start, stop))
-        where = where if self._time_axis == "x" else (where[0], where[2], where[1])
+    def _write(self, parts: tuple[Tensor, ...], path: Path) -> None:
         try:
-            self._beside.run(lambda: self._array.__setitem__(where, shard.numpy()))
-        except (OSError, RuntimeError) as error:  # RuntimeError is what zarrs makes of an OSError
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.writelines(shard_pieces(parts, self._time_axis, self._encode))
+        except OSError as error:
             raise OutputError(
                 f"cannot write activations ({error}); is the disk full or read-only?"
             ) from error

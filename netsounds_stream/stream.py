@@ -65,6 +65,20 @@ class RowBlock:
 Hook = Callable[[RowBlock], None]
 
 
+@dataclass(frozen=True)
+class Band:
+    """What one push has become on its way through the layers: pieces one after another, maybe none.
+
+    `last` says that nothing follows, so that every layer also gives what waited for more.
+    """
+
+    pieces: tuple[Parts, ...]
+    last: bool = False
+
+
+Station = Callable[[Band], Band]
+
+
 def _join(kept: Tensor | None, new: Tensor) -> Tensor:
     return new if kept is None else torch.cat((kept, new), dim=2)
 
@@ -229,6 +243,9 @@ class _ClassifierStage:
         return None
 
 
+_Stage = _ConvStage | _PoolStage | _FireStage | _ClassifierStage
+
+
 class RowStream:
     """SqueezeNet 1.0 over a picture that arrives in bands of rows.
 
@@ -264,7 +281,7 @@ class RowStream:
             params[name] = turned.to(self._device, dtype).contiguous(
                 memory_format=torch.channels_last if value.ndim == 4 else torch.contiguous_format
             )
-        self._stages: list[_ConvStage | _PoolStage | _FireStage | _ClassifierStage] = []
+        self._stages: list[_Stage] = []
         split: tuple[int, ...] = (3,)
         for layer in LAYERS:
             match layer:
@@ -280,33 +297,53 @@ class RowStream:
         self._classifier = _ClassifierStage(params, split, self._emit)
         self._stages.append(self._classifier)
 
-    @torch.inference_mode()
     def push(self, rows: Tensor) -> None:
         """Take the next rows, `[channel=3, row, cross]`, normalised as the weights were trained."""
-        image = rows.to(self._device, self._dtype).unsqueeze(0)
-        self._run((image.contiguous(memory_format=torch.channels_last),), 0)
+        self._carry(self.enter(rows))
 
-    @torch.inference_mode()
     def flush(self) -> None:
         """Complete every row that waited for more input. Once, after the last push."""
-        for index, stage in enumerate(self._stages):
-            tail = stage.flush()
-            if tail is not None:
-                self._run(tail, index + 1)
+        self._carry(self.ending())
+
+    def enter(self, rows: Tensor) -> Band:
+        """Rows as `push` takes them, ready for the first station. May run on any thread."""
+        image = rows.to(self._device, self._dtype).unsqueeze(0)
+        return Band(((image.contiguous(memory_format=torch.channels_last),),))
+
+    def ending(self) -> Band:
+        """What to carry through the stations after the last rows, once."""
+        return Band((), last=True)
+
+    @property
+    def stations(self) -> tuple[Station, ...]:
+        """The layers, as steps that each band takes in turn: `push` is `enter` and then all of these.
+
+        They may run on several threads at once, as long as each station sees the bands in order, one at a
+        time: so one band can be in a deep layer while the next is in a shallow one. A hook is called by the
+        thread that its layer's station runs on.
+        """
+        return tuple(self._station(stage) for stage in self._stages)
 
     def logits(self) -> Tensor:
         """The classifier's average over all positions so far, `[class=1000]`, float64 on the CPU."""
         return self._classifier.total / max(1, self._classifier.count)
 
-    def _run(self, parts: Parts, first: int) -> None:
-        # On CUDA, cuDNN would else round float32's factors to 10 bits (TF32).
-        exact = torch.backends.cudnn.flags(allow_tf32=False) if self._device.type == "cuda" else nullcontext()
-        with exact:
-            for stage in self._stages[first:]:
-                out = stage.push(parts)
-                if out is None:
-                    return
-                parts = out
+    def _carry(self, band: Band) -> None:
+        for station in self.stations:
+            band = station(band)
+
+    def _station(self, stage: _Stage) -> Station:
+        @torch.inference_mode()
+        def step(band: Band) -> Band:
+            # On CUDA, cuDNN would else round float32's factors to 10 bits (TF32).
+            cuda = self._device.type == "cuda"
+            with torch.backends.cudnn.flags(allow_tf32=False) if cuda else nullcontext():
+                pieces = [stage.push(parts) for parts in band.pieces]
+                if band.last:
+                    pieces.append(stage.flush())
+            return Band(tuple(parts for parts in pieces if parts is not None), band.last)
+
+        return step
 
     def _emit(self, layer: str, parts: Parts) -> None:
         hook = self._hooks.get(layer)

@@ -1,16 +1,21 @@
-"""WAV files laid out at full length first, then filled in any order.
+"""WAV files laid out at full length first, then filled in any order, from several threads.
 
 The header is right from the first moment and the file is sparse until filled, so sound can be written in
-the order in which activations are read rather than in the order of time.
+the order in which activations are read rather than in the order of time:
+
+    RIFF, or RF64 past 4 GiB with its `ds64` chunk | fmt | fact (float only) | data: the samples
+
+After Microsoft's "Multiple channel audio data and WAVE files" and EBU Tech 3306 (RF64).
 """
 
 from __future__ import annotations
 
+import os
+import struct
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import soundfile
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -20,6 +25,8 @@ from .options import SoundOptions
 from .planning import AudioPlan
 
 _FULL_SCALE = {"PCM_16": 2**15 - 1, "PCM_24": 2**23 - 1}
+_PCM, _FLOAT = 1, 3  # `fmt`'s format tags
+_IN_DS64 = 0xFFFFFFFF
 
 
 def to_samples(values: Tensor, subtype: str) -> Tensor:
@@ -35,48 +42,78 @@ def to_samples(values: Tensor, subtype: str) -> Tensor:
     return values.to(torch.int16) if subtype == "PCM_16" else values.to(torch.int32) << 8
 
 
+def wav_header(audio: AudioPlan, options: SoundOptions) -> bytes:
+    """All that stands before the samples of a mono file of the planned length."""
+    width = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[options.subtype]
+    tag, size = (_FLOAT if options.subtype == "FLOAT" else _PCM), audio.samples * width
+    rate = options.sample_rate_hz
+    form = struct.pack("<HHIIHH", tag, 1, rate, rate * width, width, 8 * width)
+    large = audio.container == "RF64"
+    chunks = _chunk(b"fmt ", form + (b"\0\0" if tag == _FLOAT else b""))
+    if tag == _FLOAT:
+        chunks += _chunk(b"fact", struct.pack("<I", _IN_DS64 if large else audio.samples))
+    after = len(b"WAVE") + len(chunks) + len(b"data") + 4 + size + size % 2
+    if not large:
+        return struct.pack("<4sI4s", b"RIFF", after, b"WAVE") + chunks + struct.pack("<4sI", b"data", size)
+    lengths = struct.pack("<QQQI", after + 8 + 28, size, audio.samples, 0)
+    start = struct.pack("<4sI4s", b"RF64", _IN_DS64, b"WAVE") + _chunk(b"ds64", lengths)
+    return start + chunks + struct.pack("<4sI", b"data", _IN_DS64)
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack("<4sI", name, len(content)) + content
+
+
 class LaidOutWav:
-    """A mono WAV (RF64 where the plan says so) of exactly the planned length, open for writing anywhere."""
+    """A mono WAV (RF64 where the plan says so) of exactly the planned length, open for writing anywhere.
+
+    Threads may write at the same time, each its own stretch.
+    """
 
     def __init__(self, path: Path, audio: AudioPlan, options: SoundOptions) -> None:
-        self._frames = audio.samples
+        self._path, self._subtype, self._length = path, options.subtype, audio.samples
+        header = wav_header(audio, options)
+        self._start, self._width = len(header), {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[options.subtype]
+        size = audio.samples * self._width
+        self._file = None
         try:
-            with soundfile.SoundFile(
-                path,
-                "w",
-                samplerate=options.sample_rate_hz,
-                channels=1,
-                format=audio.container,
-                subtype=options.subtype,
-            ) as empty:
-                empty.seek(audio.samples - 1)
-                empty.write(np.zeros(1, np.float32 if options.subtype == "FLOAT" else np.int16))
-            self._file = soundfile.SoundFile(path, "r+")
-        except soundfile.LibsndfileError as error:
-            raise OutputError(
-                f"cannot write {path.name} ({error}); is the disk full or read-only?"
-            ) from error
+            self._file = path.open("wb", buffering=0)
+            os.ftruncate(self._file.fileno(), self._start + size + size % 2)
+            self._put(header, 0)
+        except OSError as error:
+            self.close()
+            raise self._failed(error) from error
 
     def __enter__(self) -> LaidOutWav:
         return self
 
     def write(self, start: int, samples: NDArray[np.generic]) -> None:
         """Fill the samples from `start` on; see `to_samples` for the dtypes."""
-        assert start >= 0 and start + samples.size <= self._frames
+        assert start >= 0 and start + samples.size <= self._length
+        values = np.ascontiguousarray(samples.reshape(-1))
+        if self._subtype == "PCM_24":  # the upper three of four little-endian bytes
+            values = np.ascontiguousarray(values.view(np.uint8).reshape(-1, 4)[:, 1:])
         try:
-            self._file.seek(start)
-            self._file.write(samples.reshape(-1))
-        except soundfile.LibsndfileError as error:
-            raise OutputError(f"cannot write sound ({error}); is the disk full or read-only?") from error
+            self._put(memoryview(values).cast("B"), self._start + start * self._width)
+        except OSError as error:
+            raise self._failed(error) from error
 
     def close(self) -> None:
-        """Write what is buffered and close the file; closing twice does nothing."""
-        try:
+        """Close the file; closing twice does nothing."""
+        if self._file is not None:
             self._file.close()
-        except soundfile.LibsndfileError as error:
-            raise OutputError(f"cannot write sound ({error}); is the disk full or read-only?") from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _put(self, content: bytes | memoryview, offset: int) -> None:
+        assert self._file is not None
+        rest = memoryview(content)
+        while rest:  # the system may take less than all
+            taken = os.pwrite(self._file.fileno(), rest, offset)
+            rest, offset = rest[taken:], offset + taken
+
+    def _failed(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write {self._path.name} ({error}); is the disk full or read-only?")

@@ -6,6 +6,8 @@ Tolerances: FLOAT files within 1e-5 of full scale (float32 transform, sums of up
 
 from __future__ import annotations
 
+import wave
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,14 @@ import torch
 
 from netsounds_stream.engine import render
 from netsounds_stream.errors import OptionError, OutputError, StoreError
-from netsounds_stream.levels import LevelMeter
-from netsounds_stream.options import SoundOptions
+from netsounds_stream.levels import LevelMeter, extremes
+from netsounds_stream.options import SUBTYPES, SoundOptions
+from netsounds_stream.overlap import Line
 from netsounds_stream.planning import audio_plan
 from netsounds_stream.progress import Stages
 from netsounds_stream.sound import render_bank
 from netsounds_stream.store import Activations, open_activations
-from netsounds_stream.wav import LaidOutWav
+from netsounds_stream.wav import LaidOutWav, to_samples
 
 
 def plain_sound(array: np.ndarray, scheme: str, balance: str, scale: str, time_axis: str) -> np.ndarray:
@@ -68,7 +71,7 @@ def test_every_scheme_in_any_blocks(
     audio = audio_plan(scheme, 7, source.frames, source.frequencies, "FLOAT")
     paths = [tmp_path / f"{number}.wav" for number in range(audio.files)]
     options = SoundOptions((scheme,), balance, scale, 44100, "FLOAT")
-    render_bank(source, None, None, [(audio, paths)], options, block_values, Stages(), "sound")
+    render_bank(source, None, None, [(audio, paths)], options, block_values, Line(3), Stages(), "sound")
     sound = np.stack([soundfile.read(path)[0] for path in paths])
     expected = plain_sound(array, scheme, balance, scale, time_axis)
     assert sound.size == expected.size
@@ -135,8 +138,8 @@ def test_the_sounds_that_netsounds_recorded(data: Path, tmp_path: Path, recorded
 
 def test_means_are_the_loudest_samples() -> None:
     block = torch.from_numpy(activations()).float()
-    measured, by_means = LevelMeter(7, lowest=True), LevelMeter(7, lowest=False)
-    measured.add(0, block)
+    measured, by_means = LevelMeter(7), LevelMeter(7)
+    measured.add(0, *extremes(block, lowest=True))
     by_means.add_means(0, block.mean(dim=2).T)
     np.testing.assert_allclose(by_means.levels().peak, measured.levels().peak, rtol=1e-5)
 
@@ -162,6 +165,31 @@ def test_a_laid_out_file_is_right_before_it_is_filled(tmp_path: Path) -> None:
     audio = audio_plan("sum", 1, 100, 10, "PCM_16")
     with LaidOutWav(tmp_path / "a.wav", audio, SoundOptions()):
         assert soundfile.info(tmp_path / "a.wav").frames == 1000
+
+
+@pytest.mark.parametrize("container", ["WAV", "RF64"])
+@pytest.mark.parametrize("subtype", SUBTYPES)
+@pytest.mark.parametrize("samples", [1, 2, 7, 1000])
+def test_every_header_as_libsndfile_reads_it(
+    tmp_path: Path, subtype: str, container: str, samples: int
+) -> None:
+    audio = replace(audio_plan("sum", 1, samples, 1, subtype), container=container)
+    options = SoundOptions(("sum",), "bank", "peak", 12345, subtype)
+    values = torch.linspace(-1, 1, samples)
+    with LaidOutWav(tmp_path / "a.wav", audio, options) as wav:
+        for start in reversed(range(0, samples, 3)):
+            wav.write(start, to_samples(values[start : start + 3].clone(), subtype).numpy())
+    info = soundfile.info(tmp_path / "a.wav")
+    assert (info.frames, info.samplerate, info.channels) == (samples, 12345, 1)
+    assert (info.format, info.subtype) == (container, subtype)
+    sound, _ = soundfile.read(tmp_path / "a.wav", dtype="float64")
+    step = {"PCM_16": 2**-15, "PCM_24": 2**-23, "FLOAT": 0.0}[subtype]
+    np.testing.assert_allclose(sound, values.double().numpy(), atol=1.5 * step)
+    if container == "WAV":  # also by the standard library's own reader, where it knows the format
+        assert (tmp_path / "a.wav").stat().st_size <= audio.bytes_per_file
+        if subtype != "FLOAT":
+            with wave.open(str(tmp_path / "a.wav")) as plain:
+                assert (plain.getnframes(), plain.getframerate()) == (samples, 12345)
 
 
 def test_render_refuses_what_it_cannot_use(tmp_path: Path) -> None:
