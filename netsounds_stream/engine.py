@@ -215,7 +215,9 @@ def _write_run(
             if planned.stored:
                 path = folder / f"activations-{each.number}_{name}.zarr"
                 facts = array_attributes(each, record)
-                create_array(path, each, planned.time_axis, options.codec, facts)
+                create = partial(create_array, path, time_axis=planned.time_axis, codec=options.codec)
+                # by a worker, for Ctrl-C must not leave zarr writing behind
+                line.run([each], partial(create, attributes=facts), [])
                 store = ShardWriter(path, each, planned.time_axis, options.codec, line.errand)
             sinks[each.number] = Sinks(store, totals.get(each.number), meter)
         spool = folder / "picture.spool.tif"

@@ -22,7 +22,7 @@ from .predict import Guess
 from .weights import PRETRAINED, UNTRAINED, Weights
 
 PACKAGE = "netsounds-stream"
-_PARTS = ("torch", "torchvision", "zarr", "zarrs", "numcodecs", "soundfile", "numpy", "pyvips")
+_PARTS = ("torch", "torchvision", "zarr", "numcodecs", "soundfile", "numpy", "pyvips")
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One shard's bytes: a transposition, a codec a filter, an index. By zarr v3's `sharding_indexed` codec.
+"""A shard's bytes, out and in: a codec a filter, an index. By zarr v3's `sharding_indexed` codec.
 
     filter 0's chunk | filter 1's chunk | ... | index: (offset, length) a chunk | its CRC-32C
                                                  uint64 little-endian              uint32
@@ -6,12 +6,15 @@
 The network gives frames with all filters side by side, a chunk is one filter's plane. Turning one into the
 other is most of the work besides the codec, and a strided copy is four times as slow as what is done here:
 torch's blocked two-dimensional transposition, then each filter's plane gathered while it is encoded. One
-thread makes a shard from first to last, so the same activations give the same bytes.
+thread makes a shard from first to last, so the same activations give the same bytes. Any zarr library reads
+them; what is here reads these alone, with nothing between the file and the codec, from any thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numcodecs
@@ -24,6 +27,10 @@ from torch import Tensor
 ZSTD_LEVEL, PCODEC_LEVEL, LZ4_LEVEL = 1, 4, 1
 
 Encode = Callable[[NDArray[np.float16]], bytes]
+Decode = Callable[[bytes, NDArray[np.float16]], object]
+
+_INDEX_CODECS = ({"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"})
+_MISSING = (1 << 64) - 1  # offset and length of a chunk that holds the fill value only
 
 
 def encoder(codec: str) -> Encode:
@@ -78,3 +85,106 @@ def _planes(part: Tensor, time_axis: str) -> Iterator[NDArray[np.float16]]:
 def _transposed(matrix: Tensor) -> Tensor:
     # Into a contiguous tensor of the same dtype, torch goes by blocks; `.t().contiguous()` does not.
     return torch.empty(matrix.shape[::-1], dtype=matrix.dtype).copy_(matrix.t())
+
+
+def _decoder(codecs: Sequence[Mapping[str, Any]]) -> Decode | None:
+    decode: Decode | None = None
+    match [codec["name"] for codec in codecs]:
+        case ["bytes"]:
+            decode = _copy
+        case ["bytes", "blosc"]:
+            decode = numcodecs.Blosc().decode
+        case ["bytes", "zstd"]:
+            decode = numcodecs.Zstd().decode
+        case ["numcodecs.pcodec"]:
+            from numcodecs.pcodec import PCodec
+
+            decode = PCodec().decode
+    return decode
+
+
+def _copy(content: bytes, out: NDArray[np.float16]) -> None:
+    out[...] = np.frombuffer(content, "<f2").reshape(out.shape)
+
+
+class ShardedArray:
+    """A stored array of the layout that `shard_pieces` makes, for reading: float16 `[channel, y, x]`."""
+
+    dtype = np.dtype("<f2")
+    ndim = 3
+
+    def __init__(self, path: Path, shape: tuple[int, ...], plane: tuple[int, int], decode: Decode) -> None:
+        self._path, self.shape, self._plane, self._decode = path, shape, plane, decode
+        self._along = 2 if plane[0] >= shape[1] else 1  # the axis that is cut into shards
+
+    @classmethod
+    def recognise(cls, path: Path, metadata: Mapping[str, Any]) -> ShardedArray | None:
+        """The array at `path` if its metadata (`zarr.json`) is of that layout, else None."""
+        shape, codecs = tuple(metadata["shape"]), tuple(metadata["codecs"])
+        grid, keys = metadata["chunk_grid"], metadata["chunk_key_encoding"]
+        if len(shape) != 3 or metadata["data_type"] != "float16" or metadata["fill_value"] != 0:
+            return None
+        if grid["name"] != "regular" or keys != {"name": "default", "configuration": {"separator": "/"}}:
+            return None
+        if len(codecs) != 1 or codecs[0]["name"] != "sharding_indexed":
+            return None
+        shard, inside = tuple(grid["configuration"]["chunk_shape"]), codecs[0]["configuration"]
+        plane, decode = tuple(inside["chunk_shape"])[1:], _decoder(inside["codecs"])
+        ours = shard == (shape[0], *plane) and inside["chunk_shape"][0] == 1
+        ours &= plane[0] >= shape[1] or plane[1] >= shape[2]  # cut along one axis only
+        ours &= tuple(inside["index_codecs"]) == _INDEX_CODECS and inside["index_location"] == "end"
+        return cls(path, shape, (plane[0], plane[1]), decode) if ours and decode is not None else None
+
+    def __getitem__(self, where: tuple[slice, ...]) -> NDArray[np.float16]:
+        """`array[channels, y, x]` by slices of step 1; the later ones may be left out.
+
+        Raises:
+            OSError: a shard is missing or cannot be read.
+            ValueError: a shard is damaged.
+        """
+        wanted = [
+            range(*part.indices(length))
+            for part, length in zip((*where, slice(None), slice(None)), self.shape, strict=False)
+        ]
+        out = np.empty([len(each) for each in wanted], self.dtype)
+        step, span = self._plane[self._along - 1], wanted[self._along]
+        for number in range(span.start // step, -(-span.stop // step)):
+            first, last = max(span.start, number * step), min(span.stop, (number + 1) * step)
+            source, target = [slice(each.start, each.stop) for each in wanted[1:]], [slice(None)] * 2
+            source[self._along - 1] = slice(first - number * step, last - number * step)
+            target[self._along - 1] = slice(first - span.start, last - span.start)
+            self._read_shard(number, wanted[0], tuple(source), out[(slice(None), *target)])
+        return out
+
+    def _read_shard(
+        self, number: int, channels: range, source: tuple[slice, ...], out: NDArray[np.float16]
+    ) -> None:
+        place = ("0", "0", str(number)) if self._along == 2 else ("0", str(number), "0")
+        whole = out.shape[1:] == self._plane and out.flags.c_contiguous
+        scratch = np.empty(self._plane, self.dtype)
+        with self._path.joinpath("c", *place).open("rb", buffering=0) as file:
+            index = self._index(file.name, file.read, file.seek)
+            for channel, mine in zip(channels, out, strict=True):
+                offset, length = (int(value) for value in index[channel])
+                if offset == _MISSING:
+                    mine[...] = 0
+                    continue
+                file.seek(offset)
+                content = file.read(length)
+                if len(content) != length:
+                    raise ValueError(f"{file.name} is cut short")
+                self._decode(content, mine if whole else scratch)
+                if not whole:
+                    mine[...] = scratch[source]
+
+    def _index(
+        self, name: str, read: Callable[[int], bytes], seek: Callable[[int, int], int]
+    ) -> NDArray[np.uint64]:
+        size = 16 * self.shape[0]
+        if seek(0, 2) < size + 4:
+            raise ValueError(f"{name} is cut short")
+        seek(-size - 4, 2)
+        content = read(size + 4)
+        if google_crc32c.value(content[:size]) != int.from_bytes(content[size:], "little"):
+            raise ValueError(f"{name} is damaged: its index does not match its checksum")
+        return np.frombuffer(content[:size], "<u8").reshape(-1, 2)

@@ -3,15 +3,14 @@
 The store is also the transposition: activations come frame by frame with all filters side by side, sound
 wants filter by filter with all frames end to end. So a shard holds all filters of some frames, and an
 inner chunk one filter's: `[1, all frequencies, frames]` of the upright `[channel, y, x]`. Plain `zarr.open`
-reads the arrays; here they are read through the zarrs pipeline (Rust), three to five times cheaper, and
-written as `shards` makes them.
+reads the arrays; here they are written and read as `shards` has them, many times cheaper than by zarr's own
+pipeline, which reads arrays of any other layout.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,23 +24,9 @@ from torch import Tensor
 
 from .errors import OutputError, StoreError
 from .planning import BankPlan
-from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, encoder, shard_pieces
+from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_pieces
 
 DIMENSIONS = ("channel", "y", "x")
-
-
-@contextmanager
-def _zarrs() -> Iterator[None]:
-    # Set around the opening of our own arrays only: the pipeline is fixed there, and a program that uses
-    # this package keeps its own zarr settings.
-    import zarrs  # noqa: F401  (registers the pipeline)
-
-    # One thread a read: several blocks are read at a time.
-    settings = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "threading.max_workers": 1}
-    with zarr.config.set(settings), warnings.catch_warnings():
-        # pcodec is outside zarr's specification, which the README says; once is enough.
-        warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
-        yield
 
 
 def _codecs(codec: str) -> dict[str, Any]:
@@ -59,12 +44,14 @@ def _codecs(codec: str) -> dict[str, Any]:
 
 
 def create_array(
-    path: Path, bank: BankPlan, time_axis: str, codec: str, attributes: Mapping[str, Any]
+    path: Path, bank: BankPlan, *, time_axis: str, codec: str, attributes: Mapping[str, Any]
 ) -> None:
     """Lay out a new float16 array `[channel, y, x]` for `bank`, sharded along the time axis."""
     per_shard, across = bank.frames_per_shard, bank.frequencies
     plane = (across, per_shard) if time_axis == "x" else (per_shard, across)
-    with _zarrs():
+    with warnings.catch_warnings():
+        # pcodec is outside zarr's specification, which the README says; once is enough.
+        warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
         zarr.create_array(
             str(path),
             shape=bank.shape,
@@ -162,7 +149,7 @@ class Activations:
         where = (channels, slice(None), frames) if self.time_axis == "x" else (channels, frames)
         try:
             block = self._array[where]
-        except (OSError, RuntimeError, ValueError) as error:  # as zarr, zarrs or a codec words it
+        except (OSError, RuntimeError, ValueError) as error:  # as zarr or a codec words it
             raise StoreError(f"stored activations cannot be read ({error}); make them again") from error
         native = np.asarray(block, dtype=self.dtype.newbyteorder("="))
         # torch takes no memory that it may not write, such as a mapped file's
@@ -206,8 +193,12 @@ def _open_array(path: Path) -> tuple[Any, Mapping[str, Any], tuple[int, ...]]:
             raise StoreError(f"{path} is an archive of arrays (.npz), not one; {mend}")
         return array, {}, (1, 64, 64)
     try:
-        with _zarrs():
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
             opened = zarr.open_array(str(path), mode="r")
     except (FileNotFoundError, ValueError, KeyError, zarr.errors.BaseZarrError) as error:
         raise StoreError(f"{path} is not a zarr array ({str(error).splitlines()[0]}); {mend}") from error
-    return opened, dict(opened.attrs), tuple(opened.chunks)
+    # zarr leaves out shards of zeros only; among ours none may be missing
+    mine = opened.metadata.zarr_format == 3 and "time_axis" in opened.attrs
+    ours = ShardedArray.recognise(path, opened.metadata.to_dict()) if mine else None
+    return ours or opened, dict(opened.attrs), tuple(opened.chunks)
