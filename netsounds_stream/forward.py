@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,18 +114,20 @@ def run_forward(
         advance(band.shape[0] * band.shape[1])
         return stream.enter(pixels.prepare(values.permute(2, 0, 1)))
 
-    line.run(_bands(slabs, plan.band_rows), enter, stream.stations)
+    with closing(_bands(slabs, plan.band_rows)) as bands:
+        line.run(bands, enter, stream.stations)
     for sink in sinks.values():
         if sink.store is not None:
             sink.store.finish()
     return stream.logits()
 
 
-def _bands(slabs: Iterable[Slab], rows: int) -> Iterator[Slab | None]:
+def _bands(slabs: Iterable[Slab], rows: int) -> Generator[Slab | None]:
     """Every slab cut into bands, the next slab being decoded meanwhile; then None for the end."""
-    for slab in ahead(slabs):
-        for start in range(0, slab.shape[0], rows):
-            yield slab[start : start + rows]
+    with closing(ahead(slabs)) as decoded:
+        for slab in decoded:
+            for start in range(0, slab.shape[0], rows):
+                yield slab[start : start + rows]
     yield None
 
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -81,11 +81,12 @@ class Line:
 
     def _on_threads(self, count: int, work: Callable[[], None]) -> None:
         with ThreadPoolExecutor(count, thread_name_prefix="line") as pool:
-            jobs = [pool.submit(work) for _ in range(count)]
+            jobs: list[Future[None]] = []
             try:
+                jobs.extend(pool.submit(work) for _ in range(count))
                 wait(jobs, return_when=FIRST_EXCEPTION)
             finally:  # Ctrl-C comes out of the wait
-                if not all(job.done() and job.exception() is None for job in jobs):
+                if len(jobs) < count or not all(job.done() and job.exception() is None for job in jobs):
                     self._stop()
         errors = [error for job in jobs if (error := job.exception()) is not None]
         for error in sorted(errors, key=lambda each: isinstance(each, _Stopped)):
@@ -113,8 +114,12 @@ class Line:
             job()
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same items, the next one being made on another thread while the caller works on this one."""
+def ahead(items: Iterable[T]) -> Generator[T]:
+    """The same items, the next one being made on another thread while the caller works on this one.
+
+    Close it where it may not be used up: left to the garbage collector, it would wait for its thread in
+    whichever thread the collector runs.
+    """
     iterator = iter(items)
     done = object()
 
