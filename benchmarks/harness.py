@@ -45,7 +45,7 @@ class Case:
         memory_limit_bytes: its address space (RLIMIT_AS), so that a peer that wants too much fails by
             itself and leaves the machine alone. None: unlimited.
         reports: whether it prints a report; if not, it is only seen from outside.
-        check: a command run on the output afterwards, outside all measures; it prints a report with `error`.
+        check: a command run on the first round's output, outside all measures; it reports an `error`.
     """
 
     name: str
@@ -123,20 +123,20 @@ def measure(cases: Sequence[Case], rounds: int) -> list[Measured]:
     """
     done: dict[str, list[Once]] = {case.name: [] for case in cases}
     assert len(done) == len(cases), "names of cases are unique"
-    for number in range(rounds):
+    for number in range(rounds if cases else 0):
         shift = number % len(cases)
         for case in (*cases[shift:], *cases[:shift]):
             if any(each.failure for each in done[case.name]):
                 continue
-            once = run_once(case)
+            once = run_once(case, check=number == 0)
             done[case.name].append(once)
             told = once.failure or f"{once.wall_seconds:.2f} s"
             print(f"round {number + 1}/{rounds}  {case.name}: {told}", file=sys.stderr, flush=True)
     return [Measured(case, tuple(done[case.name])) for case in cases]
 
 
-def run_once(case: Case) -> Once:
-    """One fresh process of this case, waited for."""
+def run_once(case: Case, *, check: bool = False) -> Once:
+    """One fresh process of this case, waited for; then its check, if wanted."""
     with (
         tempfile.TemporaryDirectory(prefix="netsounds-") as folder,
         tempfile.TemporaryFile() as stdout,
@@ -160,7 +160,7 @@ def run_once(case: Case) -> Once:
         report = read_report(texts[0]) if case.reports else {}
         failure = _failure(process.returncode, texts[1], report)
         checked: dict[str, Any] | None = {}
-        if case.check and failure is None:
+        if check and case.check and failure is None:
             words = [word.replace(OUT, str(out)) for word in case.check]
             checked = read_report(
                 subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout
