@@ -95,10 +95,10 @@ def main() -> None:
 
 def device_name() -> str:
     """The GPU's name and memory, as torch says them."""
-    code = "import torch; p = torch.cuda.get_device_properties(0); print(f'{p.name}, {p.total_memory >> 30} GiB')"
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    facts = "torch.cuda.get_device_properties(0)"
+    code = f"import torch; p = {facts}; print(f'{{p.name}}, {{p.total_memory >> 30}} GiB')"
+    words = [sys.executable, "-c", code]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ def main() -> None:
             )
             for side in sides
         }
+        if given.smoke:
+            by_side = {side: found[:2] for side, found in by_side.items()}
         usual = [case for side, found in by_side.items() if side <= ROUNDS_UP_TO for case in found]
         longest = [case for side, found in by_side.items() if side > ROUNDS_UP_TO for case in found]
         for group, rounds in ((usual, given.rounds), (longest, 1)):

@@ -80,13 +80,19 @@ def main() -> None:
     text = subprocess.run(
         script, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True
     ).stdout
-    looks = Counter(kind_of(stack) for stack in stacks(text))
+    found = list(stacks(text))
+    looks = Counter(kind_of(stack) for stack in found)
+    kernel = any(stack[0][1].startswith(KERNEL) for stack in found)
     record = json.loads(done.stdout)
     kinds = {kind: count / LOOKS_PER_SECOND for kind, count in looks.most_common()}
     share = sum(looks[kind] for kind in WORK) / looks.total()
-    names = Counter(f"{stack[0][0] or '?'} ({Path(stack[0][1]).name})"[:160] for stack in stacks(text))
-    rest = [[name, round(count / looks.total(), 4)] for name, count in names.most_common(40)]
-    print(json.dumps({**record, "kinds": kinds, "work_share": share, "functions": rest}))
+    names = Counter((kind_of(stack), stack[0][0] or "?", Path(stack[0][1]).name) for stack in found)
+    functions = [
+        {"kind": kind, "function": function[:120], "library": library, "share": count / looks.total()}
+        for (kind, function, library), count in names.most_common(60)
+    ]
+    sampled = {"kinds": kinds, "work_share": share, "sees_kernel": kernel, "functions": functions}
+    print(json.dumps({**record, **sampled}))
 
 
 if __name__ == "__main__":
