@@ -11,6 +11,7 @@ the whole process, imports included. Peers may use 80 % of the memory that is av
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from harness import OUT, Case, measure
 from question import (
@@ -41,7 +42,7 @@ def group(
     name: str, picture: Path, weights: str, check: tuple[str, ...], short_edge: int | None = None
 ) -> list[Case]:
     """Ours and the whole-image script, plain and with its allocator tuned, on one picture."""
-    facts = {"group": name, "picture": picture.name}
+    facts: dict[str, Any] = {"group": name, "picture": picture.name}
     facts |= {"short_edge": short_edge} if short_edge else {"pixels": pixels_of(picture)}
     size = () if short_edge is None else ("--size", short_edge)
     limit = int(0.8 * available_bytes())
@@ -94,7 +95,7 @@ def main() -> None:
         for cases in groups:
             rounds = min(given.rounds, LARGE_ROUNDS) if cases[0].name.endswith("100 Mpx") else given.rounds
             rows += [run_json(each) for each in measure(cases, rounds)]
-    write_result(given, "end_to_end", {"cases": rows})
+            write_result(given, "end_to_end", {"cases": rows})
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ from question import installed, parse, parser, worker, write_result
 
 # Lengths of the four banks' frames for short edges of 1,024, 3,024 (12 megapixels), 4,096 and 8,192 pixels;
 # powers of two beside them, and some with a large prime factor.
-LENGTHS = (63, 127, 188, 251, 254, 255, 377, 502, 509, 512, 754, 755, 1006, 1021, 1023, 1509, 1597, 2013)
-LENGTHS += (2045, 2048, 4093)
+LENGTHS = (
+    *(63, 127, 188, 251, 254, 255, 377, 502, 509, 512, 754, 755),
+    *(1006, 1021, 1023, 1509, 1597, 2013, 2045, 2048, 4093),
+)
 SMOKE_LENGTHS = (64, 75)
 NEEDS = {"package": "torch", "torch": "torch", "scipy": "scipy", "ducc0": "ducc0"}
 

@@ -62,8 +62,8 @@ def cases(
         made.append(case(f"stream, {dtype}", "forward_stream", *as_given, dtype=dtype, kind="stream"))
         for rows in bands:
             name = f"stream, {dtype}, {rows} rows"
-            words = (*as_given, "--band", rows)
-            made.append(case(name, "forward_stream", *words, dtype=dtype, kind="band", band=rows))
+            banded = (*as_given, "--band", rows)
+            made.append(case(name, "forward_stream", *banded, dtype=dtype, kind="band", band=rows))
         for layout in ("nchw", "channels_last"):
             for tuned in (False, True):
                 name = f"whole image, {layout}, {dtype}" + (", tuned allocator" if tuned else "")

@@ -18,6 +18,7 @@ from question import drawn, folder_for, parse, parser, pixels_of, run_json, soni
 from workload import bank_values, operations, pass_bytes
 
 PHOTOGRAPH, SMOKE_PHOTOGRAPH = (4032, 3024), (96, 64)
+LARGE = (12288, 8192)
 SIZES, SMOKE_SIZES = ((4096, 2730), (8192, 8192)), ((72, 56),)
 BANDS, SMOKE_BANDS = (64, 256, 1024), (16,)
 
@@ -76,14 +77,16 @@ def main() -> None:
         dtypes = ("--dtypes", "fp16", "bf16", "fp32")
         passes.append(Case("ceilings", worker("ceilings", "--device", "cuda", *dtypes, *tiny)))
         photograph = given.picture or drawn(folder, *(SMOKE_PHOTOGRAPH if given.smoke else PHOTOGRAPH))
-        facts = {"picture": photograph.name, "pixels": pixels_of(photograph)}
+        pictures = [(photograph, "cuda"), (photograph, "cpu")]
+        if not given.smoke:
+            pictures.append((drawn(folder, *LARGE), "cuda"))  # GPU memory must not follow the picture
         runs = [
             Case(
-                f"sonify, {device}",
-                sonify(photograph, given.weights, OUT, "--device", device),
-                {**facts, "device": device},
+                f"sonify, {device}, {pixels_of(each) / 1e6:.1f} Mpx",
+                sonify(each, given.weights, OUT, "--device", device),
+                {"picture": each.name, "pixels": pixels_of(each), "device": device},
             )
-            for device in ("cuda", "cpu")
+            for each, device in pictures
         ]
         rates = [f"{name}_flop_per_second" for name in ("fp16", "bf16", "fp32")]
         rates += [f"{name}_bytes_per_second" for name in ("copy", "host_to_device", "device_to_host")]

@@ -73,7 +73,8 @@ def main() -> None:
         longest = [case for side, found in by_side.items() if side > ROUNDS_UP_TO for case in found]
         for group, rounds in ((usual, given.rounds), (longest, 1)):
             rows += [run_json(each) for each in measure(group, rounds)]
-    write_result(given, "memory", {"cases": rows})
+            # after each group: the longest runs may be stopped without the loss of the rest
+            write_result(given, "memory", {"cases": rows})
 
 
 if __name__ == "__main__":

@@ -146,9 +146,10 @@ def stages(results: Results) -> str:
             "\n`perf` was not allowed to see the kernel here: its time, file writing included, is missing.\n"
         )
     spun = cpu["cpu_seconds"].get("waiting in a spin", 0.0)
+    share, unspun = cpu["work_share"], cpu["work_share"] * total / (total - spun)
     text += (
-        f"\nConvolution, FFT, codec and file writing together: {cpu['work_share']:.0%}; of what is left "
-        f"without threads that spin while they wait for another, {cpu['work_share'] * total / (total - spun):.0%}.\n"
+        f"\nConvolution, FFT, codec and file writing together: {share:.0%}; of what is left without threads "
+        f"that spin while they wait for another, {unspun:.0%}.\n"
     )
     return text + where(result)
 

@@ -129,8 +129,8 @@ def gpu_rate(results: Results) -> float | None:
 
 
 def gpu_peak(results: Results) -> float | None:
-    """The largest GPU memory of a planned stream."""
-    found = rows(results, "gpu", "passes", way="stream", band=None)
+    """The largest GPU memory of a whole run; in the passes alone all input lies on the device beforehand."""
+    found = rows(results, "gpu", "runs", device="cuda")
     return max((each["cuda_peak_bytes"] for each in found if each["cuda_peak_bytes"]), default=None)
 
 
@@ -142,7 +142,9 @@ def why_forward(dtype: str) -> Callable[[Results], str | None]:
                 "This CPU has no instructions for bf16: it is computed by widening, in every peer alike, "
                 "and was measured at the smallest size only."
             )
-        return share and (
+        if share is None:
+            return None
+        return (
             f"The stream's convolutions and all that surrounds them reach {share:.0%} of the machine's "
             f"measured {dtype} matrix rate."
         )

@@ -76,7 +76,7 @@ def main() -> None:
         found.clear()
         found.append(session.run(None, {"picture": picture}))
 
-    seconds = timed(once, quick=given.quick)
+    seconds = timed(lambda: once, quick=given.quick)
     banks = {bank.number: torch.from_numpy(value[0]) for bank, value in zip(BANKS, found[0], strict=False)}
     finish(given, seconds, lambda: samples_of(banks, picture.shape[2]))
 

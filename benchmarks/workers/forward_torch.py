@@ -38,7 +38,7 @@ def main() -> None:
     settle = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    seconds = timed(once, quick=given.quick, settle=settle)
+    seconds = timed(lambda: once, quick=given.quick, settle=settle)
     cuda_peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else None
     finish(given, seconds, lambda: samples_of(banks, picture.shape[2]), cuda_peak_bytes=cuda_peak)
 

@@ -71,12 +71,18 @@ def normalised_picture(path: Path) -> torch.Tensor:
     return pixels.div_(255).sub_(torch.tensor(MEAN)).div_(torch.tensor(STD)).permute(2, 0, 1)
 
 
-def timed(once: Callable[[], object], *, quick: bool, settle: Callable[[], None] = lambda: None) -> float:
-    """Median seconds of `once`, after one pass to warm up; `settle` waits for a device."""
-    once()
+def timed(
+    prepare: Callable[[], Callable[[], object]], *, quick: bool, settle: Callable[[], None] = lambda: None
+) -> float:
+    """Median seconds of a pass, after one to warm up.
+
+    `prepare` gives one pass, ready to run, and is not timed itself; `settle` waits for a device.
+    """
+    prepare()()
     settle()
     seconds: list[float] = []
     while not seconds or not quick:
+        once = prepare()
         started = time.perf_counter()
         once()
         settle()
