@@ -1,7 +1,7 @@
 # make demo [IMAGE=photo.jpg]   sound from a picture, in demo/
 # make test                     the test suite (set NETSOUNDS_TEST_DATA for the tests on real photographs)
 # make check                    linter and type checker
-# make bench WEIGHTS=w.pth PICTURE=photo.jpg    every benchmark, and benchmarks/RESULTS.md (hours)
+# make bench WEIGHTS=w.pth PICTURE=photo.jpg    every benchmark, and benchmarks/RESULTS.md (over an hour)
 # Everything goes into .venv; PYTHON chooses the interpreter (3.11 or later).
 
 PYTHON ?= python3

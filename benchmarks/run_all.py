@@ -2,7 +2,8 @@
 
     [--picture PHOTO] [--pictures DIR] [--rounds 3] [--check] [--only NAME ...]
 
-A question that fails ends the run; `--only` goes on from there. Hours on two cores, most of them in `memory`.
+A question that fails ends the run; `--only` goes on from there. It takes well over an hour
+on two cores, most of it in `memory`.
 """
 
 from __future__ import annotations
