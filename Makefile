@@ -1,6 +1,7 @@
 # make demo [IMAGE=photo.jpg]   sound from a picture, in demo/
 # make test                     the test suite (set NETSOUNDS_TEST_DATA for the tests on real photographs)
 # make check                    linter and type checker
+# make bench WEIGHTS=w.pth PICTURE=photo.jpg    every benchmark, and benchmarks/RESULTS.md (over an hour)
 # Everything goes into .venv; PYTHON chooses the interpreter (3.11 or later).
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test check clean
+.PHONY: install demo test check bench clean
 
 install: $(INSTALLED)
 
@@ -28,6 +29,11 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: install
+	@test -n '$(WEIGHTS)' || { echo 'make bench needs WEIGHTS=FILE, and takes PICTURE=FILE'; exit 1; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/python benchmarks/run_all.py --check --weights '$(WEIGHTS)' $(if $(PICTURE),--picture '$(PICTURE)')
 
 clean:
 	rm -rf $(VENV) demo

@@ -1,69 +1,101 @@
-"""How much faster and smaller is a run than the plain whole-image script, on one picture?
+"""How long does a picture take from file to sound, and in how much memory, beside plain scripts?
 
-    python benchmarks/end_to_end.py PICTURE WEIGHTS [--size N] [--repeat 3]
+    python benchmarks/end_to_end.py --weights WEIGHTS [--picture PHOTO] [--rounds 3] [--check]
 
-Both do the job in fresh processes, in turn, so that a noisy machine is fair to both. Time is the whole
-process's, imports included; memory its peak resident set.
+At 1, 12 and 100 megapixels (the 12 are PHOTO's where one is given, the rest is drawn) `sonify` with all
+defaults against the plain whole-image script; at a short edge of 1024 also against netsounds' own flow.
+Ours stores four banks and writes `sum` and `concat` of each; the peers write `concat` only. Times are of
+the whole process, imports included. Peers may use 80 % of the memory that is available.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import shutil
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-from results import write_result
+from harness import OUT, Case, measure
+from question import (
+    TUNED_ALLOCATOR,
+    check_of,
+    drawn,
+    folder_for,
+    parse,
+    parser,
+    pixels_of,
+    program,
+    run_json,
+    sonify,
+    worker,
+    write_result,
+)
 
-HERE = Path(__file__).parent
+from netsounds_stream.machine import available_bytes
+
+SMALL, PHOTOGRAPH, LARGE = (1224, 816), (4032, 3024), (12288, 8192)
+SHORT_EDGE = 1024
+SMOKE_PHOTOGRAPH, SMOKE_SHORT_EDGE = (96, 64), 48
+# The largest group takes minutes a case, and a minute is a fair sample of a machine's noise by itself.
+LARGE_ROUNDS = 2
 
 
-def timed(words: list[str]) -> tuple[float, dict[str, Any]]:
-    started = time.perf_counter()
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return time.perf_counter() - started, json.loads(done.stdout)
+def group(
+    name: str, picture: Path, weights: str, check: tuple[str, ...], short_edge: int | None = None
+) -> list[Case]:
+    """Ours and the whole-image script, plain and with its allocator tuned, on one picture."""
+    facts: dict[str, Any] = {"group": name, "picture": picture.name}
+    facts |= {"short_edge": short_edge} if short_edge else {"pixels": pixels_of(picture)}
+    size = () if short_edge is None else ("--size", short_edge)
+    limit = int(0.8 * available_bytes())
+    whole = worker("whole_image", picture, weights, OUT, *size)
+    return [
+        Case(
+            f"netsounds-stream, {name}",
+            sonify(picture, weights, OUT, *size),
+            {**facts, "way": "ours"},
+            check=check,
+        ),
+        Case(f"whole image, {name}", whole, {**facts, "way": "whole"}, {}, limit),
+        Case(
+            f"whole image, tuned allocator, {name}",
+            whole,
+            {**facts, "way": "whole, tuned"},
+            TUNED_ALLOCATOR,
+            limit,
+        ),
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("picture")
-    parser.add_argument("weights")
-    parser.add_argument("--size", type=int)
-    parser.add_argument("--repeat", type=int, default=3)
-    given = parser.parse_args()
-    sizes = [] if given.size is None else [str(given.size)]
-    with tempfile.TemporaryDirectory(prefix="netsounds-") as folder:
-        out = str(Path(folder) / "out")
-        stream = [str(Path(sys.executable).parent / "netsounds-stream"), "sonify", given.picture]
-        stream += ["--weights", given.weights, "--out", out, "--quiet", "--json"]
-        stream += ["--size", *sizes] if sizes else []
-        whole = [sys.executable, str(HERE / "whole_image.py"), given.picture, given.weights, out, *sizes]
-        rows: dict[str, list[tuple[float, dict[str, Any]]]] = {"netsounds-stream": [], "whole image": []}
-        for _ in range(given.repeat):
-            for name, words in (("netsounds-stream", stream), ("whole image", whole)):
-                rows[name].append(timed(words))
-                shutil.rmtree(out)
-    result: dict[str, Any] = {
-        "picture": Path(given.picture).name,
-    }
-    print(f"{'':<17} {'seconds (median, all)':<34} {'peak MiB':>8}")
-    for name, runs in rows.items():
-        seconds = [each for each, _ in runs]
-        peak = max(record["peak_memory_bytes"] for _, record in runs)
-        result[name] = {"seconds": seconds, "peak_memory_bytes": peak, "stages": runs[0][1]["seconds"]}
-        spread = ", ".join(f"{each:.1f}" for each in seconds)
-        print(f"{name:<17} {statistics.median(seconds):6.1f}  ({spread})".ljust(53) + f"{peak / 2**20:8.0f}")
-    ours, theirs = result["netsounds-stream"], result["whole image"]
-    result["times_faster"] = statistics.median(theirs["seconds"]) / statistics.median(ours["seconds"])
-    result["times_smaller"] = theirs["peak_memory_bytes"] / ours["peak_memory_bytes"]
-    print(f"{result['times_faster']:.2f} times faster, at 1/{result['times_smaller']:.1f} of the memory")
-    write_result("end_to_end", result)
+    made = parser(__doc__, rounds=3)
+    made.add_argument("--picture", type=Path, help="a photograph, for the 12 megapixels")
+    made.add_argument("--pictures", type=Path, help="folder where drawn pictures are kept")
+    made.add_argument("--check", action="store_true", help="compare each run with the whole-image network")
+    given = parse(made)
+    check = check_of(given.weights) if given.check else ()
+    rows = []
+    with folder_for(given.pictures) as folder:
+        photograph = given.picture or drawn(folder, *(SMOKE_PHOTOGRAPH if given.smoke else PHOTOGRAPH))
+        edge = SMOKE_SHORT_EDGE if given.smoke else SHORT_EDGE
+        flow = Case(
+            f"netsounds' own flow, short edge {edge}",
+            worker("netsounds_flow", photograph, given.weights, OUT, "--size", edge),
+            {"group": f"short edge {edge}", "picture": photograph.name, "short_edge": edge, "way": "flow"},
+            memory_limit_bytes=int(0.8 * available_bytes()),
+        )
+        start = Case("netsounds-stream --help", program("--help"), {"group": "start-up"}, reports=False)
+        # a resized run cannot be compared on windows of the file
+        groups = [[start, *group(f"short edge {edge}", photograph, given.weights, (), edge), flow]]
+        if given.smoke:
+            groups[0] = [start, groups[0][1], flow]
+            groups.append(group("12 Mpx", photograph, given.weights, check)[:2])
+        else:
+            for name, size in (("1 Mpx", SMALL), ("12 Mpx", None), ("100 Mpx", LARGE)):
+                picture = photograph if size is None else drawn(folder, *size)
+                groups.append(group(name, picture, given.weights, check))
+        for cases in groups:
+            rounds = min(given.rounds, LARGE_ROUNDS) if cases[0].name.endswith("100 Mpx") else given.rounds
+            rows += [run_json(each) for each in measure(cases, rounds)]
+            write_result(given, "end_to_end", {"cases": rows})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,264 @@
+"""The page's sections, one a question: a result in, Markdown out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tables import failed, memory_of, number, spread, table, where
+from targets import GPU_TARGETS, Results, Row, Target, matrix_share, row, rows
+
+NOT_MEASURED = "Not measured.\n"
+
+
+def target_table(results: Results, wanted: Sequence[Target]) -> str:
+    """The targets table, and the reason under each that is missed."""
+    lines, reasons = [], []
+    for target in wanted:
+        value = target.value(results)
+        bound = f"{'at least' if target.at_least else 'at most'} {target.shown(target.bound)}"
+        if value is None:
+            lines.append([target.what, bound, "not measured", None])
+            continue
+        lines.append([target.what, bound, target.shown(value), "met" if target.met(value) else "**missed**"])
+        if not target.met(value):
+            reason = target.reason(results) or "No reason has been measured."
+            reasons.append(f"- *{target.what}*, {target.shown(value)}: {reason}\n")
+    text = table(["what", "target", "measured", ""], lines)
+    return text + ("\nMissed:\n\n" + "".join(reasons) if reasons else "")
+
+
+def forward(results: Results) -> str:
+    result = results["forward"]
+    text = (
+        "`benchmarks/forward.py`: the network's passes only, on input prepared beforehand, four banks given "
+        "out. Errors are against torch's whole image in fp32, relative to each bank's largest value.\n"
+    )
+    if not result["half_precision"]:
+        text += "This CPU has no instructions for bf16, which is measured at the smallest size only.\n"
+    for name, why in result["left_out"].items():
+        text += f"{name}: {why}.\n"
+    sizes = sorted({(each["facts"]["pixels"], each["facts"]["width"]) for each in result["cases"]})
+    for pixels, width in sizes:
+        lines = []
+        for each in rows(results, "forward", pixels=pixels):
+            name = each["facts"]["way"]
+            if each["failure"]:
+                lines.append([name, *failed(each, 6)])
+                continue
+            speed = number(each["megapixels_per_second"], ".2f")
+            error = number(each["error"], ".0e")
+            band = each.get("band_rows")
+            lines.append([name, spread(each["work_seconds"], 3), speed, memory_of(each), error, band])
+        heads = ["", "seconds a pass", "Mpx/s", "peak memory", "largest error", "rows a band"]
+        text += f"\n### {width} x {pixels // width}\n\n{table(heads, lines)}"
+    ceilings = result["ceilings"]
+    if not ceilings["failure"]:
+        parts = [
+            f"{dtype} {ceilings[f'{dtype}_flop_per_second'] / 1e9:.0f} GFLOP/s"
+            + (f" (the stream reaches {share:.0%} of it)" if (share := matrix_share(results, dtype)) else "")
+            for dtype in ("fp32", "bf16")
+        ]
+        copied = ceilings["copy_bytes_per_second"] / 1e9
+        text += (
+            f"\nThe machine's measured rates: matrix products {' and '.join(parts)}; copies "
+            f"{copied:.1f} GB/s, read and written. The shares count convolutions only, the classifier's "
+            "included.\n"
+        )
+    return text + where(result)
+
+
+def end_to_end(results: Results) -> str:
+    lines = []
+    for each in results["end_to_end"]["cases"]:
+        if each["failure"]:
+            lines.append([each["name"], *failed(each, 6)])
+            continue
+        written = f"{each['bytes_written'] / 1e6:.0f} MB"
+        cpu, planned = spread(each["cpu_seconds"]), memory_of(each, "planned_memory_bytes")
+        lines.append([each["name"], spread(each["wall_seconds"], 2), cpu, memory_of(each), planned, written])
+    heads = ["", "seconds", "CPU seconds", "peak memory", "planned", "written"]
+    return (
+        "`benchmarks/end_to_end.py`: whole processes, imports included, all of a group in turn. "
+        "netsounds-stream stores four banks and writes `sum` and `concat` of each; the peers write `concat` "
+        "only. Peers may use 80 % of the memory that is available.\n\n"
+        + table(heads, lines)
+        + "\n![Wall seconds by stage and CPU seconds by kind, stacked](plots/stages.png)\n"
+        + checks(results["end_to_end"])
+        + where(results["end_to_end"])
+    )
+
+
+def memory(results: Results) -> str:
+    lines = []
+    for each in sorted(
+        results["memory"]["cases"], key=lambda each: (each["facts"]["way"], each["facts"]["side"])
+    ):
+        if each["failure"]:
+            lines.append([each["name"], *failed(each, 6)])
+            continue
+        rate = each["facts"]["pixels"] / each["wall_seconds"]["median"] / 1e6
+        planned, seconds = memory_of(each, "planned_memory_bytes"), spread(each["wall_seconds"])
+        work = spread(each["work_seconds"])
+        lines.append([each["name"], seconds, work, number(rate, ".2f"), memory_of(each), planned])
+    heads = ["", "seconds", "of them work", "Mpx/s", "peak memory", "planned"]
+    return (
+        "`benchmarks/memory.py`: square pictures by their side; 'sum only' is `--scheme sum "
+        "--no-activations` over all banks. Mpx/s are of the whole process.\n\n"
+        + table(heads, lines)
+        + "\n![Peak memory against pixels](plots/memory.png)\n\n![Seconds against pixels](plots/time.png)\n"
+        + checks(results["memory"])
+        + where(results["memory"])
+    )
+
+
+def checks(result: Row) -> str:
+    """What comparing finished runs with the whole-image network gave."""
+    found = [each for each in result["cases"] if each.get("checked")]
+    lines = [
+        [each["name"], "yes" if each["checked"]["exact"] else "**NO**", f"{each['checked']['error']:.0e}"]
+        for each in found
+    ]
+    text = "\nCompared with the whole-image network on windows (`benchmarks/check_run.py`):\n\n"
+    return text + table(["run", "within bounds", "largest error"], lines) if lines else ""
+
+
+def stages(results: Results) -> str:
+    result = results["stages"]
+    cpu = result["cpu"]
+    text = (
+        "`benchmarks/stages.py`: one run's wall seconds by stage, and its CPU seconds by kind of work, "
+        "counted by `perf` 499 times per CPU second over the whole process, imports included. FFT includes "
+        "the matrix product that stands for it, convolution what oneDNN does around its own; kinds are told "
+        "by function and library (`benchmarks/workers/sampled.py`).\n\n"
+    )
+    plain = row(results, "stages")
+    if plain and plain.get("stages"):
+        text += table(
+            ["stage", "seconds"], [[name, number(each, ".2f")] for name, each in plain["stages"].items()]
+        )
+    if "cpu_seconds" not in cpu:
+        return f"{text}\nCPU seconds by kind: {cpu['failure']}.\n{where(result)}"
+    total = sum(cpu["cpu_seconds"].values())
+    lines = [[name, f"{each:.2f}", f"{each / total:.1%}"] for name, each in cpu["cpu_seconds"].items()]
+    text += f"\n{table(['CPU time', 'seconds', 'share'], lines)}"
+    if not cpu["sees_kernel"]:
+        text += (
+            "\n`perf` was not allowed to see the kernel here: its time, file writing included, is missing.\n"
+        )
+    spun = cpu["cpu_seconds"].get("waiting in a spin", 0.0)
+    share, unspun = cpu["work_share"], cpu["work_share"] * total / (total - spun)
+    text += (
+        f"\nConvolution, FFT, codec and file writing together: {share:.0%}; of what is left without threads "
+        f"that spin while they wait for another, {unspun:.0%}.\n"
+    )
+    return text + where(result)
+
+
+def codecs(results: Results) -> str:
+    result, lines = results["codecs"], []
+    for each in result["cases"]:
+        if each["failure"]:
+            lines.append([each["name"], *failed(each, 5)])
+            continue
+        share, kept = each["stored_share"], 1 / each["stored_share"]
+        rates = [f"{each[f'{way}_bytes_per_second'] / 1e9:.2f}" for way in ("encode", "decode")]
+        lines.append([each["name"], f"{share:.3f}", f"{kept:.2f}", *rates])
+    heads = ["", "bytes stored a raw byte", "ratio", "encode, GB/s", "decode, GB/s"]
+    return (
+        f"`benchmarks/codecs.py`, {result['picture']}: raw float16 bytes a second through the package's own "
+        f"store, on all cores, best round.\n\n{table(heads, lines)}{where(result)}"
+    )
+
+
+def fft(results: Results) -> str:
+    result = results["fft"]
+    good = [each for each in result["cases"] if not each["failure"]]
+    by_way = {each["facts"]["way"]: {at["length"]: at for at in each["lengths"]} for each in good}
+    lengths = sorted({length for found in by_way.values() for length in found})
+    lines = [
+        [length, *(f"{found[length]['samples_per_second'] / 1e6:.0f}" for found in by_way.values())]
+        for length in lengths
+    ]
+    errors = ", ".join(f"{each['facts']['way']} {each['error']:.0e}" for each in good)
+    left_out = "".join(f" {name}: {why}." for name, why in result["left_out"].items())
+    return (
+        "`benchmarks/fft.py`: million samples a second by frame length, best of several; 'package' is what "
+        f"netsounds-stream chooses.{left_out}\n\n{table(['length', *by_way], lines)}\n"
+        f"Largest error against numpy in float64, relative to the largest sample: {errors}.\n{where(result)}"
+    )
+
+
+def gpu(results: Results) -> str:
+    result, lines = results["gpu"], []
+    ceilings = result["ceilings"]
+    for each in result["passes"]:
+        if each["failure"]:
+            lines.append([each["name"], *failed(each, 6)])
+            continue
+        facts, seconds = each["facts"], each["work_seconds"]["median"]
+        dtype = facts.get("dtype")
+        rate = ceilings.get(f"{dtype}_flop_per_second") if dtype else None
+        share = f"{facts['operations'] / seconds / rate:.0%}" if rate else None
+        cuda, error = memory_of(each, "cuda_peak_bytes"), number(each["error"], ".0e")
+        lines.append(
+            [
+                each["name"],
+                number(each["megapixels_per_second"], ".0f"),
+                share,
+                cuda,
+                error,
+                each["band_rows"],
+            ]
+        )
+    heads = ["", "Mpx/s", "of the matrix rate", "GPU memory", "largest error", "rows a band"]
+    text = f"`benchmarks/gpu.py`, {result['device']}.\n\n"
+    text += f"{target_table(results, GPU_TARGETS)}\n{table(heads, lines)}"
+    text += cost_model(result)
+    if not ceilings["failure"]:
+        found = [(name, each) for name, each in ceilings.items() if name.endswith("_per_second") and each]
+        shown = [
+            [name.removesuffix("_per_second").replace("_", " "), f"{each / 1e9:.0f} G a second"]
+            for name, each in found
+        ]
+        text += f"\n{table(['ceiling', 'measured'], shown)}"
+    ends = [
+        [each["name"], spread(each["wall_seconds"], 2), memory_of(each), each["failure"]]
+        for each in result["runs"]
+    ]
+    return text + f"\n{table(['', 'seconds', 'peak memory', 'failed'], ends)}" + where(result)
+
+
+def cost_model(result: Row) -> str:
+    """Each dtype's two ceilings in Mpx/s, by operations and by bytes, and what the fastest stream reaches."""
+    lines, ceilings = [], result["ceilings"]
+    for dtype in ("fp16", "bf16", "fp32"):
+        found = [
+            each for each in result["passes"] if each["facts"].get("dtype") == dtype and not each["failure"]
+        ]
+        found = [each for each in found if each["facts"]["way"] == "stream"]
+        if not found or ceilings["failure"]:
+            continue
+        best = max(found, key=lambda each: each["megapixels_per_second"])
+        pixels = best["facts"]["pixels"]
+        operations, moved = best["facts"]["operations"] / pixels, best["facts"]["bytes"] / pixels
+        by_matrix = ceilings[f"{dtype}_flop_per_second"] / operations / 1e6
+        by_memory = ceilings["copy_bytes_per_second"] / moved / 1e6
+        reached = best["megapixels_per_second"]
+        share = f"{reached / min(by_matrix, by_memory):.0%}"
+        rates = [f"{each:.0f}" for each in (by_matrix, by_memory, reached)]
+        lines.append([dtype, f"{operations / 1e3:.1f}", f"{moved:.0f}", *rates, share])
+    heads = ["dtype", "kFLOP a pixel", "bytes a pixel", "by matrix rate, Mpx/s", "by memory, Mpx/s"]
+    heads += ["reached, Mpx/s", "of the lower"]
+    note = "Bytes count every layer's input and output once each through memory, ReLU in place.\n"
+    return f"\n{table(heads, lines)}\n{note}" if lines else ""
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Results], str]]] = {
+    "forward": ("The network's passes", forward),
+    "end_to_end": ("End to end", end_to_end),
+    "memory": ("Memory and time against pixels", memory),
+    "stages": ("Where the time goes", stages),
+    "codecs": ("Codecs", codecs),
+    "fft": ("Inverting frames", fft),
+    "gpu": ("GPU", gpu),
+}

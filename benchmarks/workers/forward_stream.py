@@ -1,0 +1,90 @@
+"""One case of the forward question, ours: a RowStream over bands prepared beforehand; pushes and flush timed.
+
+Hooks sit on the four banks and do nothing, so that their rows are really given out. The band height is
+`--band`, or the one that `plan` chooses for this picture streamed along y; the heap is set as in a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from passes import DTYPES, Samples, arguments, finish, normalised_picture, sampled_rows, timed
+
+from netsounds_stream import RowBlock, RowStream, load_weights, plan
+from netsounds_stream.geometry import BANKS
+from netsounds_stream.machine import tune_heap
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--band", type=int)
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    rows = given.band or planned_rows(given)
+    tune_heap()
+    device, dtype = torch.device(given.device), DTYPES[given.dtype]
+    state = load_weights(given.weights).state
+    picture = normalised_picture(given.picture).to(device, dtype)
+    height = picture.shape[1]
+    # Bands as a decoder gives them, colours innermost, each in memory of its own.
+    bands = [band.clone() for band in picture.split(rows, dim=1)]
+    del picture
+
+    def ready(hooks: Mapping[str, Callable[[RowBlock], None]]) -> Callable[[], None]:
+        """One pass over a new stream with these hooks."""
+        stream = RowStream(state, hooks, dtype=dtype, device=device)
+
+        def once() -> None:
+            for band in bands:
+                stream.push(band)
+            stream.flush()
+
+        return once
+
+    given_out: dict[str, Callable[[RowBlock], None]] = {bank.layer: lambda block: None for bank in BANKS}
+
+    settle = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    seconds = timed(lambda: ready(given_out), quick=given.quick, settle=settle)
+    cuda_peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else None
+
+    def samples() -> Samples:
+        gathered = {bank.number: Gathered(sampled_rows(bank.number, height)) for bank in BANKS}
+        ready({bank.layer: gathered[bank.number].take for bank in BANKS})()
+        return Samples(
+            {number: np.concatenate(each.rows, axis=1) for number, each in gathered.items()},
+            {number: each.largest for number, each in gathered.items()},
+        )
+
+    finish(given, seconds, samples, band_rows=rows, cuda_peak_bytes=cuda_peak)
+
+
+class Gathered:
+    """A hook that keeps the wanted rows of a bank, and its largest value."""
+
+    def __init__(self, wanted: list[int]) -> None:
+        self._wanted = wanted
+        self.rows: list[np.ndarray] = []
+        self.largest = 0.0
+
+    def take(self, block: RowBlock) -> None:
+        self.largest = max(self.largest, *(float(part.max()) for part in block.parts))
+        inside = [row - block.start for row in self._wanted if 0 <= row - block.start < block.rows]
+        if inside:
+            self.rows.append(block.tensor()[:, inside].float().cpu().numpy())
+
+
+def planned_rows(given: argparse.Namespace) -> int:
+    """Rows of a band in the plan of a run over this picture, time along y, on the same device."""
+    words = {"time_axis": "y", "weights": given.weights, "precision": given.dtype, "device": given.device}
+    with tempfile.TemporaryDirectory(prefix="netsounds-") as folder:
+        return plan(given.picture, folder, **words).band_rows
+
+
+if __name__ == "__main__":
+    main()
