@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,8 +127,9 @@ def sonify(
     """Turn IMAGE into stored activations and WAV files."""
     options = _options(words)
     path = _picture_path(image, dpath, image_name, quiet=quiet)
-    from . import engine
-    from .display import display
+    with _importing():
+        from . import engine
+        from .display import display
 
     def on_plan(plan: Plan) -> None:
         if not quiet:
@@ -157,7 +160,8 @@ def plan(
     """Say what sonify would do with IMAGE: sizes, memory, disk. Decodes no pixel."""
     options = _options(words)
     path = _picture_path(image, dpath, image_name, quiet=as_json)
-    from . import engine
+    with _importing():
+        from . import engine
 
     made = engine.plan(path, out or Path(f"{path.stem}-netsounds"), options)
     if as_json:
@@ -177,8 +181,9 @@ def plan(
 @_stacked(_levels, _overwrite, _quiet)
 def render(array: Path, wav: Path, time_axis: str, quiet: bool, **words: Any) -> None:
     """Make sound again from a stored ARRAY (.zarr or .npy), without the network."""
-    from . import engine
-    from .display import display
+    with _importing():
+        from . import engine
+        from .display import display
 
     axis = None if time_axis == "auto" else time_axis
     with display(quiet=quiet) as shown:
@@ -213,8 +218,9 @@ def verify(
     """Compare the stream with the whole-image network on IMAGE, at a size that fits."""
     options = _options(words)
     path = _picture_path(image, dpath, image_name, quiet=quiet)
-    from .display import display
-    from .verification import verify as compare
+    with _importing():
+        from .display import display
+        from .verification import verify as compare
 
     with display(quiet=quiet) as shown:
         result = compare(path, options, on_progress=shown)
@@ -248,8 +254,9 @@ def verify(
 @_stacked(_quiet, _json)
 def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
     """Do the main job on a picture drawn here, or on yours, untrained where no weights can be had."""
-    from .demonstration import demonstrate
-    from .display import display
+    with _importing():
+        from .demonstration import demonstrate
+        from .display import display
 
     def say(text: str) -> None:
         if not quiet:
@@ -260,6 +267,19 @@ def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
             image, out, on_plan=lambda made: say(short_plan(made)), on_progress=shown, on_note=say
         )
     _print_run(run, as_json=as_json)
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Imports with the garbage collector off, their objects set aside for good.
+
+    Torch and the rest make a few hundred thousand objects that live as long as the process: going through
+    them, while they are made and at the end, takes a third of a second.
+    """
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 def short_plan(plan: Plan) -> str:

@@ -1,14 +1,16 @@
 """The inversion: y = real(ifft(x)) along the last axis, of real frames.
 
 For real x, y is even: y[n] = y[N - n]. So only its first half, N // 2 + 1 samples, is computed, and the
-rest is its mirror. Two ways to the half, chosen by the length alone (so that bytes repeat):
+rest is its mirror. Three ways to the half, chosen by the length alone (so that bytes repeat):
 
-    FFT     y = real(rfft(x)) / N                                     (for real x, conj changes the sign of
+    FFT      y = real(rfft(x)) / N                                    (for real x, conj changes the sign of
                                                                        the imaginary part only)
-    matrix  y[n] = 1/N sum_k e[k] cos(2 pi k n / N), with x folded to its even part
-            e[k] = x[k] + x[N - k]  for 0 < k < N / 2, else x[k]
+    matrix   y[n] = 1/N sum_k e[k] cos(2 pi k n / N), with x folded to its even part
+             e[k] = x[k] + x[N - k]  for 0 < k < N / 2, else x[k]
+    factors  two small cosine transforms, where N has coprime factors (`prime_factor`)
 
-A product with a few-hundred-row cosine matrix beats an FFT of a length with large prime factors.
+An FFT is best at lengths of small factors only. A bank's frequencies are what the picture's size makes of
+them: often a prime, or few and large factors.
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-# Measured on 2 cores (benchmarks/fft.py): below these lengths, odd and even, the matrix is faster where
-# the length has a prime factor above `_SMOOTH`.
-_SMOOTH = 13
-_MATRIX_UP_TO_ODD, _MATRIX_UP_TO_EVEN = 1600, 800
+from .prime_factor import coprime_split, factored_half_frames
+
+# Nanoseconds a sample on one core, about, as `benchmarks/fft.py` measures them. FFTs: by the length's largest
+# prime factor. Products: what folding and gathering take, and the multiplications (about 290 a nanosecond).
+_FFT_COST = ((5, 1.8), (13, 3.2), (1 << 62, 5.0))
+_MATRIX_COST, _FACTORS_COST, _LENGTH_A_NANOSECOND = 0.5, 1.7, 290
 
 
 def half_length(length: int) -> int:
@@ -40,12 +44,16 @@ def half_frames(frames: Tensor) -> Tensor:
         exact value.
     """
     length = frames.shape[-1]
-    if _matrix_is_faster(length):
-        even, cosines = _folded(frames), _cosines(length, frames.device)
-        if even.stride(-1) == 1:
-            return even @ cosines
-        # frames lie innermost: the transposed product (the matrix is symmetric) spares a transposition
-        return (cosines @ even.transpose(-1, -2)).transpose(-1, -2)
+    match way := _way(length):
+        case (small, large):
+            return factored_half_frames(frames, small, large)
+        case "matrix":
+            even, cosines = _folded(frames), _cosines(length, frames.device)
+            if even.stride(-1) == 1:
+                return even @ cosines
+            # frames lie innermost: the transposed product (the matrix is symmetric) spares a transposition
+            return (cosines @ even.transpose(-1, -2)).transpose(-1, -2)
+    assert way == "fft"
     half: Tensor = torch.fft.rfft(frames, norm="forward").real
     return half
 
@@ -59,12 +67,19 @@ def mirrored(half: Tensor, length: int) -> Tensor:
     return whole
 
 
-def _matrix_is_faster(length: int) -> bool:
-    limit = _MATRIX_UP_TO_ODD if length % 2 else _MATRIX_UP_TO_EVEN
-    return length <= limit and _largest_prime_factor(length) > _SMOOTH
+@lru_cache(maxsize=32)
+def _way(length: int) -> str | tuple[int, int]:
+    """'fft', 'matrix', or the two factors."""
+    costs: dict[str | tuple[int, int], float] = {
+        "matrix": _MATRIX_COST + length / _LENGTH_A_NANOSECOND,
+        "fft": next(cost for limit, cost in _FFT_COST if _largest_prime_factor(length) <= limit),
+    }
+    split = coprime_split(length)
+    if split is not None:
+        costs[split] = _FACTORS_COST + sum(split) / _LENGTH_A_NANOSECOND
+    return min(costs, key=costs.__getitem__)
 
 
-@lru_cache(maxsize=8)
 def _largest_prime_factor(number: int) -> int:
     factor = 2
     while factor * factor <= number:

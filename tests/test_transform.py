@@ -5,13 +5,16 @@ Tolerance 2e-6 of the largest sample: an FFT's or a product's float32 rounding o
 
 from __future__ import annotations
 
+from math import gcd
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netsounds_stream.transform import _matrix_is_faster, half_frames, half_length, mirrored
+from netsounds_stream.prime_factor import coprime_split, factored_half_frames
+from netsounds_stream.transform import _way, half_frames, half_length, mirrored
 
 
 @settings(max_examples=60, deadline=None)
@@ -34,6 +37,23 @@ def check(length: int, count: int, seed: int) -> None:
     assert float(np.abs(whole.numpy() - expected).max()) <= 2e-6 * max(1.0, float(np.abs(expected).max()))
 
 
-def test_both_ways_are_exercised() -> None:
-    assert {_matrix_is_faster(length) for length in (377, 755, 1509)} == {True}
-    assert {_matrix_is_faster(length) for length in (512, 1024, 2013, 4093)} == {False}
+@pytest.mark.parametrize("length", [length for length in range(2, 260) if coprime_split(length)])
+@pytest.mark.parametrize("layout", ["frames last", "frequencies last"])
+def test_every_coprime_split(length: int, layout: str) -> None:
+    """Every split there is, not only the best: (2, 3) is the least, with its own negatives in both."""
+    frames = np.random.default_rng(length).normal(size=(2, 3, length)).astype(np.float32)
+    expected = np.fft.ifft(frames.astype(np.float64), axis=-1).real[..., : half_length(length)]
+    given = torch.from_numpy(frames)
+    if layout == "frames last":
+        given = given.transpose(1, 2).contiguous().transpose(1, 2)
+    for small in range(2, length):
+        if length % small == 0 and gcd(small, length // small) == 1:
+            half = factored_half_frames(given, small, length // small).numpy()
+            assert float(np.abs(half - expected).max()) <= 2e-6 * max(1.0, float(np.abs(expected).max()))
+
+
+def test_all_ways_are_exercised() -> None:
+    assert {_way(length) for length in (512, 1024, 2048)} == {"fft"}
+    assert {_way(length) for length in (251, 503, 1021)} == {"matrix"}
+    assert [_way(length) for length in (754, 1509, 2013)] == [(26, 29), (3, 503), (33, 61)]
+    assert _way(4093) == "fft"  # a prime

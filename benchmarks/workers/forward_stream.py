@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import torch
 from passes import DTYPES, Samples, arguments, finish, normalised_picture, sampled_rows, timed
 
-from netsounds_stream import RowBlock, RowStream, load_weights, plan
+from netsounds_stream import Plan, RowBlock, RowStream, load_weights, plan
 from netsounds_stream.geometry import BANKS
 from netsounds_stream.machine import tune_heap
+from netsounds_stream.overlap import Line
+from netsounds_stream.stream import Band
 
 
 def main() -> None:
@@ -24,7 +27,8 @@ def main() -> None:
     parser.add_argument("--band", type=int)
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
-    rows = given.band or planned_rows(given)
+    planned = planned_run(given)
+    rows = given.band or planned.band_rows
     tune_heap()
     device, dtype = torch.device(given.device), DTYPES[given.dtype]
     state = load_weights(given.weights).state
@@ -37,13 +41,12 @@ def main() -> None:
     def ready(hooks: Mapping[str, Callable[[RowBlock], None]]) -> Callable[[], None]:
         """One pass over a new stream with these hooks."""
         stream = RowStream(state, hooks, dtype=dtype, device=device)
+        line = Line(planned.workers, partial(torch.set_num_threads, planned.threads_each))
 
-        def once() -> None:
-            for band in bands:
-                stream.push(band)
-            stream.flush()
+        def enter(band: torch.Tensor | None) -> Band:
+            return stream.ending() if band is None else stream.enter(band)
 
-        return once
+        return lambda: line.run([*bands, None], enter, stream.stations)
 
     given_out: dict[str, Callable[[RowBlock], None]] = {bank.layer: lambda block: None for bank in BANKS}
 
@@ -79,11 +82,11 @@ class Gathered:
             self.rows.append(block.tensor()[:, inside].float().cpu().numpy())
 
 
-def planned_rows(given: argparse.Namespace) -> int:
-    """Rows of a band in the plan of a run over this picture, time along y, on the same device."""
+def planned_run(given: argparse.Namespace) -> Plan:
+    """The plan of a run over this picture, time along y, on the same device."""
     words = {"time_axis": "y", "weights": given.weights, "precision": given.dtype, "device": given.device}
     with tempfile.TemporaryDirectory(prefix="netsounds-") as folder:
-        return plan(given.picture, folder, **words).band_rows
+        return plan(given.picture, folder, **words)
 
 
 if __name__ == "__main__":

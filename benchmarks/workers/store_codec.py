@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from report import report
 
 from netsounds_stream import open_activations, plan
 from netsounds_stream.geometry import bank
-from netsounds_stream.overlap import Beside
+from netsounds_stream.overlap import Line
 from netsounds_stream.store import ShardWriter, create_array
 
 _BLOCK_VALUES = 1 << 20
@@ -41,29 +42,29 @@ def main() -> None:
     band = max(1, planned.band_rows // bank(given.number).stride)
     pieces = [piece.permute(2, 0, 1).unsqueeze(0) for piece in frames.split(band)]
 
-    with Beside("store") as beside:
-        array = create_array(given.out, about, planned.time_axis, given.codec, {})
-        started = time.perf_counter()
-        writer = ShardWriter(array, about, planned.time_axis, beside)
-        for piece in pieces:
-            writer.append((piece,))
-        writer.finish()
-        encode = time.perf_counter() - started
+    create_array(given.out, about, time_axis=planned.time_axis, codec=given.codec, attributes={})
+    line = Line(planned.workers, partial(torch.set_num_threads, planned.threads_each))
+    started = time.perf_counter()
+    writer = ShardWriter(given.out, about, planned.time_axis, given.codec, line.errand)
+    line.run(pieces, lambda piece: piece, [lambda piece: writer.append((piece,))])
+    writer.finish()
+    encode = time.perf_counter() - started
     del frames, pieces
 
     stored = open_activations(given.out)
     step = max(1, _BLOCK_VALUES // (stored.frames_per_block * stored.frequencies))
-    decode, error = 0.0, 0.0
-    for start in range(0, stored.frames, stored.frames_per_block):
-        for first in range(0, stored.channels, step):
-            where = (
-                slice(first, min(first + step, stored.channels)),
-                slice(start, min(start + stored.frames_per_block, stored.frames)),
-            )
-            started = time.perf_counter()
-            block = stored.read(*where)
-            decode += time.perf_counter() - started
-            error = max(error, float((block.float() - values[where].float()).abs().max()))
+    blocks = [
+        (
+            slice(first, min(first + step, stored.channels)),
+            slice(start, min(start + stored.frames_per_block, stored.frames)),
+        )
+        for first in range(0, stored.channels, step)
+        for start in range(0, stored.frames, stored.frames_per_block)
+    ]
+    started = time.perf_counter()
+    line.run(blocks, lambda where: stored.read(*where), [])
+    decode = time.perf_counter() - started
+    error = max(float((stored.read(*where).float() - values[where].float()).abs().max()) for where in blocks)
     raw = 2 * values.numel()
     size = sum(each.stat().st_size for each in given.out.rglob("*") if each.is_file())
     report(
