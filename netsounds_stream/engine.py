@@ -103,6 +103,7 @@ def sonify(
     with stages.stage("label", 1, "share") as advance:
         guesses = predict_label(picture, weights, normalize=options.normalize)
         digest = picture.sha256()
+        machine.trim_heap()
         advance(1)
     seen = "untrained" if options.weights == UNTRAINED else guesses[0].category
     label = options.label or seen

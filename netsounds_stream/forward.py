@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -19,8 +19,11 @@ from .picture import Slab
 from .planning import Plan
 from .sound import SumSpool
 from .store import ShardWriter
-from .stream import Band, RowBlock, RowStream
+from .stream import Band, Parts, RowBlock, RowStream
 from .weights import Weights, for_pixels, normalised
+
+# Of a bank, rounded, summed and handed to the store at a time: 1 MiB in float32.
+_PIECE_VALUES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -133,22 +136,33 @@ def _bands(slabs: Iterable[Slab], rows: int) -> Generator[Slab | None]:
 
 def _bank_hook(number: int, sink: Sinks, precision: str) -> Callable[[RowBlock], None]:
     def take(block: RowBlock) -> None:
-        # Rounded to what is stored first: what is heard follows from the stored values.
-        parts = tuple(part.to(torch.float16) for part in block.parts)
-        total, means = _sums(parts)
-        if not bool(torch.isfinite(total).all()):
+        totals = []
+        for piece in _pieces(block.parts):
+            # Rounded to what is stored first: what is heard follows from the stored values.
+            parts = tuple(part.to(torch.float16) for part in piece)
+            total, means = _sums(parts)
+            totals.append(total)
+            if sink.store is not None:
+                sink.meter.add_means(0, means.cpu())
+                sink.store.append(tuple(part.cpu() for part in parts))
+        together = torch.cat(totals)
+        if not bool(torch.isfinite(together).all()):
             way_out = "--precision fp32" if precision == "fp16" else "other --weights"
             raise RangeError(
                 f"bank {number} holds a value past float16's largest, 65504, near row {block.start} of it; "
                 f"use {way_out}, or leave bank {number} out with --banks"
             )
         if sink.total is not None:
-            sink.total.add(total.cpu())
-        if sink.store is not None:
-            sink.meter.add_means(0, means.cpu())
-            sink.store.append(tuple(part.cpu() for part in parts))
+            sink.total.add(together.cpu())
 
     return take
+
+
+def _pieces(parts: Parts) -> Iterator[Parts]:
+    """Rows a few at a time, small enough for a core's own cache to hold them through all that follows."""
+    _, channels, _, cross = parts[0].shape
+    rows = max(1, _PIECE_VALUES // (channels * cross))
+    return zip(*(torch.split(part, rows, dim=2) for part in parts), strict=True)
 
 
 def _sums(parts: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:

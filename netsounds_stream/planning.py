@@ -23,14 +23,14 @@ MIB = 1 << 20
 #: How the decoded picture is kept while the network reads it.
 STORED_STREAM, STORED_MEMORY, STORED_SPOOL = "stream", "memory", "spool"
 #: Tile edge of the temporary TIFF, in pixels; columns are read out of it a tile's width at a time.
-SPOOL_TILE = 256
+SPOOL_TILE = 128
 
 # Band heights and frames a shard that are tried, best first. Bands of 32 to 64 rows are fastest as long
 # as the widest activation stays in the last-level cache. Longer shards are written and read faster, by a
 # tenth or so from 32 frames to 64; past `_STORE_BYTES` in all, frugality is worth more.
 _BAND_ROWS = (64, 32, 16, 8, 4)
 _SHARD_FRAMES = (64, 48, 32, 16, 8)
-_STORE_BYTES = 160 * MIB
+_STORE_BYTES = 192 * MIB
 _WIDEST_ACTIVATION_BYTES = 16 * MIB
 _WORKERS = 4
 # A picture is decoded into memory, not to a temporary file, up to this size.
@@ -186,13 +186,22 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
         )
     across = source.height if time_axis_of(source, options.time_axis) == "x" else source.width
     widest_row = 48 * across * limits.compute_bytes_per_value // 2  # bytes of conv1 output an input row
-    bands = [rows for rows in _BAND_ROWS if rows * widest_row <= _WIDEST_ACTIVATION_BYTES or rows <= 16]
+    bands = [
+        rows
+        for rows in _BAND_ROWS
+        if rows * widest_row <= _WIDEST_ACTIVATION_BYTES * (2 if rows <= 16 else 1) or rows <= 8
+    ]
     smallest: Plan | None = None
-    for (frames, blocks), rows, decoded in product(
-        zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True), bands, _picture_choices(source, options)
+    # Short shards cost less than short bands.
+    for rows, (frames, blocks), decoded in product(
+        bands, zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True), _picture_choices(source, options)
     ):
         candidate = _candidate(source, options, limits, rows, frames, blocks, decoded)
-        if options.stored and _store_bytes(candidate.banks) > _STORE_BYTES and frames > _SHARD_FRAMES[-1]:
+        if (
+            options.stored
+            and _store_bytes(candidate.banks, candidate.workers) > _STORE_BYTES
+            and frames > _SHARD_FRAMES[-1]
+        ):
             continue
         if candidate.peak_memory_bytes <= limits.budget_bytes:
             return candidate
@@ -241,14 +250,14 @@ def _candidate(
         final_disk_bytes=final,
         free_disk_bytes=limits.free_disk_bytes,
     )
-    forward = _stream_bytes(rows, across, limits.compute_bytes_per_value) + _picture_bytes(
+    forward = _stream_bytes(rows, across, limits.compute_bytes_per_value, workers) + _picture_bytes(
         source, min(slab_rows, along), across, decoded
     )
-    forward += _store_bytes(banks) if options.stored else 0
+    forward += _store_bytes(banks, workers) if options.stored else 0
     return replace(
         plan,
         forward_memory_bytes=limits.baseline_bytes + forward,
-        sound_memory_bytes=limits.baseline_bytes + _sound_bytes(block, banks),
+        sound_memory_bytes=limits.baseline_bytes + _sound_bytes(block, banks, workers),
     )
 
 
@@ -281,26 +290,28 @@ def _disk(banks: tuple[BankPlan, ...], options: SonifyOptions) -> tuple[int, int
     return store + sound + waiting, (store if options.activations else 0) + sound
 
 
-def _stream_bytes(rows: int, across: int, value_bytes: int) -> int:
-    """The stream's line buffers and the tensors alive within one push; oneDNN's own memory besides."""
+def _stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
+    """A band's tensors for each worker, the line buffers of all layers, oneDNN's own memory."""
     widest = 48 * rows * across // 2 * value_bytes
-    return 64 * MIB + int(6.5 * widest)
+    return 48 * MIB + int(2.5 * workers * widest) + 1024 * value_bytes * across
 
 
 def _picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) -> int:
+    """The decoder's buffers (libvips keeps some 20 slabs of a file that it reads row by row), and slabs."""
     slab = slab_rows * across * source.bytes_per_pixel
     whole = source.height * source.width * source.bytes_per_pixel if decoded == STORED_MEMORY else 0
-    return 48 * MIB + source.decoder_bytes + whole + 6 * slab
+    return 48 * MIB + source.decoder_bytes + whole + (24 if decoded == STORED_STREAM else 6) * slab
 
 
-def _store_bytes(banks: tuple[BankPlan, ...]) -> int:
+def _store_bytes(banks: tuple[BankPlan, ...], workers: int) -> int:
+    """The shard that fills of each bank, one that waits to be written, and transpositions under way."""
     shards = [2 * each.channels * each.frames_per_shard * each.frequencies for each in banks]
-    return sum(shards) + 5 * max(shards)
+    return int(2.2 * sum(shards)) + (workers + 1) * max(shards)
 
 
-def _sound_bytes(block: int, banks: tuple[BankPlan, ...]) -> int:
+def _sound_bytes(block: int, banks: tuple[BankPlan, ...], workers: int) -> int:
     block = max(block, max(each.frames_per_shard * each.frequencies for each in banks))
-    return 48 * MIB + 24 * block
+    return 64 * MIB + 24 * workers * block
 
 
 def sound_block_channels(
