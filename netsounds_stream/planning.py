@@ -4,9 +4,10 @@ What acts (engine, store, sound) receives a finished `Plan` and decides nothing.
 nor a disk is needed here.
 
 Peak memory is the interpreter with its libraries (measured by the caller, `Limits.baseline_bytes`), plus
-the larger of two stages. The forward stage holds the stream's band, the picture's slabs, one filling shard
-a bank and one shard on its way to the disk. The sound stage holds a few blocks of samples. The factors are
-upper bounds of what was measured on real runs; the tests hold measured <= planned.
+the larger of two stages. The forward stage holds the stream's bands, one a worker, the picture's slabs, and
+of each bank the shard that fills and perhaps one on its way to the disk. The sound stage holds a block of
+samples a worker. The factors are upper bounds of what was measured on real runs; the tests hold
+measured <= planned.
 """
 
 from __future__ import annotations
@@ -197,11 +198,8 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
         bands, zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True), _picture_choices(source, options)
     ):
         candidate = _candidate(source, options, limits, rows, frames, blocks, decoded)
-        if (
-            options.stored
-            and _store_bytes(candidate.banks, candidate.workers) > _STORE_BYTES
-            and frames > _SHARD_FRAMES[-1]
-        ):
+        stores = _store_bytes(candidate.banks, candidate.workers) if options.stored else 0
+        if stores > _STORE_BYTES and frames > _SHARD_FRAMES[-1]:
             continue
         if candidate.peak_memory_bytes <= limits.budget_bytes:
             return candidate
@@ -306,7 +304,7 @@ def _picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) ->
 def _store_bytes(banks: tuple[BankPlan, ...], workers: int) -> int:
     """The shard that fills of each bank, one that waits to be written, and transpositions under way."""
     shards = [2 * each.channels * each.frames_per_shard * each.frequencies for each in banks]
-    return int(2.2 * sum(shards)) + (workers + 1) * max(shards)
+    return 16 * MIB + 2 * sum(shards) + workers * max(shards)
 
 
 def _sound_bytes(block: int, banks: tuple[BankPlan, ...], workers: int) -> int:
