@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -80,15 +80,36 @@ class Line:
         self._on_threads(1, self._do_errands)  # what the last items left behind
 
     def _on_threads(self, count: int, work: Callable[[], None]) -> None:
-        with ThreadPoolExecutor(count, thread_name_prefix="line") as pool:
-            jobs: list[Future[None]] = []
+        # Plain threads, and a condition to wait for them: a Ctrl-C that meets an executor's clean-up is
+        # lost in it, and one that meets Thread.join makes the next join return at once (CPython 3.11).
+        errors: list[BaseException] = []
+        threads = [threading.Thread(target=lambda: guarded(), name=f"line-{n}") for n in range(count)]
+        ended = 0
+
+        def guarded() -> None:
+            nonlocal ended
             try:
-                jobs.extend(pool.submit(work) for _ in range(count))
-                wait(jobs, return_when=FIRST_EXCEPTION)
-            finally:  # Ctrl-C comes out of the wait
-                if len(jobs) < count or not all(job.done() and job.exception() is None for job in jobs):
-                    self._stop()
-        errors = [error for job in jobs if (error := job.exception()) is not None]
+                work()
+            except BaseException as error:  # noqa: BLE001  (raised again below)
+                errors.append(error)
+                self._stop()
+            finally:
+                with self._changed:
+                    ended += 1
+                    self._changed.notify_all()
+
+        def wait_for_all() -> None:
+            with self._changed:
+                self._changed.wait_for(lambda: ended == sum(each.ident is not None for each in threads))
+
+        try:
+            for thread in threads:
+                thread.start()
+            wait_for_all()
+        except KeyboardInterrupt:
+            self._stop()
+            wait_for_all()
+            raise
         for error in sorted(errors, key=lambda each: isinstance(each, _Stopped)):
             raise error
 
