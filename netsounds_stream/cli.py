@@ -57,6 +57,7 @@ _network = _stacked(
     click.option("--precision", default="auto", show_default=True, help=", ".join(known.PRECISIONS)),
     click.option("--device", default="auto", show_default=True, help=", ".join(known.DEVICES)),
     click.option("--memory", metavar="SIZE", help="Peak memory of the whole process. [default: 1GiB]"),
+    click.option("--gpu-memory", metavar="SIZE", help="With --device cuda. [default: 2GiB or half the free]"),
 )
 _levels = _stacked(
     click.option(
@@ -325,8 +326,9 @@ def _options(words: dict[str, Any]) -> SonifyOptions:
         words["scheme"] = words.pop("schemes")
     if "banks" in words:
         words["banks"] = known.parse_banks(words["banks"])
-    if words.get("memory") is None:
-        words.pop("memory", None)
+    for budget in ("memory", "gpu_memory"):
+        if words.get(budget) is None:
+            words.pop(budget, None)
     return options_from_words(**words)
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from . import machine
+from .device import out_of_memory, own_stream, peak_bytes, reserve
 from .errors import OptionError, OutputError
 from .folder import RECORD_NAME, RunFolder, check_out, file_label
 from .forward import Compute, Sinks, choose_compute, pixel_network, run_forward
@@ -58,9 +59,10 @@ def plan(
     options = resolve_options(options, words)
     picture = open_picture(Path(image), options.size)
     compute = choose_compute(options.device, options.precision)
+    gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
     if options.weights == UNTRAINED:  # load what a run loads, so that the baseline is a run's
         load_weights(UNTRAINED)
-    return make_plan(picture.source, options, _limits(options, compute, Path(out)))
+    return make_plan(picture.source, options, _limits(options, compute, Path(out), gpu_budget))
 
 
 def sonify(
@@ -94,10 +96,11 @@ def sonify(
     picture = open_picture(Path(image), options.size)
     check_out(Path(out).absolute(), overwrite=overwrite)
     compute = choose_compute(options.device, options.precision)
+    gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
     with stages.stage("weights", 1, "share") as advance:
         weights = load_weights(options.weights)
         advance(1)
-    planned = make_plan(picture.source, options, _limits(options, compute, Path(out)))
+    planned = make_plan(picture.source, options, _limits(options, compute, Path(out), gpu_budget))
     planned.check()
     on_plan(planned)
     with stages.stage("label", 1, "share") as advance:
@@ -109,10 +112,14 @@ def sonify(
     label = options.label or seen
     record = begin_record(picture, digest, weights, options, planned, compute, label, guesses, notes)
     with RunFolder(Path(out), overwrite=overwrite) as folder:
-        full = _write_run(picture, weights, options, planned, folder.path, record, compute, stages)
+        try:
+            full = _write_run(picture, weights, options, planned, folder.path, record, compute, stages)
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(gpu_budget) from error
         record["prediction"]["full_picture"] = [asdict(guess) for guess in full]
         record["seconds"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
         record["peak_memory_bytes"] = machine.peak_resident_bytes()
+        record["cuda_peak_bytes"] = peak_bytes(compute.device)
         record["files"] = outputs(folder.path)
         text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
         (folder.path / RECORD_NAME).write_text(text, encoding="utf-8")
@@ -170,22 +177,31 @@ def render(
     return audio
 
 
-def _limits(options: SonifyOptions, compute: Compute, out: Path) -> Limits:
+def _limits(options: SonifyOptions, compute: Compute, out: Path, gpu_budget: int | None) -> Limits:
     return Limits(
         baseline_bytes=machine.resident_bytes(),
         budget_bytes=options.memory_bytes or machine.default_budget_bytes(),
         free_disk_bytes=machine.free_disk_bytes(out),
         compute_bytes_per_value=compute.dtype.itemsize,
         threads=torch.get_num_threads(),
+        gpu_budget_bytes=gpu_budget,
     )
 
 
 @contextmanager
-def _workers(workers: int, threads_each: int) -> Iterator[Line]:
-    """Workers whose torch uses so many threads each; the caller's own number of threads is kept."""
+def _workers(workers: int, threads_each: int, device: str = "cpu") -> Iterator[Line]:
+    """Workers whose torch uses so many threads each; the caller's own number of threads is kept.
+
+    On a GPU named `device` each has a stream of its own, for work that needs no order.
+    """
     before = torch.get_num_threads()
+
+    def begin() -> None:
+        torch.set_num_threads(threads_each)
+        own_stream(device)
+
     try:
-        yield Line(workers, partial(torch.set_num_threads, threads_each))
+        yield Line(workers, begin)
     finally:
         torch.set_num_threads(before)  # what a worker sets, threads made later would take over
 
@@ -224,6 +240,7 @@ def _write_run(
         spool = folder / "picture.spool.tif"
         logits = _forward(picture, weights, options, planned, spool, sinks, compute, line, stages)
         machine.trim_heap()
+        sounding = stack.enter_context(_workers(planned.workers, planned.threads_each, compute.device))
         for each in planned.banks:
             stem = f"activations-{each.number}_{name}"
             source = open_activations(folder / f"{stem}.zarr", planned.time_axis) if planned.stored else None
@@ -234,9 +251,10 @@ def _write_run(
                 [(audio, _wav_paths(folder, stem, audio)) for audio in each.audio],
                 sound,
                 planned.block_values,
-                line,
+                sounding,
                 stages,
                 f"sound {each.number}",
+                device=compute.device,
             )
             if not options.activations and source is not None:
                 shutil.rmtree(folder / f"{stem}.zarr")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .device import Arrived, Transfers
 from .errors import OptionError, RangeError
 from .geometry import bank
 from .levels import LevelMeter
@@ -20,6 +23,7 @@ from .planning import Plan
 from .sound import SumSpool
 from .store import ShardWriter
 from .stream import Band, Parts, RowBlock, RowStream
+from .transform import half_frames
 from .weights import Weights, for_pixels, normalised
 
 # Of a bank, rounded, summed and handed to the store at a time: 1 MiB in float32.
@@ -102,8 +106,11 @@ def run_forward(
     Raises:
         RangeError: an activation left float16's range.
     """
+    transfers = Transfers(compute.device)
+    pending = _Pending()
     hooks = {
-        bank(number).layer: _bank_hook(number, sink, compute.precision) for number, sink in sinks.items()
+        bank(number).layer: _bank_hook(number, sink, compute.precision, transfers, pending)
+        for number, sink in sinks.items()
     }
     stream = RowStream(
         pixels.state, hooks, transposed=plan.time_axis == "x", dtype=compute.dtype, device=compute.device
@@ -112,13 +119,15 @@ def run_forward(
     def enter(band: NDArray[np.generic] | None) -> Band:
         if band is None:
             return stream.ending()
-        # torch takes neither uint16 nor numpy's negative strides
-        values = torch.from_numpy(band.astype("float32", order="C"))
+        # torch takes no negative strides of numpy's; bytes go to a device as bytes
+        small = band.dtype == np.uint8 and compute.device != "cpu"
+        values = torch.from_numpy(band.astype("uint8" if small else "float32", order="C"))
         advance(band.shape[0] * band.shape[1])
-        return stream.enter(pixels.prepare(values.permute(2, 0, 1)))
+        there = transfers.to_device(values).float()
+        return stream.enter(pixels.prepare(there.permute(2, 0, 1)))
 
     with closing(_bands(slabs, plan.band_rows)) as bands:
-        line.run(bands, enter, stream.stations)
+        line.run(bands, enter, (*stream.stations, pending.settle))
     for sink in sinks.values():
         if sink.store is not None:
             sink.store.finish()
@@ -134,26 +143,58 @@ def _bands(slabs: Iterable[Slab], rows: int) -> Generator[Slab | None]:
     yield None
 
 
-def _bank_hook(number: int, sink: Sinks, precision: str) -> Callable[[RowBlock], None]:
+class _Pending:
+    """What is still to be done on the host with the band that the calling thread carries.
+
+    On a GPU results are on their way when a hook returns, and to wait for them there would keep the next
+    band from that layer. So they are taken at the line's last station, band after band.
+    """
+
+    def __init__(self) -> None:
+        self._mine = threading.local()
+
+    def later(self, job: Callable[[], None]) -> None:
+        self._mine.jobs = [*getattr(self._mine, "jobs", []), job]
+
+    def settle(self, band: Band) -> Band:
+        jobs, self._mine.jobs = getattr(self._mine, "jobs", []), []
+        for job in jobs:
+            job()
+        return band
+
+
+def _bank_hook(
+    number: int, sink: Sinks, precision: str, transfers: Transfers, pending: _Pending
+) -> Callable[[RowBlock], None]:
+    do = pending.later if transfers.beside else lambda job: job()
+
     def take(block: RowBlock) -> None:
-        totals = []
-        for piece in _pieces(block.parts):
+        totals: list[Tensor] = []
+        for piece in [block.parts] if transfers.beside else _pieces(block.parts):
             # Rounded to what is stored first: what is heard follows from the stored values.
             parts = tuple(part.to(torch.float16) for part in piece)
             total, means = _sums(parts)
             totals.append(total)
             if sink.store is not None:
-                sink.meter.add_means(0, means.cpu())
-                sink.store.append(tuple(part.cpu() for part in parts))
-        together = torch.cat(totals)
-        if not bool(torch.isfinite(together).all()):
+                do(partial(keep, transfers.to_host(means, *parts)))
+        do(partial(add, block.start, transfers.to_host(half_frames(torch.cat(totals)))))
+
+    def keep(arrived: Arrived) -> None:
+        assert sink.store is not None
+        means, *parts = arrived()
+        sink.meter.add_means(0, means)
+        sink.store.append(tuple(parts))
+
+    def add(start: int, arrived: Arrived) -> None:
+        (half,) = arrived()
+        if not bool(torch.isfinite(half).all()):
             way_out = "--precision fp32" if precision == "fp16" else "other --weights"
             raise RangeError(
-                f"bank {number} holds a value past float16's largest, 65504, near row {block.start} of it; "
+                f"bank {number} holds a value past float16's largest, 65504, near row {start} of it; "
                 f"use {way_out}, or leave bank {number} out with --banks"
             )
         if sink.total is not None:
-            sink.total.add(together.cpu())
+            sink.total.add(half)
 
     return take
 

@@ -77,6 +77,7 @@ class SonifyOptions:
         codec: how stored activations are compressed.
         activations: False: no arrays are kept; they are never written where no second pass needs them.
         memory_bytes: budget for the whole process's peak resident memory; None: `machine` chooses.
+        gpu_memory_bytes: budget for what torch holds on a GPU; None: 2 GiB, or half of what is free there.
         label: names the files; None: what the network sees.
     """
 
@@ -90,6 +91,7 @@ class SonifyOptions:
     codec: str = "lz4"
     activations: bool = True
     memory_bytes: int | None = None
+    gpu_memory_bytes: int | None = None
     label: str | None = None
     sound: SoundOptions = field(default_factory=SoundOptions)
 
@@ -108,8 +110,9 @@ class SonifyOptions:
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("device", self.device, DEVICES)
         _one_of("codec", self.codec, CODECS)
-        if self.memory_bytes is not None and self.memory_bytes < 1:
-            raise OptionError(f"memory cannot be {self.memory_bytes} bytes; use a size such as 1GiB")
+        for name, budget in (("memory", self.memory_bytes), ("GPU memory", self.gpu_memory_bytes)):
+            if budget is not None and budget < 1:
+                raise OptionError(f"{name} cannot be {budget} bytes; use a size such as 1GiB")
         if self.label is not None and not self.label.strip():
             raise OptionError("the label is empty; give a word, or leave --label out")
 
@@ -121,7 +124,8 @@ class SonifyOptions:
 
 def options_from_words(**words: Any) -> SonifyOptions:
     """Options by the command line's words: `scheme`, `balance`, `scale`, `sample_rate` and `subtype` for the
-    sound, `memory` as '1GiB' or bytes, `size` as pixels or 'native', the rest as `SonifyOptions` names them.
+    sound, `memory` and `gpu_memory` as '1GiB' or bytes, `size` as pixels or 'native', the rest as
+    `SonifyOptions` names them.
 
     Raises:
         OptionError: a word or a value that there is not.
@@ -137,9 +141,10 @@ def options_from_words(**words: Any) -> SonifyOptions:
     if "schemes" in sound:
         given = sound["schemes"]
         sound["schemes"] = (given,) if isinstance(given, str) else tuple(given)
-    if "memory" in words:
-        memory = words.pop("memory")
-        words["memory_bytes"] = parse_bytes(memory) if isinstance(memory, str) else memory
+    for name in ("memory", "gpu_memory"):
+        if name in words:
+            budget = words.pop(name)
+            words[f"{name}_bytes"] = parse_bytes(budget) if isinstance(budget, str) else budget
     if isinstance(words.get("size"), str):
         words["size"] = parse_size(words["size"])
     if "banks" in words:
@@ -149,7 +154,7 @@ def options_from_words(**words: Any) -> SonifyOptions:
     known = {each.name for each in fields(SonifyOptions)} - {"sound"}
     unknown = sorted(set(words) - known)
     if unknown:
-        names = sorted(known - {"memory_bytes"} | {"memory", *sound_names})
+        names = sorted(known - {"memory_bytes", "gpu_memory_bytes"} | {"memory", "gpu_memory", *sound_names})
         raise OptionError(f"there is no option {unknown[0]!r}; the options are {', '.join(names)}")
     return SonifyOptions(**words, sound=SoundOptions(**sound))
 

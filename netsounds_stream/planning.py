@@ -30,6 +30,7 @@ SPOOL_TILE = 128
 # as the widest activation stays in the last-level cache. Longer shards are written and read faster, by a
 # tenth or so from 32 frames to 64; past `_STORE_BYTES` in all, frugality is worth more.
 _BAND_ROWS = (64, 32, 16, 8, 4)
+_GPU_BAND_ROWS = (512, 256, 128, 64, 32, 16, 8)
 _SHARD_FRAMES = (64, 48, 32, 16, 8)
 _STORE_BYTES = 192 * MIB
 _WIDEST_ACTIVATION_BYTES = 16 * MIB
@@ -69,13 +70,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the machine gives: resident bytes before the run, the budget for the peak, free disk, threads."""
+    """What the machine gives: resident bytes before the run, the budget for the peak, free disk, threads.
+
+    `gpu_budget_bytes` is None where the CPU computes.
+    """
 
     baseline_bytes: int
     budget_bytes: int
     free_disk_bytes: int | None = None
     compute_bytes_per_value: int = 4
     threads: int = 2
+    gpu_budget_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,8 @@ class Plan:
     banks: tuple[BankPlan, ...]
     forward_memory_bytes: int
     sound_memory_bytes: int
+    gpu_memory_bytes: int
+    gpu_budget_bytes: int | None
     budget_bytes: int
     disk_bytes: int
     final_disk_bytes: int
@@ -140,6 +147,11 @@ class Plan:
             raise BudgetError(
                 f"this run needs {format_bytes(self.peak_memory_bytes)} of memory and the budget is "
                 f"{format_bytes(self.budget_bytes)}; raise --memory, or lower --size"
+            )
+        if self.gpu_budget_bytes is not None and self.gpu_memory_bytes > self.gpu_budget_bytes:
+            raise BudgetError(
+                f"this run needs {format_bytes(self.gpu_memory_bytes)} on the GPU and may have "
+                f"{format_bytes(self.gpu_budget_bytes)}; raise --gpu-memory, or use --device cpu"
             )
         if self.free_disk_bytes is not None and self.disk_bytes > self.free_disk_bytes:
             raise BudgetError(
@@ -187,11 +199,14 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
         )
     across = source.height if time_axis_of(source, options.time_axis) == "x" else source.width
     widest_row = 48 * across * limits.compute_bytes_per_value // 2  # bytes of conv1 output an input row
-    bands = [
-        rows
-        for rows in _BAND_ROWS
-        if rows * widest_row <= _WIDEST_ACTIVATION_BYTES * (2 if rows <= 16 else 1) or rows <= 8
-    ]
+    if limits.gpu_budget_bytes is None:
+        bands = [
+            rows
+            for rows in _BAND_ROWS
+            if rows * widest_row <= _WIDEST_ACTIVATION_BYTES * (2 if rows <= 16 else 1) or rows <= 8
+        ]
+    else:
+        bands = list(_GPU_BAND_ROWS)
     smallest: Plan | None = None
     # Short shards cost less than short bands.
     for rows, (frames, blocks), decoded in product(
@@ -201,7 +216,8 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
         stores = _store_bytes(candidate.banks, candidate.workers) if options.stored else 0
         if stores > _STORE_BYTES and frames > _SHARD_FRAMES[-1]:
             continue
-        if candidate.peak_memory_bytes <= limits.budget_bytes:
+        on_gpu = candidate.gpu_memory_bytes <= (limits.gpu_budget_bytes or 0)
+        if candidate.peak_memory_bytes <= limits.budget_bytes and on_gpu:
             return candidate
         if smallest is None or candidate.peak_memory_bytes < smallest.peak_memory_bytes:
             smallest = candidate
@@ -224,7 +240,7 @@ def _candidate(
     across, along = (source.height, source.width) if axis == "x" else (source.width, source.height)
     banks = tuple(_bank_plan(number, source, axis, frames, options) for number in options.banks)
     tiles = -(-source.height // SPOOL_TILE) * -(-source.width // SPOOL_TILE)
-    slab_rows = SPOOL_TILE if decoded == STORED_SPOOL else max(64, rows)
+    slab_rows = max(SPOOL_TILE if decoded == STORED_SPOOL else 64, rows)
     kept, final = _disk(banks, options)
     spool = tiles * SPOOL_TILE**2 * source.bytes_per_pixel if decoded == STORED_SPOOL else 0
     workers, threads_each = divided(limits.threads)
@@ -243,19 +259,29 @@ def _candidate(
         banks=banks,
         forward_memory_bytes=0,
         sound_memory_bytes=0,
+        gpu_memory_bytes=0,
+        gpu_budget_bytes=limits.gpu_budget_bytes,
         budget_bytes=limits.budget_bytes,
         disk_bytes=kept + spool,
         final_disk_bytes=final,
         free_disk_bytes=limits.free_disk_bytes,
     )
-    forward = _stream_bytes(rows, across, limits.compute_bytes_per_value, workers) + _picture_bytes(
-        source, min(slab_rows, along), across, decoded
-    )
+    value_bytes, on_gpu = limits.compute_bytes_per_value, limits.gpu_budget_bytes is not None
+    forward = _picture_bytes(source, min(slab_rows, along), across, decoded)
     forward += _store_bytes(banks, workers) if options.stored else 0
+    if on_gpu:
+        forward += _staging_bytes(rows, across, workers, stored=options.stored)
+    else:
+        forward += _stream_bytes(rows, across, value_bytes, workers)
     return replace(
         plan,
         forward_memory_bytes=limits.baseline_bytes + forward,
         sound_memory_bytes=limits.baseline_bytes + _sound_bytes(block, banks, workers),
+        gpu_memory_bytes=max(
+            _gpu_stream_bytes(rows, across, value_bytes, workers), _sound_bytes(block, banks, workers)
+        )
+        if on_gpu
+        else 0,
     )
 
 
@@ -292,6 +318,18 @@ def _stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int
     """A band's tensors for each worker, the line buffers of all layers, oneDNN's own memory."""
     widest = 48 * rows * across // 2 * value_bytes
     return 48 * MIB + int(2.5 * workers * widest) + 1024 * value_bytes * across
+
+
+def _gpu_stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
+    """On the device, where bands share one stream's memory: a band at its widest, what each worker's band
+    is at, copies under way, the convolutions' workspaces. Not yet measured on a device."""
+    widest = 48 * rows * across // 2 * value_bytes
+    return 128 * MIB + (4 + workers) * widest + 1024 * value_bytes * across
+
+
+def _staging_bytes(rows: int, across: int, workers: int, *, stored: bool) -> int:
+    """Pinned host memory: a band's pixels in, and its activations, 50 values a pixel, out."""
+    return 64 * MIB + workers * rows * across * (12 + (2 * 64 if stored else 8))
 
 
 def _picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) -> int:

@@ -117,5 +117,6 @@ def command_line(picture: Picture, options: SonifyOptions) -> str:
     if not options.activations:
         words.append("--no-activations")
     say("--memory", options.memory_bytes, None)
+    say("--gpu-memory", options.gpu_memory_bytes, None)
     say("--label", options.label, None)
     return shlex.join(words)

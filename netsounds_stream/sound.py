@@ -57,9 +57,8 @@ class SumSpool:
         self._file.close()
         self._path.unlink(missing_ok=True)
 
-    def add(self, spectra: Tensor) -> None:
-        """Take the next summed frames, float32 `[frame, frequency]`."""
-        half = half_frames(spectra)
+    def add(self, half: Tensor) -> None:
+        """Take the next summed frames, inverted: first halves, float32 `[frame, sample]`."""
         require_finite(half)
         low, high = (float(value) for value in torch.aminmax(half))
         self._low, self._high = min(self._low, low), max(self._high, high)
@@ -129,7 +128,7 @@ def sum_filters(
         block, part = found
         total = part if block.channels.start == 0 else total.add_(part)
         if block.channels.stop == source.channels:
-            spool.add(total)
+            spool.add(half_frames(total))
 
     line.run(_blocks(source, block_values, frames_first=True), weighted, [add])
 
@@ -144,10 +143,11 @@ def write_filters(
     *,
     line: Line,
     advance: Advance,
+    device: str = "cpu",
 ) -> None:
     """Write every filter's sound, in one pass over stored activations.
 
-    Into one path, filters end to end; or into a path a filter.
+    Into one path, filters end to end; or into a path a filter. Inverted, scaled and rounded on `device`.
     """
     together = len(paths) == 1 and audio.scheme == "concat"
     each = levels if options.balance == "filter" else levels.whole()
@@ -158,10 +158,10 @@ def write_filters(
         files: dict[int, LaidOutWav] = {}
 
         def invert(block: _Block) -> _Block:
-            values = source.read(block.channels, block.frames)
+            values = source.read(block.channels, block.frames).to(device)
             half = half_frames(values.float())
-            half.mul_(_column(factor[block.channels])).add_(_column(offset[block.channels]))
-            samples = mirrored(to_samples(half, options.subtype), source.frequencies).numpy()
+            half.mul_(_column(factor[block.channels], device)).add_(_column(offset[block.channels], device))
+            samples = mirrored(to_samples(half, options.subtype), source.frequencies).cpu().numpy()
             at = block.frames.start * source.frequencies
             for number, sound in enumerate(samples, block.channels.start):
                 if one is not None:
@@ -196,6 +196,8 @@ def render_bank(
     line: Line,
     stages: Stages,
     stage: str,
+    *,
+    device: str = "cpu",
 ) -> None:
     """Write all of a bank's sound.
 
@@ -204,6 +206,7 @@ def render_bank(
         levels: the filters' extremes, if known already (`low` need not be).
         total: the sum of the filters, if gathered already.
         line: the workers.
+        device: where filters are inverted, one by one.
         files: what to write: a file for 'sum' and 'concat', a file a filter for 'filters'.
     """
     per_filter = files[0][0].samples if source is None else source.frames * source.frequencies
@@ -222,7 +225,17 @@ def render_bank(
         for audio, paths in files:
             if audio.scheme != "sum":
                 assert source is not None and levels is not None
-                write_filters(source, levels, paths, audio, options, block_values, line=line, advance=advance)
+                write_filters(
+                    source,
+                    levels,
+                    paths,
+                    audio,
+                    options,
+                    block_values,
+                    line=line,
+                    advance=advance,
+                    device=device,
+                )
                 continue
             if total is None:
                 assert source is not None
@@ -236,8 +249,8 @@ def render_bank(
             total.write_wav(paths[0], audio, options, block_values, advance)
 
 
-def _column(values: Floats) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
+def _column(values: Floats, device: str) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_rows_in_order_need_no_spool() -> None:
     assert make_plan(huge, SonifyOptions(), SOME).picture_stored == STORED_STREAM
     turned = make_plan(Source(40000, 30000, rows_in_order=False), SonifyOptions(), SOME)
     assert turned.picture_stored == STORED_SPOOL
-    assert turned.spool_bytes == 3 * (157 * 256) * (118 * 256)  # in whole tiles
+    assert turned.spool_bytes == 3 * (313 * 128) * (235 * 128)  # in whole tiles
 
 
 @settings(deadline=None)
@@ -90,6 +91,23 @@ def test_the_sum_alone_needs_almost_no_disk() -> None:
     assert plan.disk_bytes - plan.spool_bytes < 2 * GIB
     concat = SonifyOptions(activations=False, sound=SoundOptions(schemes=("concat",)))
     assert make_plan(Source(32768, 32768), concat, SOME).stored
+
+
+def test_a_gpu_takes_larger_bands_within_both_budgets() -> None:
+    source, roomy = Source(3024, 4032), Limits(300 << 20, 2 * GIB, compute_bytes_per_value=2)
+    rows = []
+    for gpu in (2 * GIB, GIB, 300 << 20):
+        plan = make_plan(source, SonifyOptions(), replace(roomy, gpu_budget_bytes=gpu))
+        plan.check()
+        assert plan.gpu_memory_bytes <= gpu
+        assert plan.slab_rows % plan.band_rows == 0
+        rows.append(plan.band_rows)
+    assert rows[0] > rows[2] and rows == sorted(rows, reverse=True)
+    wide = make_plan(Source(32768, 32768), SonifyOptions(), replace(roomy, gpu_budget_bytes=GIB))
+    assert wide.gpu_memory_bytes <= GIB  # whatever the picture's size
+    with pytest.raises(BudgetError, match=r"on the GPU and may have 100 MiB; raise --gpu-memory"):
+        make_plan(source, SonifyOptions(), replace(roomy, gpu_budget_bytes=100 << 20)).check()
+    assert make_plan(source, SonifyOptions(), SOME).gpu_memory_bytes == 0
 
 
 def test_too_small_a_picture() -> None:
