@@ -35,7 +35,7 @@ SMALL, PHOTOGRAPH, LARGE = (1224, 816), (4032, 3024), (12288, 8192)
 SHORT_EDGE = 1024
 SMOKE_PHOTOGRAPH, SMOKE_SHORT_EDGE = (96, 64), 48
 # The largest group takes minutes a case, and a minute is a fair sample of a machine's noise by itself.
-LARGE_ROUNDS = 2
+LARGE_ROUNDS = 1
 
 
 def group(

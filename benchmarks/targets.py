@@ -168,7 +168,7 @@ def why_end_to_end(group: str) -> Callable[[Results], str | None]:
 
 def why_work_share(results: Results) -> str | None:
     kinds = results.get("stages", {}).get("cpu", {}).get("cpu_seconds", {})
-    work = ("convolution", "FFT", "codec", "file writing")
+    work = ("convolution", "matrix products, FFT", "codec", "file writing")
     total = sum(kinds.values())
     rest = [(name, seconds) for name, seconds in kinds.items() if name not in work][:4]
     parts = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in rest)

@@ -13,6 +13,7 @@ import torch
 import zarr
 
 from netsounds_stream import plan, render, sonify, verify
+from netsounds_stream.device import Transfers
 from netsounds_stream.drawing import draw
 from netsounds_stream.engine import outputs
 from netsounds_stream.errors import BudgetError, OptionError, OutputError, PictureError, RangeError
@@ -269,3 +270,19 @@ def test_stopping_the_decoder(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         write_spool(open_picture(tmp_path / "a.jpg"), tmp_path / "spool.tif", stop)
+
+
+def test_results_that_arrive_later_are_taken_in_order(
+    picture_file: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where hooks leave before their copies are there; here all copies are there at once."""
+    words = {"weights": str(weights_file), "banks": (1, 4), "label": "a"}
+    usual = sonify(picture_file, tmp_path / "usual", **words)
+    monkeypatch.setattr(Transfers, "beside", property(lambda self: True))
+    later = sonify(picture_file, tmp_path / "later", **words)
+    assert later.record["files"] == usual.record["files"]
+    for path in (tmp_path / "usual").rglob("*"):
+        if path.is_file() and path.name not in ("run.json", "zarr.json"):
+            assert (
+                path.read_bytes() == (tmp_path / "later" / path.relative_to(tmp_path / "usual")).read_bytes()
+            )

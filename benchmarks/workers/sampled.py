@@ -19,7 +19,7 @@ LOOKS_PER_SECOND = 499
 KERNEL = "[kernel"
 
 # What the target counts as the work itself.
-WORK = ("convolution", "FFT", "codec", "file writing")
+WORK = ("convolution", "matrix products, FFT", "codec", "file writing")
 
 # The first that matches a kernel look's stack, as function names, decides.
 _KERNEL_KINDS = (
@@ -30,16 +30,15 @@ _KERNEL_KINDS = (
 )
 # The first whose pattern is found in 'function library' decides. oneDNN's convolutions are machine code made
 # while running, which no library holds; its reorders of their operands are too, and are counted with them.
-# A matrix product stands for an FFT (the cosines); MKL or OpenBLAS compute it. A product with a vector, as
-# the filters' means take, is none.
+# MKL's matrix products are 1x1 convolutions in the network's stage, and stand for FFTs (the cosines) in the
+# sound's. A product with a vector, as the filters' means take, is neither.
 _KINDS = (
     ("convolution", re.compile(r"\[JIT\]|perf-\d+\.map|//anon|dnnl")),
-    ("FFT", re.compile(r"fft|mkl_dft|ducc0|\b(?!fb)\w*sgemm|dgemm", re.I)),
+    ("matrix products, FFT", re.compile(r"fft|mkl_dft|ducc0|\b(?!fb)\w*sgemm|dgemm", re.I)),
     ("codec", re.compile(r"lz4|zstd|blosc|\bhuf_|\bfse_|pco::|pcodec", re.I)),
     ("waiting in a spin", re.compile(r"libgomp|libiomp|blas_thread_server|sched_yield")),
     ("pooling, conversion, sums (torch)", re.compile(r"libtorch|libc10")),
     ("copies", re.compile(r"mem(cpy|move|set)")),
-    ("store, beside its codec", re.compile(r"_internal\.abi3|zarrs")),
     ("decoding", re.compile(r"libvips|libjpeg|libpng|libtiff|jsimd|pyvips")),
     ("Python, imports", re.compile(r"libpython|python3|ld-linux|_multiarray_umath")),
     ("other", re.compile("")),
