@@ -24,6 +24,10 @@ def read_results(folder: Path) -> Results:
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
 
 
+#: Around the headline in the README.
+HEADLINE_FROM, HEADLINE_TO = "<!-- headline: benchmarks/results.py --readme -->", "<!-- end of headline -->"
+
+
 def headline(results: Results) -> str:
     """One sentence for the page's head: the photograph beside the plain script."""
     found = {each.key: each.value(results) for each in TARGETS}
@@ -65,10 +69,16 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--page", type=Path, default=HERE / "RESULTS.md")
+    parser.add_argument("--readme", type=Path, help="its headline, between the marks there, is renewed")
     given: Any = parser.parse_args(words)
     results = read_results(given.results)
     draw_all(results, given.page.parent / "plots")
     given.page.write_text(page(results), encoding="utf-8")
+    if given.readme is not None:
+        text = given.readme.read_text(encoding="utf-8")
+        before, after = text.split(HEADLINE_FROM)[0], text.split(HEADLINE_TO)[1]
+        head = headline(results).strip()
+        given.readme.write_text(f"{before}{HEADLINE_FROM}\n{head}\n{HEADLINE_TO}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

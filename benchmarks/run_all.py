@@ -43,7 +43,8 @@ def main() -> None:
                 words += [f"--{option}", *([] if value is True else [str(value)])]
         print(f"== {name}", file=sys.stderr, flush=True)
         subprocess.run(words, check=True)
-    subprocess.run([sys.executable, str(HERE / "results.py")], check=True)
+    page = [sys.executable, str(HERE / "results.py"), "--readme", str(HERE.parent / "README.md")]
+    subprocess.run(page, check=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ _HOMES = {
     "render": "engine",
     "Run": "engine",
     "verify": "verification",
+    "bench": "benchmark",
     "inspect": "inspection",
     "open_activations": "store",
     "load_weights": "weights",

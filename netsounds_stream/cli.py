@@ -16,7 +16,8 @@ import click
 
 from . import options as known
 from .errors import NetsoundsError, OptionError
-from .options import SonifyOptions, format_bytes, options_from_words
+from .options import SonifyOptions, options_from_words
+from .wording import bench_text, long_plan, short_plan, verification_text
 
 if TYPE_CHECKING:
     from .engine import Run
@@ -39,6 +40,12 @@ _picture = _stacked(
     click.option("--dpath", type=click.Path(path_type=Path), help="Folder to look for the picture in."),
     click.option("--image-name", metavar="FRAGMENT", help="Part of the picture's name in --dpath."),
 )
+_compute = _stacked(
+    click.option("--precision", default="auto", show_default=True, help=", ".join(known.PRECISIONS)),
+    click.option("--device", default="auto", show_default=True, help=", ".join(known.DEVICES)),
+    click.option("--memory", metavar="SIZE", help="Peak memory of the whole process. [default: 1GiB]"),
+    click.option("--gpu-memory", metavar="SIZE", help="With --device cuda. [default: 2GiB or half the free]"),
+)
 _network = _stacked(
     click.option("--size", default="native", show_default=True, help="Short edge in pixels, or 'native'."),
     click.option(
@@ -54,10 +61,7 @@ _network = _stacked(
         help="Input normalised as the weights were trained, or plain [0, 1].",
     ),
     click.option("--time-axis", default="auto", show_default=True, help="'x', 'y', or the long edge."),
-    click.option("--precision", default="auto", show_default=True, help=", ".join(known.PRECISIONS)),
-    click.option("--device", default="auto", show_default=True, help=", ".join(known.DEVICES)),
-    click.option("--memory", metavar="SIZE", help="Peak memory of the whole process. [default: 1GiB]"),
-    click.option("--gpu-memory", metavar="SIZE", help="With --device cuda. [default: 2GiB or half the free]"),
+    _compute,
 )
 _levels = _stacked(
     click.option(
@@ -230,18 +234,7 @@ def verify(
 
         _print_json({**asdict(result), "agreed": result.agreed})
     else:
-        click.echo(f"{result.width} x {result.height} px, {result.precision}, {result.band_rows} rows a band")
-        for each in result.banks:
-            click.echo(
-                f"bank {each.bank}  {' x '.join(map(str, each.shape)):>18}  largest value {each.largest:9.3f}"
-                f"  largest difference {each.difference:.2e}  ({each.relative:.1e} of it)"
-            )
-        for name, guesses in (("stream", result.stream_top5), ("whole image", result.whole_top5)):
-            seen = ", ".join(f"{guess.category} {guess.probability:.3f}" for guess in guesses)
-            click.echo(f"{name:<11}  {seen}")
-        click.echo(
-            f"{'agrees' if result.agreed else 'DIFFERS'} (allowed: {result.tolerance:.0e} of the largest)"
-        )
+        click.echo(verification_text(result))
     if not result.agreed:
         raise NetsoundsError(
             "the stream differs from the whole image by more than rounding; use --precision fp32, "
@@ -270,6 +263,32 @@ def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
     _print_run(run, as_json=as_json)
 
 
+@cli.command()
+@click.argument("image", required=False, type=click.Path(path_type=Path))
+@click.option("--quick", is_flag=True, help="One run on a small picture, in seconds.")
+@_stacked(_compute, _quiet, _json)
+def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: Any) -> None:
+    """Measure this machine: how fast pictures go (IMAGE's time is foretold too), how large a one fits."""
+    options = _options(words)
+    with _importing():
+        from .benchmark import bench as measure
+        from .machine import describe
+
+    def say(text: str) -> None:
+        if not quiet:
+            click.echo(text, err=True)
+
+    report = measure(options, image=image, quick=quick, on_note=say)
+    if as_json:
+        from dataclasses import asdict
+
+        from .record import versions
+
+        _print_json({**asdict(report), "machine": describe(), "versions": versions()})
+    else:
+        click.echo(bench_text(report, describe()))
+
+
 @contextmanager
 def _importing() -> Iterator[None]:
     """Imports with the garbage collector off, their objects set aside for good.
@@ -281,44 +300,6 @@ def _importing() -> Iterator[None]:
     yield
     gc.freeze()
     gc.enable()
-
-
-def short_plan(plan: Plan) -> str:
-    """A plan in one line."""
-    return (
-        f"plan: {plan.width} x {plan.height} px, time along {plan.time_axis}, "
-        f"memory {format_bytes(plan.peak_memory_bytes)} of {format_bytes(plan.budget_bytes)}, "
-        f"disk {format_bytes(plan.final_disk_bytes)} ({format_bytes(plan.disk_bytes)} while it runs)"
-    )
-
-
-def long_plan(plan: Plan) -> str:
-    """A plan in full, for a person."""
-    decoded = {"stream": "row by row", "memory": "in memory", "spool": "to a temporary file"}
-    free = "unknown" if plan.free_disk_bytes is None else format_bytes(plan.free_disk_bytes)
-    final, while_it_runs = format_bytes(plan.final_disk_bytes), format_bytes(plan.disk_bytes)
-    network, sound = format_bytes(plan.forward_memory_bytes), format_bytes(plan.sound_memory_bytes)
-    lines = [
-        f"picture   {plan.width} x {plan.height} px, decoded {decoded[plan.picture_stored]}",
-        f"time      along {plan.time_axis}, {plan.band_rows} rows a band",
-        f"memory    {format_bytes(plan.peak_memory_bytes)} of {format_bytes(plan.budget_bytes)} at the peak "
-        f"(network {network}, sound {sound})",
-        f"disk      {final} in the end, {while_it_runs} while it runs; {free} free",
-    ]
-    for bank in plan.banks:
-        stored_size = format_bytes(bank.stored_bytes_estimate)
-        stored = f"about {stored_size} stored, {bank.frames_per_shard} frames a shard"
-        lines.append(
-            f"bank {bank.number}    {' x '.join(map(str, bank.shape))} values [channel, y, x], "
-            f"{format_bytes(bank.raw_bytes)} raw, {stored if plan.stored else 'not stored'}"
-        )
-        for audio in bank.audio:
-            files = f"{audio.files} files of " if audio.files > 1 else ""
-            size = format_bytes(audio.bytes_per_file)
-            lines.append(
-                f"          {audio.scheme}: {files}{audio.samples} samples, {size} {audio.container}"
-            )
-    return "\n".join(lines)
 
 
 def _options(words: dict[str, Any]) -> SonifyOptions:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from harness import OUT, Case, measure, read_report, run_once
+from results import HEADLINE_FROM, HEADLINE_TO, read_results
 from results import main as write_page
-from results import read_results
 from sections import SECTIONS
 from targets import TARGETS
 from workload import operations
@@ -266,3 +266,9 @@ def test_an_empty_page_says_so(tmp_path: Path) -> None:
     page = (tmp_path / "RESULTS.md").read_text()
     assert page.count("Not measured.") == len(SECTIONS) + 1
     assert page.count("not measured") == len(TARGETS)
+
+
+def test_the_readmes_headline_is_the_pages() -> None:
+    readme = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
+    line = readme.split(HEADLINE_FROM)[1].split(HEADLINE_TO)[0].strip()
+    assert line and line in (BENCHMARKS / "RESULTS.md").read_text(encoding="utf-8")

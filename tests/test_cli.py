@@ -272,3 +272,32 @@ def test_a_pickle_with_code_in_it_does_not_run(tmp_path: Path, picture_file: Pat
     assert done.returncode == 1
     assert re.search("cannot be loaded|loaded safely", done.stderr)
     assert not (tmp_path / "ran").exists()
+
+
+def test_bench_answers_how_fast_and_how_large(tmp_path: Path, picture_file: Path) -> None:
+    run = command("bench", picture_file, "--quick", "--device", "cpu", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "measuring cpu" in run.stderr
+    for words in (
+        "cpu, fp32",
+        "network and store",
+        "a landscape.png",
+        "12 megapixels",
+        "sum only, no arrays",
+    ):
+        assert words in run.stdout
+    as_json = command("bench", "--quick", "--device", "cpu", "--memory", "400MiB", "--json", cwd=tmp_path)
+    report = json.loads(as_json.stdout)
+    (speed,) = report["speeds"]
+    assert speed["pixels"] == 1024 * 768 and speed["network_seconds"] > 0 and speed["sound_seconds"] > 0
+    assert report["budget_bytes"] == 400 << 20
+    stored, only_sum = (room["side"] for room in report["rooms"])
+    assert 21 <= stored <= only_sum
+    assert not list(tmp_path.iterdir())  # nothing is left behind
+
+
+def test_a_gpu_budget_needs_a_gpu(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    words = ("--weights", weights_file, "--gpu-memory", "1GiB", "--device", "cpu")
+    run = command("sonify", picture_file, "--out", tmp_path / "run", *words)
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].startswith("netsounds-stream: --gpu-memory needs --device cuda")

@@ -1,0 +1,177 @@
+"""A user's two questions about their machine: how fast will my picture go, and how large a picture fits?
+
+The first is measured: whole runs, all defaults, on the demonstration picture with untrained weights, whose
+speed is that of trained ones. The second is the plan's: the largest square within memory and disk.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import pyvips
+import torch
+
+from . import machine
+from .drawing import draw
+from .engine import sonify
+from .errors import BudgetError
+from .forward import choose_compute
+from .geometry import SMALLEST_SIDE
+from .options import SonifyOptions, SoundOptions
+from .picture import open_picture
+from .planning import Limits, Plan, Source, make_plan
+from .weights import UNTRAINED
+
+#: Width, height and runs of the measured picture, and of the quick form.
+USUAL, QUICK = ((2048, 1536), 3), ((1024, 768), 1)
+WARM_UP = (256, 192)
+#: Pictures whose time is foretold, in pixels.
+FORETOLD = (12_000_000, 100_000_000, 1_000_000_000)
+_LARGEST_SIDE = 1 << 19
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One device, measured: medians over the runs.
+
+    `network_seconds` includes decoding and storing, `sound_seconds` all WAV files of a run.
+    """
+
+    device: str
+    precision: str
+    pixels: int
+    network_seconds: float
+    sound_seconds: float
+    peak_memory_bytes: int
+    cuda_peak_bytes: int | None
+
+    @property
+    def megapixels_per_second(self) -> float:
+        return self.pixels / (self.network_seconds + self.sound_seconds) / 1e6
+
+    def seconds_for(self, pixels: int) -> float:
+        """Of work for a picture of so many pixels, start-up apart; in proportion to the measured one."""
+        return pixels / self.megapixels_per_second / 1e6
+
+
+@dataclass(frozen=True)
+class Room:
+    """The largest square picture for some options, and which budget ends it: 'memory' or 'disk'."""
+
+    what: str
+    side: int
+    limit: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `bench` found. `start_seconds`: from the process's start until the libraries were loaded."""
+
+    start_seconds: float
+    speeds: tuple[Speed, ...]
+    foretold: tuple[tuple[str, int], ...]
+    rooms: tuple[Room, ...]
+    budget_bytes: int
+    free_disk_bytes: int
+
+
+def bench(
+    options: SonifyOptions,
+    *,
+    image: Path | None = None,
+    quick: bool = False,
+    on_note: Callable[[str], None] = lambda text: None,
+) -> Report:
+    """Measure the device asked for ('auto': all there are), and plan the largest pictures.
+
+    Args:
+        options: `device`, `precision` and the budgets are taken from them.
+        image: a picture whose time is foretold too; it is not decoded.
+        on_note: told what is being measured.
+
+    Raises:
+        NetsoundsError: the device is not there, or the image is no picture.
+    """
+    start = time.time() - psutil.Process().create_time()
+    foretold = [(f"{pixels / 1e6:.0f} megapixels", pixels) for pixels in FORETOLD]
+    if image is not None:
+        picture = open_picture(image, options.size)
+        foretold.insert(0, (image.name, picture.width * picture.height))
+    (width, height), runs = QUICK if quick else USUAL
+    budget = options.memory_bytes or machine.default_budget_bytes()
+    with tempfile.TemporaryDirectory(prefix="netsounds-bench-") as name:
+        folder = Path(name)
+        disk = machine.free_disk_bytes(folder)
+        limits = Limits(machine.resident_bytes(), budget, disk, threads=torch.get_num_threads())
+        speeds = []
+        for device in _devices(options.device):
+            asked = replace(options, device=device, weights=UNTRAINED, label="bench", size=None)
+            on_note(f"measuring {device}: {runs} x {width} x {height} pixels")
+            _run(folder, WARM_UP, asked)
+            speeds.append(_speed([_run(folder, (width, height), asked) for _ in range(runs)]))
+    rooms = tuple(
+        _room(what, each, limits)
+        for what, each in (
+            ("all defaults", SonifyOptions()),
+            ("sum only, no arrays", SonifyOptions(activations=False, sound=SoundOptions(("sum",)))),
+        )
+    )
+    return Report(start, tuple(speeds), tuple(foretold), rooms, budget, disk)
+
+
+def _devices(asked: str) -> tuple[str, ...]:
+    if asked != "auto":
+        return (asked,)
+    best = choose_compute("auto", "auto").device
+    return ("cpu",) if best == "cpu" else ("cpu", best)
+
+
+def _run(folder: Path, size: tuple[int, int], options: SonifyOptions) -> Speed:
+    path = folder / f"{size[0]}x{size[1]}.jpg"
+    if not path.exists():
+        pyvips.Image.new_from_array(draw(*size)).jpegsave(str(path), Q=90)
+    record = sonify(path, folder / "run", options, overwrite=True).record
+    seconds = record["seconds"]
+    sound = sum(each for stage, each in seconds.items() if stage.startswith("sound"))
+    return Speed(
+        device=record["computed"]["device"],
+        precision=record["computed"]["precision"],
+        pixels=size[0] * size[1],
+        network_seconds=seconds["network"] + seconds.get("decode", 0.0),
+        sound_seconds=sound,
+        peak_memory_bytes=record["peak_memory_bytes"],
+        cuda_peak_bytes=record["cuda_peak_bytes"],
+    )
+
+
+def _speed(runs: list[Speed]) -> Speed:
+    network, sound = (
+        statistics.median(each)
+        for each in zip(*((r.network_seconds, r.sound_seconds) for r in runs), strict=True)
+    )
+    return replace(runs[-1], network_seconds=network, sound_seconds=sound)
+
+
+def _room(what: str, options: SonifyOptions, limits: Limits) -> Room:
+    def planned(side: int) -> Plan:
+        return make_plan(Source(side, side), options, limits)
+
+    def fits(side: int) -> bool:
+        try:
+            planned(side).check()
+        except BudgetError:
+            return False
+        return True
+
+    low, high = SMALLEST_SIDE - 1, _LARGEST_SIDE
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    over = planned(high)
+    return Room(what, low, "memory" if over.peak_memory_bytes > over.budget_bytes else "disk")

@@ -1,0 +1,102 @@
+"""Values as the command line tells them to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .options import format_bytes
+
+if TYPE_CHECKING:
+    from .benchmark import Report
+    from .planning import Plan
+    from .verification import Verification
+
+
+def short_plan(plan: Plan) -> str:
+    """A plan in one line."""
+    return (
+        f"plan: {plan.width} x {plan.height} px, time along {plan.time_axis}, "
+        f"memory {format_bytes(plan.peak_memory_bytes)} of {format_bytes(plan.budget_bytes)}, "
+        f"disk {format_bytes(plan.final_disk_bytes)} ({format_bytes(plan.disk_bytes)} while it runs)"
+    )
+
+
+def long_plan(plan: Plan) -> str:
+    """A plan in full, for a person."""
+    decoded = {"stream": "row by row", "memory": "in memory", "spool": "to a temporary file"}
+    free = "unknown" if plan.free_disk_bytes is None else format_bytes(plan.free_disk_bytes)
+    final, while_it_runs = format_bytes(plan.final_disk_bytes), format_bytes(plan.disk_bytes)
+    network, sound = format_bytes(plan.forward_memory_bytes), format_bytes(plan.sound_memory_bytes)
+    lines = [
+        f"picture   {plan.width} x {plan.height} px, decoded {decoded[plan.picture_stored]}",
+        f"time      along {plan.time_axis}, {plan.band_rows} rows a band",
+        f"memory    {format_bytes(plan.peak_memory_bytes)} of {format_bytes(plan.budget_bytes)} at the peak "
+        f"(network {network}, sound {sound})",
+        f"disk      {final} in the end, {while_it_runs} while it runs; {free} free",
+    ]
+    for bank in plan.banks:
+        stored_size = format_bytes(bank.stored_bytes_estimate)
+        stored = f"about {stored_size} stored, {bank.frames_per_shard} frames a shard"
+        lines.append(
+            f"bank {bank.number}    {' x '.join(map(str, bank.shape))} values [channel, y, x], "
+            f"{format_bytes(bank.raw_bytes)} raw, {stored if plan.stored else 'not stored'}"
+        )
+        for audio in bank.audio:
+            files = f"{audio.files} files of " if audio.files > 1 else ""
+            size = format_bytes(audio.bytes_per_file)
+            lines.append(
+                f"          {audio.scheme}: {files}{audio.samples} samples, {size} {audio.container}"
+            )
+    return "\n".join(lines)
+
+
+def verification_text(result: Verification) -> str:
+    """How far the stream agrees with the whole image, bank by bank, and both top-5 lists."""
+    lines = [f"{result.width} x {result.height} px, {result.precision}, {result.band_rows} rows a band"]
+    for each in result.banks:
+        lines.append(
+            f"bank {each.bank}  {' x '.join(map(str, each.shape)):>18}  largest value {each.largest:9.3f}"
+            f"  largest difference {each.difference:.2e}  ({each.relative:.1e} of it)"
+        )
+    for name, guesses in (("stream", result.stream_top5), ("whole image", result.whole_top5)):
+        seen = ", ".join(f"{guess.category} {guess.probability:.3f}" for guess in guesses)
+        lines.append(f"{name:<11}  {seen}")
+    lines.append(
+        f"{'agrees' if result.agreed else 'DIFFERS'} (allowed: {result.tolerance:.0e} of the largest)"
+    )
+    return "\n".join(lines)
+
+
+def bench_text(report: Report, machine: Mapping[str, str | int]) -> str:
+    """The table of `bench`."""
+    heads = [f"{each.device}, {each.precision}" for each in report.speeds]
+    rows = [("", heads)]
+    rows.append(
+        ("network and store", [f"{s.pixels / s.network_seconds / 1e6:.1f} Mpx/s" for s in report.speeds])
+    )
+    rows.append(("sound", [f"{s.pixels / s.sound_seconds / 1e6:.1f} Mpx/s" for s in report.speeds]))
+    for name, pixels in report.foretold:
+        times = [report.start_seconds + each.seconds_for(pixels) for each in report.speeds]
+        rows.append((name, [f"about {_duration(seconds)}" for seconds in times]))
+    if any(each.cuda_peak_bytes for each in report.speeds):
+        rows.append(("GPU memory", [format_bytes(each.cuda_peak_bytes or 0) for each in report.speeds]))
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{machine['processor']}, {machine['cpus']} cores, {machine['memory']}"]
+    lines += [
+        f"{name:<{width}}  " + "  ".join(f"{cell:>16}" for cell in cells).rstrip() for name, cells in rows
+    ]
+    lines.append("")
+    lines.append(
+        f"largest square picture in {format_bytes(report.budget_bytes)} of memory "
+        f"and {format_bytes(report.free_disk_bytes)} of disk:"
+    )
+    lines += [f"{room.what:<{width}}  {room.side} x {room.side} px ({room.limit})" for room in report.rooms]
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
