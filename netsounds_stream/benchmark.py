@@ -21,7 +21,7 @@ from . import machine
 from .drawing import draw
 from .engine import sonify
 from .errors import BudgetError
-from .forward import choose_compute
+from .forward import devices
 from .geometry import SMALLEST_SIDE
 from .options import SonifyOptions, SoundOptions
 from .picture import open_picture
@@ -126,10 +126,7 @@ def bench(
 
 
 def _devices(asked: str) -> tuple[str, ...]:
-    if asked != "auto":
-        return (asked,)
-    best = choose_compute("auto", "auto").device
-    return ("cpu",) if best == "cpu" else ("cpu", best)
+    return devices() if asked == "auto" else (asked,)
 
 
 def _run(folder: Path, size: tuple[int, int], options: SonifyOptions) -> Speed:

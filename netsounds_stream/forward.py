@@ -42,16 +42,21 @@ class Compute:
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
 
 
+def devices() -> tuple[str, ...]:
+    """What this machine, and this build of torch, can compute on."""
+    has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return tuple(name for name, there in has.items() if there)
+
+
 def choose_compute(device: str, precision: str) -> Compute:
-    """`device` and `precision` with 'auto' decided by what this machine has.
+    """`device` and `precision` with 'auto' decided.
 
     Raises:
         OptionError: the device asked for is not there.
     """
-    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        device = next(name for name, there in has.items() if there)
-    elif not has[device]:
+        device = "cpu"  # what runs on a GPU has not been tried on one yet: nobody gets it unasked
+    elif device not in devices():
         raise OptionError(f"this machine, or this build of torch, has no {device} device; use --device cpu")
     if precision == "auto":
         # On a CPU torch's float16 is some twenty times slower than float32 unless the chip computes in it,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 from pathlib import Path
 from types import TracebackType
 
@@ -75,7 +76,7 @@ class LaidOutWav:
         header = wav_header(audio, options)
         self._start, self._width = len(header), {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[options.subtype]
         size = audio.samples * self._width
-        self._file = None
+        self._file, self._seeking = None, threading.Lock()
         try:
             self._file = path.open("wb", buffering=0)
             os.ftruncate(self._file.fileno(), self._start + size + size % 2)
@@ -112,7 +113,12 @@ class LaidOutWav:
         assert self._file is not None
         rest = memoryview(content)
         while rest:  # the system may take less than all
-            taken = os.pwrite(self._file.fileno(), rest, offset)
+            if hasattr(os, "pwrite"):
+                taken = os.pwrite(self._file.fileno(), rest, offset)
+            else:  # Windows
+                with self._seeking:
+                    self._file.seek(offset)
+                    taken = self._file.write(rest)
             rest, offset = rest[taken:], offset + taken
 
     def _failed(self, error: OSError) -> OutputError:

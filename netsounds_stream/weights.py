@@ -264,7 +264,7 @@ def for_pixels(weights: Weights, full_scale: int, normalize: bool) -> dict[str, 
 
 def normalised(pixels: torch.Tensor, full_scale: int, normalize: bool) -> torch.Tensor:
     """Integer pixels `[rgb, y, x]`, 0 to `full_scale`, as the network was trained on them (float32)."""
-    mean, std = _mean_and_std(normalize, torch.float32)
+    mean, std = (each.to(pixels.device) for each in _mean_and_std(normalize, torch.float32))
     return (pixels / full_scale - mean) / std
 
 
