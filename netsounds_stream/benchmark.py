@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
 import pyvips
 import torch
 
 from . import machine
 from .drawing import draw
 from .engine import sonify
-from .errors import BudgetError
+from .errors import BudgetError, NetsoundsError
 from .forward import devices
 from .geometry import SMALLEST_SIDE
 from .options import SonifyOptions, SoundOptions
@@ -48,7 +46,6 @@ class Speed:
     pixels: int
     network_seconds: float
     sound_seconds: float
-    peak_memory_bytes: int
     cuda_peak_bytes: int | None
 
     @property
@@ -71,10 +68,11 @@ class Room:
 
 @dataclass(frozen=True)
 class Report:
-    """What `bench` found. `start_seconds`: from the process's start until the libraries were loaded."""
+    """What `bench` found; `failed` says what other devices could not be measured, and why."""
 
     start_seconds: float
     speeds: tuple[Speed, ...]
+    failed: tuple[str, ...]
     foretold: tuple[tuple[str, int], ...]
     rooms: tuple[Room, ...]
     budget_bytes: int
@@ -86,6 +84,7 @@ def bench(
     *,
     image: Path | None = None,
     quick: bool = False,
+    start_seconds: float = 0.0,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Measure the device asked for ('auto': all there are), and plan the largest pictures.
@@ -93,12 +92,12 @@ def bench(
     Args:
         options: `device`, `precision` and the budgets are taken from them.
         image: a picture whose time is foretold too; it is not decoded.
+        start_seconds: what a process takes to start, to be added to what is foretold.
         on_note: told what is being measured.
 
     Raises:
         NetsoundsError: the device is not there, or the image is no picture.
     """
-    start = time.time() - psutil.Process().create_time()
     foretold = [(f"{pixels / 1e6:.0f} megapixels", pixels) for pixels in FORETOLD]
     if image is not None:
         picture = open_picture(image, options.size)
@@ -107,14 +106,21 @@ def bench(
     budget = options.memory_bytes or machine.default_budget_bytes()
     with tempfile.TemporaryDirectory(prefix="netsounds-bench-") as name:
         folder = Path(name)
-        disk = machine.free_disk_bytes(folder)
+        disk = machine.free_disk_bytes(Path.cwd())
         limits = Limits(machine.resident_bytes(), budget, disk, threads=torch.get_num_threads())
-        speeds = []
+        speeds, failed = [], []
         for device in _devices(options.device):
             asked = replace(options, device=device, weights=UNTRAINED, label="bench", size=None)
+            if device != "cuda" and options.device == "auto":
+                asked = replace(asked, gpu_memory_bytes=None)
             on_note(f"measuring {device}: {runs} x {width} x {height} pixels")
-            _run(folder, WARM_UP, asked)
-            speeds.append(_speed([_run(folder, (width, height), asked) for _ in range(runs)]))
+            try:
+                _run(folder, WARM_UP, asked)
+                speeds.append(_speed([_run(folder, (width, height), asked) for _ in range(runs)]))
+            except (NetsoundsError, RuntimeError) as error:
+                if device == "cpu" or options.device != "auto":
+                    raise
+                failed.append(f"{device}: {str(error).splitlines()[0]}")  # the rest is not lost for it
     rooms = tuple(
         _room(what, each, limits)
         for what, each in (
@@ -122,7 +128,7 @@ def bench(
             ("sum only, no arrays", SonifyOptions(activations=False, sound=SoundOptions(("sum",)))),
         )
     )
-    return Report(start, tuple(speeds), tuple(foretold), rooms, budget, disk)
+    return Report(start_seconds, tuple(speeds), tuple(failed), tuple(foretold), rooms, budget, disk)
 
 
 def _devices(asked: str) -> tuple[str, ...]:
@@ -142,7 +148,6 @@ def _run(folder: Path, size: tuple[int, int], options: SonifyOptions) -> Speed:
         pixels=size[0] * size[1],
         network_seconds=seconds["network"] + seconds.get("decode", 0.0),
         sound_seconds=sound,
-        peak_memory_bytes=record["peak_memory_bytes"],
         cuda_peak_bytes=record["cuda_peak_bytes"],
     )
 

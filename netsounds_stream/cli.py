@@ -271,22 +271,23 @@ def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: 
     """Measure this machine: how fast pictures go (IMAGE's time is foretold too), how large a one fits."""
     options = _options(words)
     with _importing():
+        from . import machine
         from .benchmark import bench as measure
-        from .machine import describe
 
     def say(text: str) -> None:
         if not quiet:
             click.echo(text, err=True)
 
-    report = measure(options, image=image, quick=quick, on_note=say)
+    start = machine.seconds_since_start()
+    report = measure(options, image=image, quick=quick, start_seconds=start, on_note=say)
     if as_json:
         from dataclasses import asdict
 
         from .record import versions
 
-        _print_json({**asdict(report), "machine": describe(), "versions": versions()})
+        _print_json({**asdict(report), "machine": machine.describe(), "versions": versions()})
     else:
-        click.echo(bench_text(report, describe()))
+        click.echo(bench_text(report, machine.describe()))
 
 
 @contextmanager

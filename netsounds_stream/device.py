@@ -86,23 +86,35 @@ def own_stream(device: torch.device | str) -> None:
 
 
 def reserve(device: str, budget_bytes: int | None) -> int | None:
-    """Start the device, and hold torch's allocations there to a budget; that budget in bytes.
+    """Start the device, and hold torch's allocations there, in the whole process, to a budget; its bytes.
 
     None elsewhere than on CUDA. Without a budget: 2 GiB, or half of what is free if that is less.
 
     Raises:
-        OptionError: a budget for a device that has none.
+        OptionError: a budget for a device that has none, or a device that cannot be used.
     """
     if torch.device(device).type != "cuda":
         if budget_bytes is not None:
             raise OptionError(f"--gpu-memory needs --device cuda; this run is on {device}")
         return None
-    torch.zeros(1, device=device)  # the context: host memory that the plan's baseline must hold
-    free, total = torch.cuda.mem_get_info(device)
-    budget = min(_DEFAULT_BUDGET_BYTES, free // 2) if budget_bytes is None else min(budget_bytes, total)
+    try:
+        _wake(device)
+        free, total = torch.cuda.mem_get_info(device)
+    except RuntimeError as error:  # out of memory among them
+        reason = str(error).splitlines()[0]
+        raise OptionError(f"the GPU cannot be used ({reason}); free it, or use --device cpu") from error
+    free += torch.cuda.memory_reserved(device)
+    budget = min(_DEFAULT_BUDGET_BYTES, free // 2) if budget_bytes is None else min(budget_bytes, free)
     torch.cuda.set_per_process_memory_fraction(budget / total, torch.cuda.current_device())
     torch.cuda.reset_peak_memory_stats(device)
     return budget
+
+
+def _wake(device: str) -> None:
+    # The context and the libraries take host memory, which the plan's baseline must hold.
+    image = torch.zeros(1, 3, 32, 32, device=device)
+    torch.nn.functional.conv2d(image, image)
+    torch.fft.rfft(image @ image)
 
 
 def peak_bytes(device: str) -> int | None:
@@ -113,4 +125,6 @@ def peak_bytes(device: str) -> int | None:
 def out_of_memory(budget_bytes: int | None) -> BudgetError:
     """What to say when the device's memory did not do."""
     given = "the device's memory" if budget_bytes is None else format_bytes(budget_bytes)
-    return BudgetError(f"the GPU needs more than {given}; raise --gpu-memory, or use --device cpu")
+    return BudgetError(
+        f"the GPU needs more than {given}; raise --gpu-memory, end what else uses it, or use --device cpu"
+    )

@@ -85,7 +85,8 @@ def sonify(
         on_progress: called as the work goes on, from any thread.
         notes: said to the user before, to be kept in the record (a fallback, say).
 
-    Sets how glibc's allocator keeps freed memory, for the whole process, to hold the memory that was planned.
+    For the whole process, to hold the memory that was planned: sets how glibc's allocator keeps freed memory,
+    and on CUDA how much torch may hold there.
 
     Raises:
         NetsoundsError: one of its kinds; nothing at `out` has changed then.
@@ -183,7 +184,8 @@ def _limits(options: SonifyOptions, compute: Compute, out: Path, gpu_budget: int
         budget_bytes=options.memory_bytes or machine.default_budget_bytes(),
         free_disk_bytes=machine.free_disk_bytes(out),
         compute_bytes_per_value=compute.dtype.itemsize,
-        threads=torch.get_num_threads(),
+        # torch's MPS backend is not known to stand several threads
+        threads=1 if compute.device == "mps" else torch.get_num_threads(),
         gpu_budget_bytes=gpu_budget,
     )
 

@@ -22,7 +22,7 @@ from .picture import Slab
 from .planning import Plan
 from .sound import SumSpool
 from .store import ShardWriter
-from .stream import Band, Parts, RowBlock, RowStream
+from .stream import Band, Parts, RowBlock, RowStream, exact_float32
 from .transform import half_frames
 from .weights import Weights, for_pixels, normalised
 
@@ -131,7 +131,7 @@ def run_forward(
         there = transfers.to_device(values).float()
         return stream.enter(pixels.prepare(there.permute(2, 0, 1)))
 
-    with closing(_bands(slabs, plan.band_rows)) as bands:
+    with exact_float32(compute.device), closing(_bands(slabs, plan.band_rows)) as bands:
         line.run(bands, enter, (*stream.stations, pending.settle))
     for sink in sinks.values():
         if sink.store is not None:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,11 @@ def peak_resident_bytes() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def seconds_since_start() -> float:
+    """Since this process began."""
+    return time.time() - psutil.Process().create_time()
 
 
 def available_bytes() -> int:

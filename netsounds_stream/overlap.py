@@ -54,6 +54,8 @@ class Line:
         Each station takes what the one before it gave. Returns when all items and errands are done. The
         first error stops the rest and comes out here; so does Ctrl-C, after the steps under way.
         """
+        self._stopped = False
+        self._errands.clear()  # of a run that failed
         numbered = enumerate(items)
         taking = threading.Lock()
         passed = [0] * len(stations)
@@ -106,9 +108,14 @@ class Line:
             for thread in threads:
                 thread.start()
             wait_for_all()
-        except KeyboardInterrupt:
+        except BaseException:  # Ctrl-C, or no room for another thread
             self._stop()
-            wait_for_all()
+            while True:  # nothing may work on in what the caller now clears away
+                try:
+                    wait_for_all()
+                    break
+                except KeyboardInterrupt:
+                    continue
             raise
         for error in sorted(errors, key=lambda each: isinstance(each, _Stopped)):
             raise error

@@ -5,7 +5,7 @@ nor a disk is needed here.
 
 Peak memory is the interpreter with its libraries (measured by the caller, `Limits.baseline_bytes`), plus
 the larger of two stages. The forward stage holds the stream's bands, one a worker, the picture's slabs, and
-of each bank the shard that fills and perhaps one on its way to the disk. The sound stage holds a block of
+of each bank the shard that fills and what is on its way to the disk. The sound stage holds a block of
 samples a worker. The factors are upper bounds of what was measured on real runs; the tests hold
 measured <= planned.
 """
@@ -165,9 +165,9 @@ def divided(threads: int) -> tuple[int, int]:
     """Workers, and the threads that each of them uses inside an operation.
 
     One thread a worker loses nothing to waiting for the others at every operation's end; but each worker
-    holds a band of its own.
+    holds a band of its own. As many threads are used as come out even (6 of 7, as 3 times 2).
     """
-    workers = min(threads, _WORKERS)
+    workers = max(range(1, min(threads, _WORKERS) + 1), key=lambda count: (threads // count * count, count))
     return workers, threads // workers
 
 
@@ -213,7 +213,7 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
         bands, zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True), _picture_choices(source, options)
     ):
         candidate = _candidate(source, options, limits, rows, frames, blocks, decoded)
-        stores = _store_bytes(candidate.banks, candidate.workers) if options.stored else 0
+        stores = _store_bytes(candidate.banks, candidate.workers, rows * across) if options.stored else 0
         if stores > _STORE_BYTES and frames > _SHARD_FRAMES[-1]:
             continue
         on_gpu = candidate.gpu_memory_bytes <= (limits.gpu_budget_bytes or 0)
@@ -268,7 +268,7 @@ def _candidate(
     )
     value_bytes, on_gpu = limits.compute_bytes_per_value, limits.gpu_budget_bytes is not None
     forward = _picture_bytes(source, min(slab_rows, along), across, decoded)
-    forward += _store_bytes(banks, workers) if options.stored else 0
+    forward += _store_bytes(banks, workers, rows * across) if options.stored else 0
     if on_gpu:
         forward += _staging_bytes(rows, across, workers, stored=options.stored)
     else:
@@ -328,8 +328,11 @@ def _gpu_stream_bytes(rows: int, across: int, value_bytes: int, workers: int) ->
 
 
 def _staging_bytes(rows: int, across: int, workers: int, *, stored: bool) -> int:
-    """Pinned host memory: a band's pixels in, and its activations, 50 values a pixel, out."""
-    return 64 * MIB + workers * rows * across * (12 + (2 * 64 if stored else 8))
+    """Pinned host memory: a band's pixels in, and its activations, 50 values a pixel, out.
+
+    Twice what they are: pinned memory may come in powers of two.
+    """
+    return 64 * MIB + workers * rows * across * (12 + (256 if stored else 16))
 
 
 def _picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) -> int:
@@ -339,10 +342,14 @@ def _picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) ->
     return 48 * MIB + source.decoder_bytes + whole + (24 if decoded == STORED_STREAM else 6) * slab
 
 
-def _store_bytes(banks: tuple[BankPlan, ...], workers: int) -> int:
-    """The shard that fills of each bank, one that waits to be written, and transpositions under way."""
+def _store_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> int:
+    """The shard that fills of each bank, what waits to be written, and transpositions under way.
+
+    One shard a bank waits, or all that the workers' bands hold (50 values a pixel) where they are larger.
+    """
     shards = [2 * each.channels * each.frames_per_shard * each.frequencies for each in banks]
-    return 16 * MIB + 2 * sum(shards) + workers * max(shards)
+    waiting = max(sum(shards), workers * 100 * band_pixels)
+    return 16 * MIB + sum(shards) + waiting + workers * max(shards)
 
 
 def _sound_bytes(block: int, banks: tuple[BankPlan, ...], workers: int) -> int:

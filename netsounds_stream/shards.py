@@ -89,6 +89,9 @@ def _transposed(matrix: Tensor) -> Tensor:
 
 def _decoder(codecs: Sequence[Mapping[str, Any]]) -> Decode | None:
     decode: Decode | None = None
+    first = codecs[0]
+    if first["name"] == "bytes" and first["configuration"] != {"endian": "little"}:
+        return None
     match [codec["name"] for codec in codecs]:
         case ["bytes"]:
             decode = _copy

@@ -31,8 +31,8 @@ from .wav import LaidOutWav, to_samples
 
 Advance = Callable[[int], None]
 
-# Filters in a block at most, and so files open at a time: some systems allow a process 256.
-_FILES_AT_ONCE = 100
+# Filters in a block at most, and so files that a worker has open: some systems allow a process 256.
+_FILES_AT_ONCE = 48
 
 
 class SumSpool:
@@ -90,16 +90,22 @@ class SumSpool:
 
 
 def measure_levels(
-    source: Activations, block_values: int, *, lowest: bool, line: Line, advance: Advance
+    source: Activations,
+    block_values: int,
+    *,
+    lowest: bool,
+    line: Line,
+    advance: Advance,
+    device: str = "cpu",
 ) -> Levels:
     """The extremes of each filter of stored activations, in one pass over them."""
     meter = LevelMeter(source.channels)
 
     def measure(block: _Block) -> tuple[int, tuple[Tensor, Tensor, Tensor]]:
         values = source.read(block.channels, block.frames)
-        found = extremes(values, lowest=lowest)
+        low, high, peak = (each.cpu() for each in extremes(values.to(device), lowest=lowest))
         advance(values.numel())
-        return block.channels.start, found
+        return block.channels.start, (low, high, peak)
 
     line.run(_blocks(source, block_values), measure, [lambda found: meter.add(found[0], *found[1])])
     return meter.levels()
@@ -221,7 +227,9 @@ def render_bank(
     with stages.stage(stage, work, "samples") as advance, ExitStack() as stack:
         if measured:
             assert source is not None
-            levels = measure_levels(source, block_values, lowest=lowest, line=line, advance=advance)
+            levels = measure_levels(
+                source, block_values, lowest=lowest, line=line, advance=advance, device=device
+            )
         for audio, paths in files:
             if audio.scheme != "sum":
                 assert source is not None and levels is not None

@@ -16,7 +16,7 @@ transposed the network still sees the picture upright. Nothing here knows of pic
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -243,6 +243,17 @@ class _ClassifierStage:
         return None
 
 
+def exact_float32(device: torch.device | str) -> AbstractContextManager[None]:
+    """Keeps cuDNN, on CUDA, from rounding float32's factors to 10 bits (TF32), for the whole process.
+
+    `push` and `flush` do so themselves; who calls the stations from several threads does it once, around.
+    """
+    if torch.device(device).type != "cuda":
+        return nullcontext()
+    held: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return held
+
+
 _Stage = _ConvStage | _PoolStage | _FireStage | _ClassifierStage
 
 
@@ -329,18 +340,16 @@ class RowStream:
         return self._classifier.total / max(1, self._classifier.count)
 
     def _carry(self, band: Band) -> None:
-        for station in self.stations:
-            band = station(band)
+        with exact_float32(self._device):
+            for station in self.stations:
+                band = station(band)
 
     def _station(self, stage: _Stage) -> Station:
         @torch.inference_mode()
         def step(band: Band) -> Band:
-            # On CUDA, cuDNN would else round float32's factors to 10 bits (TF32).
-            cuda = self._device.type == "cuda"
-            with torch.backends.cudnn.flags(allow_tf32=False) if cuda else nullcontext():
-                pieces = [stage.push(parts) for parts in band.pieces]
-                if band.last:
-                    pieces.append(stage.flush())
+            pieces = [stage.push(parts) for parts in band.pieces]
+            if band.last:
+                pieces.append(stage.flush())
             return Band(tuple(parts for parts in pieces if parts is not None), band.last)
 
         return step

@@ -35,6 +35,9 @@ def long_plan(plan: Plan) -> str:
         f"(network {network}, sound {sound})",
         f"disk      {final} in the end, {while_it_runs} while it runs; {free} free",
     ]
+    if plan.gpu_budget_bytes is not None:
+        held, allowed = format_bytes(plan.gpu_memory_bytes), format_bytes(plan.gpu_budget_bytes)
+        lines.append(f"GPU       {held} of {allowed}, beside the libraries' own")
     for bank in plan.banks:
         stored_size = format_bytes(bank.stored_bytes_estimate)
         stored = f"about {stored_size} stored, {bank.frames_per_shard} frames a shard"
@@ -80,15 +83,17 @@ def bench_text(report: Report, machine: Mapping[str, str | int]) -> str:
         times = [report.start_seconds + each.seconds_for(pixels) for each in report.speeds]
         rows.append((name, [f"about {_duration(seconds)}" for seconds in times]))
     if any(each.cuda_peak_bytes for each in report.speeds):
-        rows.append(("GPU memory", [format_bytes(each.cuda_peak_bytes or 0) for each in report.speeds]))
+        held = [each.cuda_peak_bytes for each in report.speeds]
+        rows.append(("GPU memory", ["" if count is None else format_bytes(count) for count in held]))
     width = max(len(name) for name, _ in rows)
     lines = [f"{machine['processor']}, {machine['cpus']} cores, {machine['memory']}"]
     lines += [
         f"{name:<{width}}  " + "  ".join(f"{cell:>16}" for cell in cells).rstrip() for name, cells in rows
     ]
+    lines += [f"not measured: {each}" for each in report.failed]
     lines.append("")
     lines.append(
-        f"largest square picture in {format_bytes(report.budget_bytes)} of memory "
+        f"largest square picture, on the CPU, in {format_bytes(report.budget_bytes)} of memory "
         f"and {format_bytes(report.free_disk_bytes)} of disk:"
     )
     lines += [f"{room.what:<{width}}  {room.side} x {room.side} px ({room.limit})" for room in report.rooms]
