@@ -134,17 +134,17 @@ def gpu_peak(results: Results) -> float | None:
     return max((each["cuda_peak_bytes"] for each in found if each["cuda_peak_bytes"]), default=None)
 
 
-def why_forward(dtype: str, **peer: Any) -> Callable[[Results], str | None]:
+def why_forward(ours_in: str, **peer: Any) -> Callable[[Results], str | None]:
     def reason(results: Results) -> str | None:
-        if dtype == "bf16" and not results["forward"]["half_precision"]:
+        if ours_in == "bf16" and not results["forward"]["half_precision"]:
             return (
                 "This CPU has no instructions for bf16: it is computed by widening, in every peer alike, "
                 "and was measured at the smallest size only."
             )
-        pixels = forward_size(results, dtype)
-        found = row(results, "forward", pixels=pixels, kind="stream", dtype=dtype)
-        ceiling = results.get("forward", {}).get("ceilings", {}).get(f"{dtype}_flop_per_second")
-        theirs, share = forward_rate(results, pixels, **peer), matrix_share(results, dtype)
+        pixels = forward_size(results, ours_in)
+        found = row(results, "forward", pixels=pixels, kind="stream", dtype=ours_in)
+        ceiling = results.get("forward", {}).get("ceilings", {}).get(f"{ours_in}_flop_per_second")
+        theirs, share = forward_rate(results, pixels, **peer), matrix_share(results, ours_in)
         if found is None or ceiling is None or theirs is None or share is None:
             return None
         most = ceiling / (found["facts"]["operations"] / pixels) / 1e6

@@ -16,7 +16,15 @@ from netsounds_stream.drawing import draw
 from netsounds_stream.errors import BudgetError, PictureError
 from netsounds_stream.geometry import SMALLEST_SIDE, bank_length
 from netsounds_stream.options import SonifyOptions, SoundOptions, format_bytes, parse_bytes
-from netsounds_stream.planning import STORED_SPOOL, STORED_STREAM, Limits, Source, audio_plan, make_plan
+from netsounds_stream.planning import (
+    STORED_SPOOL,
+    STORED_STREAM,
+    Limits,
+    Source,
+    audio_plan,
+    divided,
+    make_plan,
+)
 
 from .reference import TRAINED, command
 
@@ -108,6 +116,31 @@ def test_a_gpu_takes_larger_bands_within_both_budgets() -> None:
     with pytest.raises(BudgetError, match=r"on the GPU and may have 100 MiB; raise --gpu-memory"):
         make_plan(source, SonifyOptions(), replace(roomy, gpu_budget_bytes=100 << 20)).check()
     assert make_plan(source, SonifyOptions(), SOME).gpu_memory_bytes == 0
+
+
+def test_threads_are_divided_among_workers() -> None:
+    assert [divided(threads) for threads in (1, 2, 4, 6, 7, 8, 16)] == [
+        (1, 1),
+        (2, 1),
+        (4, 1),
+        (3, 2),
+        (3, 2),
+        (4, 2),
+        (4, 4),
+    ]
+
+
+def test_every_worker_is_counted() -> None:
+    """More workers need more memory, and a small budget is kept with them too."""
+    source = Source(3024, 4032)
+    needs = []
+    for threads in (1, 2, 4):
+        plan = make_plan(source, SonifyOptions(), replace(SOME, threads=threads))
+        assert plan.workers == threads
+        needs.append(plan.forward_memory_bytes)
+        tight = make_plan(source, SonifyOptions(), replace(SOME, threads=threads, budget_bytes=640 << 20))
+        tight.check()
+    assert needs[0] < needs[1]
 
 
 def test_too_small_a_picture() -> None:

@@ -118,6 +118,7 @@ def test_any_part_is_read_as_zarr_reads_it(tmp_path: Path, codec: str, time_axis
         {"dtype": "float32"},
         {"fill_value": 1},
         {"compressors": zarr.codecs.GzipCodec()},
+        {"serializer": zarr.codecs.BytesCodec(endian="big")},
         {"shards": (3, 9, 16)},
         {"chunk_key_encoding": {"name": "v2", "separator": "."}},
         {"filters": zarr.codecs.TransposeCodec(order=(0, 2, 1))},
