@@ -165,9 +165,10 @@ def divided(threads: int) -> tuple[int, int]:
     """Workers, and the threads that each of them uses inside an operation.
 
     One thread a worker loses nothing to waiting for the others at every operation's end; but each worker
-    holds a band of its own. As many threads are used as come out even (6 of 7, as 3 times 2).
+    holds a band of its own, and the first layer, a fifth of the work, takes one band at a time: past four
+    workers they would wait for it. Threads left over stay idle (3 of 7).
     """
-    workers = max(range(1, min(threads, _WORKERS) + 1), key=lambda count: (threads // count * count, count))
+    workers = min(threads, _WORKERS)
     return workers, threads // workers
 
 

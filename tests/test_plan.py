@@ -119,15 +119,8 @@ def test_a_gpu_takes_larger_bands_within_both_budgets() -> None:
 
 
 def test_threads_are_divided_among_workers() -> None:
-    assert [divided(threads) for threads in (1, 2, 4, 6, 7, 8, 16)] == [
-        (1, 1),
-        (2, 1),
-        (4, 1),
-        (3, 2),
-        (3, 2),
-        (4, 2),
-        (4, 4),
-    ]
+    found = {threads: divided(threads) for threads in (1, 2, 4, 7, 8, 16)}
+    assert found == {1: (1, 1), 2: (2, 1), 4: (4, 1), 7: (4, 1), 8: (4, 2), 16: (4, 4)}
 
 
 def test_every_worker_is_counted() -> None:
