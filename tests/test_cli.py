@@ -286,11 +286,11 @@ def test_bench_answers_how_fast_and_how_large(tmp_path: Path, picture_file: Path
         "sum only, no arrays",
     ):
         assert words in run.stdout
-    as_json = command("bench", "--quick", "--device", "cpu", "--memory", "400MiB", "--json", cwd=tmp_path)
+    as_json = command("bench", "--quick", "--device", "cpu", "--memory", "700MiB", "--json", cwd=tmp_path)
     report = json.loads(as_json.stdout)
     (speed,) = report["speeds"]
     assert speed["pixels"] == 1024 * 768 and speed["network_seconds"] > 0 and speed["sound_seconds"] > 0
-    assert report["budget_bytes"] == 400 << 20
+    assert report["budget_bytes"] == 700 << 20
     stored, only_sum = (room["side"] for room in report["rooms"])
     assert 21 <= stored <= only_sum
     assert not list(tmp_path.iterdir())  # nothing is left behind
