@@ -9,7 +9,9 @@ enough, how it ended is the result. Planned memory stands beside the measured.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from harness import OUT, Case, measure
 from question import (
@@ -52,11 +54,18 @@ def cases(picture: Path, side: int, weights: str, *, check: bool) -> list[Case]:
 def main() -> None:
     made = parser(__doc__, rounds=3)
     made.add_argument("--largest", type=int, default=SIDES[-1], help="longest side in pixels")
+    made.add_argument(
+        "--sides", type=int, nargs="+", help="measure these anew, and keep the rest of the result"
+    )
     made.add_argument("--check", action="store_true", help="compare large runs with the whole-image network")
     made.add_argument("--pictures", type=Path, help="folder where drawn pictures are kept")
     given = parse(made)
     sides = SMOKE_SIDES if given.smoke else tuple(side for side in SIDES if side <= given.largest)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    if given.sides:
+        sides = tuple(given.sides)
+        before = json.loads((given.results / "memory.json").read_text(encoding="utf-8"))["cases"]
+        rows = [row for row in before if row["facts"]["side"] not in sides]
     with folder_for(given.pictures) as folder:
         by_side = {
             side: cases(

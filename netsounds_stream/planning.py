@@ -316,9 +316,9 @@ def _disk(banks: tuple[BankPlan, ...], options: SonifyOptions) -> tuple[int, int
 
 
 def _stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
-    """A band's tensors for each worker, the line buffers of all layers, oneDNN's own memory."""
+    """A band's tensors for each worker and the heap's gaps between them, the layers' line buffers, oneDNN."""
     widest = 48 * rows * across // 2 * value_bytes
-    return 48 * MIB + int(2.5 * workers * widest) + 1024 * value_bytes * across
+    return 48 * MIB + int(3.5 * workers * widest) + 1024 * value_bytes * across
 
 
 def _gpu_stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
