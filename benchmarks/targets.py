@@ -148,10 +148,12 @@ def why_forward(ours_in: str, **peer: Any) -> Callable[[Results], str | None]:
         if found is None or ceiling is None or theirs is None or share is None:
             return None
         most = ceiling / (found["facts"]["operations"] / pixels) / 1e6
+        held = next(rows(results, "forward", pixels=pixels, **peer))["peak_memory_bytes"]
         return (
-            f"The peer does {theirs:.1f} Mpx/s here. At the machine's whole measured matrix rate, "
-            f"{ceiling / 1e9:.0f} GFLOP/s, the network cannot pass {most:.1f} Mpx/s, {most / theirs:.1f} x "
-            f"the peer; the stream is at {share:.0%} of it, the rest being pooling, ReLU and line buffers."
+            f"The peer does {theirs:.1f} Mpx/s here, in {mib(held)} (ours {mib(found['peak_memory_bytes'])})."
+            f" At the machine's whole measured matrix rate, {ceiling / 1e9:.0f} GFLOP/s, the network cannot "
+            f"pass {most:.1f} Mpx/s, {most / theirs:.1f} x the peer; the stream is at {share:.0%} of it, the "
+            f"rest being pooling, ReLU and line buffers, each a pass of its own in torch."
         )
 
     return reason
