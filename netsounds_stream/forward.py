@@ -29,7 +29,7 @@ from .weights import Weights, for_pixels, normalised
 
 # Blocks of many sizes, freed by several threads, leave gaps that grow over thousands of bands. They are given
 # back where memory comes this near to what was planned, and no sooner: their pages must be cleared again.
-_NEAR = 0.93
+_NEAR = 0.85
 # Of a bank, rounded, summed and handed to the store at a time: 1 MiB in float32.
 _PIECE_VALUES = 1 << 18
 
