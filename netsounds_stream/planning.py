@@ -48,7 +48,8 @@ _STORED_SHARE = {
     "pcodec": {1: 0.52, 2: 0.42, 3: 0.18, 4: 0.20},
     "none": {1: 1.01, 2: 1.01, 3: 1.05, 4: 1.15},  # past 1: the last shard is padded
 }
-_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+#: Of a WAV's sample, by format.
+SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 # A WAV's length field is 32 bits; room is left for its header and text chunks.
 _WAV_LIMIT_BYTES = (1 << 32) - 65536
 
@@ -183,7 +184,7 @@ def audio_plan(scheme: str, channels: int, frames: int, frequencies: int, subtyp
     """The file or files of one scheme for a bank of that shape."""
     each = frames * frequencies
     files, samples = {"sum": (1, each), "concat": (1, channels * each), "filters": (channels, each)}[scheme]
-    size = samples * _SAMPLE_BYTES[subtype]
+    size = samples * SAMPLE_BYTES[subtype]
     return AudioPlan(scheme, files, samples, size + 128, "WAV" if size <= _WAV_LIMIT_BYTES else "RF64")
 
 
@@ -217,8 +218,8 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
         stores = _store_bytes(candidate.banks, candidate.workers, rows * across) if options.stored else 0
         if stores > _STORE_BYTES and frames > _SHARD_FRAMES[-1]:
             continue
-        on_gpu = candidate.gpu_memory_bytes <= (limits.gpu_budget_bytes or 0)
-        if candidate.peak_memory_bytes <= limits.budget_bytes and on_gpu:
+        gpu_fits = candidate.gpu_memory_bytes <= (limits.gpu_budget_bytes or 0)
+        if candidate.peak_memory_bytes <= limits.budget_bytes and gpu_fits:
             return candidate
         if smallest is None or candidate.peak_memory_bytes < smallest.peak_memory_bytes:
             smallest = candidate

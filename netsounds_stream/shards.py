@@ -33,6 +33,11 @@ _INDEX_CODECS = ({"name": "bytes", "configuration": {"endian": "little"}}, {"nam
 _MISSING = (1 << 64) - 1  # offset and length of a chunk that holds the fill value only
 
 
+def shard_path(array: Path, time_axis: str, number: int) -> Path:
+    """Where shard `number` along the time axis lies in the zarr array at `array`."""
+    return array.joinpath("c", "0", *(("0", str(number)) if time_axis == "x" else (str(number), "0")))
+
+
 def encoder(codec: str) -> Encode:
     """How `codec` turns a chunk into bytes."""
     encode: Encode
@@ -162,10 +167,10 @@ class ShardedArray:
     def _read_shard(
         self, number: int, channels: range, source: tuple[slice, ...], out: NDArray[np.float16]
     ) -> None:
-        place = ("0", "0", str(number)) if self._along == 2 else ("0", str(number), "0")
         whole = out.shape[1:] == self._plane and out.flags.c_contiguous
         scratch = np.empty(self._plane, self.dtype)
-        with self._path.joinpath("c", *place).open("rb", buffering=0) as file:
+        path = shard_path(self._path, "x" if self._along == 2 else "y", number)
+        with path.open("rb", buffering=0) as file:
             index = self._index(file.name, file.read, file.seek)
             for channel, mine in zip(channels, out, strict=True):
                 offset, length = (int(value) for value in index[channel])
