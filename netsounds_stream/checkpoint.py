@@ -6,7 +6,10 @@ of each member tells a damaged file from a good one.
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -25,10 +28,9 @@ class CheckpointWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
-        except OSError as error:
-            raise _full(error) from error
+        with self._worded():
+            self._file = path.open("wb")
+            self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED)
 
     def add(self, name: str, values: NDArray[np.generic] | Tensor) -> None:
         """Write one array; a tensor `[1, channel, row, cross]` in channels_last goes without a copy."""
@@ -36,18 +38,30 @@ class CheckpointWriter:
             name += _BFLOAT16
         array = _as_array(values) if isinstance(values, Tensor) else np.ascontiguousarray(values)
         header = np.lib.format.header_data_from_array_1_0(array)
-        try:
-            with self._zip.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array_header_1_0(member, header)
-                member.write(array.reshape(-1).view(np.uint8))
-        except OSError as error:
-            raise _full(error) from error
+        with self._worded(), self._zip.open(f"{name}.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array_header_1_0(member, header)
+            member.write(array.reshape(-1).view(np.uint8))
 
     def close(self) -> None:
-        try:
+        with self._worded():
             self._zip.close()
+            self._file.close()
+
+    def discard(self) -> None:
+        """Close what will not be used, whole or not; nothing after `close`."""
+        # by hand: left to the collector, what fails on a full disk is printed with its traceback
+        for each in (self._zip, self._file):
+            with contextlib.suppress(OSError, ValueError):
+                each.close()
+
+    @contextmanager
+    def _worded(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise _full(error) from error
+            raise OutputError(
+                f"cannot save the run's state ({error}); is the disk full or read-only?"
+            ) from error
 
 
 class CheckpointReader:
@@ -100,10 +114,6 @@ class CheckpointReader:
         return StoreError(
             f"the run's saved state {self._path} cannot be read ({error}); begin afresh with --overwrite"
         )
-
-
-def _full(error: OSError) -> OutputError:
-    return OutputError(f"cannot save the run's state ({error}); is the disk full or read-only?")
 
 
 def _as_array(values: Tensor) -> NDArray[np.generic]:

@@ -134,7 +134,7 @@ def run_forward(
             for number, sink in sinks.items():
                 sink.restore(kept["banks"][str(number)], reader, f"bank-{number}")
 
-    ended = threading.Event()
+    ended, under_way = threading.Event(), set[_Keeping]()
 
     def enter(band: NDArray[np.generic] | _Mark | None) -> Band:
         if band is None:
@@ -142,7 +142,9 @@ def run_forward(
             return stream.ending()
         if isinstance(band, _Mark):
             name = f"{_STATE}{journal.content['starts']}-{band.rows}.npz"
-            return stream.keeping(_Keeping(journal, folder / name, band.rows, sinks, do))
+            keeping = _Keeping(journal, folder / name, band.rows, sinks, do)
+            under_way.add(keeping)
+            return stream.keeping(keeping)
         # torch takes no negative strides of numpy's; bytes go to a device as bytes
         small = band.dtype == np.uint8 and compute.device != "cpu"
         values = torch.from_numpy(band.astype("uint8" if small else "float32", order="C"))
@@ -156,11 +158,16 @@ def run_forward(
         pending.settle()
         if isinstance(band.keep, _Keeping):
             band.keep.finish()
+            under_way.remove(band.keep)
         return band
 
     bands = _bands(slabs, plan.band_rows, rows_done(journal), journal)
-    with exact_float32(compute.device), closing(bands):
-        line.run(bands, enter, (*stream.stations, settle))
+    try:
+        with exact_float32(compute.device), closing(bands):
+            line.run(bands, enter, (*stream.stations, settle))
+    finally:
+        for keeping in under_way:
+            keeping.discard()
     if not ended.is_set():
         raise Stopped
     assert all(sink.store is None or sink.store.finished for sink in sinks.values())
@@ -238,6 +245,10 @@ class _Keeping:
     def _keep_bank(self, number: int, sink: Sinks) -> None:
         self._banks[str(number)] = sink.state()
         sink.keep(self._writer, f"bank-{number}")
+
+    def discard(self) -> None:
+        """It will not be finished."""
+        self._writer.discard()
 
     def finish(self) -> None:
         """Have it committed."""

@@ -264,7 +264,7 @@ def _candidate(
         gpu_memory_bytes=0,
         gpu_budget_bytes=limits.gpu_budget_bytes,
         budget_bytes=limits.budget_bytes,
-        disk_bytes=kept + spool,
+        disk_bytes=kept + spool + 2 * _state_bytes(banks, across, limits.compute_bytes_per_value),
         final_disk_bytes=final,
         free_disk_bytes=limits.free_disk_bytes,
     )
@@ -314,6 +314,12 @@ def _disk(banks: tuple[BankPlan, ...], options: SonifyOptions) -> tuple[int, int
     waiting = sum(4 * each.frames * (each.frequencies // 2 + 1) for each in banks)
     waiting = waiting if "sum" in options.sound.schemes else 0
     return store + sound + waiting, (store if options.activations else 0) + sound
+
+
+def _state_bytes(banks: tuple[BankPlan, ...], across: int, value_bytes: int) -> int:
+    """A checkpoint on disk: the layers' line buffers and each bank's shard that fills."""
+    shards = sum(2 * each.channels * each.frames_per_shard * each.frequencies for each in banks)
+    return 512 * value_bytes * across + shards
 
 
 def _stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:

@@ -100,8 +100,8 @@ def assert_wavs_are_whole(folder: Path) -> None:
         assert path.stat().st_size >= 2 * audio["samples"]
 
 
-ALL_SCHEMES = """--scheme filters --scheme sum --scheme concat --balance filter --scale minmax --subtype PCM_24
-    --banks 1,4 --codec zstd"""
+ALL_SCHEMES = """--scheme filters --scheme sum --scheme concat --balance filter --scale minmax
+    --subtype PCM_24 --banks 1,4 --codec zstd"""
 CASES = {
     "usual": (9, 700, 500, ""),
     "all schemes, levelled": (9, 500, 450, ALL_SCHEMES),
