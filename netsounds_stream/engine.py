@@ -233,6 +233,7 @@ class _Beginning:
             "seconds": {name: round(seconds, 3) for name, seconds in stages.seconds.items()},
             **{key: value for key, value in facts().items() if key != "seconds"},
             "cuda_peak_bytes": peak_bytes(compute.device),
+            "notes": [*record["notes"], *execution.notes],
             "starts": content["starts"],
             "files": outputs(folder.path),
             "checksums": _checksums(folder.path, journal.content["checksums"]),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,16 @@ _PICTURE_STEP = "decode"
 
 
 @contextmanager
-def workers(count: int, threads_each: int, device: str = "cpu") -> Iterator[Line]:
+def workers(
+    count: int,
+    threads_each: int,
+    device: str = "cpu",
+    strained: Callable[[], bool] = lambda: False,
+) -> Iterator[Line]:
     """Workers whose torch uses so many threads each; the caller's own number of threads is kept.
 
-    On a GPU named `device` each has a stream of its own, for work that needs no order.
+    On a GPU named `device` each has a stream of its own, for work that needs no order. Where memory is
+    `strained` fewer work at a time.
     """
     before = torch.get_num_threads()
 
@@ -48,14 +54,17 @@ def workers(count: int, threads_each: int, device: str = "cpu") -> Iterator[Line
         own_stream(device)
 
     try:
-        yield Line(count, begin)
+        yield Line(count, begin, strained)
     finally:
         torch.set_num_threads(before)  # what a worker sets, threads made later would take over
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What carrying out a plan needs. `record` is what `begin_record` gave; `folder` is worked in."""
+    """What carrying out a plan needs. `record` is what `begin_record` gave; `folder` is worked in.
+
+    `notes` gathers what was done otherwise than planned.
+    """
 
     picture: Picture
     weights: Weights
@@ -66,6 +75,7 @@ class Execution:
     folder: Path
     journal: Journal
     stages: Stages
+    notes: list[str] = field(default_factory=list)
 
     def run(self) -> Tensor:
         """Do all of it; the logits' average over the full picture.
@@ -76,7 +86,8 @@ class Execution:
         try:
             logits = self._network()
             machine.trim_heap()
-            with workers(self.plan.workers, self.plan.threads_each, self.compute.device) as line:
+            most = self.plan.strained_bytes
+            with self._workers(most, most, self.compute.device) as line:
                 for each in self.plan.banks:
                     self._sound(each, line)
             self.journal.flush(wait=True)
@@ -97,7 +108,7 @@ class Execution:
             return torch.tensor(state["logits"], dtype=torch.float64)
         spool = self.folder / "picture.spool.tif"
         with ExitStack() as stack:
-            line = stack.enter_context(workers(planned.workers, planned.threads_each))
+            line = stack.enter_context(self._workers(planned.trim_bytes, planned.strained_bytes))
             sinks = {each.number: self._sinks(each, line, stack) for each in planned.banks}
             if planned.picture_stored == STORED_SPOOL and not journal.done(_PICTURE_STEP):
                 self._spool_picture(spool)
@@ -131,6 +142,15 @@ class Execution:
         if journal.due():
             journal.flush()
         return logits
+
+    @contextmanager
+    def _workers(self, trim_bytes: int, most_bytes: int, device: str = "cpu") -> Iterator[Line]:
+        count = self.plan.workers
+        strain = machine.Strain(trim_bytes, most_bytes)
+        with workers(count, self.plan.threads_each, device, strain) as line:
+            yield line
+            if line.width < count:
+                self.notes.append(f"memory came near the budget: {line.width} of {count} workers went on")
 
     def _sinks(self, each: BankPlan, line: Line, stack: ExitStack) -> Sinks:
         step = self.journal.state(STEP)

@@ -21,7 +21,6 @@ from .device import Arrived, Transfers
 from .errors import OptionError, RangeError, Stopped
 from .geometry import bank
 from .journal import Journal
-from .machine import resident_bytes, trim_heap
 from .overlap import Line, ahead
 from .picture import Slab
 from .planning import Plan
@@ -31,9 +30,6 @@ from .stream import Band, RowBlock, RowStream, exact_float32
 from .transform import half_frames
 from .weights import Weights, for_pixels, normalised
 
-# Blocks of many sizes, freed by several threads, leave gaps that grow over thousands of bands. They are given
-# back where memory comes this near to what was planned, and no sooner: their pages must be cleared again.
-_NEAR = 0.85
 #: The network's step in the journal, and the files that hold what the stream retains.
 STEP, _STATE = "network", "state-"
 # Of a bank, rounded, summed and handed to the store at a time: 1 MiB in float32.
@@ -148,8 +144,6 @@ def run_forward(
         # torch takes no negative strides of numpy's; bytes go to a device as bytes
         small = band.dtype == np.uint8 and compute.device != "cpu"
         values = torch.from_numpy(band.astype("uint8" if small else "float32", order="C"))
-        if resident_bytes() > _NEAR * plan.forward_memory_bytes:
-            trim_heap()
         advance(band.shape[0] * band.shape[1])
         there = transfers.to_device(values).float()
         return stream.enter(pixels.prepare(there.permute(2, 0, 1)))

@@ -99,6 +99,29 @@ def trim_heap() -> None:
         trim(0)
 
 
+class Strain:
+    """Whether this process's memory passes what was planned for it, for who can do with less.
+
+    Blocks of many sizes, freed by several threads, leave gaps in the heap, which grow over thousands of
+    bands. Past `trim_bytes` they are given back, and no sooner: their pages must be cleared again when they
+    are used again. Where the peak passes `most_bytes` all the same, a call says so, once for each new peak:
+    what is resident between two bands does not tell what they take at once.
+    """
+
+    def __init__(self, trim_bytes: int, most_bytes: int) -> None:
+        self._trim_bytes = trim_bytes
+        self._most_bytes = max(most_bytes, peak_resident_bytes())  # what was before is not this stage's
+
+    def __call__(self) -> bool:
+        if resident_bytes() > self._trim_bytes:
+            trim_heap()
+        peak = peak_resident_bytes()
+        if peak <= self._most_bytes:
+            return False
+        self._most_bytes = peak
+        return True
+
+
 def _glibc(name: str) -> Callable[..., int] | None:
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 

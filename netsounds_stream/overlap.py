@@ -34,10 +34,21 @@ class Line:
     Args:
         workers: how many threads, and so how many items under way.
         begin: called first on each worker thread.
+        strained: asked before an item is taken; where it is True, one item fewer is under way from then on,
+            down to one.
+
+    Attributes:
+        width: how many items may be under way.
     """
 
-    def __init__(self, workers: int, begin: Callable[[], None] = lambda: None) -> None:
-        self._workers, self._begin = workers, begin
+    def __init__(
+        self,
+        workers: int,
+        begin: Callable[[], None] = lambda: None,
+        strained: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._workers, self._begin, self._strained = workers, begin, strained
+        self.width, self._under_way = workers, 0
         self._errands: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
         self._stopped = False
@@ -54,7 +65,7 @@ class Line:
         Each station takes what the one before it gave. Returns when all items and errands are done. The
         first error stops the rest and comes out here; so does Ctrl-C, after the steps under way.
         """
-        self._stopped = False
+        self._stopped, self._under_way = False, 0
         self._errands.clear()  # of a run that failed
         numbered = enumerate(items)
         taking = threading.Lock()
@@ -64,9 +75,11 @@ class Line:
             self._begin()
             while True:
                 self._do_errands()
+                self._make_room()
                 with taking:
                     taken = next(numbered, None)
                 if taken is None:
+                    self._lay_down()
                     return
                 number, value = taken[0], first(taken[1])
                 del taken
@@ -77,6 +90,7 @@ class Line:
                         passed[place] += 1
                         self._changed.notify_all()
                 del value
+                self._lay_down()
 
         self._on_threads(self._workers, work)
         self._on_threads(1, self._do_errands)  # what the last items left behind
@@ -123,6 +137,21 @@ class Line:
     def _stop(self) -> None:
         with self._changed:
             self._stopped = True
+            self._changed.notify_all()
+
+    def _make_room(self) -> None:
+        strained = self._strained()
+        with self._changed:
+            if strained:
+                self.width = max(1, self.width - 1)
+            self._changed.wait_for(lambda: self._stopped or self._under_way < self.width)
+            if self._stopped:
+                raise _Stopped
+            self._under_way += 1
+
+    def _lay_down(self) -> None:
+        with self._changed:
+            self._under_way -= 1
             self._changed.notify_all()
 
     def _wait_for_turn(self, passed: list[int], place: int, number: int) -> None:

@@ -35,6 +35,7 @@ _SHARD_FRAMES = (64, 48, 32, 16, 8)
 _STORE_BYTES = 192 * MIB
 _WIDEST_ACTIVATION_BYTES = 16 * MIB
 _WORKERS = 4
+_STRAINED = 0.95
 # A picture is decoded into memory, not to a temporary file, up to this size.
 _MEMORY_PICTURE_BYTES = 64 * MIB
 # Values worked on at a time when activations become sound.
@@ -115,7 +116,10 @@ class BankPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run in numbers. Bytes throughout; `*_memory_bytes` are resident peaks of the whole process."""
+    """A run in numbers. Bytes throughout; `*_memory_bytes` are resident peaks of the whole process.
+
+    `widest_bytes` is the first layer's output for a band, which nothing after it exceeds.
+    """
 
     height: int
     width: int
@@ -124,6 +128,7 @@ class Plan:
     threads_each: int
     band_rows: int
     slab_rows: int
+    widest_bytes: int
     picture_stored: str
     spool_bytes: int
     stored: bool
@@ -141,6 +146,16 @@ class Plan:
     @property
     def peak_memory_bytes(self) -> int:
         return max(self.forward_memory_bytes, self.sound_memory_bytes)
+
+    @property
+    def trim_bytes(self) -> int:
+        """Past this the network's stage gives freed memory back: what bands take at once still fits then."""
+        return self.forward_memory_bytes - 2 * self.workers * self.widest_bytes
+
+    @property
+    def strained_bytes(self) -> int:
+        """A peak past this was not planned and is near the budget: fewer bands or blocks go on at a time."""
+        return max(self.peak_memory_bytes, int(_STRAINED * self.budget_bytes))
 
     def check(self) -> None:
         """Raise BudgetError where the memory budget or the disk cannot hold the run."""
@@ -254,6 +269,7 @@ def _candidate(
         threads_each=threads_each,
         band_rows=rows,
         slab_rows=slab_rows,
+        widest_bytes=_widest_bytes(rows, across, limits.compute_bytes_per_value),
         picture_stored=decoded,
         spool_bytes=spool,
         stored=options.stored,
@@ -322,16 +338,20 @@ def _state_bytes(banks: tuple[BankPlan, ...], across: int, value_bytes: int) -> 
     return 512 * value_bytes * across + shards
 
 
+def _widest_bytes(rows: int, across: int, value_bytes: int) -> int:
+    return 48 * rows * across // 2 * value_bytes
+
+
 def _stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
     """A band's tensors for each worker and the heap's gaps between them, the layers' line buffers, oneDNN."""
-    widest = 48 * rows * across // 2 * value_bytes
+    widest = _widest_bytes(rows, across, value_bytes)
     return 48 * MIB + int(3.5 * workers * widest) + 1024 * value_bytes * across
 
 
 def _gpu_stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
     """On the device, where bands share one stream's memory: a band at its widest, what each worker's band
     is at, copies under way, the convolutions' workspaces. Not yet measured on a device."""
-    widest = 48 * rows * across // 2 * value_bytes
+    widest = _widest_bytes(rows, across, value_bytes)
     return 128 * MIB + (4 + workers) * widest + 1024 * value_bytes * across
 
 

@@ -97,3 +97,27 @@ def test_an_error_stops_the_rest_and_comes_out(where: str) -> None:
 
 def test_ahead_gives_the_same_items() -> None:
     assert list(ahead(iter(range(20)))) == list(range(20))
+
+
+def test_a_strained_line_narrows_down_to_one() -> None:
+    alive, most = 0, {}
+    lock = threading.Lock()
+    calls = iter([False] * 20 + [True] + [False] * 20 + [True] * 5 + [False] * 1000)
+
+    def begin(item: int) -> int:
+        nonlocal alive
+        with lock:
+            alive += 1
+            most[item] = alive
+        return item
+
+    def end(item: int) -> None:
+        nonlocal alive
+        with lock:
+            alive -= 1
+
+    line = Line(3, strained=lambda: next(calls))
+    line.run(range(200), begin, [lambda item: item, end])
+    assert line.width == 1
+    assert sorted(most) == list(range(200))
+    assert max(most[item] for item in range(60, 200)) == 1
