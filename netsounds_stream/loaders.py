@@ -79,9 +79,10 @@ def open_file(path: Path, access: str, **options: Any) -> Any:
 
 def _vips_name(path: Path) -> bytes:
     try:
-        name = str(path).encode()
+        str(path.absolute()).encode()  # as a run's record has it
     except UnicodeEncodeError as error:
         raise PictureError(f"{str(path)!a}: its name is not UTF-8, which libvips needs; rename it") from error
+    name = str(path).encode()
     # libvips takes brackets at a name's end for options; empty ones after them leave the name as it is
     return name + b"[]" if name.endswith(b"]") else name
 

@@ -18,6 +18,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 CODECS = ("lz4", "zstd", "pcodec", "none")
 
+_SHOWN = 40  # characters of a word that an error repeats
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
 
 
@@ -172,14 +173,14 @@ def parse_size(text: str) -> int | None:
     if text == "native":
         return None
     if not re.fullmatch(r"-?[0-9]{1,8}", text):
-        raise OptionError(f"size cannot be {text!r}; use 'native' or the short edge's pixels")
+        raise OptionError(f"size cannot be {text[:_SHOWN]!r}; use 'native' or the short edge's pixels")
     return int(text)
 
 
 def parse_banks(text: str) -> tuple[int, ...]:
     """Bank numbers out of '1,2,4'."""
     if not re.fullmatch(r"\s*-?[0-9]{1,8}(\s*,\s*-?[0-9]{1,8})*\s*", text):
-        raise OptionError(f"banks cannot be {text!r}; write them as 1,2,3,4")
+        raise OptionError(f"banks cannot be {text[:_SHOWN]!r}; write them as 1,2,3,4")
     return tuple(int(number) for number in text.split(","))
 
 
@@ -187,7 +188,7 @@ def parse_bytes(text: str) -> int:
     """Bytes of a size such as '1GiB', '800 MB', '1.5g' (g, m, k are decimal; gi, mi, ki binary)."""
     match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]+)?)\s*([kmg]?i?)b?\s*", text.lower())
     if not match or match[2] not in _UNITS:
-        raise OptionError(f"{text!r} is not a size; write it as 1GiB, 800MiB or 1.5GB")
+        raise OptionError(f"{text[:_SHOWN]!r} is not a size; write it as 1GiB, 800MiB or 1.5GB")
     return int(float(match[1]) * _UNITS[match[2]])
 
 
@@ -195,7 +196,7 @@ def parse_count(text: str) -> int:
     """A number such as '1000000', '100M' or '1.5G' (k, M and G are decimal)."""
     match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kmg]?)\s*", text.lower())
     if not match:
-        raise OptionError(f"{text!r} is not a number of pixels; write it as 1000000, 100M or 1G")
+        raise OptionError(f"{text[:_SHOWN]!r} is not a number of pixels; write it as 1000000, 100M or 1G")
     return int(float(match[1]) * _UNITS[match[2]]) if match[2] or "." in match[1] else int(match[1])
 
 

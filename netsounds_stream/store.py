@@ -9,6 +9,7 @@ pipeline, which reads arrays of any other layout.
 
 from __future__ import annotations
 
+import tokenize
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -38,6 +39,7 @@ _UNREADABLE = (
     MemoryError,
     OverflowError,
     SyntaxError,
+    tokenize.TokenError,
     zarr.errors.BaseZarrError,
 )
 _LONGEST_REASON = 300
@@ -149,9 +151,14 @@ class Activations:
     """Stored activations, read as frames `[channel, frame, frequency]` whatever their time axis."""
 
     def __init__(
-        self, path: Path, array: Any, time_axis: str, frames_per_block: int, attributes: Mapping[str, Any]
+        self,
+        array: Any,
+        time_axis: str,
+        frames_per_block: int,
+        attributes: Mapping[str, Any],
+        name: str = "the array",
     ) -> None:
-        self.path, self._array, self.time_axis = path, array, time_axis
+        self._array, self.time_axis, self._name = array, time_axis, name
         self.frames_per_block = frames_per_block
         self.attributes = dict(attributes)
         self.shape = tuple(int(length) for length in array.shape)
@@ -173,7 +180,7 @@ class Activations:
         try:
             self._array.check()
         except (OSError, ValueError) as error:
-            raise StoreError(f"{self.path} is not whole ({_words(error)}); make it again") from error
+            raise StoreError(f"{self._name} is not whole ({_words(error)}); make it again") from error
 
     def read(self, channels: slice, frames: slice) -> Tensor:
         """A block `[channel, frame, frequency]`, in the dtype stored: a view, frames innermost for x."""
@@ -181,7 +188,7 @@ class Activations:
         try:
             block = self._array[where]
         except _UNREADABLE as error:
-            raise StoreError(f"{self.path} cannot be read ({_words(error)}); make it again") from error
+            raise StoreError(f"{self._name} cannot be read ({_words(error)}); make it again") from error
         native = np.asarray(block, dtype=self.dtype.newbyteorder("="))
         # torch takes no memory that it may not write, such as a mapped file's
         values = torch.from_numpy(native if native.flags.writeable else native.copy())
@@ -208,7 +215,7 @@ def open_activations(path: Path, time_axis: str | None = None) -> Activations:
     axis = time_axis or attributes.get("time_axis") or ("x" if array.shape[2] >= array.shape[1] else "y")
     if axis not in ("x", "y"):
         raise StoreError(f"{path} says its time axis is {axis!r}; give --time-axis x or y")
-    return Activations(path, array, axis, along_shard[2 if axis == "x" else 1], attributes)
+    return Activations(array, axis, along_shard[2 if axis == "x" else 1], attributes, str(path))
 
 
 def _open_array(path: Path) -> tuple[Any, Mapping[str, Any], tuple[int, ...]]:

@@ -126,14 +126,9 @@ def load_weights(source: str) -> Weights:
             state = torchvision().models.squeezenet1_0(weights=None).state_dict()
     else:
         state = _read(Path(source))
-    name = source if source in (PRETRAINED, UNTRAINED) else _file_name(source)
+    name = source if source in (PRETRAINED, UNTRAINED) else Path(source).name
     checked = _checked(state, name)
     return Weights(name, _digest(checked), checked)
-
-
-def _file_name(source: str) -> str:
-    """The file's name for errors and records, which are UTF-8: other bytes as escapes."""
-    return Path(source).name.encode(errors="backslashreplace").decode()
 
 
 def reference_module(weights: Weights) -> torch.nn.Module:
@@ -175,6 +170,8 @@ def _patience() -> Iterator[None]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     mend = "give a torchvision squeezenet1_0 state_dict (.pth or .safetensors), 'pretrained' or 'untrained'"
+    if any("\ud800" <= each <= "\udfff" for each in str(path.absolute())):
+        raise WeightsError(f"{str(path)!a}: its name is not UTF-8, which the record needs; rename it")
     if not path.exists():
         raise WeightsError(f"no weights at {path}; {mend}")
     if not path.is_file():
