@@ -103,7 +103,7 @@ def fax_bomb(width: int, height: int) -> bytes:
 
 
 def write_exif(folder: Path, pixels: np.ndarray) -> None:
-    """`pixels` under every EXIF orientation, so that it is upright when turned, and under some that there are not."""
+    """`pixels` under every EXIF orientation, upright when turned, and under some that do not exist."""
     turned = {
         1: pixels,
         2: pixels[:, ::-1],
