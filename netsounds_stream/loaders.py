@@ -70,7 +70,8 @@ def open_file(path: Path, access: str, **options: Any) -> Any:
         says = f"libvips takes it for {kind}" if kind else "no picture format that is known here"
         raise PictureError(f"{path} is not a picture ({says}); give a JPEG, PNG, TIFF, WebP, GIF or AVIF")
     try:
-        return pyvips.Image.new_from_file(name.decode(), access=access, fail_on="truncated", **options)
+        # 'truncated' would not do: the end of a JPEG within a TIFF is an error to libtiff, and grey to libvips
+        return pyvips.Image.new_from_file(name.decode(), access=access, fail_on="error", **options)
     except pyvips.Error as error:
         raise PictureError(
             f"{path} is not a picture that libvips can read ({reason(error)}); get a whole copy of it"

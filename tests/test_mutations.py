@@ -125,7 +125,7 @@ def test_every_format_cut_at_twenty_places(folder: Path) -> None:
     for line in found.answers:
         if line["outcome"] == "ok":
             assert line["text"] == whole[line["file"]], line
-    assert found.by_outcome()["ok"] < len(files)  # of twenty places a file
+    assert found.by_outcome()["ok"] < len(files)  # of twenty times as many
 
 
 def test_a_thousand_mutations(folder: Path) -> None:
