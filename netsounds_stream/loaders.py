@@ -70,7 +70,7 @@ def open_file(path: Path, access: str, **options: Any) -> Any:
         says = f"libvips takes it for {kind}" if kind else "no picture format that is known here"
         raise PictureError(f"{path} is not a picture ({says}); give a JPEG, PNG, TIFF, WebP, GIF or AVIF")
     try:
-        # 'truncated' would not do: the end of a JPEG within a TIFF is an error to libtiff, and grey to libvips
+        # by 'truncated', a JPEG that ends too soon within a TIFF would be grey from there on
         return pyvips.Image.new_from_file(name.decode(), access=access, fail_on="error", **options)
     except pyvips.Error as error:
         raise PictureError(

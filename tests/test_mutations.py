@@ -27,6 +27,7 @@ from .hostile_files import rf64, write_pictures
 from .mutation_worker import LIMIT_BYTES, PLACES, opened, sources
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc as Linux has them")
 COUNT = int(os.environ.get("NETSOUNDS_MUTATIONS", "1000"))
 _OF_THE_FILE = {"PictureError", "WeightsError", "StoreError", "NotOursError", "OutputError"}
 
