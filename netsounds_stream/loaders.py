@@ -93,15 +93,20 @@ def loader_of(image: Any) -> str:
     return str(image.get("vips-loader")).removesuffix("_source").removesuffix("_buffer").removesuffix("load")
 
 
+def has_field(image: Any, name: str) -> bool:
+    """Whether the file's metadata has it. The list of all names may hold one that is not UTF-8."""
+    return bool(image.get_typeof(name))
+
+
 def whole_bytes(path: Path, image: Any, value_bytes: int) -> int:
     """Bytes of the picture that its loader holds at a time, whatever is asked of it."""
-    fields, loader = image.get_fields(), loader_of(image)
+    loader = loader_of(image)
     values = image.width * image.height * image.bands
-    if "interlaced" in fields:
+    if has_field(image, "interlaced"):
         return int(values * (_COEFFICIENT_BYTES if loader == "jpeg" else value_bytes))
     if loader == "tiff":
         across, rows = image.width, min(_whole_strip_rows(path), image.height) * _STRIPS
-        if "tile-width" in fields and "tile-height" in fields:
+        if has_field(image, "tile-width") and has_field(image, "tile-height"):
             across = -(-across // image.get("tile-width")) * image.get("tile-width")
             rows = image.get("tile-height") * _TILE_ROWS
         return across * rows * image.bands * value_bytes if rows > _LOW_TILE * _TILE_ROWS else 0

@@ -21,7 +21,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from .errors import OutputError, PictureError
-from .loaders import loader_of, open_file, reason, whole_bytes
+from .loaders import has_field, loader_of, open_file, reason, whole_bytes
 from .planning import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
 
 #: EXIF orientation -> (transpose, then flip y, then flip x) from the stored rows to the upright picture.
@@ -117,7 +117,7 @@ def open_picture(path: Path, size: int | None = None) -> Picture:
         PictureError: there is no picture there that libvips can read.
     """
     image = open_file(path, "sequential")
-    orientation = image.get("orientation") if "orientation" in image.get_fields() else 1
+    orientation = image.get("orientation") if has_field(image, "orientation") else 1
     orientation = orientation if orientation in _ORIENTATIONS else 1
     bytes_per_value = 2 if _deep(image) else 1
     width, height = image.width, image.height

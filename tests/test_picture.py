@@ -126,6 +126,16 @@ def test_what_is_no_picture_format_is_not_opened(tmp_path: Path, name: str) -> N
         open_picture(tmp_path / name)
 
 
+def test_metadata_with_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    image = pyvips.Image.new_from_array(draw(90, 60)).copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    content = image.heifsave_buffer(compression="av1")
+    assert b"Exif" in content
+    (tmp_path / "a.avif").write_bytes(content.replace(b"Exif", b"\xa2xif", 1))
+    picture = open_picture(tmp_path / "a.avif")
+    assert picture.format == "heif" and {picture.width, picture.height} == {90, 60}
+
+
 def test_brackets_in_a_name_are_no_options(tmp_path: Path) -> None:
     Image.fromarray(draw(150, 90)).save(tmp_path / "a.png")
     Image.fromarray(draw(70, 50)).save(tmp_path / "b.png")
