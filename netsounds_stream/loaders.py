@@ -103,17 +103,21 @@ def whole_bytes(path: Path, image: Any, value_bytes: int) -> int:
     loader = loader_of(image)
     values = image.width * image.height * image.bands
     if has_field(image, "interlaced"):
-        return int(values * (_COEFFICIENT_BYTES if loader == "jpeg" else value_bytes))
+        value_bytes = _COEFFICIENT_BYTES if loader in ("jpeg", "uhdr") else value_bytes
+        return int(values * (value_bytes + _LOADERS[_kind(loader)]))
     if loader == "tiff":
         across, rows = image.width, min(_whole_strip_rows(path), image.height) * _STRIPS
         if has_field(image, "tile-width") and has_field(image, "tile-height"):
             across = -(-across // image.get("tile-width")) * image.get("tile-width")
             rows = image.get("tile-height") * _TILE_ROWS
         return across * rows * image.bands * value_bytes if rows > _LOW_TILE * _TILE_ROWS else 0
-    known = {"gif": "Nsgif"}.get(loader, loader.capitalize())
     # a palette's pixels are held as red, green, blue and alpha
     bands = max(3, image.bands)
-    return int(image.width * image.height * bands * _LOADERS[known])
+    return int(image.width * image.height * bands * _LOADERS[_kind(loader)])
+
+
+def _kind(loader: str) -> str:
+    return "Nsgif" if loader == "gif" else loader.capitalize()
 
 
 def _whole_strip_rows(path: Path) -> int:
@@ -135,7 +139,7 @@ def _whole_strip_rows(path: Path) -> int:
                 tag, kind = struct.unpack(f"{order}HH", entry[:4])
                 value = entry[12:] if big else entry[8:]
                 tags[tag] = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", value)[0]
-    except (KeyError, struct.error, OverflowError):
+    except (OSError, KeyError, struct.error, OverflowError):
         return 0
     whole = tags.get(_COMPRESSION) == _JPEG or tags.get(_PLANES) == _SEPARATE_PLANES
     return tags.get(_ROWS_PER_STRIP, 1 << 32) if whole else 0

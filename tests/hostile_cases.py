@@ -106,7 +106,11 @@ REFUSED: dict[str, Case] = {
     "shard cut, info": (1, ("c/0/0/1", "make it again"), ("info", "cut.zarr")),
     "shard cut, render": (1, ("c/0/0/1", "make it again"), ("render", "cut.zarr", "new.wav")),
     "shard grown, info": (1, ("c/0/0/1", "make it again"), ("info", "grown.zarr")),
-    "shard with a chunk too short, render": (1, ("c/0/0/1", "filter"), ("render", "short.zarr", "new.wav")),
+    "shard with a chunk too short, render": (
+        1,
+        ("c/0/0/1", "filter 0 is too short"),
+        ("render", "short.zarr", "new.wav"),
+    ),
     "shard that is a folder, info": (1, ("c/0/0/1", "make it again"), ("info", "folders.zarr")),
     "zarr.json cut": (1, ("half.zarr", "give an activations"), ("info", "half.zarr")),
     "zarr.json lost": (1, ("bare.zarr", "give an activations"), ("render", "bare.zarr", "new.wav")),

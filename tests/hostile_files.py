@@ -12,12 +12,14 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pyvips
 import torch
 from PIL import Image
 
 from netsounds_stream.drawing import draw
+from netsounds_stream.shards import encoder
 
 WIDTH, HEIGHT = 96, 64
 _MILLIONS = 60_000  # of pixels on a bomb's side
@@ -189,6 +191,19 @@ def write_arrays(folder: Path) -> None:
     about |= {"compressor": None, "fill_value": 0, "filters": [{"id": "pickle"}]}
     (old / ".zarray").write_text(json.dumps(about))
     (old / "0.0.0").write_bytes(pickle.dumps(Dangerous(folder / "ran")))
+
+
+def shard_of_a_short_chunk(content: bytes, channels: int = 96) -> bytes:
+    """A shard by LZ4 whose first chunk is whole in itself and decodes to fewer values than it should."""
+    size = 16 * channels
+    index = np.frombuffer(content[-size - 4 : -4], "<u8").reshape(-1, 2).copy()
+    chunk = encoder("lz4")(np.ones(10, np.float16))
+    grown = len(chunk) - int(index[0, 1])
+    index[0, 1] = len(chunk)
+    index[1:, 0] = index[1:, 0].astype(np.int64) + grown
+    table = index.tobytes()
+    rest = content[int(index[0, 0]) + len(chunk) - grown : -size - 4]
+    return chunk + rest + table + google_crc32c.value(table).to_bytes(4, "little")
 
 
 def rf64(samples: int, present: int) -> bytes:
