@@ -1,6 +1,6 @@
 """netsounds-stream: pictures of any size into sound through a neural network, in bounded memory.
 
-    from netsounds_stream import sonify, plan, render
+    from netsounds_stream import sonify, resume, plan, render
 
 Names are loaded when first used, so that importing the package costs nothing.
 """
@@ -11,6 +11,7 @@ from typing import Any
 _HOMES = {
     "sonify": "engine",
     "plan": "engine",
+    "resume": "engine",
     "render": "engine",
     "Run": "engine",
     "verify": "verification",
@@ -24,6 +25,8 @@ _HOMES = {
     "SonifyOptions": "options",
     "SoundOptions": "options",
     "Plan": "planning",
+    "Stop": "stopping",
+    "Stopped": "errors",
     "NetsoundsError": "errors",
 }
 

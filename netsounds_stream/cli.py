@@ -15,97 +15,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options as known
+from .command_options import (
+    CHECKPOINT,
+    COMPUTE,
+    JSON,
+    LEVELS,
+    NETWORK,
+    OUT,
+    OVERWRITE,
+    PICTURE,
+    QUIET,
+    RUN,
+    chosen,
+    stacked,
+)
 from .errors import NetsoundsError, OptionError
 from .naming import folder_of
-from .options import SonifyOptions, options_from_words
+from .stopping import Stop
 from .wording import bench_text, long_plan, short_plan, verification_text
 
 if TYPE_CHECKING:
     from .engine import Run
     from .planning import Plan
-
-Decorator = Callable[[Callable[..., None]], Callable[..., None]]
-
-
-def _stacked(*decorators: Decorator) -> Decorator:
-    def apply(command: Callable[..., None]) -> Callable[..., None]:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-
-    return apply
-
-
-_picture = _stacked(
-    click.argument("image", required=False, type=click.Path(path_type=Path)),
-    click.option("--dpath", type=click.Path(path_type=Path), help="Folder to look for the picture in."),
-    click.option("--image-name", metavar="FRAGMENT", help="Part of the picture's name in --dpath."),
-)
-_compute = _stacked(
-    click.option("--precision", default="auto", show_default=True, help=", ".join(known.PRECISIONS)),
-    click.option("--device", default="auto", show_default=True, help=", ".join(known.DEVICES)),
-    click.option("--memory", metavar="SIZE", help="Peak memory of the whole process. [default: 1GiB]"),
-    click.option("--gpu-memory", metavar="SIZE", help="With --device cuda. [default: 2GiB or half the free]"),
-)
-_network = _stacked(
-    click.option("--size", default="native", show_default=True, help="Short edge in pixels, or 'native'."),
-    click.option(
-        "--weights",
-        default="pretrained",
-        show_default=True,
-        help="'pretrained', 'untrained', or a squeezenet1_0 state_dict (.pth, .safetensors).",
-    ),
-    click.option(
-        "--normalize/--no-normalize",
-        default=True,
-        show_default=True,
-        help="Input normalised as the weights were trained, or plain [0, 1].",
-    ),
-    click.option("--time-axis", default="auto", show_default=True, help="'x', 'y', or the long edge."),
-    click.option("--max-pixels", metavar="N", help="Refuse larger pictures, as 100M or 1G. [default: none]"),
-    _compute,
-)
-_levels = _stacked(
-    click.option(
-        "--balance",
-        default="bank",
-        show_default=True,
-        help="'bank': one scale for the bank; 'filter': each filter brought to full range first.",
-    ),
-    click.option(
-        "--scale",
-        default="peak",
-        show_default=True,
-        help="'peak': divide by the largest magnitude; 'minmax': stretch to [-1, 1].",
-    ),
-    click.option("--sample-rate", default=44100, show_default=True, help="Of the WAV files, in hertz."),
-    click.option("--subtype", default="PCM_16", show_default=True, help=", ".join(known.SUBTYPES)),
-)
-_run_options = _stacked(
-    click.option("--banks", default="1,2,3,4", show_default=True, help="Filter banks to keep and sound."),
-    click.option("--codec", default="lz4", show_default=True, help=", ".join(known.CODECS)),
-    click.option(
-        "--scheme",
-        "schemes",
-        multiple=True,
-        default=("sum", "concat"),
-        show_default=True,
-        help="'sum', 'concat' or 'filters'; repeat it for several.",
-    ),
-    _levels,
-    click.option(
-        "--activations/--no-activations",
-        default=True,
-        show_default=True,
-        help="Keep the arrays, or only the sound.",
-    ),
-    click.option("--label", help="Names the files. [default: what the network sees]"),
-)
-_out = click.option("--out", type=click.Path(path_type=Path), help="Folder. [default: IMAGE-netsounds]")
-_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
-_quiet = click.option("--quiet", is_flag=True, help="Errors only on stderr.")
-_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else there.")
 
 
 @click.group(
@@ -121,42 +52,69 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command()
-@_stacked(_picture, _out, _network, _run_options, _overwrite, _quiet, _json)
+@stacked(PICTURE, OUT, NETWORK, RUN)
+@click.option("--resume", is_flag=True, help="Go on with a run that was stopped; begin where there is none.")
+@stacked(CHECKPOINT, OVERWRITE, QUIET, JSON)
 def sonify(
     image: Path | None,
     dpath: Path | None,
     image_name: str | None,
     out: Path | None,
+    resume: bool,
+    checkpoint_seconds: float | None,
     overwrite: bool,
     quiet: bool,
     as_json: bool,
     **words: Any,
 ) -> None:
     """Turn IMAGE into stored activations and WAV files."""
-    options = _options(words)
+    options = chosen(words)
     path = _picture_path(image, dpath, image_name, quiet=quiet)
     with _importing():
         from . import engine
         from .display import display
 
-    def on_plan(plan: Plan) -> None:
-        if not quiet:
-            click.echo(short_plan(plan), err=True)
-
-    with display(quiet=quiet) as shown:
+    with display(quiet=quiet) as shown, _stoppable(quiet=quiet) as stop:
         run = engine.sonify(
             path,
             out or folder_of(path),
             options,
             overwrite=overwrite,
-            on_plan=on_plan,
+            resume=resume,
+            checkpoint_seconds=checkpoint_seconds,
+            stop=stop,
+            on_plan=_planned(quiet=quiet),
             on_progress=shown,
         )
     _print_run(run, as_json=as_json)
 
 
 @cli.command()
-@_stacked(_picture, _out, _network, _run_options, _json)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--memory", metavar="SIZE", help="Instead of the budget that the run began with.")
+@stacked(CHECKPOINT, QUIET, JSON)
+def resume(
+    folder: Path, memory: str | None, checkpoint_seconds: float | None, quiet: bool, as_json: bool
+) -> None:
+    """Go on with the run that was stopped before it became FOLDER."""
+    with _importing():
+        from . import engine
+        from .display import display
+
+    with display(quiet=quiet) as shown, _stoppable(quiet=quiet) as stop:
+        run = engine.resume(
+            folder,
+            memory=memory,
+            checkpoint_seconds=checkpoint_seconds,
+            stop=stop,
+            on_plan=_planned(quiet=quiet),
+            on_progress=shown,
+        )
+    _print_run(run, as_json=as_json)
+
+
+@cli.command()
+@stacked(PICTURE, OUT, NETWORK, RUN, JSON)
 def plan(
     image: Path | None,
     dpath: Path | None,
@@ -166,7 +124,7 @@ def plan(
     **words: Any,
 ) -> None:
     """Say what sonify would do with IMAGE: sizes, memory, disk. Decodes no pixel."""
-    options = _options(words)
+    options = chosen(words)
     path = _picture_path(image, dpath, image_name, quiet=as_json)
     with _importing():
         from . import engine
@@ -186,7 +144,7 @@ def plan(
 @click.argument("wav", type=click.Path(path_type=Path))
 @click.option("--scheme", default="sum", show_default=True, help="'sum' or 'concat'.")
 @click.option("--time-axis", default="auto", show_default=True, help="'x', 'y', or what the array says.")
-@_stacked(_levels, _overwrite, _quiet)
+@stacked(LEVELS, OVERWRITE, QUIET)
 def render(array: Path, wav: Path, time_axis: str, quiet: bool, **words: Any) -> None:
     """Make sound again from a stored ARRAY (.zarr or .npy), without the network."""
     with _importing():
@@ -201,7 +159,7 @@ def render(array: Path, wav: Path, time_axis: str, quiet: bool, **words: Any) ->
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@_json
+@JSON
 def info(path: Path, as_json: bool) -> None:
     """Say what a run's folder, a stored array or a WAV file holds."""
     from .inspection import inspect
@@ -214,7 +172,7 @@ def info(path: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@_stacked(_picture, _network, _quiet, _json)
+@stacked(PICTURE, NETWORK, QUIET, JSON)
 def verify(
     image: Path | None,
     dpath: Path | None,
@@ -224,7 +182,7 @@ def verify(
     **words: Any,
 ) -> None:
     """Compare the stream with the whole-image network on IMAGE, at a size that fits."""
-    options = _options(words)
+    options = chosen(words)
     path = _picture_path(image, dpath, image_name, quiet=quiet)
     with _importing():
         from .display import display
@@ -248,7 +206,7 @@ def verify(
 @cli.command()
 @click.option("--image", type=click.Path(path_type=Path), help="Your picture. [default: one drawn here]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
-@_stacked(_quiet, _json)
+@stacked(QUIET, JSON)
 def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
     """Do the main job on a picture drawn here, or on yours, untrained where no weights can be had."""
     with _importing():
@@ -269,10 +227,10 @@ def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
 @cli.command()
 @click.argument("image", required=False, type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="One run on a small picture, in seconds.")
-@_stacked(_compute, _quiet, _json)
+@stacked(COMPUTE, QUIET, JSON)
 def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: Any) -> None:
     """Measure this machine: how fast pictures go (IMAGE's time is foretold too), how large a one fits."""
-    options = _options(words)
+    options = chosen(words)
     with _importing():
         from . import machine
         from .benchmark import bench as measure
@@ -306,15 +264,31 @@ def _importing() -> Iterator[None]:
     gc.enable()
 
 
-def _options(words: dict[str, Any]) -> SonifyOptions:
-    if "schemes" in words:
-        words["scheme"] = words.pop("schemes")
-    if "banks" in words:
-        words["banks"] = known.parse_banks(words["banks"])
-    for budget in ("memory", "gpu_memory"):
-        if words.get(budget) is None:
-            words.pop(budget, None)
-    return options_from_words(**words)
+@contextmanager
+def _stoppable(*, quiet: bool) -> Iterator[Stop]:
+    """Ctrl-C, and a polite request to end, ask the run to put its work down; again, they end it at once."""
+    stop = Stop()
+
+    def hear(number: int, frame: object) -> None:
+        if not stop.ask():
+            raise KeyboardInterrupt
+        if not quiet:
+            click.echo("stopping when what is under way is safe; again: at once", err=True)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _planned(*, quiet: bool) -> Callable[[Plan], None]:
+    def say(plan: Plan) -> None:
+        if not quiet:
+            click.echo(short_plan(plan), err=True)
+
+    return say
 
 
 def _picture_path(image: Path | None, folder: Path | None, fragment: str | None, *, quiet: bool) -> Path:
@@ -366,20 +340,26 @@ def main() -> None:
     try:
         status = cli(standalone_mode=False) or 0
     except NetsoundsError as error:
-        status = _fail(str(error), error.exit_status)
+        status = _fail(_with_notes(str(error) or "stopped", error), error.exit_status)
     except click.UsageError as error:
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         status = _fail(error.format_message() + where, error.exit_code)
     except click.ClickException as error:
         status = _fail(error.format_message(), error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        status = _fail("stopped; nothing was kept", 130)
+    except (click.Abort, KeyboardInterrupt) as error:
+        interrupted = error.__cause__ or error  # click wraps it
+        kept = hasattr(interrupted, "__notes__")
+        status = _fail(_with_notes("stopped" if kept else "stopped; nothing was kept", interrupted), 130)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         mend = "make room, or choose another --out" if full else "check that the folder is there and writable"
-        status = _fail(f"{name}{error.strerror or error}; {mend}", 1)
+        status = _fail(_with_notes(f"{name}{error.strerror or error}; {mend}", error), 1)
     sys.exit(status)
+
+
+def _with_notes(text: str, error: BaseException) -> str:
+    return "; ".join((text, *getattr(error, "__notes__", ())))
 
 
 def _fail(text: str, status: int) -> int:

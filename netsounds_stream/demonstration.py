@@ -10,7 +10,8 @@ import pyvips
 from .drawing import draw
 from .engine import Run, sonify
 from .errors import OutputError, WeightsError
-from .folder import RECORD_NAME, read_record
+from .folder import RECORD_NAME, read_record, work_path
+from .journal import read_journal
 from .naming import folder_of
 from .planning import Plan
 from .progress import Listener
@@ -59,6 +60,8 @@ def demonstrate(
 
 
 def _same_picture(run: Path, image: Path) -> bool:
-    """Whether what is at `run` came from `image`, so that making it anew loses nothing."""
-    record = read_record(run / RECORD_NAME)
-    return record is not None and bool(record["picture"]["path"] == str(image.absolute()))
+    """Whether what is at `run`, or was begun there, came from `image`: making it anew loses nothing."""
+    left = read_journal(work_path(run.resolve()))
+    records = [read_record(run / RECORD_NAME), None if left is None else left["record"]]
+    there = [record for record in records if record is not None]
+    return bool(there) and all(record["picture"]["path"] == str(image.absolute()) for record in there)

@@ -1,39 +1,33 @@
-"""The main job, from a picture to a run's folder: `plan`, `sonify` and `render` as users call them.
-
-This is where the parts meet and in what order; each part's own decisions are made in the plan.
-"""
+"""The main job, from a picture to a run's folder: `plan`, `sonify`, `resume`, `render` as users call them."""
 
 from __future__ import annotations
 
-import json
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from . import machine
-from .device import out_of_memory, own_stream, peak_bytes, reserve
+from .checksums import file_sum
+from .device import out_of_memory, peak_bytes, reserve
 from .errors import OptionError, OutputError
-from .folder import RECORD_NAME, RunFolder, check_out, file_label
-from .forward import Compute, Sinks, choose_compute, pixel_network, run_forward
-from .levels import LevelMeter
-from .options import SonifyOptions, SoundOptions, options_from_words
-from .overlap import Line
-from .picture import Picture, open_picture, slabs, write_spool
-from .planning import STORED_SPOOL, AudioPlan, Limits, Plan, audio_plan, divided, make_plan
+from .execution import Execution, workers
+from .folder import RECORD_NAME, RunFolder, check_out, out_path, read_record, work_path
+from .forward import Compute, choose_compute
+from .journal import Journal, read_journal
+from .options import SonifyOptions, SoundOptions, options_from_words, parse_bytes
+from .picture import open_picture
+from .planning import AudioPlan, Limits, Plan, audio_plan, divided, make_plan
 from .predict import Guess, predict_label, top5
 from .progress import Listener, Stages
-from .record import array_attributes, begin_record
-from .sound import SumSpool, render_bank
-from .store import ShardWriter, create_array, open_activations
-from .weights import UNTRAINED, Weights, load_weights
+from .record import begin_record, differences, recorded_options, recorded_plan
+from .sound import Rendering, render_bank
+from .stopping import Stop
+from .store import open_activations
+from .weights import PRETRAINED, UNTRAINED, load_weights
 
 _RENDER_BLOCK_VALUES = 1 << 20
 
@@ -71,6 +65,9 @@ def sonify(
     options: SonifyOptions | None = None,
     *,
     overwrite: bool = False,
+    resume: bool = False,
+    checkpoint_seconds: float | None = None,
+    stop: Stop | None = None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
     on_progress: Listener | None = None,
     notes: tuple[str, ...] = (),
@@ -81,6 +78,10 @@ def sonify(
     Args:
         options: what is asked for; or give it by the command line's words, as in
             `sonify("a.jpg", "out", size=512, banks=(1, 2), scheme="sum", memory="800MiB")`.
+        overwrite: replace a run at `out`, and one that was stopped there.
+        resume: go on with a run that was stopped there; begin where there is none.
+        checkpoint_seconds: how often what is finished is made durable; None: 8 s, less often in long runs.
+        stop: asked, the run is put down soon, so that it can be resumed.
         on_plan: called with the plan before the work starts.
         on_progress: called as the work goes on, from any thread.
         notes: said to the user before, to be kept in the record (a fallback, say).
@@ -89,43 +90,175 @@ def sonify(
     and on CUDA how much torch may hold there.
 
     Raises:
-        NetsoundsError: one of its kinds; nothing at `out` has changed then.
+        Stopped: `stop` was asked; what is finished is kept.
+        NetsoundsError: one of its other kinds; nothing at `out` has changed then.
     """
     options = resolve_options(options, words)
-    machine.tune_heap()
-    stages = Stages(on_progress)
-    picture = open_picture(Path(image), options.size)
+    if options.weights not in (PRETRAINED, UNTRAINED):  # a resume may come from another folder
+        options = replace(options, weights=str(Path(options.weights).absolute()))
+    beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress)
     check_out(Path(out).absolute(), overwrite=overwrite)
-    compute = choose_compute(options.device, options.precision)
-    gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
-    with stages.stage("weights", 1, "share") as advance:
-        weights = load_weights(options.weights)
-        advance(1)
-    planned = make_plan(picture.source, options, _limits(options, compute, Path(out), gpu_budget))
-    planned.check()
-    on_plan(planned)
-    with stages.stage("label", 1, "share") as advance:
-        guesses = predict_label(picture, weights, normalize=options.normalize)
-        digest = picture.sha256()
-        machine.trim_heap()
-        advance(1)
-    seen = "untrained" if options.weights == UNTRAINED else guesses[0].category
-    label = options.label or seen
-    record = begin_record(picture, digest, weights, options, planned, compute, label, guesses, notes)
     with RunFolder(Path(out), overwrite=overwrite) as folder:
+        left = read_journal(folder.path)
+        if left is not None and left["steps"] and not (resume or overwrite):
+            raise OutputError(
+                f"{out} was begun before and stopped; use --resume to go on with it, or --overwrite to begin "
+                f"afresh"
+            )
+        if left is None or not left["steps"] or not resume:
+            left = None
+            folder.clear()
+        return beginning.run(Path(image), folder, left, overwrite=overwrite, notes=notes)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    memory: str | int | None = None,
+    checkpoint_seconds: float | None = None,
+    stop: Stop | None = None,
+    on_plan: Callable[[Plan], None] = lambda plan: None,
+    on_progress: Listener | None = None,
+) -> Run:
+    """Go on with the run that was stopped before it became `folder`; see `sonify`.
+
+    A finished run is returned as it is.
+
+    Raises:
+        OutputError: there is nothing to go on with, or what decides the bytes is not as it was.
+    """
+    out = out_path(Path(folder))
+    left = read_journal(work_path(out))
+    if left is not None:
+        options = recorded_options(left["record"])
+        if memory is not None:
+            budget = parse_bytes(memory) if isinstance(memory, str) else memory
+            options = replace(options, memory_bytes=budget)
+        beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress)
+        with RunFolder(
+            Path(folder) if Path(folder).resolve() == out else out, overwrite=left["overwrite"]
+        ) as at:
+            left = read_journal(at.path)
+            if left is not None:
+                image = Path(left["record"]["picture"]["path"])
+                return beginning.run(image, at, left, overwrite=left["overwrite"], notes=())
+    elif (work_path(out) / RECORD_NAME).exists():
+        with RunFolder(out, overwrite=True):
+            pass  # puts a run in its place that was whole but for that
+    record = read_record(out / RECORD_NAME)
+    if record is None:
+        raise OutputError(f"no run was begun at {folder}; begin one with: netsounds-stream sonify PICTURE")
+    return _as_run(out, record)
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """What `sonify` and `resume` are asked, besides the folder."""
+
+    options: SonifyOptions
+    checkpoint_seconds: float | None
+    stop: Stop | None
+    on_plan: Callable[[Plan], None]
+    on_progress: Listener | None
+
+    def run(
+        self,
+        image: Path,
+        folder: RunFolder,
+        left: dict[str, Any] | None,
+        *,
+        overwrite: bool,
+        notes: tuple[str, ...],
+    ) -> Run:
+        """Carry the run out in `folder`, from its beginning or from what is `left` of it there."""
+        options = self.options
+        machine.tune_heap()
+        stages = Stages(self.on_progress, left and left["seconds"])
+        picture = open_picture(image, options.size)
+        compute = choose_compute(options.device, options.precision)
+        gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
+        with stages.stage("weights", 1, "share") as advance:
+            weights = load_weights(options.weights)
+            advance(1)
+        if left is None:
+            planned = make_plan(picture.source, options, _limits(options, compute, folder.path, gpu_budget))
+        else:
+            planned = _plan_left(left["record"], options)
+        planned.check()
+        self.on_plan(planned)
+        guesses: tuple[Guess, ...] = ()
+        with stages.stage("label", 1, "share") as advance:
+            if left is None:
+                guesses = predict_label(picture, weights, normalize=options.normalize)
+            digest = picture.sha256()
+            machine.trim_heap()
+            advance(1)
+        seen = guesses[0].category if guesses and options.weights != UNTRAINED else UNTRAINED
+        label = options.label or seen
+        record = begin_record(picture, digest, weights, options, planned, compute, label, guesses, notes)
+        if left is not None:
+            changed = differences(left["record"], record)
+            if changed:
+                raise OutputError(
+                    f"the stopped run cannot be gone on with, for its bytes would differ: "
+                    f"{'; '.join(changed)}; put that back, or begin afresh with --overwrite"
+                )
+            record = left["record"]
+        content = left or {**Journal.begin(record), "overwrite": overwrite}
+        content["starts"] += 1
+        peak = content.get("peak_memory_bytes", 0)
+
+        def facts() -> dict[str, Any]:
+            return {
+                "seconds": stages.so_far(),
+                "peak_memory_bytes": max(peak, machine.peak_resident_bytes()),
+            }
+
+        journal = Journal(
+            folder.path, content, stop=self.stop, every_seconds=self.checkpoint_seconds, facts=facts
+        )
+        journal.write()
+        execution = Execution(
+            picture, weights, options, planned, compute, record, folder.path, journal, stages
+        )
         try:
-            full = _write_run(picture, weights, options, planned, folder.path, record, compute, stages)
+            with (self.stop or Stop()).heeded():
+                logits = execution.run()
         except torch.OutOfMemoryError as error:
             raise out_of_memory(gpu_budget) from error
-        record["prediction"]["full_picture"] = [asdict(guess) for guess in full]
-        record["seconds"] = {name: round(seconds, 3) for name, seconds in stages.seconds.items()}
-        record["peak_memory_bytes"] = machine.peak_resident_bytes()
-        record["cuda_peak_bytes"] = peak_bytes(compute.device)
-        record["files"] = outputs(folder.path)
-        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-        (folder.path / RECORD_NAME).write_text(text, encoding="utf-8")
-        folder.finish()
-    return Run(Path(out), label, tuple(Path(out) / name for name in record["files"]), json.loads(text))
+        full = [asdict(guess) for guess in top5(logits)]
+        done = {
+            **record,
+            "prediction": {**record["prediction"], "full_picture": full},
+            "seconds": {name: round(seconds, 3) for name, seconds in stages.seconds.items()},
+            **{key: value for key, value in facts().items() if key != "seconds"},
+            "cuda_peak_bytes": peak_bytes(compute.device),
+            "starts": content["starts"],
+            "files": outputs(folder.path),
+            "checksums": _checksums(folder.path, journal.content["checksums"]),
+        }
+        folder.finish(done)
+        finished = read_record(folder.out / RECORD_NAME)
+        assert finished is not None
+        return _as_run(folder.given, finished)
+
+
+def _plan_left(record: dict[str, Any], options: SonifyOptions) -> Plan:
+    """The plan that a stopped run was begun with, against what may be used now."""
+    budget = options.memory_bytes or machine.default_budget_bytes()
+    return replace(recorded_plan(record), budget_bytes=budget, free_disk_bytes=None)
+
+
+def _checksums(folder: Path, known: dict[str, Any]) -> dict[str, Any]:
+    """Of every file of the run but its record: those known from their writing, and the arrays' metadata."""
+    sums = {name: each for name, each in known.items() if (folder / name).exists()}
+    for path in folder.glob("*.zarr/zarr.json"):
+        sums[path.relative_to(folder).as_posix()] = file_sum(path).to_json()
+    return dict(sorted(sums.items()))
+
+
+def _as_run(out: Path, record: dict[str, Any]) -> Run:
+    return Run(out, record["label"], tuple(out / name for name in record["files"]), record)
 
 
 def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> SonifyOptions:
@@ -172,8 +305,9 @@ def render(
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as folder:
         made = Path(folder) / target.name
         files = [(audio, [made])]
-        with _workers(*divided(torch.get_num_threads())) as line:
-            render_bank(source, None, None, files, sound, _RENDER_BLOCK_VALUES, line, stages, "sound")
+        with workers(*divided(torch.get_num_threads())) as line:
+            rendering = Rendering(source, sound, _RENDER_BLOCK_VALUES, line, Journal.nowhere(), "sound")
+            render_bank(rendering, files, stages)
         made.replace(target)
     return audio
 
@@ -188,124 +322,3 @@ def _limits(options: SonifyOptions, compute: Compute, out: Path, gpu_budget: int
         threads=1 if compute.device == "mps" else torch.get_num_threads(),
         gpu_budget_bytes=gpu_budget,
     )
-
-
-@contextmanager
-def _workers(workers: int, threads_each: int, device: str = "cpu") -> Iterator[Line]:
-    """Workers whose torch uses so many threads each; the caller's own number of threads is kept.
-
-    On a GPU named `device` each has a stream of its own, for work that needs no order.
-    """
-    before = torch.get_num_threads()
-
-    def begin() -> None:
-        torch.set_num_threads(threads_each)
-        own_stream(device)
-
-    try:
-        yield Line(workers, begin)
-    finally:
-        torch.set_num_threads(before)  # what a worker sets, threads made later would take over
-
-
-def _write_run(
-    picture: Picture,
-    weights: Weights,
-    options: SonifyOptions,
-    planned: Plan,
-    folder: Path,
-    record: dict[str, Any],
-    compute: Compute,
-    stages: Stages,
-) -> tuple[Guess, ...]:
-    sound, name = options.sound, file_label(record["label"])
-    meters: dict[int, LevelMeter] = {}
-    with ExitStack() as stack:
-        totals: dict[int, SumSpool] = {}
-        if "sum" in sound.schemes and sound.balance == "bank":
-            for each in planned.banks:
-                total = SumSpool(folder / f"sum-{each.number}.spool", each.frames, each.frequencies)
-                totals[each.number] = stack.enter_context(total)
-        line = stack.enter_context(_workers(planned.workers, planned.threads_each))
-        sinks = {}
-        for each in planned.banks:
-            store = None
-            meter = meters[each.number] = LevelMeter(each.channels)
-            if planned.stored:
-                path = folder / f"activations-{each.number}_{name}.zarr"
-                facts = array_attributes(each, record)
-                create = partial(create_array, path, time_axis=planned.time_axis, codec=options.codec)
-                # by a worker, for Ctrl-C must not leave zarr writing behind
-                line.run([each], partial(create, attributes=facts), [])
-                store = ShardWriter(path, each, planned.time_axis, options.codec, line.errand)
-            sinks[each.number] = Sinks(store, totals.get(each.number), meter)
-        spool = folder / "picture.spool.tif"
-        logits = _forward(picture, weights, options, planned, spool, sinks, compute, line, stages)
-        machine.trim_heap()
-        sounding = stack.enter_context(_workers(planned.workers, planned.threads_each, compute.device))
-        for each in planned.banks:
-            stem = f"activations-{each.number}_{name}"
-            source = open_activations(folder / f"{stem}.zarr", planned.time_axis) if planned.stored else None
-            render_bank(
-                source,
-                meters[each.number].levels() if planned.stored else None,
-                totals.get(each.number),
-                [(audio, _wav_paths(folder, stem, audio)) for audio in each.audio],
-                sound,
-                planned.block_values,
-                sounding,
-                stages,
-                f"sound {each.number}",
-                device=compute.device,
-            )
-            if not options.activations and source is not None:
-                shutil.rmtree(folder / f"{stem}.zarr")
-    return top5(logits)
-
-
-def _forward(
-    picture: Picture,
-    weights: Weights,
-    options: SonifyOptions,
-    planned: Plan,
-    spool: Path,
-    sinks: dict[int, Sinks],
-    compute: Compute,
-    line: Line,
-    stages: Stages,
-) -> Tensor:
-    pixels = planned.height * planned.width
-    if planned.picture_stored == STORED_SPOOL:
-        with stages.stage("decode", pixels, "px") as advance:
-            shares = [0.0]
-
-            def on_spooled(share: float) -> None:
-                advance((share - shares[-1]) * pixels)
-                shares.append(share)
-
-            write_spool(picture, spool, on_spooled)
-    with stages.stage("network", pixels, "px") as advance:
-        logits = run_forward(
-            slabs(
-                picture,
-                time_axis=planned.time_axis,
-                rows=planned.slab_rows,
-                stored=planned.picture_stored,
-                spool=spool,
-            ),
-            planned,
-            pixel_network(weights, picture.full_scale, options.normalize, compute.dtype),
-            sinks,
-            compute=compute,
-            line=line,
-            advance=advance,
-        )
-    spool.unlink(missing_ok=True)
-    return logits
-
-
-def _wav_paths(folder: Path, stem: str, audio: AudioPlan) -> list[Path]:
-    if audio.scheme != "filters":
-        return [folder / f"{stem}_{audio.scheme}.wav"]
-    (folder / f"{stem}_filters").mkdir()
-    return [folder / f"{stem}_filters" / f"{number:03d}.wav" for number in range(audio.files)]

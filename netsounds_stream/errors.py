@@ -39,3 +39,9 @@ class StoreError(NetsoundsError):
 
 class OutputError(NetsoundsError):
     """The output folder or file cannot be written or would overwrite something."""
+
+
+class Stopped(NetsoundsError):
+    """The run was asked to stop, and what it had finished is kept."""
+
+    exit_status = 130

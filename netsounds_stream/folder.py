@@ -1,19 +1,30 @@
-"""A run's folder: made under a partial name, given its own by one rename when everything in it is whole."""
+"""A run's folder: worked on under a partial name, given its own by one rename when all of it is whole."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import shlex
 import shutil
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .checksums import crc32c
 from .errors import OutputError
+from .journal import JOURNAL_NAME, durably_replace, read_journal, sync
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 RECORD_NAME = "run.json"
+_PARTIAL, _LOCK = ".partial", ".lock"
+_SEAL, _UNSEALED = "crc32c", "0" * 8
 _LONGEST_LABEL_BYTES = 80  # file names may have 255
 
 
@@ -24,55 +35,149 @@ def file_label(label: str) -> str:
     return kept.encode()[:_LONGEST_LABEL_BYTES].decode(errors="ignore")
 
 
-class RunFolder:
-    """`out` as it will be, worked on in `path`, a hidden neighbour of it.
+def work_path(out: Path) -> Path:
+    """Where the run that will be `out` is worked on: a hidden neighbour of it."""
+    return out.with_name(f".{out.name}{_PARTIAL}")
 
-    Leaving the `with` block after `finish` puts the run in its place; leaving it otherwise removes what
-    was made. An existing run is replaced only with `overwrite`, and only at the end.
+
+def out_path(folder: Path) -> Path:
+    """The run's folder that `folder` names: itself, or where what is worked on in it will be."""
+    folder = folder.resolve()
+    name = folder.name
+    if name.startswith(".") and name.endswith(_PARTIAL):
+        return folder.with_name(name[1 : -len(_PARTIAL)])
+    return folder
+
+
+class RunFolder:
+    """`out` as it will be, worked on in `path`, by one process at a time.
+
+    `path` may hold what a stopped run left. Leaving the `with` block without `finish` removes what is there,
+    unless its journal says that some of it can be gone on from. An existing run is replaced only with
+    `overwrite`, and only by `finish`.
 
     Raises:
-        OutputError: `out` is in the way, or cannot be made.
+        OutputError: `out` is in the way or cannot be made, or another process works on it.
     """
 
     def __init__(self, out: Path, *, overwrite: bool) -> None:
-        self._out = out.resolve()
-        check_out(self._out, overwrite=overwrite)
+        self.given, self.out, self._overwrite = out, out.resolve(), overwrite
+        self.path = work_path(self.out)
+        check_out(self.out, overwrite=overwrite)
+        self._lock = self._take_lock()
         try:
-            self._out.parent.mkdir(parents=True, exist_ok=True)
-            made = tempfile.mkdtemp(prefix=f".{self._out.name}.partial-", dir=self._out.parent)
-        except OSError as error:
-            raise OutputError(
-                f"cannot make a folder in {self._out.parent} ({error.strerror}); choose another --out"
-            ) from error
-        self.path = Path(made)
-        self.path.chmod(0o777 & ~_umask())  # mkdtemp makes it private
-        self._finished = False
+            self._recover()
+            check_out(self.out, overwrite=overwrite)
+        except BaseException:
+            self._leave()
+            raise
 
     def __enter__(self) -> RunFolder:
         return self
 
-    def finish(self) -> None:
-        """Everything in `path` is whole."""
-        self._finished = True
+    def clear(self) -> None:
+        """Remove what a stopped run left."""
+        for path in self.path.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != _LOCK:
+                path.unlink()
+
+    def finish(self, record: Mapping[str, Any]) -> None:
+        """Everything in `path` is whole and on the disk: add the record, and put the run in its place."""
+        check_out(self.out, overwrite=self._overwrite)  # what came there meanwhile is not ours to replace
+        durably_replace(self.path / RECORD_NAME, sealed(record))
+        for name in (JOURNAL_NAME, f"{JOURNAL_NAME}.new"):
+            (self.path / name).unlink(missing_ok=True)
+        sync([], [self.path])
+        self._put_in_place()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None or not self._finished:
-            shutil.rmtree(self.path, ignore_errors=True)
-            return
-        replaced = self.path.with_name(self.path.name.replace(".partial-", ".replaced-"))
+        if error is not None and holds_work(self.path):
+            command = f"netsounds-stream resume {shlex.quote(str(self.given))}"
+            error.add_note(f"what was finished is kept; go on with: {command}")
+        self._leave()
+
+    def _recover(self) -> None:
+        """Finish what a process was killed at between a run's end and its place, or put back what it took."""
+        if (self.path / RECORD_NAME).exists() and not (self.path / JOURNAL_NAME).exists():
+            self._put_in_place()
+            os.close(self._lock)
+            self._lock = self._take_lock()
+        elif self._replaced.exists() and not self.out.exists():
+            os.rename(self._replaced, self.out)
+
+    @property
+    def _replaced(self) -> Path:
+        return self.path.with_name(self.path.name.removesuffix(_PARTIAL) + ".replaced")
+
+    def _put_in_place(self) -> None:
+        replaced = self._replaced
         try:
-            if self._out.exists() and any(self._out.iterdir()):
-                os.rename(self._out, replaced)
-            os.rename(self.path, self._out)
+            if self.out.exists() and any(self.out.iterdir()):
+                shutil.rmtree(replaced, ignore_errors=True)
+                os.rename(self.out, replaced)
+            os.rename(self.path, self.out)
+            sync([], [self.out.parent])
         except OSError as failure:
-            if replaced.exists() and not self._out.exists():
-                os.rename(replaced, self._out)
+            if replaced.exists() and not self.out.exists():
+                os.rename(replaced, self.out)
             raise OutputError(
-                f"the finished run could not be put at {self._out} ({failure.strerror}); it is in {self.path}"
+                f"the finished run could not be put at {self.out} ({failure.strerror}); it is in {self.path}"
             ) from failure
+        (self.out / _LOCK).unlink(missing_ok=True)
         shutil.rmtree(replaced, ignore_errors=True)
+
+    def _take_lock(self) -> int:
+        # On a file in the folder, so that the lock goes where the folder goes. The system frees it with
+        # the process, however that ends. Windows has no fcntl: nothing is locked there.
+        while True:
+            try:
+                if self.path.is_symlink():
+                    raise FileExistsError(errno.EEXIST, f"{self.path.name} is a link")
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+            except FileNotFoundError:  # put in its place, or removed, by another process just now
+                continue
+            except OSError as error:
+                raise OutputError(
+                    f"cannot make a folder in {self.out.parent} ({error.strerror}); choose another --out"
+                ) from error
+            if fcntl is None:
+                return lock
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.read(lock, 20).decode(errors="replace")
+                os.close(lock)
+                raise OutputError(
+                    f"another run is at work on {self.given} (process {holder}); wait for its end, or choose "
+                    f"another --out"
+                ) from error
+            if self._is_at(lock):
+                os.ftruncate(lock, 0)
+                os.write(lock, str(os.getpid()).encode())
+                return lock
+            os.close(lock)
+
+    def _is_at(self, lock: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(lock), (self.path / _LOCK).stat())
+        except FileNotFoundError:
+            return False
+
+    def _leave(self) -> None:
+        if not holds_work(self.path):
+            shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def holds_work(folder: Path) -> bool:
+    """Whether a stopped run in `folder` can be gone on from, further on than its beginning."""
+    journal = read_journal(folder)
+    return (folder / RECORD_NAME).exists() or (journal is not None and bool(journal["steps"]))
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:
@@ -109,7 +214,16 @@ def read_record(path: Path) -> dict[str, Any] | None:
     return record if ours else None
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def sealed(record: Mapping[str, Any]) -> str:
+    """`record` as JSON, its own CRC-32C last: of this text with zeros in its place."""
+    text = json.dumps({**record, _SEAL: _UNSEALED}, indent=1, ensure_ascii=False) + "\n"
+    before, found, after = text.rpartition(_UNSEALED)
+    assert found
+    return f"{before}{crc32c(text.encode()):08x}{after}"
+
+
+def is_sealed(text: str) -> bool:
+    """Whether a record's text is as `sealed` wrote it."""
+    before, key, after = text.rpartition(f'"{_SEAL}": "')
+    crc, rest = after[:8], after[8:]
+    return bool(key) and f"{crc32c((before + key + _UNSEALED + rest).encode()):08x}" == crc

@@ -7,29 +7,35 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .checkpoint import CheckpointReader, CheckpointWriter
+from .checksums import FileSum
 from .device import Arrived, Transfers
-from .errors import OptionError, RangeError
+from .errors import OptionError, RangeError, Stopped
 from .geometry import bank
-from .levels import LevelMeter
+from .journal import Journal
 from .machine import resident_bytes, trim_heap
 from .overlap import Line, ahead
 from .picture import Slab
 from .planning import Plan
-from .sound import SumSpool
-from .store import ShardWriter
-from .stream import Band, Parts, RowBlock, RowStream, exact_float32
+from .row_layers import Parts
+from .sinks import Sinks
+from .stream import Band, RowBlock, RowStream, exact_float32
 from .transform import half_frames
 from .weights import Weights, for_pixels, normalised
 
 # Blocks of many sizes, freed by several threads, leave gaps that grow over thousands of bands. They are given
 # back where memory comes this near to what was planned, and no sooner: their pages must be cleared again.
 _NEAR = 0.85
+#: The network's step in the journal, and the files that hold what the stream retains.
+STEP, _STATE = "network", "state-"
 # Of a bank, rounded, summed and handed to the store at a time: 1 MiB in float32.
 _PIECE_VALUES = 1 << 18
 
@@ -84,15 +90,6 @@ def pixel_network(weights: Weights, full_scale: int, normalize: bool, dtype: tor
     return PixelNetwork(weights.state, lambda pixels: normalised(pixels, full_scale, normalize))
 
 
-@dataclass(frozen=True)
-class Sinks:
-    """Where one bank's rows go: to a store or none, to a running sum or none; and what measures them."""
-
-    store: ShardWriter | None
-    total: SumSpool | None
-    meter: LevelMeter
-
-
 def run_forward(
     slabs: Iterable[Slab],
     plan: Plan,
@@ -102,32 +99,52 @@ def run_forward(
     compute: Compute,
     line: Line,
     advance: Callable[[int], None],
+    journal: Journal,
+    folder: Path,
 ) -> Tensor:
     """Push every slab through the network in bands of the planned height; the logits' average at the end.
 
     Args:
-        slabs: `[time, frequency, rgb]` integer pixels, in time order.
+        slabs: `[time, frequency, rgb]` integer pixels, in time order, from `rows_done` on.
         pixels: the weights, and how pixels become their input.
-        sinks: by bank number.
+        sinks: by bank number; each as the journal has it.
         line: the workers; a station is a layer.
         advance: called with the pixels of each band begun.
+        journal: where this step is kept, with what the stream retains in a file in `folder`.
 
     Raises:
         RangeError: an activation left float16's range.
+        Stopped: the run was asked to stop; how far it came is noted in the journal.
     """
     transfers = Transfers(compute.device)
     pending = _Pending()
+    do = pending.later if transfers.beside else lambda job: job()
+    kept = journal.state(STEP)
     hooks = {
-        bank(number).layer: _bank_hook(number, sink, compute.precision, transfers, pending)
+        bank(number).layer: _bank_hook(number, sink, compute.precision, transfers, do)
         for number, sink in sinks.items()
     }
     stream = RowStream(
         pixels.state, hooks, transposed=plan.time_axis == "x", dtype=compute.dtype, device=compute.device
     )
 
-    def enter(band: NDArray[np.generic] | None) -> Band:
+    if kept is not None:
+        with CheckpointReader(folder / kept["file"]) as reader:
+            stream.restore({name: reader.tensors(name) for name in stream.station_names})
+            for number, sink in sinks.items():
+                sink.restore(kept["banks"][str(number)], reader, f"bank-{number}")
+
+    ended, under_way = threading.Event(), set[_Keeping]()
+
+    def enter(band: NDArray[np.generic] | _Mark | None) -> Band:
         if band is None:
+            ended.set()
             return stream.ending()
+        if isinstance(band, _Mark):
+            name = f"{_STATE}{journal.content['starts']}-{band.rows}.npz"
+            keeping = _Keeping(journal, folder / name, band.rows, sinks, do)
+            under_way.add(keeping)
+            return stream.keeping(keeping)
         # torch takes no negative strides of numpy's; bytes go to a device as bytes
         small = band.dtype == np.uint8 and compute.device != "cpu"
         values = torch.from_numpy(band.astype("uint8" if small else "float32", order="C"))
@@ -137,21 +154,127 @@ def run_forward(
         there = transfers.to_device(values).float()
         return stream.enter(pixels.prepare(there.permute(2, 0, 1)))
 
-    with exact_float32(compute.device), closing(_bands(slabs, plan.band_rows)) as bands:
-        line.run(bands, enter, (*stream.stations, pending.settle))
-    for sink in sinks.values():
-        if sink.store is not None:
-            sink.store.finish()
-    return stream.logits()
+    def settle(band: Band) -> Band:
+        pending.settle()
+        if isinstance(band.keep, _Keeping):
+            band.keep.finish()
+            under_way.remove(band.keep)
+        return band
+
+    bands = _bands(slabs, plan.band_rows, rows_done(journal), journal)
+    try:
+        with exact_float32(compute.device), closing(bands):
+            line.run(bands, enter, (*stream.stations, settle))
+    finally:
+        for keeping in under_way:
+            keeping.discard()
+    if not ended.is_set():
+        raise Stopped
+    assert all(sink.store is None or sink.store.finished for sink in sinks.values())
+    logits = stream.logits()
+    banks = {str(number): sink.state() for number, sink in sinks.items()}
+    journal.reached(
+        STEP,
+        {"whole": True, "logits": logits.tolist(), "banks": banks},
+        lambda given_up: {
+            path: each
+            for number, sink in sinks.items()
+            for path, each in sink.files(banks[str(number)], given_up).items()
+        },
+        after=lambda: _remove_states(folder),
+    )
+    return logits
 
 
-def _bands(slabs: Iterable[Slab], rows: int) -> Generator[Slab | None]:
-    """Every slab cut into bands, the next slab being decoded meanwhile; then None for the end."""
+def rows_done(journal: Journal) -> int:
+    """How many of the picture's rows along the time axis the journal has behind them."""
+    return int((journal.state(STEP) or {}).get("rows", 0))
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """Goes through the line between two bands: what was done with the `rows` before it is to be kept."""
+
+    rows: int
+
+
+def _bands(slabs: Iterable[Slab], rows: int, done: int, journal: Journal) -> Generator[Slab | _Mark | None]:
+    """Every slab cut into bands, the next slab being decoded meanwhile; then None for the end.
+
+    With a mark whenever a commit is due; the last one, if the run is asked to stop.
+    """
     with closing(ahead(slabs)) as decoded:
         for slab in decoded:
             for start in range(0, slab.shape[0], rows):
-                yield slab[start : start + rows]
+                if journal.due() or journal.stopping:
+                    yield _Mark(done)
+                if journal.stopping:
+                    return
+                band = slab[start : start + rows]
+                yield band
+                done += band.shape[0]
     yield None
+
+
+class _Keeping:
+    """Takes along, station by station, what is needed to go on behind the band that it follows.
+
+    Every station, and every bank's sink, is met when all earlier bands have passed it and no later one: so
+    the whole is one moment of the stream, though the workers never pause.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        path: Path,
+        rows: int,
+        sinks: Mapping[int, Sinks],
+        do: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._journal, self._rows, self._sinks, self._do = journal, rows, sinks, do
+        self._writer = CheckpointWriter(path)
+        self._banks: dict[str, Any] = {}
+
+    def __call__(self, name: str, layers: tuple[str, ...], retained: Mapping[str, Tensor]) -> None:
+        for each, values in retained.items():
+            self._writer.add(f"{name}/{each}", values)
+        for number, sink in self._sinks.items():
+            if bank(number).layer in layers:
+                self._do(partial(self._keep_bank, number, sink))
+
+    def _keep_bank(self, number: int, sink: Sinks) -> None:
+        self._banks[str(number)] = sink.state()
+        sink.keep(self._writer, f"bank-{number}")
+
+    def discard(self) -> None:
+        """It will not be finished."""
+        self._writer.discard()
+
+    def finish(self) -> None:
+        """Have it committed."""
+        self._writer.close()
+        path, banks = self._writer.path, self._banks
+
+        def files(given_up: Callable[[], bool]) -> dict[Path, FileSum | None]:
+            found: dict[Path, FileSum | None] = {path: None}
+            for number, sink in self._sinks.items():
+                found |= sink.files(banks[str(number)], given_up)
+            return found
+
+        state = {"whole": False, "rows": self._rows, "file": path.name, "banks": banks}
+        self._journal.reached(STEP, state, files, after=lambda: _remove_states(path.parent, path))
+        self._journal.flush()
+
+
+def _remove_states(folder: Path, newest: Path | None = None) -> None:
+    """Remove saved states, all or those that are older than `newest`."""
+    for path in folder.glob(f"{_STATE}*.npz"):
+        if newest is None or _age(path) < _age(newest):
+            path.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> tuple[int, ...]:
+    return tuple(int(each) for each in path.stem.removeprefix(_STATE).split("-"))
 
 
 class _Pending:
@@ -167,18 +290,15 @@ class _Pending:
     def later(self, job: Callable[[], None]) -> None:
         self._mine.jobs = [*getattr(self._mine, "jobs", []), job]
 
-    def settle(self, band: Band) -> Band:
+    def settle(self) -> None:
         jobs, self._mine.jobs = getattr(self._mine, "jobs", []), []
         for job in jobs:
             job()
-        return band
 
 
 def _bank_hook(
-    number: int, sink: Sinks, precision: str, transfers: Transfers, pending: _Pending
+    number: int, sink: Sinks, precision: str, transfers: Transfers, do: Callable[[Callable[[], None]], None]
 ) -> Callable[[RowBlock], None]:
-    do = pending.later if transfers.beside else lambda job: job()
-
     def take(block: RowBlock) -> None:
         totals: list[Tensor] = []
         for piece in [block.parts] if transfers.beside else _pieces(block.parts):
@@ -188,7 +308,10 @@ def _bank_hook(
             totals.append(total)
             if sink.store is not None:
                 do(partial(keep, transfers.to_host(means, *parts)))
-        do(partial(add, block.start, transfers.to_host(half_frames(torch.cat(totals)))))
+        total = torch.cat(totals)
+        # an infinity in the sum becomes one, or NaN, in the half frame: either tells
+        arrived = transfers.to_host(total if sink.total is None else half_frames(total))
+        do(partial(add, block.start, arrived))
 
     def keep(arrived: Arrived) -> None:
         assert sink.store is not None

@@ -147,15 +147,18 @@ SMALLEST_SIDE: int = _smallest_side()
 
 def layer_names() -> tuple[str, ...]:
     """Every layer whose output rows can be tapped, by torchvision's names, in the network's order."""
-    names: list[str] = []
-    for layer in LAYERS:
-        match layer:
-            case Conv(name=name, activation_name=activation_name):
-                names += [name, activation_name]
-            case Pool(name=name):
-                names.append(name)
-            case Fire(name=name):
-                for part in ("squeeze", "expand1x1", "expand3x3"):
-                    names += [f"{name}.{part}", f"{name}.{part}_activation"]
-                names.append(name)
+    names = [name for layer in LAYERS for name in layers_of(layer)]
     return (*names, CLASSIFIER_NAME, CLASSIFIER_ACTIVATION_NAME)
+
+
+def layers_of(layer: Layer) -> tuple[str, ...]:
+    """The layers that one entry of `LAYERS` stands for, its output last."""
+    match layer:
+        case Conv():
+            return layer.name, layer.activation_name
+        case Pool():
+            return (layer.name,)
+        case Fire():
+            parts = ("squeeze", "expand1x1", "expand3x3")
+            inner = (f"{layer.name}.{part}{kind}" for part in parts for kind in ("", "_activation"))
+            return (*inner, layer.name)

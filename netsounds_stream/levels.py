@@ -6,8 +6,10 @@ without an IFFT. Only the lowest sample needs one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from .errors import StoreError
 from .transform import half_frames
 
 Floats = NDArray[np.float64]
+_EXTREMES = ("low", "high", "peak")
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,23 @@ def extremes(block: Tensor, *, lowest: bool) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class LevelMeter:
-    """Gathers the extremes of each filter's samples, block by block."""
+    """Gathers the extremes of each filter's samples, block by block.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        state: what another meter had gathered; see `state`.
+    """
+
+    def __init__(self, channels: int, state: Mapping[str, Any] | None = None) -> None:
         self._low = np.full(channels, np.inf)
         self._high = np.full(channels, -np.inf)
         self._peak = np.zeros(channels)
+        if state is not None:
+            self._low, self._high, self._peak = (np.array(state[name], float) for name in _EXTREMES)
+
+    def state(self) -> dict[str, list[float]]:
+        """What was gathered so far, JSON-ready and exact."""
+        gathered = (self._low, self._high, self._peak)
+        return {name: each.tolist() for name, each in zip(_EXTREMES, gathered, strict=True)}
 
     def add(self, first_channel: int, low: Tensor, high: Tensor, peak: Tensor) -> None:
         """Take the `extremes` of a block whose filters begin at `first_channel`."""

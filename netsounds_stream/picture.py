@@ -145,10 +145,12 @@ def slabs(
     rows: int,
     stored: str,
     spool: Path,
+    first: int = 0,
 ) -> Iterator[Slab]:
     """The upright picture along `time_axis` ('x' or 'y'), `rows` at a time, the last slab shorter.
 
     Args:
+        first: the row to begin with. Slabs lie where they would lie otherwise, the first of them cut.
         stored: how the plan keeps the decoded picture: one of planning's `STORED_*`.
         spool: what `write_spool` wrote, for `STORED_SPOOL`.
     """
@@ -166,10 +168,10 @@ def slabs(
     flip_time, flip_frequency = (flip_y, flip_x) if time_axis == "y" else (flip_x, flip_y)
     length = picture.height if time_axis == "y" else picture.width
     across = picture.width if time_axis == "y" else picture.height
-    for start in range(0, length, rows):
+    for start in range(first - first % rows, length, rows):
         count = min(rows, length - start)
-        first = length - start - count if flip_time else start
-        left, top, width, height = (0, first, across, count) if along_rows else (first, 0, count, across)
+        place = length - start - count if flip_time else start
+        left, top, width, height = (0, place, across, count) if along_rows else (place, 0, count, across)
         if whole is not None:
             slab = whole[top : top + height, left : left + width]
         else:
@@ -178,7 +180,9 @@ def slabs(
             slab = np.frombuffer(_checked(picture.path, fetch), dtype=dtype).reshape(height, width, 3)
         if not along_rows:
             slab = slab.transpose(1, 0, 2)
-        yield slab[:: -1 if flip_time else 1, :: -1 if flip_frequency else 1]
+        upright = slab[:: -1 if flip_time else 1, :: -1 if flip_frequency else 1]
+        if first < start + count:
+            yield upright[max(0, first - start) :]
 
 
 def write_spool(picture: Picture, spool: Path, on_spooled: Callable[[float], None]) -> None:

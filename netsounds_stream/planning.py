@@ -48,7 +48,8 @@ _STORED_SHARE = {
     "pcodec": {1: 0.52, 2: 0.42, 3: 0.18, 4: 0.20},
     "none": {1: 1.01, 2: 1.01, 3: 1.05, 4: 1.15},  # past 1: the last shard is padded
 }
-_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+#: Of a WAV's sample, by format.
+SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 # A WAV's length field is 32 bits; room is left for its header and text chunks.
 _WAV_LIMIT_BYTES = (1 << 32) - 65536
 
@@ -186,7 +187,7 @@ def audio_plan(scheme: str, channels: int, frames: int, frequencies: int, subtyp
     """The file or files of one scheme for a bank of that shape."""
     each = frames * frequencies
     files, samples = {"sum": (1, each), "concat": (1, channels * each), "filters": (channels, each)}[scheme]
-    size = samples * _SAMPLE_BYTES[subtype]
+    size = samples * SAMPLE_BYTES[subtype]
     return AudioPlan(scheme, files, samples, size + 128, "WAV" if size <= _WAV_LIMIT_BYTES else "RF64")
 
 
@@ -226,8 +227,8 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
         stores = _store_bytes(candidate.banks, candidate.workers, rows * across) if options.stored else 0
         if stores > _STORE_BYTES and frames > _SHARD_FRAMES[-1]:
             continue
-        on_gpu = candidate.gpu_memory_bytes <= (limits.gpu_budget_bytes or 0)
-        if candidate.peak_memory_bytes <= limits.budget_bytes and on_gpu:
+        gpu_fits = candidate.gpu_memory_bytes <= (limits.gpu_budget_bytes or 0)
+        if candidate.peak_memory_bytes <= limits.budget_bytes and gpu_fits:
             return candidate
         if smallest is None or candidate.peak_memory_bytes < smallest.peak_memory_bytes:
             smallest = candidate
@@ -272,7 +273,7 @@ def _candidate(
         gpu_memory_bytes=0,
         gpu_budget_bytes=limits.gpu_budget_bytes,
         budget_bytes=limits.budget_bytes,
-        disk_bytes=kept + spool,
+        disk_bytes=kept + spool + 2 * _state_bytes(banks, across, limits.compute_bytes_per_value),
         final_disk_bytes=final,
         free_disk_bytes=limits.free_disk_bytes,
     )
@@ -322,6 +323,12 @@ def _disk(banks: tuple[BankPlan, ...], options: SonifyOptions) -> tuple[int, int
     waiting = sum(4 * each.frames * (each.frequencies // 2 + 1) for each in banks)
     waiting = waiting if "sum" in options.sound.schemes else 0
     return store + sound + waiting, (store if options.activations else 0) + sound
+
+
+def _state_bytes(banks: tuple[BankPlan, ...], across: int, value_bytes: int) -> int:
+    """A checkpoint on disk: the layers' line buffers and each bank's shard that fills."""
+    shards = sum(2 * each.channels * each.frames_per_shard * each.frequencies for each in banks)
+    return 512 * value_bytes * across + shards
 
 
 def _stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:

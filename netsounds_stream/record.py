@@ -5,29 +5,35 @@ Enough to repeat the run and to know where each value lies on the picture.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyvips
+
 from . import machine
 from .forward import Compute
 from .geometry import bank
-from .options import SonifyOptions
+from .options import SonifyOptions, SoundOptions
 from .picture import Picture
-from .planning import BankPlan, Plan
+from .planning import AudioPlan, BankPlan, Plan
 from .predict import Guess
 from .weights import PRETRAINED, UNTRAINED, Weights
 
 PACKAGE = "netsounds-stream"
+# What changes no byte of a run's files: budgets (the plan is kept), and where the weights lay.
+_NO_BYTES = ("memory_bytes", "gpu_memory_bytes", "max_pixels", "weights")
 _PARTS = ("torch", "torchvision", "zarr", "numcodecs", "soundfile", "numpy", "pyvips")
 
 
 def versions() -> dict[str, str]:
     """Versions of this package and of what decides the bytes it writes."""
-    return {name: version(name) for name in (PACKAGE, *_PARTS)}
+    found = {name: version(name) for name in (PACKAGE, *_PARTS)}
+    return {**found, "libvips": ".".join(str(pyvips.version(part)) for part in range(3))}
 
 
 def begin_record(
@@ -66,6 +72,48 @@ def begin_record(
         "machine": machine.describe(),
         "notes": list(notes),
     }
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What in two records of a run's beginning lets their files differ by a byte, in words; none: nothing."""
+    found = []
+    for name, of in (("picture", "sha256"), ("weights", "sha256")):
+        if then[name][of] != now[name][of]:
+            found.append(f"other {name} ({now[name].get('name') or now[name].get('source')})")
+    for group in ("options", "computed", "versions"):
+        before, after = _flat(then[group]), _flat(now[group])
+        for name in sorted({*before, *after} - set(_NO_BYTES)):
+            if before.get(name) != after.get(name):
+                found.append(f"{name.replace('_', ' ')} {after.get(name)} instead of {before.get(name)}")
+    if then["machine"]["processor"] != now["machine"]["processor"]:
+        found.append(f"another processor ({now['machine']['processor']})")
+    return found
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    flat = {name: value for name, value in values.items() if not isinstance(value, dict)}
+    for value in values.values():
+        if isinstance(value, dict):
+            flat |= _flat(value)
+    return json.loads(json.dumps(flat))  # type: ignore[no-any-return]  # tuples are lists, as once written
+
+
+def recorded_options(record: dict[str, Any]) -> SonifyOptions:
+    """The options of a recorded run."""
+    words = dict(record["options"])
+    sound = dict(words.pop("sound"))
+    words["banks"], sound["schemes"] = tuple(words["banks"]), tuple(sound["schemes"])
+    return SonifyOptions(**words, sound=SoundOptions(**sound))
+
+
+def recorded_plan(record: dict[str, Any]) -> Plan:
+    """The plan of a recorded run."""
+    words = {each.name: record["plan"][each.name] for each in fields(Plan)}
+    banks = [
+        {**each, "shape": tuple(each["shape"]), "audio": tuple(AudioPlan(**audio) for audio in each["audio"])}
+        for each in words.pop("banks")
+    ]
+    return Plan(**words, banks=tuple(BankPlan(**each) for each in banks))
 
 
 def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,11 @@ _UNFILLED = 0xFFFF  # as a float16 NaN, which activations have none of
 _MISSING = (1 << 64) - 1  # offset and length of a chunk that holds the fill value only
 
 
+def shard_path(array: Path, time_axis: str, number: int) -> Path:
+    """Where shard `number` along the time axis lies in the zarr array at `array`."""
+    return array.joinpath("c", "0", *(("0", str(number)) if time_axis == "x" else (str(number), "0")))
+
+
 def encoder(codec: str) -> Encode:
     """How `codec` turns a chunk into bytes."""
     encode: Encode
@@ -165,7 +170,8 @@ class ShardedArray:
     ) -> None:
         whole = out.shape[1:] == self._plane and out.flags.c_contiguous
         scratch = np.empty(self._plane, self.dtype)
-        with self._shard(number).open("rb", buffering=0) as file:
+        path = shard_path(self._path, "x" if self._along == 2 else "y", number)
+        with path.open("rb", buffering=0) as file:
             index = self._index(file.name, file.read, file.seek)
             for channel, mine in zip(channels, out, strict=True):
                 offset, length = (int(value) for value in index[channel])
@@ -189,10 +195,6 @@ class ShardedArray:
                     raise ValueError(f"{file.name} is damaged: filter {channel} is too short")
                 if not whole:
                     mine[...] = scratch[source]
-
-    def _shard(self, number: int) -> Path:
-        place = ("0", "0", str(number)) if self._along == 2 else ("0", str(number), "0")
-        return self._path.joinpath("c", *place)
 
     def _index(
         self, name: str, read: Callable[[int], bytes], seek: Callable[[int, int], int]
@@ -220,7 +222,8 @@ class ShardedArray:
             ValueError: a shard is damaged.
         """
         for number in range(-(-self.shape[self._along] // self._plane[self._along - 1])):
-            with self._shard(number).open("rb", buffering=0) as file:
+            path = shard_path(self._path, "x" if self._along == 2 else "y", number)
+            with path.open("rb", buffering=0) as file:
                 index = self._index(file.name, file.read, file.seek)
                 there = index[index[:, 0] != _MISSING]
                 said = int((there[:, 0] + there[:, 1]).max(initial=0)) + 16 * self.shape[0] + 4

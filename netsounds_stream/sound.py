@@ -4,281 +4,249 @@ Sample n of a filter's frame is y[n] = real(ifft(x))[n] over the frequency axis;
 in time order. A scheme says which samples make a file, a balance whether filters are levelled first, a
 scale how the result fills [-1, 1]; `minmax` with `filter` is what netsounds recorded.
 
-The inversion is linear: a sum of filters takes one IFFT a frame, not one a filter.
+The inversion is linear: a sum of filters takes one IFFT a frame, not one a filter. Every pass over the
+store is a step of the run's journal, and goes on where it was put down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .levels import Floats, LevelMeter, Levels, extremes, gains, require_finite
+from .checksums import FileSum, joined, moved
+from .errors import Stopped
+from .journal import Journal
+from .levels import Floats, LevelMeter, Levels, extremes, gains
 from .options import SoundOptions
 from .overlap import Line
-from .planning import AudioPlan, sound_block_channels
-from .progress import Stages
+from .passes import Block, Files, Pass, blocks_of
+from .planning import AudioPlan
+from .progress import Advance, Stages
 from .store import Activations
-from .transform import half_frames, half_length, mirrored
+from .sum_spool import SumSpool
+from .transform import half_frames, mirrored
 from .wav import LaidOutWav, to_samples
 
-Advance = Callable[[int], None]
 
-# Filters in a block at most, and so files that a worker has open: some systems allow a process 256.
-_FILES_AT_ONCE = 48
+@dataclass(frozen=True)
+class Rendering:
+    """What every pass over a bank's store needs.
 
-
-class SumSpool:
-    """The sum of a bank's filters on its way to sound: inverted as it comes, kept until its peak is known.
-
-    Keeps the half frames as float32 in a temporary file at `path`; leaving the `with` block removes it.
+    Attributes:
+        source: the stored activations.
+        options: how they become sound.
+        block_values: worked on at a time.
+        line: the workers.
+        journal: where the passes' steps are kept.
+        name: of the bank's stage, and the first word of its steps.
+        device: where filters are inverted, one by one.
     """
 
-    def __init__(self, path: Path, frames: int, frequencies: int) -> None:
-        self._path, self._frames, self._frequencies = path, frames, frequencies
-        self._half = half_length(frequencies)
-        self._file: BinaryIO = path.open("w+b", buffering=0)
-        self._low, self._high, self._peak = np.inf, -np.inf, 0.0
-        self._added = 0
-
-    def __enter__(self) -> SumSpool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
-
-    def add(self, half: Tensor) -> None:
-        """Take the next summed frames, inverted: first halves, float32 `[frame, sample]`."""
-        require_finite(half)
-        low, high = (float(value) for value in torch.aminmax(half))
-        self._low, self._high = min(self._low, low), max(self._high, high)
-        self._peak = max(self._peak, abs(low), abs(high))
-        self._added += int(half.shape[0])
-        data = memoryview(half.contiguous().numpy()).cast("B")
-        while data:  # an unbuffered write may take less than all
-            data = data[self._file.write(data) :]
-
-    def write_wav(
-        self, path: Path, audio: AudioPlan, options: SoundOptions, block_values: int, advance: Advance
-    ) -> None:
-        """Scale what was gathered and write it as one WAV."""
-        assert self._added == self._frames
-        levels = Levels(np.array([self._low]), np.array([self._high]), np.array([self._peak]))
-        (factor,), (offset,) = gains(levels, options.scale)
-        rows = max(1, block_values // self._frequencies)
-        self._file.seek(0)
-        with LaidOutWav(path, audio, options) as wav:
-            for start in range(0, self._frames, rows):
-                count = min(rows, self._frames - start)
-                half = torch.empty(count, self._half)
-                view = memoryview(half.numpy()).cast("B")
-                while view:
-                    view = view[self._file.readinto(view) :]  # type: ignore[attr-defined]
-                samples = to_samples(half.mul_(factor).add_(offset), options.subtype)
-                wav.write(start * self._frequencies, mirrored(samples, self._frequencies).numpy())
-                advance(count * self._frequencies)
+    source: Activations
+    options: SoundOptions
+    block_values: int
+    line: Line
+    journal: Journal
+    name: str
+    device: str = "cpu"
 
 
-def measure_levels(
-    source: Activations,
-    block_values: int,
-    *,
-    lowest: bool,
-    line: Line,
-    advance: Advance,
-    device: str = "cpu",
-) -> Levels:
+def measure_levels(to: Rendering, *, lowest: bool, advance: Advance) -> Levels:
     """The extremes of each filter of stored activations, in one pass over them."""
-    meter = LevelMeter(source.channels)
+    source, work = to.source, Pass(to.journal, f"{to.name}: levels", blocks_of(to.source, to.block_values))
+    meter = LevelMeter(source.channels, work.state)
 
-    def measure(block: _Block) -> tuple[int, tuple[Tensor, Tensor, Tensor]]:
+    def measure(block: Block) -> tuple[int, tuple[Tensor, Tensor, Tensor]]:
         values = source.read(block.channels, block.frames)
-        low, high, peak = (each.cpu() for each in extremes(values.to(device), lowest=lowest))
+        low, high, peak = (each.cpu() for each in extremes(values.to(to.device), lowest=lowest))
         advance(values.numel())
         return block.channels.start, (low, high, peak)
 
-    line.run(_blocks(source, block_values), measure, [lambda found: meter.add(found[0], *found[1])])
+    def add(found: tuple[int, tuple[Tensor, Tensor, Tensor]]) -> None:
+        meter.add(found[0], *found[1])
+        work.reached(meter.state, dict)
+
+    to.line.run(work.left(advance, source.frequencies), measure, [add])
+    work.end(meter.state, dict)
     return meter.levels()
 
 
-def sum_filters(
-    source: Activations,
-    weights: Floats,
-    spool: SumSpool,
-    block_values: int,
-    *,
-    line: Line,
-    advance: Advance,
-) -> None:
+def sum_filters(to: Rendering, weights: Floats, spool: SumSpool, work: Pass, advance: Advance) -> None:
     """Add the filters, each times its weight, into `spool`, in one pass over stored activations."""
     factors = torch.from_numpy(weights).float()
     total = torch.empty(0)
 
-    def weighted(block: _Block) -> tuple[_Block, Tensor]:
-        values = source.read(block.channels, block.frames)
+    def weighted(block: Block) -> tuple[Block, Tensor]:
+        values = to.source.read(block.channels, block.frames)
         advance(values.numel())
         return block, torch.tensordot(factors[block.channels], values.float(), dims=1)
 
-    def add(found: tuple[_Block, Tensor]) -> None:
+    def add(found: tuple[Block, Tensor]) -> None:
         nonlocal total
         block, part = found
         total = part if block.channels.start == 0 else total.add_(part)
-        if block.channels.stop == source.channels:
+        if block.channels.stop == to.source.channels:
             spool.add(half_frames(total))
+        work.reached(state, files)
 
-    line.run(_blocks(source, block_values, frames_first=True), weighted, [add])
+    def state() -> Mapping[str, Any]:
+        return {"sum": spool.state()}
+
+    def files() -> Files:
+        return {spool.path: None}
+
+    to.line.run(work.left(advance, to.source.frequencies), weighted, [add])
+    work.end(state, files)
 
 
 def write_filters(
-    source: Activations,
-    levels: Levels,
-    paths: Sequence[Path],
-    audio: AudioPlan,
-    options: SoundOptions,
-    block_values: int,
-    *,
-    line: Line,
-    advance: Advance,
-    device: str = "cpu",
+    to: Rendering, levels: Levels, paths: Sequence[Path], audio: AudioPlan, advance: Advance
 ) -> None:
     """Write every filter's sound, in one pass over stored activations.
 
-    Into one path, filters end to end; or into a path a filter. Inverted, scaled and rounded on `device`.
+    Into one path, filters end to end; or into a path a filter. Inverted, scaled and rounded on the device.
     """
-    together = len(paths) == 1 and audio.scheme == "concat"
+    source, options, device = to.source, to.options, to.device
+    together = audio.scheme == "concat"
     each = levels if options.balance == "filter" else levels.whole()
     factor, offset = (np.broadcast_to(values, source.channels) for values in gains(each, options.scale))
     per_filter = source.frames * source.frequencies
+    work = Pass(to.journal, f"{to.name}: {audio.scheme}", blocks_of(source, to.block_values))
+    left_open = dict((work.state or {}).get("open", {}))
+    files: dict[int, LaidOutWav] = {}
+    whole: dict[Path, FileSum | None] = {}  # closed, and not kept yet
+
+    def opening(opened: ExitStack) -> Iterator[Block]:
+        for block in work.left(advance, source.frequencies):
+            for number in [0] if together else range(block.channels.start, block.channels.stop):
+                if number not in files:
+                    wav = LaidOutWav(paths[number], audio, options, left_open.pop(str(number), None))
+                    files[number] = opened.enter_context(wav)
+            yield block
+
+    def invert(block: Block) -> tuple[Block, list[int]]:
+        values = source.read(block.channels, block.frames).to(device)
+        half = half_frames(values.float())
+        half.mul_(_column(factor[block.channels], device)).add_(_column(offset[block.channels], device))
+        samples = mirrored(to_samples(half, options.subtype), source.frequencies).cpu().numpy()
+        start = block.frames.start * source.frequencies
+        parts = [
+            files[0].write(number * per_filter + start, sound)
+            if together
+            else files[number].write(start, sound)
+            for number, sound in enumerate(samples, block.channels.start)
+        ]
+        advance(samples.size)
+        return block, parts
+
+    def add(found: tuple[Block, list[int]]) -> None:
+        block, parts = found
+        end = block.frames.stop * source.frequencies
+        if together:
+            one = files[0]
+            after = one.bytes_after((block.channels.stop - 1) * per_filter + end)
+            one.checksum ^= moved(joined(parts, per_filter * one.sample_bytes), after)
+            if block.channels.stop == source.channels and block.frames.stop == source.frames:
+                whole[one.path] = files.pop(0).file_sum()
+        for number, part in [] if together else enumerate(parts, block.channels.start):
+            files[number].checksum ^= moved(part, files[number].bytes_after(end))
+            if block.frames.stop == source.frames:  # in order: all before it are written
+                wav = files.pop(number)
+                wav.close()
+                whole[wav.path] = wav.file_sum()
+        work.reached(state, written)
+
+    def state() -> Mapping[str, Any]:
+        return {"open": {str(number): wav.checksum for number, wav in files.items()}}
+
+    def written() -> Files:
+        found = {**whole, **{wav.path: None for wav in files.values()}}
+        whole.clear()
+        return found
+
     with ExitStack() as opened:
-        one = opened.enter_context(LaidOutWav(paths[0], audio, options)) if together else None
-        files: dict[int, LaidOutWav] = {}
+        to.line.run(opening(opened), invert, [add])
+        work.end(state, written)
 
-        def invert(block: _Block) -> _Block:
-            values = source.read(block.channels, block.frames).to(device)
-            half = half_frames(values.float())
-            half.mul_(_column(factor[block.channels], device)).add_(_column(offset[block.channels], device))
-            samples = mirrored(to_samples(half, options.subtype), source.frequencies).cpu().numpy()
-            at = block.frames.start * source.frequencies
-            for number, sound in enumerate(samples, block.channels.start):
-                if one is not None:
-                    one.write(number * per_filter + at, sound)
-                else:
-                    files[number].write(at, sound)
-            advance(samples.size)
-            return block
 
-        def close(block: _Block) -> None:
-            if one is None and block.frames.stop == source.frames:  # in order: all before it are written
-                for number in range(block.channels.start, block.channels.stop):
-                    files.pop(number).close()
-
-        def opening() -> Iterator[_Block]:
-            for block in _blocks(source, block_values):
-                if one is None and block.frames.start == 0:
-                    for number in range(block.channels.start, block.channels.stop):
-                        files[number] = opened.enter_context(LaidOutWav(paths[number], audio, options))
-                yield block
-
-        line.run(opening(), invert, [close])
+def write_sum(
+    total: SumSpool,
+    path: Path,
+    audio: AudioPlan,
+    options: SoundOptions,
+    block_values: int,
+    journal: Journal,
+    name: str,
+    advance: Advance,
+) -> None:
+    """Write the sum of a bank's filters. A step that is begun again: it is a hundredth of a run."""
+    step = f"{name}: sum"
+    if journal.done(step):
+        advance.skip(audio.samples)
+        return
+    if journal.stopping:
+        raise Stopped
+    written = total.write_wav(path, audio, options, block_values, advance)
+    journal.reached(step, {"whole": True}, lambda given_up: {path: written})
 
 
 def render_bank(
-    source: Activations | None,
-    levels: Levels | None,
-    total: SumSpool | None,
+    to: Rendering,
     files: Sequence[tuple[AudioPlan, Sequence[Path]]],
-    options: SoundOptions,
-    block_values: int,
-    line: Line,
     stages: Stages,
-    stage: str,
     *,
-    device: str = "cpu",
+    levels: Levels | None = None,
+    total: SumSpool | None = None,
 ) -> None:
-    """Write all of a bank's sound.
+    """Write all of a bank's sound out of its stored activations.
 
     Args:
-        source: the stored activations; None where `total` is enough.
+        files: what to write: a file for 'sum' and 'concat', a file a filter for 'filters'.
         levels: the filters' extremes, if known already (`low` need not be).
         total: the sum of the filters, if gathered already.
-        line: the workers.
-        device: where filters are inverted, one by one.
-        files: what to write: a file for 'sum' and 'concat', a file a filter for 'filters'.
+
+    Raises:
+        Stopped: the run was asked to stop; what is done is noted in the journal.
     """
-    per_filter = files[0][0].samples if source is None else source.frames * source.frequencies
-    everything = per_filter * (1 if source is None else source.channels)
+    source, options = to.source, to.options
+    per_filter = source.frames * source.frequencies
+    everything = per_filter * source.channels
     by_filter = [(audio, paths) for audio, paths in files if audio.scheme != "sum"]
     # Each filter's lowest sample only its own inversion tells.
     lowest = options.scale == "minmax" and (bool(by_filter) or options.balance == "filter")
     wanted = bool(by_filter) or (total is None and options.balance == "filter")
     measured = wanted and (levels is None or lowest)
-    sums = total is None and not all(audio.scheme != "sum" for audio, _ in files)
+    sums = total is None and len(by_filter) < len(files)
     work = everything * (measured + sums + len(by_filter)) + per_filter * (len(files) - len(by_filter))
-    with stages.stage(stage, work, "samples") as advance, ExitStack() as stack:
+    with stages.stage(to.name, work, "samples") as advance, ExitStack() as stack:
         if measured:
-            assert source is not None
-            levels = measure_levels(
-                source, block_values, lowest=lowest, line=line, advance=advance, device=device
-            )
+            levels = measure_levels(to, lowest=lowest, advance=advance)
         for audio, paths in files:
             if audio.scheme != "sum":
-                assert source is not None and levels is not None
-                write_filters(
-                    source,
-                    levels,
-                    paths,
-                    audio,
-                    options,
-                    block_values,
-                    line=line,
-                    advance=advance,
-                    device=device,
-                )
+                assert levels is not None
+                write_filters(to, levels, paths, audio, advance)
                 continue
             if total is None:
-                assert source is not None
-                spool = paths[0].with_suffix(".spool")
-                total = stack.enter_context(SumSpool(spool, source.frames, source.frequencies))
+                blocks = blocks_of(source, to.block_values, frames_first=True)
+                group = sum(block.frames.start == 0 for block in blocks)
+                summing = Pass(to.journal, f"{to.name}: weighted sum", blocks, group)
+                left = (summing.state or {}).get("sum")
+                spool = SumSpool(paths[0].with_suffix(".spool"), source.frames, source.frequencies, left)
+                total = stack.enter_context(spool)
                 weights = np.ones(source.channels)
                 if options.balance == "filter":
                     assert levels is not None
                     weights, _ = gains(levels, options.scale)
-                sum_filters(source, weights, total, block_values, line=line, advance=advance)
-            total.write_wav(paths[0], audio, options, block_values, advance)
+                sum_filters(to, weights, total, summing, advance)
+            write_sum(total, paths[0], audio, options, to.block_values, to.journal, to.name, advance)
 
 
 def _column(values: Floats, device: str) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Some filters of some frames, read and turned to sound at a time."""
-
-    channels: slice
-    frames: slice
-
-
-def _blocks(source: Activations, block_values: int, *, frames_first: bool = False) -> Iterator[_Block]:
-    """All of `source` in blocks.
-
-    Filters outermost, so that what is written runs forwards in the file; or frames outermost.
-    """
-    per_block = source.frames_per_block
-    group = sound_block_channels(block_values, per_block, source.frequencies, source.channels)
-    group = min(group, _FILES_AT_ONCE)
-    all_channels = [slice(c, min(c + group, source.channels)) for c in range(0, source.channels, group)]
-    all_frames = [slice(t, min(t + per_block, source.frames)) for t in range(0, source.frames, per_block)]
-    if frames_first:
-        return (_Block(channels, frames) for frames in all_frames for channels in all_channels)
-    return (_Block(channels, frames) for channels in all_channels for frames in all_frames)

@@ -9,9 +9,10 @@ pipeline, which reads arrays of any other layout.
 
 from __future__ import annotations
 
+import threading
 import tokenize
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,13 @@ import zarr.codecs
 import zarr.errors
 from torch import Tensor
 
+from .checksums import FileSum, crc32c
 from .errors import OutputError, StoreError
 from .planning import BankPlan
-from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_pieces
+from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_path, shard_pieces
+
+# How often a wait for shards looks whether it still has sense.
+_LOOK_UP_SECONDS = 0.1
 
 # What zarr, numpy and the codecs raise on damaged files, found by mutating good ones.
 _UNREADABLE = (
@@ -103,6 +108,9 @@ class ShardWriter:
         self._encode = encoder(codec)
         self._start = self._filled = 0
         self._parts: tuple[Tensor, ...] = ()
+        self._written: dict[int, FileSum] = {}  # since `written` was last called
+        self._asked = 0
+        self._changed = threading.Condition()
 
     def append(self, parts: tuple[Tensor, ...]) -> None:
         """Take the next frames: float16 `[1, channel, frame, frequency]`, split along the channels."""
@@ -118,9 +126,42 @@ class ShardWriter:
             if self._filled == self._bank.frames_per_shard or self._start + self._filled == self._bank.frames:
                 self._hand_over()
 
-    def finish(self) -> None:
-        """Check that every frame has come; the last shard was handed over with its last frame."""
-        assert self._start == self._bank.frames and not self._parts
+    @property
+    def finished(self) -> bool:
+        """Whether every frame has come; the last shard was handed over with its last frame."""
+        return self._start == self._bank.frames
+
+    @property
+    def handed_over(self) -> int:
+        """How many shards were full so far; the frames after them wait in `waiting`."""
+        return -(-self._start // self._bank.frames_per_shard)
+
+    def waiting(self) -> tuple[Tensor, ...]:
+        """The frames of the shard that fills: float16 `[frame, frequency, channel]`, split as they came."""
+        return tuple(part[: self._filled] for part in self._parts)
+
+    def restore(self, handed_over: int, waiting: Sequence[Tensor]) -> None:
+        """Go on where another writer was."""
+        self._asked = handed_over
+        self._start = min(handed_over * self._bank.frames_per_shard, self._bank.frames)
+        self._parts = tuple(self._new_part(int(part.shape[2])) for part in waiting)
+        for mine, part in zip(self._parts, waiting, strict=True):
+            self._filled = int(part.shape[0])
+            mine[: self._filled] = part
+
+    def written(self, shards: int, given_up: Callable[[], bool]) -> dict[Path, FileSum]:
+        """Wait until the first `shards` shards are written, or `given_up`; those not asked for before."""
+        first = self._asked
+        with self._changed:
+            while not given_up() and any(number not in self._written for number in range(first, shards)):
+                self._changed.wait(_LOOK_UP_SECONDS)
+            self._asked = shards
+            found = {
+                number: self._written.pop(number)
+                for number in range(first, shards)
+                if number in self._written
+            }
+        return {shard_path(self._path, self._time_axis, number): each for number, each in found.items()}
 
     def _new_part(self, channels: int) -> Tensor:
         return torch.empty(
@@ -133,18 +174,23 @@ class ShardWriter:
             part[self._filled :] = 0  # a chunk is always whole: past the last frame it holds the fill value
         self._start += self._filled
         self._filled, self._parts = 0, ()
-        place = ("0", "0", str(number)) if self._time_axis == "x" else ("0", str(number), "0")
-        self._errand(partial(self._write, parts, self._path.joinpath("c", *place)))
+        self._errand(partial(self._write, parts, number))
 
-    def _write(self, parts: tuple[Tensor, ...], path: Path) -> None:
+    def _write(self, parts: tuple[Tensor, ...], number: int) -> None:
+        path, size, crc = shard_path(self._path, self._time_axis, number), 0, 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
-                file.writelines(shard_pieces(parts, self._time_axis, self._encode))
+                for piece in shard_pieces(parts, self._time_axis, self._encode):
+                    file.write(piece)
+                    size, crc = size + len(piece), crc32c(piece, crc)
         except OSError as error:
             raise OutputError(
                 f"cannot write activations ({error}); is the disk full or read-only?"
             ) from error
+        with self._changed:
+            self._written[number] = FileSum(size, crc)
+            self._changed.notify_all()
 
 
 class Activations:

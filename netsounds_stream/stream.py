@@ -2,11 +2,6 @@
 
 Each layer keeps only the input rows that its next output row still needs, so nothing is computed twice and
 memory follows the row length, not the picture. Zero padding and `ceil_mode` come out as in the whole image.
-The three kinds of layer retain, between calls (a row diagram; `|` is where the last push ended):
-
-    conv 7x7 / 2    .. a b c d e|        the last 5 or 6 input rows (3 channels)
-    pool 3x3 / 2    .. a|  or  .. a b|   1 or 2 input rows, already reduced along the row
-    fire's 3x3      .. a b|              the last 2 squeezed rows; one row of zeros before the first
 
 A stream runs along "rows"; the other axis is "cross". To stream along the picture's x axis, feed the
 transposed picture to a stream with `transposed=True`: conv(xᵀ, wᵀ) = conv(x, w)ᵀ, so with every kernel
@@ -20,25 +15,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import OptionError
 from .geometry import (
-    CLASSES,
-    CLASSIFIER_ACTIVATION_NAME,
-    CLASSIFIER_NAME,
     LAYERS,
     Conv,
     Fire,
     Pool,
     layer_names,
 )
-
-#: A layer's rows, its channels split over one or more tensors `[1, channel, row, cross]`. A fire's two
-#: expansions stay apart: copying them together would cost a fifth of the run.
-Parts = tuple[Tensor, ...]
-Emit = Callable[[str, Parts], None]
+from .row_layers import ClassifierStage, ConvStage, FireStage, Parts, PoolStage, Stage
 
 
 @dataclass(frozen=True)
@@ -63,184 +50,25 @@ class RowBlock:
 
 
 Hook = Callable[[RowBlock], None]
+_NEXT_ROWS = "next_rows"  # beside what a station retains
+#: Takes a station's name, the layers that hooks of it see, and what it retains, valid during the call only.
+Keep = Callable[[str, tuple[str, ...], Mapping[str, Tensor]], None]
 
 
 @dataclass(frozen=True)
 class Band:
     """What one push has become on its way through the layers: pieces one after another, maybe none.
 
-    `last` says that nothing follows, so that every layer also gives what waited for more.
+    `last` says that nothing follows, so that every layer also gives what waited for more. `keep` is called
+    by every station with what it retains when all bands before this one have passed it.
     """
 
     pieces: tuple[Parts, ...]
     last: bool = False
+    keep: Keep | None = None
 
 
 Station = Callable[[Band], Band]
-
-
-def _join(kept: Tensor | None, new: Tensor) -> Tensor:
-    return new if kept is None else torch.cat((kept, new), dim=2)
-
-
-class _ConvStage:
-    def __init__(self, layer: Conv, weight: Tensor, bias: Tensor, emit: Emit) -> None:
-        self._layer, self._weight, self._bias, self._emit = layer, weight, bias, emit
-        self._kept: Tensor | None = None
-
-    def push(self, parts: Parts) -> Parts | None:
-        kernel, stride = self._layer.kernel, self._layer.stride
-        rows = _join(self._kept, parts[0])
-        count = (rows.shape[2] - kernel) // stride + 1
-        if count < 1:
-            self._kept = rows
-            return None
-        self._kept = rows[:, :, count * stride :].clone()
-        out = F.conv2d(rows[:, :, : (count - 1) * stride + kernel], self._weight, self._bias, stride)
-        self._emit(self._layer.name, (out,))
-        out.relu_()
-        self._emit(self._layer.activation_name, (out,))
-        return (out,)
-
-    def flush(self) -> Parts | None:
-        return None  # no padding: rows too few for a window give nothing
-
-
-class _PoolStage:
-    """3x3 max at stride 2: along the row first, into a line buffer, then down its rows.
-
-    Six strided maxima; `max_pool2d` takes 3 times as long in channels_last.
-    """
-
-    def __init__(self, layer: Pool, emit: Emit) -> None:
-        self._name, self._emit = layer.name, emit
-        self._lines: list[Tensor] = []
-        self._kept = 0
-
-    def push(self, parts: Parts) -> Parts | None:
-        rows = self._kept + int(parts[0].shape[2])
-        if not self._lines:
-            self._lines = [part[..., :0] for part in parts]
-        self._lines = [self._append(line, part, rows) for line, part in zip(self._lines, parts, strict=True)]
-        count = (rows - 3) // 2 + 1 if rows >= 3 else 0
-        out = tuple(self._down(line, count) for line in self._lines)
-        self._kept = rows - 2 * count
-        if count == 0:
-            return None
-        for line in self._lines:
-            line[:, :, : self._kept] = line[:, :, 2 * count : rows].clone()
-        self._emit(self._name, out)
-        return out
-
-    def flush(self) -> Parts | None:
-        if self._kept < 2:
-            return None  # the row left over was the last of a full window
-        out = tuple(torch.maximum(line[:, :, 0:1], line[:, :, 1:2]) for line in self._lines)
-        self._kept = 0
-        self._emit(self._name, out)
-        return out
-
-    def _append(self, line: Tensor, part: Tensor, rows: int) -> Tensor:
-        _, channels, _, cross = part.shape
-        width = cross // 2
-        if line.shape[2] < rows or line.shape[3] != width:
-            grown = torch.empty((1, channels, rows, width), dtype=part.dtype, device=part.device).contiguous(
-                memory_format=torch.channels_last
-            )
-            if self._kept:
-                grown[:, :, : self._kept] = line[:, :, : self._kept]
-            line = grown
-        new = line[:, :, self._kept : rows]
-        torch.maximum(part[..., 0 : 2 * width : 2], part[..., 1 : 2 * width : 2], out=new)
-        third = part[..., 2 : 2 * width + 1 : 2]  # one short of `width` where the last window hangs over
-        partial = new[..., : third.shape[3]]
-        torch.maximum(partial, third, out=partial)
-        return line
-
-    @staticmethod
-    def _down(line: Tensor, count: int) -> Tensor:
-        top, middle, bottom = (line[:, :, shift : shift + 2 * count : 2][:, :, :count] for shift in range(3))
-        out = torch.maximum(top, middle)
-        return torch.maximum(out, bottom, out=out)
-
-
-class _FireStage:
-    """Squeeze and two expansions. The squeeze over several parts is a sum of 1x1 convolutions over each."""
-
-    def __init__(self, layer: Fire, params: Mapping[str, Tensor], split: tuple[int, ...], emit: Emit) -> None:
-        self._name, self._emit = layer.name, emit
-        weight = params[f"{layer.name}.squeeze.weight"]
-        self._squeeze = tuple(
-            piece.contiguous(memory_format=torch.channels_last)
-            for piece in torch.split(weight, list(split), dim=1)
-        )
-        self._squeeze_bias = params[f"{layer.name}.squeeze.bias"]
-        self._one = params[f"{layer.name}.expand1x1.weight"], params[f"{layer.name}.expand1x1.bias"]
-        self._three = params[f"{layer.name}.expand3x3.weight"], params[f"{layer.name}.expand3x3.bias"]
-        self._kept: Tensor | None = None
-
-    def push(self, parts: Parts) -> Parts | None:
-        name = self._name
-        squeezed = F.conv2d(parts[0], self._squeeze[0], self._squeeze_bias)
-        for part, weight in zip(parts[1:], self._squeeze[1:], strict=True):
-            squeezed.add_(F.conv2d(part, weight))
-        self._emit(f"{name}.squeeze", (squeezed,))
-        squeezed.relu_()
-        self._emit(f"{name}.squeeze_activation", (squeezed,))
-        if self._kept is None:
-            self._kept = torch.zeros_like(squeezed[:, :, :1])  # the padding above the first row
-        return self._expand(squeezed)
-
-    def flush(self) -> Parts | None:
-        if self._kept is None:
-            return None
-        return self._expand(torch.zeros_like(self._kept[:, :, :1]))  # the padding below the last row
-
-    def _expand(self, squeezed: Tensor) -> Parts | None:
-        rows = _join(self._kept, squeezed)
-        if rows.shape[2] < 3:
-            self._kept = rows
-            return None
-        self._kept = rows[:, :, -2:].clone()
-        name = self._name
-        one = F.conv2d(rows[:, :, 1:-1], *self._one)
-        self._emit(f"{name}.expand1x1", (one,))
-        one.relu_()
-        self._emit(f"{name}.expand1x1_activation", (one,))
-        three = F.conv2d(rows, *self._three, padding=(0, 1))
-        self._emit(f"{name}.expand3x3", (three,))
-        three.relu_()
-        self._emit(f"{name}.expand3x3_activation", (three,))
-        self._emit(name, (one, three))
-        return one, three
-
-
-class _ClassifierStage:
-    """The last 1x1 convolution and ReLU, averaged over all positions as they come (float64 sums)."""
-
-    def __init__(self, params: Mapping[str, Tensor], split: tuple[int, ...], emit: Emit) -> None:
-        weight = params[f"{CLASSIFIER_NAME}.weight"]
-        self._weight = tuple(
-            piece.contiguous(memory_format=torch.channels_last)
-            for piece in torch.split(weight, list(split), dim=1)
-        )
-        self._bias, self._emit = params[f"{CLASSIFIER_NAME}.bias"], emit
-        self.total = torch.zeros(CLASSES, dtype=torch.float64)
-        self.count = 0
-
-    def push(self, parts: Parts) -> Parts | None:
-        out = F.conv2d(parts[0], self._weight[0], self._bias)
-        for part, weight in zip(parts[1:], self._weight[1:], strict=True):
-            out.add_(F.conv2d(part, weight))
-        self._emit(CLASSIFIER_NAME, (out,))
-        out.relu_()
-        self._emit(CLASSIFIER_ACTIVATION_NAME, (out,))
-        self.total += out.float().sum(dim=(0, 2, 3)).cpu().double()
-        self.count += int(out.shape[2] * out.shape[3])
-        return None
-
-    def flush(self) -> Parts | None:
-        return None
 
 
 def exact_float32(device: torch.device | str) -> AbstractContextManager[None]:
@@ -252,9 +80,6 @@ def exact_float32(device: torch.device | str) -> AbstractContextManager[None]:
         return nullcontext()
     held: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     return held
-
-
-_Stage = _ConvStage | _PoolStage | _FireStage | _ClassifierStage
 
 
 class RowStream:
@@ -284,7 +109,7 @@ class RowStream:
         if unknown:
             raise OptionError(f"no layer is called {unknown[0]!r}; the names are {', '.join(layer_names())}")
         self._hooks = dict(hooks)
-        self._next_row = dict.fromkeys(hooks, 0)
+        self._next_row = dict.fromkeys(layer_names(), 0)
         self._dtype, self._device = dtype, torch.device(device)
         params: dict[str, Tensor] = {}
         for name, value in state.items():
@@ -292,20 +117,20 @@ class RowStream:
             params[name] = turned.to(self._device, dtype).contiguous(
                 memory_format=torch.channels_last if value.ndim == 4 else torch.contiguous_format
             )
-        self._stages: list[_Stage] = []
+        self._stages: list[Stage] = []
         split: tuple[int, ...] = (3,)
         for layer in LAYERS:
             match layer:
                 case Conv():
                     weight, bias = params[f"{layer.name}.weight"], params[f"{layer.name}.bias"]
-                    self._stages.append(_ConvStage(layer, weight, bias, self._emit))
+                    self._stages.append(ConvStage(layer, weight, bias, self._emit))
                     split = (layer.out_channels,)
                 case Pool():
-                    self._stages.append(_PoolStage(layer, self._emit))
+                    self._stages.append(PoolStage(layer, self._emit))
                 case Fire():
-                    self._stages.append(_FireStage(layer, params, split, self._emit))
+                    self._stages.append(FireStage(layer, params, split, self._emit))
                     split = (layer.expand, layer.expand)
-        self._classifier = _ClassifierStage(params, split, self._emit)
+        self._classifier = ClassifierStage(params, split, self._emit)
         self._stages.append(self._classifier)
 
     def push(self, rows: Tensor) -> None:
@@ -324,6 +149,22 @@ class RowStream:
     def ending(self) -> Band:
         """What to carry through the stations after the last rows, once."""
         return Band((), last=True)
+
+    def keeping(self, keep: Keep) -> Band:
+        """What to carry through the stations, between two bands, to learn what each retains there."""
+        return Band((), keep=keep)
+
+    def restore(self, kept: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Go on where another stream was, from what its stations retained, by the stations' names."""
+        for stage in self._stages:
+            mine = dict(kept[stage.layers[-1]])
+            next_rows = mine.pop(_NEXT_ROWS)
+            self._next_row.update(zip(stage.layers, map(int, next_rows), strict=True))
+            stage.restore({name: values.to(self._device) for name, values in mine.items()})
+
+    @property
+    def station_names(self) -> tuple[str, ...]:
+        return tuple(stage.layers[-1] for stage in self._stages)
 
     @property
     def stations(self) -> tuple[Station, ...]:
@@ -344,19 +185,22 @@ class RowStream:
             for station in self.stations:
                 band = station(band)
 
-    def _station(self, stage: _Stage) -> Station:
+    def _station(self, stage: Stage) -> Station:
         @torch.inference_mode()
         def step(band: Band) -> Band:
             pieces = [stage.push(parts) for parts in band.pieces]
             if band.last:
                 pieces.append(stage.flush())
-            return Band(tuple(parts for parts in pieces if parts is not None), band.last)
+            if band.keep is not None:
+                next_rows = torch.tensor([self._next_row[layer] for layer in stage.layers])
+                band.keep(stage.layers[-1], stage.layers, {**stage.retained(), _NEXT_ROWS: next_rows})
+            return Band(tuple(parts for parts in pieces if parts is not None), band.last, band.keep)
 
         return step
 
     def _emit(self, layer: str, parts: Parts) -> None:
+        block = RowBlock(layer, self._next_row[layer], parts)
+        self._next_row[layer] += block.rows
         hook = self._hooks.get(layer)
         if hook is not None:
-            block = RowBlock(layer, self._next_row[layer], parts)
-            self._next_row[layer] += block.rows
             hook(block)

@@ -21,9 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .checksums import FileSum, linear, moved, whole
 from .errors import OutputError
 from .options import SoundOptions
-from .planning import AudioPlan
+from .planning import SAMPLE_BYTES, AudioPlan
 
 _FULL_SCALE = {"PCM_16": 2**15 - 1, "PCM_24": 2**23 - 1}
 _PCM, _FLOAT = 1, 3  # `fmt`'s format tags
@@ -45,7 +46,7 @@ def to_samples(values: Tensor, subtype: str) -> Tensor:
 
 def wav_header(audio: AudioPlan, options: SoundOptions) -> bytes:
     """All that stands before the samples of a mono file of the planned length."""
-    width = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[options.subtype]
+    width = SAMPLE_BYTES[options.subtype]
     tag, size = (_FLOAT if options.subtype == "FLOAT" else _PCM), audio.samples * width
     rate = options.sample_rate_hz
     form = struct.pack("<HHIIHH", tag, 1, rate, rate * width, width, 8 * width)
@@ -92,19 +93,41 @@ def missing_bytes(path: Path) -> int:
 class LaidOutWav:
     """A mono WAV (RF64 where the plan says so) of exactly the planned length, open for writing anywhere.
 
-    Threads may write at the same time, each its own stretch.
+    Threads may write at the same time, each its own stretch. The file has its name from when its header
+    and length are right.
+
+    Args:
+        checksum: of a file laid out before, to go on with; see `checksum`.
+
+    Attributes:
+        checksum: the linear parts of all stretches that the caller has added (`^=`), see `checksums`.
+
+    Raises:
+        OutputError: it cannot be made, or the one to go on with is not as it was left.
     """
 
-    def __init__(self, path: Path, audio: AudioPlan, options: SoundOptions) -> None:
-        self._path, self._subtype, self._length = path, options.subtype, audio.samples
+    def __init__(
+        self, path: Path, audio: AudioPlan, options: SoundOptions, checksum: int | None = None
+    ) -> None:
+        self.path, self._subtype, self._length = path, options.subtype, audio.samples
         header = wav_header(audio, options)
-        self._start, self._width = len(header), {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}[options.subtype]
-        size = audio.samples * self._width
+        self._start, self.sample_bytes = len(header), SAMPLE_BYTES[options.subtype]
+        size = audio.samples * self.sample_bytes
+        self.bytes = self._start + size + size % 2
         self._file, self._seeking = None, threading.Lock()
         try:
-            self._file = path.open("wb", buffering=0)
-            os.ftruncate(self._file.fileno(), self._start + size + size % 2)
+            if checksum is not None:
+                self._file = path.open("r+b", buffering=0)
+                if os.fstat(self._file.fileno()).st_size != self.bytes:
+                    raise OutputError(f"{path} was changed since; begin afresh with --overwrite")
+                self.checksum = checksum
+                return
+            new = path.with_name(f"{path.name}.new")
+            self._file = new.open("wb", buffering=0)
+            os.ftruncate(self._file.fileno(), self.bytes)
             self._put(header, 0)
+            new.replace(path)
+            self.checksum = moved(linear(header, len(header)), self.bytes - len(header))
         except OSError as error:
             self.close()
             raise self._failed(error) from error
@@ -112,16 +135,28 @@ class LaidOutWav:
     def __enter__(self) -> LaidOutWav:
         return self
 
-    def write(self, start: int, samples: NDArray[np.generic]) -> None:
-        """Fill the samples from `start` on; see `to_samples` for the dtypes."""
+    def write(self, start: int, samples: NDArray[np.generic]) -> int:
+        """Fill the samples from `start` on; see `to_samples` for the dtypes.
+
+        Returns the linear part of what was written, to be moved on by `bytes_after` its end.
+        """
         assert start >= 0 and start + samples.size <= self._length
         values = np.ascontiguousarray(samples.reshape(-1))
         if self._subtype == "PCM_24":  # the upper three of four little-endian bytes
             values = np.ascontiguousarray(values.view(np.uint8).reshape(-1, 4)[:, 1:])
         try:
-            self._put(memoryview(values).cast("B"), self._start + start * self._width)
+            self._put(memoryview(values).cast("B"), self._start + start * self.sample_bytes)
         except OSError as error:
             raise self._failed(error) from error
+        return linear(values, values.nbytes)
+
+    def bytes_after(self, end: int) -> int:
+        """How many bytes follow sample `end`."""
+        return self.bytes - self._start - end * self.sample_bytes
+
+    def file_sum(self) -> FileSum:
+        """Of the file, when every sample's stretch has been added to `checksum`."""
+        return FileSum(self.bytes, whole(self.checksum, self.bytes))
 
     def close(self) -> None:
         """Close the file; closing twice does nothing."""
@@ -146,4 +181,4 @@ class LaidOutWav:
             rest, offset = rest[taken:], offset + taken
 
     def _failed(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self._path.name} ({error}); is the disk full or read-only?")
+        return OutputError(f"cannot write {self.path.name} ({error}); is the disk full or read-only?")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -153,24 +152,6 @@ def test_no_words_show_the_help() -> None:
     done = command()
     assert done.returncode == 0
     assert "Commands:\n" in done.stdout
-
-
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_stopping_leaves_nothing(tmp_path: Path, weights_file: Path, sent: signal.Signals) -> None:
-    pyvips.Image.new_from_array(draw(2000, 1500)).pngsave(str(tmp_path / "a.png"))
-    program = Path(sys.executable).parent / "netsounds-stream"
-    words = ["sonify", "a.png", "--out", "run", "--weights", str(weights_file)]
-    process = subprocess.Popen([program, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    while "plan:" not in process.stderr.readline():
-        pass
-    while not list(tmp_path.glob(".run.partial-*/*.zarr")):  # it is at work
-        assert process.poll() is None
-    process.send_signal(sent)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "stopped" in errors.splitlines()[-1]
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_errors_are_one_line(

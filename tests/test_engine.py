@@ -139,10 +139,10 @@ def test_verify_agrees(picture_file: Path, weights_file: Path) -> None:
 def test_verify_notices_a_difference(
     picture_file: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from netsounds_stream import stream
+    from netsounds_stream.row_layers import PoolStage
 
-    whole = stream._PoolStage._down
-    monkeypatch.setattr(stream._PoolStage, "_down", staticmethod(lambda line, n: whole(line, n) * 1.0001))
+    whole = PoolStage._down
+    monkeypatch.setattr(PoolStage, "_down", staticmethod(lambda line, n: whole(line, n) * 1.0001))
     assert not verify(picture_file, weights=str(weights_file)).agreed
 
 

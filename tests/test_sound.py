@@ -17,12 +17,13 @@ import torch
 
 from netsounds_stream.engine import render
 from netsounds_stream.errors import OptionError, OutputError, StoreError
+from netsounds_stream.journal import Journal
 from netsounds_stream.levels import LevelMeter, extremes
 from netsounds_stream.options import SUBTYPES, SoundOptions
 from netsounds_stream.overlap import Line
 from netsounds_stream.planning import audio_plan
 from netsounds_stream.progress import Stages
-from netsounds_stream.sound import render_bank
+from netsounds_stream.sound import Rendering, render_bank
 from netsounds_stream.store import Activations, open_activations
 from netsounds_stream.wav import LaidOutWav, to_samples
 
@@ -71,7 +72,8 @@ def test_every_scheme_in_any_blocks(
     audio = audio_plan(scheme, 7, source.frames, source.frequencies, "FLOAT")
     paths = [tmp_path / f"{number}.wav" for number in range(audio.files)]
     options = SoundOptions((scheme,), balance, scale, 44100, "FLOAT")
-    render_bank(source, None, None, [(audio, paths)], options, block_values, Line(3), Stages(), "sound")
+    rendering = Rendering(source, options, block_values, Line(3), Journal.nowhere(), "sound")
+    render_bank(rendering, [(audio, paths)], Stages())
     sound = np.stack([soundfile.read(path)[0] for path in paths])
     expected = plain_sound(array, scheme, balance, scale, time_axis)
     assert sound.size == expected.size

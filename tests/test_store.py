@@ -37,7 +37,7 @@ def stored(
         writer.append((piece[:, :2], piece[:, 2:]))  # as a fire's two expansions come
         start += piece.shape[2]
         turn += 1
-    writer.finish()
+    assert writer.finished
     upright = values.transpose(1, 2) if time_axis == "x" else values
     return upright.numpy()
 

@@ -47,7 +47,7 @@ def main() -> None:
     started = time.perf_counter()
     writer = ShardWriter(given.out, about, planned.time_axis, given.codec, line.errand)
     line.run(pieces, lambda piece: piece, [lambda piece: writer.append((piece,))])
-    writer.finish()
+    assert writer.finished
     encode = time.perf_counter() - started
     del frames, pieces
 

@@ -1,0 +1,125 @@
+"""Arrays by name in one file: an uncompressed zip of `.npy` members, as `numpy.savez` makes.
+
+Each array goes from its memory to the file, one after another and with no copy between; the zip's own CRC
+of each member tells a damaged file from a good one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .errors import OutputError, StoreError
+
+_BFLOAT16 = ".bfloat16"  # ends the names of tensors that numpy has no dtype for: kept by their bits
+
+
+class CheckpointWriter:
+    """A new file at `path`, whole once closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._worded():
+            self._file = path.open("wb")
+            self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED)
+
+    def add(self, name: str, values: NDArray[np.generic] | Tensor) -> None:
+        """Write one array; a tensor `[1, channel, row, cross]` in channels_last goes without a copy."""
+        if isinstance(values, Tensor) and values.dtype == torch.bfloat16:
+            name += _BFLOAT16
+        array = _as_array(values) if isinstance(values, Tensor) else np.ascontiguousarray(values)
+        header = np.lib.format.header_data_from_array_1_0(array)
+        with self._worded(), self._zip.open(f"{name}.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array_header_1_0(member, header)
+            member.write(array.reshape(-1).view(np.uint8))
+
+    def close(self) -> None:
+        with self._worded():
+            self._zip.close()
+            self._file.close()
+
+    def discard(self) -> None:
+        """Close what will not be used, whole or not; nothing after `close`."""
+        # by hand: left to the collector, what fails on a full disk is printed with its traceback
+        for each in (self._zip, self._file):
+            with contextlib.suppress(OSError, ValueError):
+                each.close()
+
+    @contextmanager
+    def _worded(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"cannot save the run's state ({error}); is the disk full or read-only?"
+            ) from error
+
+
+class CheckpointReader:
+    """A file that `CheckpointWriter` made.
+
+    Raises:
+        StoreError: it is missing or damaged, here or in `array` and `tensor`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise self._damaged(error) from error
+
+    def __enter__(self) -> CheckpointReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._zip.close()
+
+    def array(self, name: str) -> NDArray[np.generic]:
+        try:
+            with self._zip.open(f"{name}.npy") as member:
+                values: NDArray[np.generic] = np.lib.format.read_array(member, allow_pickle=False)
+                assert member.read(1) == b""  # the CRC is compared at the member's end
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise self._damaged(error) from error
+        return values
+
+    def tensors(self, folder: str) -> dict[str, Tensor]:
+        """All tensors in `folder`, by their names in it; those of four axes in channels_last."""
+        whole = (name.removesuffix(".npy") for name in self._zip.namelist())
+        return {
+            name.removeprefix(f"{folder}/").removesuffix(_BFLOAT16): self._tensor(name)
+            for name in whole
+            if name.startswith(f"{folder}/")
+        }
+
+    def _tensor(self, name: str) -> Tensor:
+        values = torch.from_numpy(self.array(name)).clone()  # into memory aligned as torch's own
+        if name.endswith(_BFLOAT16):
+            values = values.view(torch.bfloat16)
+        return values.permute(0, 3, 1, 2) if values.ndim == 4 else values
+
+    def _damaged(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"the run's saved state {self._path} cannot be read ({error}); begin afresh with --overwrite"
+        )
+
+
+def _as_array(values: Tensor) -> NDArray[np.generic]:
+    there = values.detach().cpu()
+    if there.ndim == 4:
+        there = there.permute(0, 2, 3, 1)
+    there = there.contiguous()
+    array: NDArray[np.generic] = (there.view(torch.int16) if there.dtype == torch.bfloat16 else there).numpy()
+    return array

@@ -1,0 +1,222 @@
+"""A finished plan carried out in a folder, step by step, from where the journal says it was put down."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import machine
+from .device import own_stream
+from .errors import Stopped
+from .folder import file_label
+from .forward import STEP, Compute, pixel_network, rows_done, run_forward
+from .journal import Journal, no_files
+from .levels import LevelMeter
+from .options import SonifyOptions
+from .overlap import Line
+from .picture import Picture, slabs, write_spool
+from .planning import STORED_SPOOL, AudioPlan, BankPlan, Plan
+from .progress import Stages
+from .record import array_attributes
+from .sinks import Sinks
+from .sound import Rendering, render_bank, write_sum
+from .store import ShardWriter, create_array, open_activations
+from .sum_spool import SumSpool
+from .weights import Weights
+
+_PICTURE_STEP = "decode"
+
+
+@contextmanager
+def workers(count: int, threads_each: int, device: str = "cpu") -> Iterator[Line]:
+    """Workers whose torch uses so many threads each; the caller's own number of threads is kept.
+
+    On a GPU named `device` each has a stream of its own, for work that needs no order.
+    """
+    before = torch.get_num_threads()
+
+    def begin() -> None:
+        torch.set_num_threads(threads_each)
+        own_stream(device)
+
+    try:
+        yield Line(count, begin)
+    finally:
+        torch.set_num_threads(before)  # what a worker sets, threads made later would take over
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What carrying out a plan needs. `record` is what `begin_record` gave; `folder` is worked in."""
+
+    picture: Picture
+    weights: Weights
+    options: SonifyOptions
+    plan: Plan
+    compute: Compute
+    record: dict[str, Any]
+    folder: Path
+    journal: Journal
+    stages: Stages
+
+    def run(self) -> Tensor:
+        """Do all of it; the logits' average over the full picture.
+
+        Raises:
+            Stopped: the run was asked to stop, and what was done is durable.
+        """
+        try:
+            logits = self._network()
+            machine.trim_heap()
+            with workers(self.plan.workers, self.plan.threads_each, self.compute.device) as line:
+                for each in self.plan.banks:
+                    self._sound(each, line)
+            self.journal.flush(wait=True)
+        except Stopped:
+            self.journal.flush(wait=True)
+            raise
+        finally:
+            self.journal.abandon()
+        for path in self.folder.glob("*.spool*"):
+            path.unlink()
+        return logits
+
+    def _network(self) -> Tensor:
+        journal, planned, options = self.journal, self.plan, self.options
+        state = journal.state(STEP)
+        if journal.done(STEP):
+            assert state is not None
+            return torch.tensor(state["logits"], dtype=torch.float64)
+        spool = self.folder / "picture.spool.tif"
+        with ExitStack() as stack:
+            line = stack.enter_context(workers(planned.workers, planned.threads_each))
+            sinks = {each.number: self._sinks(each, line, stack) for each in planned.banks}
+            if planned.picture_stored == STORED_SPOOL and not journal.done(_PICTURE_STEP):
+                self._spool_picture(spool)
+            first = rows_done(journal)
+            pixels = planned.height * planned.width
+            with self.stages.stage("network", pixels, "px") as advance:
+                advance.skip(
+                    first * pixels // (planned.width if planned.time_axis == "x" else planned.height)
+                )
+                logits = run_forward(
+                    slabs(
+                        self.picture,
+                        time_axis=planned.time_axis,
+                        rows=planned.slab_rows,
+                        stored=planned.picture_stored,
+                        spool=spool,
+                        first=first,
+                    ),
+                    planned,
+                    pixel_network(
+                        self.weights, self.picture.full_scale, options.normalize, self.compute.dtype
+                    ),
+                    sinks,
+                    compute=self.compute,
+                    line=line,
+                    advance=advance,
+                    journal=journal,
+                    folder=self.folder,
+                )
+        journal.reached("spool", {"whole": True}, no_files, after=lambda: spool.unlink(missing_ok=True))
+        if journal.due():
+            journal.flush()
+        return logits
+
+    def _sinks(self, each: BankPlan, line: Line, stack: ExitStack) -> Sinks:
+        step = self.journal.state(STEP)
+        state = None if step is None else step["banks"][str(each.number)]
+        total = store = None
+        if self._summed_at_once:
+            left = None if state is None else state["sum"]
+            total = SumSpool(self._sum_path(each), each.frames, each.frequencies, left)
+            stack.enter_context(total)
+        if self.plan.stored:
+            path, codec, axis = self._array_path(each), self.options.codec, self.plan.time_axis
+            if state is None:
+                shutil.rmtree(path, ignore_errors=True)  # of a run that ended before its first commit
+                facts = array_attributes(each, self.record)
+                create = partial(create_array, path, time_axis=axis, codec=codec, attributes=facts)
+                line.run([each], create, [])  # by a worker, for Ctrl-C must not leave zarr writing behind
+            store = ShardWriter(path, each, axis, codec, line.errand)
+        return Sinks(store, total, LevelMeter(each.channels, None if state is None else state["levels"]))
+
+    def _spool_picture(self, spool: Path) -> None:
+        pixels = self.plan.height * self.plan.width
+        with self.stages.stage("decode", pixels, "px") as advance:
+            shares = [0.0]
+
+            def on_spooled(share: float) -> None:
+                advance((share - shares[-1]) * pixels)
+                shares.append(share)
+
+            write_spool(self.picture, spool, on_spooled)
+        self.journal.reached(_PICTURE_STEP, {"whole": True}, lambda given_up: {spool: None})
+        if self.journal.due():
+            self.journal.flush()
+
+    def _sound(self, each: BankPlan, line: Line) -> None:
+        journal, options, name = self.journal, self.options, f"sound {each.number}"
+        if journal.done(name):
+            return
+        network = journal.state(STEP)
+        assert network is not None
+        left = network["banks"][str(each.number)]
+        files = [(audio, self._wav_paths(each, audio)) for audio in each.audio]
+        with ExitStack() as stack:
+            total = None
+            if self._summed_at_once:
+                spool = SumSpool(self._sum_path(each), each.frames, each.frequencies, left["sum"])
+                total = stack.enter_context(spool)
+            if self.plan.stored:
+                source = open_activations(self._array_path(each), self.plan.time_axis)
+                rendering = Rendering(
+                    source, options.sound, self.plan.block_values, line, journal, name, self.compute.device
+                )
+                levels = LevelMeter(each.channels, left["levels"]).levels()
+                render_bank(rendering, files, self.stages, levels=levels, total=total)
+            else:
+                assert total is not None
+                ((audio, (path,)),) = files
+                with self.stages.stage(name, audio.samples, "samples") as advance:
+                    write_sum(
+                        total, path, audio, options.sound, self.plan.block_values, journal, name, advance
+                    )
+        array = self._array_path(each)
+        unwanted = self.plan.stored and not options.activations
+        journal.reached(
+            name,
+            {"whole": True},
+            no_files,
+            after=lambda: shutil.rmtree(array, ignore_errors=True) if unwanted else None,
+        )
+
+    @property
+    def _summed_at_once(self) -> bool:
+        """Whether the network's stage gathers the sums, for no filter needs a weight of its own."""
+        return "sum" in self.options.sound.schemes and self.options.sound.balance == "bank"
+
+    def _stem(self, each: BankPlan) -> str:
+        return f"activations-{each.number}_{file_label(self.record['label'])}"
+
+    def _array_path(self, each: BankPlan) -> Path:
+        return self.folder / f"{self._stem(each)}.zarr"
+
+    def _sum_path(self, each: BankPlan) -> Path:
+        return self.folder / f"sum-{each.number}.spool"
+
+    def _wav_paths(self, each: BankPlan, audio: AudioPlan) -> list[Path]:
+        if audio.scheme != "filters":
+            return [self.folder / f"{self._stem(each)}_{audio.scheme}.wav"]
+        folder = self.folder / f"{self._stem(each)}_filters"
+        folder.mkdir(exist_ok=True)
+        return [folder / f"{number:03d}.wav" for number in range(audio.files)]

@@ -1,0 +1,240 @@
+"""What of a run is durably on disk, and how to go on from there.
+
+A run is a row of *steps*: the spooled picture, the network, each bank's passes over its frames. Each has a
+state, a small JSON object, that says how far its files are whole; `{"whole": true}` says that it is done.
+A *commit* makes files durable first (fsync), then replaces `journal.json` by one rename: so what the journal
+says is on the disk is there, whenever the process or the machine ends. Commits run on a thread of their own,
+one at a time, while the work goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .checksums import FileSum
+from .errors import OutputError
+from .stopping import Stop
+
+JOURNAL_NAME = "journal.json"
+_FORMAT = 1
+State = Mapping[str, Any]
+Files = Callable[[Callable[[], bool]], Mapping[Path, FileSum | None]]
+_Note = tuple[str, State, Files, Callable[[], None]]
+# Between commits: this, or this share of the time since the beginning if that is more. What a kill takes
+# is that and the commit under way; the promise is 10 s or 2 % of the run.
+EVERY_SECONDS = 8.0
+_EVERY_SHARE = 0.015
+
+
+class Journal:
+    """The journal of the run in `folder`; without a folder nothing is kept, and every step begins anew.
+
+    Args:
+        content: what `read` gave, or a new run's `record`; see `begin`.
+        every_seconds: between commits; None: `EVERY_SECONDS`, more in long runs.
+        facts: what else to write down with each commit.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        content: dict[str, Any],
+        *,
+        stop: Stop | None = None,
+        every_seconds: float | None = None,
+        facts: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self._folder, self._content, self._facts = folder, content, facts
+        self._stop, self._every_seconds = stop or Stop(), every_seconds
+        self._started = self._last = time.monotonic()
+        # An event, for a Ctrl-C that meets Thread.join makes the next join return at once (CPython 3.11).
+        self._ended = threading.Event()
+        self._ended.set()
+        self._error: BaseException | None = None
+        self._abandoned = False
+        self._noted: list[_Note] = []
+        self._steps: dict[str, State] = dict(content["steps"])  # with what is noted only
+
+    @classmethod
+    def begin(cls, record: dict[str, Any]) -> dict[str, Any]:
+        """The content for a run that has done nothing yet."""
+        return {"format": _FORMAT, "record": record, "steps": {}, "checksums": {}, "seconds": {}, "starts": 0}
+
+    @classmethod
+    def nowhere(cls) -> Journal:
+        """One that keeps nothing."""
+        return cls(None, cls.begin({}))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """All of it, as of the last commit; for reading, while no commit is under way."""
+        return self._content
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the work should be put down at the next place that can be gone on from."""
+        return self._stop.asked
+
+    def state(self, step: str) -> State | None:
+        """How far `step` had come; None: it has not begun."""
+        state: State | None = self._steps.get(step)
+        return state
+
+    def done(self, step: str) -> bool:
+        return bool((self.state(step) or {}).get("whole"))
+
+    def due(self) -> bool:
+        """Whether a commit should be begun now; True once, then not for a while.
+
+        Raises:
+            NetsoundsError: what the last commit failed with.
+        """
+        if self._folder is None or not self._ended.is_set():
+            return False
+        self._raise_failure()
+        now = time.monotonic()
+        every = max(EVERY_SECONDS, _EVERY_SHARE * (now - self._started))
+        if now - self._last < (every if self._every_seconds is None else self._every_seconds):
+            return False
+        self._last = now
+        return True
+
+    def reached(
+        self,
+        step: str,
+        state: State,
+        files: Files,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Note that `step` has come to `state`, for the next commit.
+
+        Args:
+            files: waits until what the state speaks of is written, and gives the files to be synced, with
+                their sums where they are whole; it is handed a function that says when waiting has lost
+                its sense.
+            after: called when it is durable.
+        """
+        self._steps[step] = state
+        if self._folder is not None:
+            self._noted.append((step, state, files, after))
+
+    def flush(self, *, wait: bool = False) -> None:
+        """Commit what was noted: when the commit before has ended, and beside the caller unless it waits."""
+        if self._folder is None:
+            return
+        self.settle()
+        noted, self._noted = self._noted, []
+        folder = self._folder
+
+        def work() -> None:
+            try:
+                files = {path: each for *_, give, _ in noted for path, each in give(self._given_up).items()}
+                if self._abandoned:
+                    return
+                above = {each for path in files for each in path.parents if each.is_relative_to(folder)}
+                sync(files, above)
+                sums = {
+                    path.relative_to(folder).as_posix(): each.to_json()
+                    for path, each in files.items()
+                    if each is not None
+                }
+                self._replace({step: dict(state) for step, state, *_ in noted}, sums)
+                for *_, after in noted:
+                    after()
+            except BaseException as error:  # noqa: BLE001  (raised again in `due` or `settle`)
+                self._error = error
+            finally:
+                self._ended.set()
+
+        self._ended.clear()
+        threading.Thread(target=work, name="journal").start()
+        if wait:
+            self.settle()
+
+    def _given_up(self) -> bool:
+        return self._abandoned
+
+    def write(self) -> None:
+        """Put the journal as it is on the disk."""
+        assert self._folder is not None
+        text = json.dumps(self._content, indent=1, ensure_ascii=False)
+        durably_replace(self._folder / JOURNAL_NAME, text)
+
+    def settle(self) -> None:
+        """Wait for the commit under way, and raise what it failed with."""
+        self._ended.wait()
+        self._raise_failure()
+        self._last = time.monotonic()
+
+    def abandon(self) -> None:
+        """The work has failed: let the commit under way end, as it can."""
+        self._abandoned = True
+        self._ended.wait()
+
+    def _replace(self, steps: Mapping[str, State], checksums: Mapping[str, Any]) -> None:
+        content = self._content
+        self._content = {
+            **content,
+            **self._facts(),
+            "steps": {**content["steps"], **steps},
+            "checksums": {**content["checksums"], **checksums},
+        }
+        self.write()
+
+    def _raise_failure(self) -> None:
+        error, self._error = self._error, None
+        if isinstance(error, OSError):
+            raise OutputError(
+                f"what is finished cannot be made durable ({error}); is the disk full or read-only?"
+            ) from error
+        if error is not None:
+            raise error
+
+
+def no_files(given_up: Callable[[], bool]) -> Mapping[Path, FileSum | None]:
+    """For a step that wrote nothing."""
+    return {}
+
+
+def read_journal(folder: Path) -> dict[str, Any] | None:
+    """The content of the journal in `folder`; None if there is none that this version understands."""
+    try:
+        content = json.loads((folder / JOURNAL_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and content.get("format") == _FORMAT else None
+
+
+def sync(files: Iterable[Path], folders: Iterable[Path]) -> None:
+    """Have files, and the names in folders, on the disk."""
+    for file in files:
+        _fsync(file)
+    for folder in folders:
+        _fsync(folder)
+
+
+def durably_replace(path: Path, text: str) -> None:
+    """Give `path` new content: all of it or none, whenever the machine ends."""
+    new = path.with_name(f"{path.name}.new")
+    with new.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    _fsync(path.parent)
+
+
+def _fsync(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":  # Windows opens no folders, and needs it not
+        return
+    opened = os.open(path, os.O_RDWR if path.is_file() and os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

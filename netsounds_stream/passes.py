@@ -1,0 +1,97 @@
+"""Stored activations in blocks, and a pass over them that can be put down and taken up again.
+
+A block is some filters of some frames, read and turned to sound at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .checksums import FileSum
+from .errors import Stopped
+from .journal import Journal
+from .planning import sound_block_channels
+from .progress import Advance
+from .store import Activations
+
+# Filters in a block at most, and so files that a worker has open: some systems allow a process 256.
+_FILES_AT_ONCE = 48
+
+#: Files that a pass has written, with their sums where they are whole.
+Files = Mapping[Path, FileSum | None]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Which filters of which frames."""
+
+    channels: slice
+    frames: slice
+
+
+def blocks_of(source: Activations, block_values: int, *, frames_first: bool = False) -> list[Block]:
+    """All of `source` in blocks of about `block_values` values.
+
+    Filters outermost, so that what is written runs forwards in the file; or frames outermost.
+    """
+    per_block = source.frames_per_block
+    group = sound_block_channels(block_values, per_block, source.frequencies, source.channels)
+    group = min(group, _FILES_AT_ONCE)
+    all_channels = [slice(c, min(c + group, source.channels)) for c in range(0, source.channels, group)]
+    all_frames = [slice(t, min(t + per_block, source.frames)) for t in range(0, source.frames, per_block)]
+    if frames_first:
+        return [Block(channels, frames) for frames in all_frames for channels in all_channels]
+    return [Block(channels, frames) for channels in all_channels for frames in all_frames]
+
+
+class Pass:
+    """One pass over a bank's blocks, in order: the `step` of that name in the journal.
+
+    Args:
+        group: the work can be put down after every so many blocks.
+
+    Attributes:
+        state: what was kept of it before; None: it begins.
+    """
+
+    def __init__(self, journal: Journal, step: str, blocks: Sequence[Block], group: int = 1) -> None:
+        self._journal, self._step, self._blocks, self._group = journal, step, blocks, group
+        self.state = journal.state(step)
+        self._done = 0 if self.state is None else int(self.state["blocks"])
+
+    def left(self, advance: Advance, frequencies: int) -> Iterator[Block]:
+        """The blocks that were not done before; fewer where the run is asked to stop."""
+        first = self._done
+        advance.skip(sum(_frames_and_filters(block) for block in self._blocks[:first]) * frequencies)
+        for number, block in enumerate(self._blocks[first:], first):
+            if self._journal.stopping and number % self._group == 0:
+                return
+            yield block
+
+    def reached(self, state: Callable[[], Mapping[str, Any]], files: Callable[[], Files]) -> None:
+        """One more block is done. Where it is time, that is kept: what `state` says, and `files`."""
+        self._done += 1
+        if self._done % self._group == 0 and self._done < len(self._blocks) and self._journal.due():
+            self._keep(state, files)
+            self._journal.flush()
+
+    def end(self, state: Callable[[], Mapping[str, Any]], files: Callable[[], Files]) -> None:
+        """No block is under way any more. Raises Stopped where some are left."""
+        self._keep(state, files)
+        if self._done < len(self._blocks):
+            raise Stopped
+        if self._journal.due():
+            self._journal.flush()
+
+    def _keep(self, state: Callable[[], Mapping[str, Any]], files: Callable[[], Files]) -> None:
+        reached = {**state(), "blocks": self._done, "whole": self._done == len(self._blocks)}
+        written = files()  # now: by the time of the commit there may be more
+        self._journal.reached(self._step, reached, lambda given_up: written)
+
+
+def _frames_and_filters(block: Block) -> int:
+    count: int = (block.channels.stop - block.channels.start) * (block.frames.stop - block.frames.start)
+    return count

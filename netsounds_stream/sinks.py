@@ -1,0 +1,51 @@
+"""Where one bank's rows go: to a store, to a running sum, to a meter; and how far that has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .checkpoint import CheckpointReader, CheckpointWriter
+from .checksums import FileSum
+from .levels import LevelMeter
+from .store import ShardWriter
+from .sum_spool import SumSpool
+
+
+@dataclass(frozen=True)
+class Sinks:
+    """One bank's: a store or none, a running sum or none, and the meter."""
+
+    store: ShardWriter | None
+    total: SumSpool | None
+    meter: LevelMeter
+
+    def state(self) -> dict[str, Any]:
+        """How far they have come, JSON-ready; the frames of the shard that fills are apart (`keep`)."""
+        return {
+            "levels": self.meter.state(),
+            "sum": None if self.total is None else self.total.state(),
+            "shards": None if self.store is None else self.store.handed_over,
+        }
+
+    def keep(self, writer: CheckpointWriter, folder: str) -> None:
+        """Put the frames of the shard that fills into `writer`."""
+        for number, part in enumerate(() if self.store is None else self.store.waiting()):
+            writer.add(f"{folder}/{number}", part)
+
+    def restore(self, state: Mapping[str, Any], reader: CheckpointReader, folder: str) -> None:
+        """Have the store go on where `state` was taken; the sum and the meter were made from it already."""
+        if self.store is not None:
+            parts = reader.tensors(folder)
+            self.store.restore(state["shards"], [parts[name] for name in sorted(parts, key=int)])
+
+    def files(self, state: Mapping[str, Any], given_up: Callable[[], bool]) -> dict[Path, FileSum | None]:
+        """What must be on the disk for `state` to hold: written, when this returns."""
+        found: dict[Path, FileSum | None] = {}
+        if self.store is not None:
+            found |= self.store.written(state["shards"], given_up)
+        if self.total is not None:
+            found[self.total.path] = None
+        return found

@@ -1,0 +1,247 @@
+"""Runs that are killed, stopped and gone on with: the real command, and files byte for byte the same."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pyvips
+
+from netsounds_stream import resume, sonify
+from netsounds_stream.checksums import file_sum
+from netsounds_stream.drawing import draw
+from netsounds_stream.errors import OutputError, Stopped
+from netsounds_stream.folder import work_path
+from netsounds_stream.journal import read_journal
+from netsounds_stream.progress import Progress
+from netsounds_stream.stopping import Stop
+
+from .reference import command
+
+PROGRAM = Path(sys.executable).parent / "netsounds-stream"
+
+
+def contents(run: Path) -> dict[str, str]:
+    """Every file of a run but its record, by its checksum."""
+    return {
+        path.relative_to(run).as_posix(): file_sum(path).to_json()
+        for path in sorted(run.rglob("*"))
+        if path.is_file() and path.name != "run.json"
+    }
+
+
+def kill_until_finished(words: list[str], out: Path, *, kills: int, seed: int) -> Counter[str]:
+    """Start `words`, kill them with SIGKILL, `kills` times; then let them be. The steps they were killed in.
+
+    Each time after some commits, a random number of them, and some milliseconds: so that one falls in every
+    step, before, amid and after its commits.
+    """
+    rng, steps = random.Random(seed), Counter[str]()
+    work = work_path(out)
+    while steps.total() < kills:
+        process = subprocess.Popen([PROGRAM, *words], stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        while (line := process.stderr.readline()) and not line.startswith("plan:"):
+            pass
+        for _ in range(rng.choice((0, 1, 2, 4, 8))):
+            before = _version(work)
+            while process.poll() is None and _version(work) == before:
+                pass
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0, 0.05))
+        process.kill()
+        process.communicate()
+        if process.returncode == 0:  # it was through already: once more from the beginning
+            shutil.rmtree(out)
+            continue
+        assert process.returncode == -signal.SIGKILL
+        left = read_journal(work)
+        done = list(left["steps"]) if left else []
+        steps[done[-1] if done else "beginning"] += 1
+        assert_wavs_are_whole(work)
+    finished = command(*words)
+    assert finished.returncode == 0, finished.stderr
+    return steps
+
+
+def _version(work: Path) -> int:
+    try:
+        return (work / "journal.json").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def assert_wavs_are_whole(folder: Path) -> None:
+    """Every WAV that has its name has a header of the length that the plan gives it, and that length."""
+    left = read_journal(folder)
+    if left is None:
+        return
+    planned = {
+        (bank["number"], audio["scheme"]): audio
+        for bank in left["record"]["plan"]["banks"]
+        for audio in bank["audio"]
+    }
+    for path in folder.rglob("*.wav"):
+        scheme = "filters" if path.parent != folder else path.stem.rpartition("_")[2]
+        stem = path.parent.name if scheme == "filters" else path.name
+        audio = planned[int(stem.removeprefix("activations-")[0]), scheme]
+        content = path.open("rb").read(12)
+        assert content[:4] == b"RIFF"
+        assert int.from_bytes(content[4:8], "little") + 8 == path.stat().st_size
+        assert path.stat().st_size >= 2 * audio["samples"]
+
+
+ALL_SCHEMES = """--scheme filters --scheme sum --scheme concat --balance filter --scale minmax
+    --subtype PCM_24 --banks 1,4 --codec zstd"""
+CASES = {
+    "usual": (9, 700, 500, ""),
+    "all schemes, levelled": (9, 500, 450, ALL_SCHEMES),
+    "sum only": (8, 700, 900, "--scheme sum --no-activations --memory 420MiB"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_again_and_again(tmp_path: Path, weights_file: Path, case: str) -> None:
+    kills, width, height, options = CASES[case]
+    picture = tmp_path / "a.png"
+    pyvips.Image.new_from_array(draw(width, height)).pngsave(str(picture))
+    words = ["sonify", str(picture), "--weights", str(weights_file), "--label", "a", *options.split()]
+    whole = command(*words, "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    words += ["--out", str(tmp_path / "run"), "--resume", "--checkpoint-seconds", "0"]
+    steps = kill_until_finished(words, tmp_path / "run", kills=kills, seed=1)
+    assert len(steps) > 1  # not at one place only
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["starts"] > 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "run", "whole"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, picture_file: Path, weights_file: Path) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    sonify(picture_file, out, weights=str(weights_file), label="a", scheme=("filters", "sum"), scale="minmax")
+    return out
+
+
+@pytest.mark.parametrize("stage", ["network", "sound 1", "sound 4"])
+def test_stopped_in_every_stage(
+    tmp_path: Path, picture_file: Path, weights_file: Path, undisturbed: Path, stage: str
+) -> None:
+    """Asked to stop at a stage, and again whenever it goes on, until it is through."""
+    stop = Stop()
+
+    def listen(progress: Progress) -> None:
+        if progress.stage == stage and progress.done > progress.earlier:
+            stop.ask()
+
+    words: dict[str, Any] = {"weights": str(weights_file), "label": "a", "scheme": ("filters", "sum")}
+    words |= {"scale": "minmax"}
+    with pytest.raises(Stopped) as caught:
+        sonify(picture_file, tmp_path / "run", stop=stop, on_progress=listen, **words)
+    assert "netsounds-stream resume" in "".join(caught.value.__notes__)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(OutputError, match="--resume"):
+        sonify(picture_file, tmp_path / "run", **words)
+    for _ in range(3):
+        stop = Stop()
+        try:
+            resume(tmp_path / "run", stop=stop, on_progress=listen)
+        except Stopped:
+            continue
+        break
+    run = resume(tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(undisturbed)
+    assert run.record["starts"] >= 2
+    assert resume(tmp_path / "run").record == run.record  # a finished run is given as it is
+
+
+@pytest.mark.parametrize(("sent", "times"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)])
+def test_asked_to_stop(
+    tmp_path: Path,
+    picture_file: Path,
+    weights_file: Path,
+    undisturbed: Path,
+    sent: signal.Signals,
+    times: int,
+) -> None:
+    words = ["sonify", picture_file, "--out", "run", "--weights", weights_file, "--checkpoint-seconds", "0"]
+    words += ["--label", "a", "--scheme", "filters", "--scheme", "sum", "--scale", "minmax"]
+    process = subprocess.Popen([PROGRAM, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while not (left := read_journal(tmp_path / ".run.partial")) or not left["steps"]:
+        assert process.poll() is None
+    process.send_signal(sent)
+    if times == 2:
+        while "stopping" not in process.stderr.readline():
+            pass
+        process.send_signal(sent)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == (
+        "netsounds-stream: stopped; what was finished is kept; go on with: netsounds-stream resume run"
+    )
+    assert not (tmp_path / "run").exists()
+    assert command("resume", "run", cwd=tmp_path).returncode == 0
+    assert contents(tmp_path / "run") == contents(undisturbed)
+
+
+def test_what_would_change_the_bytes_is_refused(
+    tmp_path: Path, picture_file: Path, weights_file: Path
+) -> None:
+    picture = tmp_path / "a.png"
+    shutil.copy(picture_file, picture)
+    words: dict[str, Any] = {"weights": str(weights_file), "label": "a", "banks": (1, 4)}
+
+    def stopped() -> None:
+        stop = Stop()
+        with pytest.raises(Stopped):
+            sonify(picture, tmp_path / "run", stop=stop, on_progress=lambda each: stop.ask(), **words)
+
+    stopped()
+    work = tmp_path / ".run.partial"
+    journal = (work / "journal.json").read_text()
+
+    def refused(says: str, **changed: Any) -> None:
+        before = contents(work)
+        with pytest.raises(OutputError, match=says):
+            sonify(picture, tmp_path / "run", resume=True, **{**words, **changed})
+        if not changed:
+            with pytest.raises(OutputError, match=says):
+                resume(tmp_path / "run")
+        assert contents(work) == before  # nothing was lost
+
+    refused("banks .* instead of", banks=(1, 2))
+    refused("scale minmax instead of peak", scale="minmax")
+    refused("codec none instead of lz4", codec="none")
+    refused("other weights", weights="untrained")
+    refused("label b instead of a", label="b")
+    for part in ("torch", "libvips", "netsounds-stream"):
+        (work / "journal.json").write_text(journal)
+        changed = json.loads(journal)
+        changed["record"]["versions"][part] = "0.0"
+        (work / "journal.json").write_text(json.dumps(changed))
+        refused(f"{part} .* instead of 0.0")
+    (work / "journal.json").write_text(journal)
+    pyvips.Image.new_from_array(draw(331, 230)).invert().pngsave(str(picture))
+    refused("other picture")
+    with pytest.raises(OutputError, match="no run was begun"):
+        resume(tmp_path / "absent")
+
+
+def test_the_budget_of_a_resumed_run(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    stop = Stop()
+    with pytest.raises(Stopped):
+        sonify(picture_file, tmp_path / "run", stop=stop, on_progress=lambda each: stop.ask(),
+               weights=str(weights_file), label="a")  # fmt: skip
+    done = command("resume", tmp_path / "run", "--memory", "64MiB")
+    assert (done.returncode, "raise --memory" in done.stderr) == (1, True)
+    assert command("resume", tmp_path / "run", "--memory", "2GiB").returncode == 0
