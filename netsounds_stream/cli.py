@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from .command_options import (
     stacked,
 )
 from .errors import NetsoundsError, OptionError
+from .naming import folder_of
 from .stopping import Stop
 from .wording import bench_text, long_plan, short_plan, verification_text
 
@@ -75,7 +77,7 @@ def sonify(
     with display(quiet=quiet) as shown, _stoppable(quiet=quiet) as stop:
         run = engine.sonify(
             path,
-            out or Path(f"{path.stem}-netsounds"),
+            out or folder_of(path),
             options,
             overwrite=overwrite,
             resume=resume,
@@ -127,7 +129,7 @@ def plan(
     with _importing():
         from . import engine
 
-    made = engine.plan(path, out or Path(f"{path.stem}-netsounds"), options)
+    made = engine.plan(path, out or folder_of(path), options)
     if as_json:
         from dataclasses import asdict
 
@@ -333,6 +335,8 @@ def main() -> None:
     """Run the command line; every error is one line on stderr."""
     # A polite request to end is treated as Ctrl-C: what was begun is cleared away.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names as they are, UTF-8 or not
     try:
         status = cli(standalone_mode=False) or 0
     except NetsoundsError as error:
@@ -359,5 +363,7 @@ def _with_notes(text: str, error: BaseException) -> str:
 
 
 def _fail(text: str, status: int) -> int:
-    click.echo("netsounds-stream: " + " ".join(text.split()), err=True)
+    # a name out of a file or of a folder may hold what a terminal takes for an order
+    plain = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in " ".join(text.split()))
+    click.echo("netsounds-stream: " + plain, err=True)
     return status

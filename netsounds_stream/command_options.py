@@ -51,6 +51,7 @@ NETWORK = stacked(
         help="Input normalised as the weights were trained, or plain [0, 1].",
     ),
     click.option("--time-axis", default="auto", show_default=True, help="'x', 'y', or the long edge."),
+    click.option("--max-pixels", metavar="N", help="Refuse larger pictures, as 100M or 1G. [default: none]"),
     COMPUTE,
 )
 LEVELS = stacked(

@@ -12,6 +12,7 @@ from .engine import Run, sonify
 from .errors import OutputError, WeightsError
 from .folder import RECORD_NAME, read_record, work_path
 from .journal import read_journal
+from .naming import folder_of
 from .planning import Plan
 from .progress import Listener
 from .weights import PRETRAINED, UNTRAINED, load_weights
@@ -32,7 +33,7 @@ def demonstrate(
     Goes on with untrained weights where the pretrained ones cannot be had: said to `on_note`, in the
     label and in the run's record.
     """
-    run = out / f"{'landscape' if image is None else image.stem}-netsounds"
+    run = out / folder_of(Path("landscape") if image is None else image)
     if image is None:
         image = out / "netsounds-demo-landscape.png"
         try:

@@ -12,6 +12,7 @@ from .errors import NetsoundsError, OutputError, StoreError
 from .folder import RECORD_NAME, read_record
 from .options import format_bytes
 from .store import open_activations
+from .wav import missing_bytes
 
 
 class NotOursError(NetsoundsError):
@@ -21,13 +22,15 @@ class NotOursError(NetsoundsError):
 def inspect(path: str | Path) -> dict[str, Any]:
     """Facts about a run's folder, an activations array or a WAV file, JSON-ready.
 
+    Of an array every shard's length and index are looked at, of a WAV its length; nothing is decoded.
+
     Raises:
         NetsoundsError: it is none of these, or is damaged.
     """
     path = Path(path)
     if not path.exists():
         raise NotOursError(f"nothing at {path}; give a run's folder, a .zarr or .npy array, or a .wav file")
-    if path.name == RECORD_NAME:
+    if path.name == RECORD_NAME and path.is_file():
         return _run(path)
     if path.is_dir() and (path / RECORD_NAME).is_file():
         return _run(path / RECORD_NAME)
@@ -39,10 +42,10 @@ def inspect(path: str | Path) -> dict[str, Any]:
 
 
 def _run(path: Path) -> dict[str, Any]:
-    record = read_record(path)
-    if record is None:
-        raise OutputError(f"{path} is not a run's record; give a run's folder")
     try:
+        record = read_record(path)
+        if record is None:
+            raise OutputError(f"{path} is not a run's record; give a run's folder")
         return {
             "kind": "run",
             "label": record["label"],
@@ -62,12 +65,13 @@ def _run(path: Path) -> dict[str, Any]:
                 name: "there" if (path.parent / name).exists() else "MISSING" for name in record["files"]
             },
         }
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise OutputError(f"{path} is not a whole record ({error}); make the run again") from error
 
 
 def _array(path: Path) -> dict[str, Any]:
     source = open_activations(path)
+    source.check()
     stored = sum(each.stat().st_size for each in path.rglob("*") if each.is_file()) or path.stat().st_size
     raw = source.channels * source.frames * source.frequencies * np.dtype(source.dtype).itemsize
     return {
@@ -82,6 +86,12 @@ def _array(path: Path) -> dict[str, Any]:
 
 
 def _wav(path: Path) -> dict[str, Any]:
+    missing = missing_bytes(path)
+    if missing:
+        raise StoreError(
+            f"{path} is cut short: {missing} bytes of its samples are missing; "
+            f"make it again, or get a whole copy"
+        )
     try:
         with soundfile.SoundFile(path) as wav:
             return {
@@ -94,5 +104,9 @@ def _wav(path: Path) -> dict[str, Any]:
                 "seconds": round(wav.frames / wav.samplerate, 3),
                 "bytes": format_bytes(path.stat().st_size),
             }
-    except soundfile.LibsndfileError as error:
-        raise StoreError(f"{path} is not a sound file that can be read ({error})") from error
+    # besides its own error, soundfile asks for more words where a name ends in .raw
+    except (soundfile.LibsndfileError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise StoreError(
+            f"{path} is not a sound file that can be read ({error}); "
+            f"give a run's folder, an array or a .wav file"
+        ) from error

@@ -18,6 +18,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 CODECS = ("lz4", "zstd", "pcodec", "none")
 
+_SHOWN = 40  # characters of a word that an error repeats
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
 
 
@@ -78,6 +79,7 @@ class SonifyOptions:
         activations: False: no arrays are kept; they are never written where no second pass needs them.
         memory_bytes: budget for the whole process's peak resident memory; None: `machine` chooses.
         gpu_memory_bytes: budget for what torch holds on a GPU; None: 2 GiB, or half of what is free there.
+        max_pixels: a picture of more, in its file or after `size`, is refused; None: there is no limit.
         label: names the files; None: what the network sees.
     """
 
@@ -92,6 +94,7 @@ class SonifyOptions:
     activations: bool = True
     memory_bytes: int | None = None
     gpu_memory_bytes: int | None = None
+    max_pixels: int | None = None
     label: str | None = None
     sound: SoundOptions = field(default_factory=SoundOptions)
 
@@ -113,6 +116,10 @@ class SonifyOptions:
         for name, budget in (("memory", self.memory_bytes), ("GPU memory", self.gpu_memory_bytes)):
             if budget is not None and budget < 1:
                 raise OptionError(f"{name} cannot be {budget} bytes; use a size such as 1GiB")
+        if self.max_pixels is not None and self.max_pixels < 1:
+            raise OptionError(f"max pixels cannot be {self.max_pixels}; use a number such as 100M")
+        if self.label is not None and any("\ud800" <= each <= "\udfff" for each in self.label):
+            raise OptionError(f"the label {self.label!a} is not UTF-8; give another, or leave --label out")
         if self.label is not None and not self.label.strip():
             raise OptionError("the label is empty; give a word, or leave --label out")
 
@@ -124,8 +131,8 @@ class SonifyOptions:
 
 def options_from_words(**words: Any) -> SonifyOptions:
     """Options by the command line's words: `scheme`, `balance`, `scale`, `sample_rate` and `subtype` for the
-    sound, `memory` and `gpu_memory` as '1GiB' or bytes, `size` as pixels or 'native', the rest as
-    `SonifyOptions` names them.
+    sound, `memory` and `gpu_memory` as '1GiB' or bytes, `max_pixels` as '100M' or a number, `size` as pixels
+    or 'native', the rest as `SonifyOptions` names them.
 
     Raises:
         OptionError: a word or a value that there is not.
@@ -145,6 +152,8 @@ def options_from_words(**words: Any) -> SonifyOptions:
         if name in words:
             budget = words.pop(name)
             words[f"{name}_bytes"] = parse_bytes(budget) if isinstance(budget, str) else budget
+    if isinstance(words.get("max_pixels"), str):
+        words["max_pixels"] = parse_count(words["max_pixels"])
     if isinstance(words.get("size"), str):
         words["size"] = parse_size(words["size"])
     if "banks" in words:
@@ -163,24 +172,32 @@ def parse_size(text: str) -> int | None:
     """The short edge in pixels; None for 'native'."""
     if text == "native":
         return None
-    if not re.fullmatch(r"-?[0-9]+", text):
-        raise OptionError(f"size cannot be {text!r}; use 'native' or the short edge's pixels")
+    if not re.fullmatch(r"-?[0-9]{1,8}", text):
+        raise OptionError(f"size cannot be {text[:_SHOWN]!r}; use 'native' or the short edge's pixels")
     return int(text)
 
 
 def parse_banks(text: str) -> tuple[int, ...]:
     """Bank numbers out of '1,2,4'."""
-    if not re.fullmatch(r"\s*-?[0-9]+(\s*,\s*-?[0-9]+)*\s*", text):
-        raise OptionError(f"banks cannot be {text!r}; write them as 1,2,3,4")
+    if not re.fullmatch(r"\s*-?[0-9]{1,8}(\s*,\s*-?[0-9]{1,8})*\s*", text):
+        raise OptionError(f"banks cannot be {text[:_SHOWN]!r}; write them as 1,2,3,4")
     return tuple(int(number) for number in text.split(","))
 
 
 def parse_bytes(text: str) -> int:
     """Bytes of a size such as '1GiB', '800 MB', '1.5g' (g, m, k are decimal; gi, mi, ki binary)."""
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmg]?i?)b?\s*", text.lower())
+    match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]+)?)\s*([kmg]?i?)b?\s*", text.lower())
     if not match or match[2] not in _UNITS:
-        raise OptionError(f"{text!r} is not a size; write it as 1GiB, 800MiB or 1.5GB")
+        raise OptionError(f"{text[:_SHOWN]!r} is not a size; write it as 1GiB, 800MiB or 1.5GB")
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def parse_count(text: str) -> int:
+    """A number such as '1000000', '100M' or '1.5G' (k, M and G are decimal)."""
+    match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kmg]?)\s*", text.lower())
+    if not match:
+        raise OptionError(f"{text[:_SHOWN]!r} is not a number of pixels; write it as 1000000, 100M or 1G")
+    return int(float(match[1]) * _UNITS[match[2]]) if match[2] or "." in match[1] else int(match[1])
 
 
 def format_bytes(count: float) -> str:

@@ -21,6 +21,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from .errors import OutputError, PictureError
+from .loaders import has_field, loader_of, open_file, reason, whole_bytes
 from .planning import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
 
 #: EXIF orientation -> (transpose, then flip y, then flip x) from the stored rows to the upright picture.
@@ -34,8 +35,8 @@ _ORIENTATIONS = {
     7: (True, True, True),
     8: (True, True, False),
 }
-# Loaders that hold the whole decoded picture, whatever is asked of them.
-_WHOLE_LOADERS = {"webpload": 4, "gifload": 4, "heifload": 6, "svgload": 4}
+# What blocks of pixels leave to the resizing filter: where it is stretched fourfold, blocks do not show.
+_RESIZE_REST = 4
 # Past this many pixels on the short edge a JPEG is decoded smaller for the label's 256.
 _LABEL_OVERSAMPLING = 4
 # Less than this left on the disk, and a failed write is the disk's fault.
@@ -77,9 +78,18 @@ class Picture:
             height=self.height,
             width=self.width,
             bytes_per_pixel=3 * self.bytes_per_value,
-            decoder_bytes=self.decoder_bytes,
+            decoder_bytes=self.decoder_bytes + self._resizing_bytes,
             rows_in_order=self.orientation == 1,
+            file_pixels=self.source_width * self.source_height,
+            name=str(self.path),
         )
+
+    @property
+    def _resizing_bytes(self) -> int:
+        """The file's rows that are held while it is made smaller; measured, rounded up."""
+        factor = min(self.source_width, self.source_height) / min(self.width, self.height)
+        rows = 0 if factor <= 1 else 700 * factor if factor < 2 * _RESIZE_REST else 2000
+        return int(rows * self.source_width * 3 * self.bytes_per_value)
 
     def sha256(self) -> str:
         """Of the file's bytes, in hexadecimal."""
@@ -106,31 +116,25 @@ def open_picture(path: Path, size: int | None = None) -> Picture:
     Raises:
         PictureError: there is no picture there that libvips can read.
     """
-    image = _open(path, "sequential")
-    fields = image.get_fields()
-    orientation = image.get("orientation") if "orientation" in fields else 1
+    image = open_file(path, "sequential")
+    orientation = image.get("orientation") if has_field(image, "orientation") else 1
     orientation = orientation if orientation in _ORIENTATIONS else 1
-    loader = str(image.get("vips-loader")).replace("_buffer", "").replace("_source", "")
-    pixels = image.width * image.height
-    decoder_bytes = next((pixels * each for name, each in _WHOLE_LOADERS.items() if name == loader), 0)
-    if "interlaced" in fields:
-        # A progressive JPEG keeps all coefficients (16 bits each), an interlaced PNG all pixels.
-        decoder_bytes = pixels * (6 if loader == "jpegload" else image.bands * (2 if _deep(image) else 1))
+    bytes_per_value = 2 if _deep(image) else 1
     width, height = image.width, image.height
     if _ORIENTATIONS[orientation][0]:
         width, height = height, width
     scaled = (width, height) if size is None else _scaled(width, height, size)
     return Picture(
         path=path,
-        format=loader.removesuffix("load"),
+        format=loader_of(image),
         source_width=width,
         source_height=height,
         width=scaled[0],
         height=scaled[1],
-        bytes_per_value=2 if _deep(image) else 1,
+        bytes_per_value=bytes_per_value,
         orientation=orientation,
         has_alpha=bool(image.hasalpha()),
-        decoder_bytes=decoder_bytes,
+        decoder_bytes=whole_bytes(path, image, bytes_per_value),
     )
 
 
@@ -240,32 +244,9 @@ def small_upright(picture: Picture, short_edge: int, crop: int) -> Slab:
     return np.ascontiguousarray(resized[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
 
 
-def _open(path: Path, access: str, **options: Any) -> Any:
-    try:
-        if not path.exists():
-            raise PictureError(f"no picture at {path}; check the name")
-        if path.is_dir():
-            raise PictureError(f"{path} is a folder; name a picture in it, or use --dpath with --image-name")
-        if not path.is_file():
-            raise PictureError(f"{path} is not an ordinary file; copy the picture to a file first")
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise PictureError(f"{path} is empty (0 bytes); copy or download the picture again")
-    except PermissionError as error:
-        raise PictureError(f"no permission to read {path}; change it with chmod, or copy the file") from error
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise PictureError(f"{str(path)!a}: its name is not UTF-8, which libvips needs; rename it") from error
-    try:
-        return pyvips.Image.new_from_file(str(path), access=access, fail_on="truncated", **options)
-    except pyvips.Error as error:
-        raise PictureError(f"{path} is not a picture that libvips can read ({_reason(error)})") from error
-
-
 def _prepared(picture: Picture, **options: Any) -> Any:
     """The stored rows as 3-band RGB, 8 or 16 bit, not yet upright."""
-    image = _open(picture.path, "sequential", **options)
+    image = open_file(picture.path, "sequential", **options)
     if image.interpretation == "cmyk":
         image = image.icc_transform("srgb", input_profile="cmyk", embedded=True)
     elif _deep(image):
@@ -311,9 +292,18 @@ def _resized(image: Any, width: int, height: int) -> Any:
         bilinear = pyvips.Interpolate.new("bilinear")
         area = [0, 0, width, height]
         return image.affine([across, 0, 0, down], interpolate=bilinear, oarea=area, **centred)
-    # A triangle filter stretched by the factor; gap=0 keeps libvips from averaging blocks of pixels first.
-    resized = image.resize(across, vscale=down, kernel="linear", gap=0)
-    assert (resized.width, resized.height) == (width, height)
+    # Averaged in blocks first, along the row and then down, to within `_RESIZE_REST` of the size. A filter
+    # stretched by 60, as a gigapixel's preview needs, would have libvips hold gigabytes of rows.
+    blocks = [int(1 / each / _RESIZE_REST) for each in (across, down)]
+    if blocks[0] > 1:
+        image = image.shrinkh(blocks[0], ceil=True)
+    if blocks[1] > 1:
+        image = image.shrinkv(blocks[1], ceil=True)
+    # A triangle filter stretched by the factor; gap=0 keeps libvips from averaging blocks of pixels itself.
+    rest = [each * max(block, 1) for each, block in zip((across, down), blocks, strict=True)]
+    resized = image.resize(rest[0], vscale=rest[1], kernel="linear", gap=0)
+    if (resized.width, resized.height) != (width, height):  # a last, partial block may make a pixel more
+        resized = resized.embed(0, 0, width, height, extend="copy")
     return resized
 
 
@@ -321,11 +311,7 @@ def _checked(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except pyvips.Error as error:
-        raise PictureError(
-            f"{path} cannot be decoded ({_reason(error)}); the file is damaged or cut short, get a whole copy"
-        ) from error
-
-
-def _reason(error: Any) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].split(": ", 1)[-1] if lines else "no reason given"
+        says, mend = reason(error), "the file is damaged or cut short, get a whole copy"
+        if "memory allocation" in str(error):  # libtiff's limit on what a strip or tile may take
+            mend = "its strips are larger than libvips decodes, save it in tiles"
+        raise PictureError(f"{path} cannot be decoded ({says}); {mend}") from error

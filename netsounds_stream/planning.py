@@ -60,7 +60,8 @@ class Source:
     """The picture as the plan sees it: upright size in pixels after resizing, decoded bytes a pixel.
 
     `decoder_bytes` is what its decoder holds whole in memory, if it does; `rows_in_order` says that the
-    upright picture's rows come out of the file one after another.
+    upright picture's rows come out of the file one after another. `file_pixels` is the file's size before
+    any resizing, `name` what errors call the picture.
     """
 
     height: int
@@ -68,6 +69,8 @@ class Source:
     bytes_per_pixel: int = 3
     decoder_bytes: int = 0
     rows_in_order: bool = True
+    file_pixels: int = 0
+    name: str = "the picture"
 
 
 @dataclass(frozen=True)
@@ -207,11 +210,17 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
     """The plan that is fastest within the budget; the smallest there is where none is (see `Plan.check`).
 
     Raises:
-        PictureError: the picture is too small for the network.
+        PictureError: the picture is too small for the network, or has more pixels than are allowed.
     """
+    pixels = max(source.file_pixels, source.height * source.width)
+    if options.max_pixels is not None and pixels > options.max_pixels:
+        raise PictureError(
+            f"{source.name} has {pixels} pixels and --max-pixels allows {options.max_pixels}; raise it if "
+            f"you trust the file, or give a smaller picture"
+        )
     if min(source.height, source.width) < SMALLEST_SIDE:
         raise PictureError(
-            f"the picture is {source.width} x {source.height} pixels and the network needs at least "
+            f"{source.name} is {source.width} x {source.height} pixels and the network needs at least "
             f"{SMALLEST_SIDE} x {SMALLEST_SIDE}; use a larger one, or --size to enlarge it"
         )
     across = source.height if time_axis_of(source, options.time_axis) == "x" else source.width

@@ -166,5 +166,6 @@ def command_line(picture: Picture, options: SonifyOptions) -> str:
         words.append("--no-activations")
     say("--memory", options.memory_bytes, None)
     say("--gpu-memory", options.gpu_memory_bytes, None)
+    say("--max-pixels", options.max_pixels, None)
     say("--label", options.label, None)
     return shlex.join(words)

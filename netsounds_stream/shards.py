@@ -30,6 +30,7 @@ Encode = Callable[[NDArray[np.float16]], bytes]
 Decode = Callable[[bytes, NDArray[np.float16]], object]
 
 _INDEX_CODECS = ({"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"})
+_UNFILLED = 0xFFFF  # as a float16 NaN, which activations have none of
 _MISSING = (1 << 64) - 1  # offset and length of a chunk that holds the fill value only
 
 
@@ -95,7 +96,7 @@ def _transposed(matrix: Tensor) -> Tensor:
 def _decoder(codecs: Sequence[Mapping[str, Any]]) -> Decode | None:
     decode: Decode | None = None
     first = codecs[0]
-    if first["name"] == "bytes" and first["configuration"] != {"endian": "little"}:
+    if first["name"] == "bytes" and first.get("configuration") != {"endian": "little"}:
         return None
     match [codec["name"] for codec in codecs]:
         case ["bytes"]:
@@ -181,7 +182,17 @@ class ShardedArray:
                 content = file.read(length)
                 if len(content) != length:
                     raise ValueError(f"{file.name} is cut short")
-                self._decode(content, mine if whole else scratch)
+                target = mine if whole else scratch
+                # Codecs fill from the front and do not mind stopping short: the last value tells.
+                target.view("<u2")[-1, -1] = _UNFILLED
+                try:
+                    self._decode(content, target)
+                except (RuntimeError, ValueError, TypeError) as error:  # as the codecs word it
+                    raise ValueError(
+                        f"{file.name} is damaged: filter {channel} cannot be decoded ({error})"
+                    ) from error
+                if target.view("<u2")[-1, -1] >> 8 == _UNFILLED >> 8:
+                    raise ValueError(f"{file.name} is damaged: filter {channel} is too short")
                 if not whole:
                     mine[...] = scratch[source]
 
@@ -189,10 +200,32 @@ class ShardedArray:
         self, name: str, read: Callable[[int], bytes], seek: Callable[[int, int], int]
     ) -> NDArray[np.uint64]:
         size = 16 * self.shape[0]
-        if seek(0, 2) < size + 4:
+        whole = seek(0, 2)
+        if whole < size + 4:
             raise ValueError(f"{name} is cut short")
         seek(-size - 4, 2)
         content = read(size + 4)
         if google_crc32c.value(content[:size]) != int.from_bytes(content[size:], "little"):
             raise ValueError(f"{name} is damaged: its index does not match its checksum")
-        return np.frombuffer(content[:size], "<u8").reshape(-1, 2)
+        index = np.frombuffer(content[:size], "<u8").reshape(-1, 2)
+        offsets, lengths = index[index[:, 0] != _MISSING].T
+        end = np.uint64(whole - size - 4)
+        if (offsets > end).any() or (lengths > end - np.minimum(offsets, end)).any():
+            raise ValueError(f"{name} is damaged: its index points past its end")
+        return index
+
+    def check(self) -> None:
+        """Every shard is there and as long as its index, whole itself, says; no filter is decoded.
+
+        Raises:
+            OSError: a shard is missing or cannot be read.
+            ValueError: a shard is damaged.
+        """
+        for number in range(-(-self.shape[self._along] // self._plane[self._along - 1])):
+            path = shard_path(self._path, "x" if self._along == 2 else "y", number)
+            with path.open("rb", buffering=0) as file:
+                index = self._index(file.name, file.read, file.seek)
+                there = index[index[:, 0] != _MISSING]
+                said = int((there[:, 0] + there[:, 1]).max(initial=0)) + 16 * self.shape[0] + 4
+                if file.seek(0, 2) != said:
+                    raise ValueError(f"{file.name} is damaged: it is not the {said} bytes long of its index")

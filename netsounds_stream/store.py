@@ -10,6 +10,7 @@ pipeline, which reads arrays of any other layout.
 from __future__ import annotations
 
 import threading
+import tokenize
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -30,6 +31,23 @@ from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, 
 
 # How often a wait for shards looks whether it still has sense.
 _LOOK_UP_SECONDS = 0.1
+
+# What zarr, numpy and the codecs raise on damaged files, found by mutating good ones.
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+    SyntaxError,
+    tokenize.TokenError,
+    zarr.errors.BaseZarrError,
+)
+_LONGEST_REASON = 300
 
 DIMENSIONS = ("channel", "y", "x")
 
@@ -179,9 +197,14 @@ class Activations:
     """Stored activations, read as frames `[channel, frame, frequency]` whatever their time axis."""
 
     def __init__(
-        self, array: Any, time_axis: str, frames_per_block: int, attributes: Mapping[str, Any]
+        self,
+        array: Any,
+        time_axis: str,
+        frames_per_block: int,
+        attributes: Mapping[str, Any],
+        name: str = "the array",
     ) -> None:
-        self._array, self.time_axis = array, time_axis
+        self._array, self.time_axis, self._name = array, time_axis, name
         self.frames_per_block = frames_per_block
         self.attributes = dict(attributes)
         self.shape = tuple(int(length) for length in array.shape)
@@ -190,13 +213,28 @@ class Activations:
         self.channels = channels
         self.frames, self.frequencies = (width, height) if time_axis == "x" else (height, width)
 
+    def check(self) -> None:
+        """That nothing of the array is missing or cut short, as far as can be said without decoding it.
+
+        Of arrays written here alone: in others a missing piece may stand for zeros.
+
+        Raises:
+            StoreError: a file of the array is missing or damaged; the text names it.
+        """
+        if not isinstance(self._array, ShardedArray):
+            return
+        try:
+            self._array.check()
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self._name} is not whole ({_words(error)}); make it again") from error
+
     def read(self, channels: slice, frames: slice) -> Tensor:
         """A block `[channel, frame, frequency]`, in the dtype stored: a view, frames innermost for x."""
         where = (channels, slice(None), frames) if self.time_axis == "x" else (channels, frames)
         try:
             block = self._array[where]
-        except (OSError, RuntimeError, ValueError) as error:  # as zarr or a codec words it
-            raise StoreError(f"stored activations cannot be read ({error}); make them again") from error
+        except _UNREADABLE as error:
+            raise StoreError(f"{self._name} cannot be read ({_words(error)}); make it again") from error
         native = np.asarray(block, dtype=self.dtype.newbyteorder("="))
         # torch takes no memory that it may not write, such as a mapped file's
         values = torch.from_numpy(native if native.flags.writeable else native.copy())
@@ -216,14 +254,14 @@ def open_activations(path: Path, time_axis: str | None = None) -> Activations:
     if array.ndim != 3 or np.dtype(array.dtype).name not in ("float16", "float32", "float64"):
         raise StoreError(
             f"{path} holds {array.dtype} with shape {tuple(array.shape)}; activations are floating point "
-            f"[channel, y, x]"
+            f"[channel, y, x], give such an array"
         )
     if 0 in array.shape:
-        raise StoreError(f"{path} is empty: its shape is {tuple(array.shape)}")
+        raise StoreError(f"{path} is empty: its shape is {tuple(array.shape)}; give another array")
     axis = time_axis or attributes.get("time_axis") or ("x" if array.shape[2] >= array.shape[1] else "y")
     if axis not in ("x", "y"):
         raise StoreError(f"{path} says its time axis is {axis!r}; give --time-axis x or y")
-    return Activations(array, axis, along_shard[2 if axis == "x" else 1], attributes)
+    return Activations(array, axis, along_shard[2 if axis == "x" else 1], attributes, str(path))
 
 
 def _open_array(path: Path) -> tuple[Any, Mapping[str, Any], tuple[int, ...]]:
@@ -231,20 +269,30 @@ def _open_array(path: Path) -> tuple[Any, Mapping[str, Any], tuple[int, ...]]:
     if not path.exists():
         raise StoreError(f"nothing at {path}; {mend}")
     if path.suffix == ".npy":
+        if not path.is_file():
+            raise StoreError(f"{path} is not an ordinary file; {mend}")
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise StoreError(f"{path} is not a plain .npy array ({error}); {mend}") from error
+        except _UNREADABLE as error:
+            raise StoreError(f"{path} is not a plain .npy array ({_words(error)}); {mend}") from error
         if not isinstance(array, np.ndarray):
             raise StoreError(f"{path} is an archive of arrays (.npz), not one; {mend}")
         return array, {}, (1, 64, 64)
+    if not path.is_dir():
+        raise StoreError(f"{path} is not a zarr array, which is a folder; {mend}")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
             opened = zarr.open_array(str(path), mode="r")
-    except (FileNotFoundError, ValueError, KeyError, zarr.errors.BaseZarrError) as error:
-        raise StoreError(f"{path} is not a zarr array ({str(error).splitlines()[0]}); {mend}") from error
-    # zarr leaves out shards of zeros only; among ours none may be missing
-    mine = opened.metadata.zarr_format == 3 and "time_axis" in opened.attrs
-    ours = ShardedArray.recognise(path, opened.metadata.to_dict()) if mine else None
-    return ours or opened, dict(opened.attrs), tuple(opened.chunks)
+        # zarr leaves out shards of zeros only; among ours none may be missing
+        mine = opened.metadata.zarr_format == 3 and "time_axis" in opened.attrs
+        ours = ShardedArray.recognise(path, opened.metadata.to_dict()) if mine else None
+        return ours or opened, dict(opened.attrs), tuple(opened.chunks)
+    except _UNREADABLE as error:
+        raise StoreError(f"{path} is not a zarr array ({_words(error)}); {mend}") from error
+
+
+def _words(error: BaseException) -> str:
+    """What an error says, in a line of a length to read."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return first[:_LONGEST_REASON] or type(error).__name__

@@ -88,12 +88,15 @@ def verify(
     budget = options.memory_bytes or machine.default_budget_bytes()
     room = budget - machine.resident_bytes()
     picture = open_picture(Path(image), options.size)
+    decoder = picture.source.decoder_bytes
+    room -= decoder
     pixels = max(0, room) // _WHOLE_IMAGE_BYTES_PER_PIXEL
     if options.size is None and picture.width * picture.height > pixels:
         short, long = sorted((picture.width, picture.height))
         picture = open_picture(Path(image), max(SMALLEST_SIDE, isqrt(pixels * short // long)))
-    if picture.width * picture.height > max(pixels, 4 * SMALLEST_SIDE**2):
-        needed = machine.resident_bytes() + picture.width * picture.height * _WHOLE_IMAGE_BYTES_PER_PIXEL
+    if picture.width * picture.height > max(pixels, 4 * SMALLEST_SIDE**2) or decoder > max(0, room + decoder):
+        needed = machine.resident_bytes() + decoder
+        needed += picture.width * picture.height * _WHOLE_IMAGE_BYTES_PER_PIXEL
         raise BudgetError(
             f"the whole-image network needs about {format_bytes(needed)} at {picture.width} x "
             f"{picture.height} and the budget is {format_bytes(budget)}; raise --memory, or lower --size"

@@ -66,6 +66,30 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack("<4sI", name, len(content)) + content
 
 
+def missing_bytes(path: Path) -> int:
+    """How many bytes of samples a WAV's header promises beyond the file's end; 0 where it is no WAV.
+
+    libsndfile takes what is there for the whole.
+    """
+    end, lengths = path.stat().st_size, {}
+    with path.open("rb") as file:
+        kind, _, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
+        if kind not in (b"RIFF", b"RF64") or form != b"WAVE":
+            return 0
+        while len(head := file.read(8)) == 8:
+            name, length = struct.unpack("<4sI", head)
+            if name == b"ds64":
+                lengths[b"data"] = struct.unpack("<Q", file.read(16)[8:].ljust(8, b"\0"))[0]
+                file.seek(max(0, length - 16), 1)
+                continue
+            if name == b"data":
+                # all ones without a ds64 chunk: whoever wrote it did not know
+                known = lengths.get(name, 0 if length == _IN_DS64 else length)
+                return max(0, int(known) - (end - file.tell()))
+            file.seek(length + length % 2, 1)
+    return 0
+
+
 class LaidOutWav:
     """A mono WAV (RF64 where the plan says so) of exactly the planned length, open for writing anywhere.
 

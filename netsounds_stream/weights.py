@@ -14,6 +14,7 @@ import struct
 import sys
 import types
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,16 @@ _UNLOADABLE = (
     EOFError,
     AssertionError,
     OverflowError,
+    MemoryError,
     struct.error,
     pickle.UnpicklingError,
 )
+
+# SqueezeNet 1.0 has 1.25 million parameters: 5 MB in float32, 10 in float64. Past this it is something else,
+# or a few kilobytes that unpack to gigabytes.
+_LARGEST_BYTES = 256 << 20
+# Names out of a file go into an error up to this length.
+_LONGEST_NAME = 80
 
 #: torchvision's preprocessing for these weights: per channel, in [0, 1] units.
 MEAN = (0.485, 0.456, 0.406)
@@ -162,11 +170,16 @@ def _patience() -> Iterator[None]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     mend = "give a torchvision squeezenet1_0 state_dict (.pth or .safetensors), 'pretrained' or 'untrained'"
+    if any("\ud800" <= each <= "\udfff" for each in str(path.absolute())):
+        raise WeightsError(f"{str(path)!a}: its name is not UTF-8, which the record needs; rename it")
     if not path.exists():
         raise WeightsError(f"no weights at {path}; {mend}")
     if not path.is_file():
         raise WeightsError(f"{path} is not a file; {mend}")
     try:
+        size = max(path.stat().st_size, _unpacked_bytes(path))
+        if size > _LARGEST_BYTES:
+            raise WeightsError(f"{path} holds {size} bytes, SqueezeNet 1.0 takes some 5 million; {mend}")
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
         with warnings.catch_warnings():
@@ -175,11 +188,22 @@ def _read(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise WeightsError(f"cannot read {path} ({error.strerror or error}); {mend}") from error
     except _UNLOADABLE as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        first = str(error).splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch's own advice here is to run what is in it
+            first = "it is damaged, or there is code in it, which is not run"
         raise WeightsError(f"{path} holds no weights that can be loaded safely ({first}); {mend}") from error
     if not isinstance(loaded, Mapping):
         raise WeightsError(f"{path} holds a {type(loaded).__name__}, not a state_dict; {mend}")
     return loaded
+
+
+def _unpacked_bytes(path: Path) -> int:
+    """What a zip archive, as torch saves, says that its parts take unpacked; 0 for any other file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, LookupError, struct.error):
+        return 0
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
@@ -227,12 +251,17 @@ def _checked(state: Mapping[str, Any], source: str) -> dict[str, torch.Tensor]:
         )
     foreign = sorted(str(name) for name in state if name not in shapes)
     if foreign:
-        raise WeightsError(f"{source} holds {foreign[0]}, which SqueezeNet 1.0 has not; {mend}")
+        raise WeightsError(
+            f"{source} holds {foreign[0][:_LONGEST_NAME]}, which SqueezeNet 1.0 has not; {mend}"
+        )
     for name, shape in shapes.items():
         value = state[name]
         if not isinstance(value, torch.Tensor) or tuple(value.shape) != shape:
             found = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
             raise WeightsError(f"{source}: {name} is {found}, SqueezeNet 1.0 has {shape}; {mend}")
+        # sparse, quantised and complex ones have no plain values, those of the meta device none at all
+        if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
+            raise WeightsError(f"{source}: {name} is no plain tensor of numbers; {mend}")
         if not bool(torch.isfinite(value.float()).all()):
             raise WeightsError(f"{source}: {name} holds NaN or infinity; {mend}")
     return {name: state[name].detach().to("cpu", torch.float32).contiguous() for name in shapes}

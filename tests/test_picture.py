@@ -94,6 +94,65 @@ def test_interlaced_pictures_count_in_the_plan(tmp_path: Path) -> None:
     assert open_picture(tmp_path / "a.png").decoder_bytes == 150 * 90 * 3
 
 
+def test_large_tiles_and_strips_count_in_the_plan(tmp_path: Path) -> None:
+    """libvips holds three rows of tiles, and two strips where it decodes them whole."""
+    image = pyvips.Image.new_from_array(draw(1500, 700))
+    deep = image.cast("ushort").copy(interpretation="rgb16")
+    for big in (False, True):
+        for saved, expected in (
+            (image.tiffsave_buffer(tile=True, tile_width=256, tile_height=256, bigtiff=big), 0),
+            (
+                image.tiffsave_buffer(tile=True, tile_width=512, tile_height=512, bigtiff=big),
+                3 * 512 * 1536 * 3,
+            ),
+            (
+                deep.tiffsave_buffer(tile=True, tile_width=512, tile_height=512, bigtiff=big),
+                3 * 512 * 1536 * 6,
+            ),
+            (image.tiffsave_buffer(tile_height=640, compression="lzw", bigtiff=big), 0),  # row by row
+            (image.tiffsave_buffer(tile_height=640, compression="jpeg", bigtiff=big), 2 * 640 * 1500 * 3),
+        ):
+            (tmp_path / "a.tif").write_bytes(saved)
+            assert open_picture(tmp_path / "a.tif").decoder_bytes == expected
+
+
+@pytest.mark.parametrize("name", ["a.svg", "a.v", "a.csv"])
+def test_what_is_no_picture_format_is_not_opened(tmp_path: Path, name: str) -> None:
+    if name == "a.svg":
+        (tmp_path / name).write_text('<svg xmlns="http://www.w3.org/2000/svg" width="90" height="80"/>')
+    else:
+        pyvips.Image.new_from_array(draw(90, 60))[0].write_to_file(str(tmp_path / name))
+    with pytest.raises(PictureError, match=rf"{name} is not a picture .*; give a JPEG"):
+        open_picture(tmp_path / name)
+
+
+def test_metadata_with_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    image = pyvips.Image.new_from_array(draw(90, 60)).copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    content = image.heifsave_buffer(compression="av1")
+    assert b"Exif" in content
+    (tmp_path / "a.avif").write_bytes(content.replace(b"Exif", b"\xa2xif", 1))
+    picture = open_picture(tmp_path / "a.avif")
+    assert picture.format == "heif" and {picture.width, picture.height} == {90, 60}
+
+
+def test_brackets_in_a_name_are_no_options(tmp_path: Path) -> None:
+    Image.fromarray(draw(150, 90)).save(tmp_path / "a.png")
+    Image.fromarray(draw(70, 50)).save(tmp_path / "b.png")
+    (tmp_path / "b.png").rename(tmp_path / "a.png[page=0]")
+    assert open_picture(tmp_path / "a.png[page=0]").width == 70
+
+
+@pytest.mark.parametrize("factor", [9, 20, 37])
+def test_much_smaller_is_still_the_plain_filter(tmp_path: Path, factor: int) -> None:
+    """Blocks are averaged first there, to within four times the size."""
+    pixels = draw(1999, 1501)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    mine = upright(tmp_path / "a.png", tmp_path, "y", STORED_MEMORY, size=1501 // factor).astype(int)
+    plain = np.asarray(Image.fromarray(pixels).resize(mine.shape[1::-1], Image.Resampling.BILINEAR))
+    assert np.abs(mine - plain).mean() < 1.5  # levels; without the blocks 0.5, 1.2 and 2.3
+
+
 def test_tiled_big_tiff_and_16_bits(tmp_path: Path) -> None:
     deep = draw(300, 140).astype(np.uint16) * 257 + 3
     image = pyvips.Image.new_from_array(deep).copy(interpretation="rgb16")
