@@ -23,7 +23,8 @@ from .forward import devices
 from .geometry import SMALLEST_SIDE
 from .options import SonifyOptions, SoundOptions
 from .picture import open_picture
-from .planning import Limits, Plan, Source, make_plan
+from .planning import make_plan
+from .plans import Limits, Plan, Source
 from .weights import UNTRAINED
 
 #: Width, height and runs of the measured picture, and of the quick form.

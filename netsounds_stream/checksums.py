@@ -9,7 +9,8 @@ The values are those of RFC 3720 (iSCSI); the moving on is after Mark Adler's `c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 _POLYNOMIAL = 0x82F63B78  # bits reversed: the highest is x^0
 _ONE = 1 << 31
 _READ_BYTES = 1 << 20
+_SEAL, _UNSEALED = "crc32c", "0" * 8
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,21 @@ def joined(parts: Sequence[int], spacing: int) -> int:
 def whole(part: int, length: int) -> int:
     """The CRC-32C of a file of `length` bytes from the sum of its stretches' linear parts."""
     return part ^ _of_zeros(length)
+
+
+def sealed(content: Mapping[str, Any]) -> str:
+    """`content` as JSON, its own CRC-32C last: of this text with zeros in its place."""
+    text = json.dumps({**content, _SEAL: _UNSEALED}, indent=1, ensure_ascii=False) + "\n"
+    before, found, after = text.rpartition(_UNSEALED)
+    assert found
+    return f"{before}{crc32c(text.encode()):08x}{after}"
+
+
+def is_sealed(text: str) -> bool:
+    """Whether a text is as `sealed` wrote it."""
+    before, key, after = text.rpartition(f'"{_SEAL}": "')
+    crc, rest = after[:8], after[8:]
+    return bool(key) and f"{crc32c((before + key + _UNSEALED + rest).encode()):08x}" == crc
 
 
 @lru_cache(maxsize=4096)

@@ -32,11 +32,11 @@ from .command_options import (
 from .errors import NetsoundsError, OptionError
 from .naming import folder_of
 from .stopping import Stop
-from .wording import bench_text, long_plan, short_plan, verification_text
+from .wording import bench_text, check_text, long_plan, short_plan, verification_text
 
 if TYPE_CHECKING:
     from .engine import Run
-    from .planning import Plan
+    from .plans import Plan
 
 
 @click.group(
@@ -155,6 +155,28 @@ def render(array: Path, wav: Path, time_axis: str, quiet: bool, **words: Any) ->
     with display(quiet=quiet) as shown:
         audio = engine.render(array, wav, time_axis=axis, on_progress=shown, **words)
     click.echo(f"{wav}: {audio.samples} samples, {audio.container}")
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@stacked(QUIET, JSON)
+def check(folder: Path, quiet: bool, as_json: bool) -> None:
+    """Read a finished run whole, and say what of it is damaged."""
+    with _importing():
+        from .checking import check as read_whole
+        from .display import display
+
+    with display(quiet=quiet) as shown:
+        found = read_whole(folder, on_progress=shown)
+    if as_json:
+        from dataclasses import asdict
+
+        _print_json({**asdict(found), "folder": str(folder)})
+    else:
+        for each in found.damaged:
+            click.echo(f"DAMAGED {each.name}: {each.what}")
+        click.echo(check_text(found))
+    found.require_whole()
 
 
 @cli.command()

@@ -13,7 +13,7 @@ from .errors import OutputError, WeightsError
 from .folder import RECORD_NAME, read_record, work_path
 from .journal import read_journal
 from .naming import folder_of
-from .planning import Plan
+from .plans import Plan
 from .progress import Listener
 from .weights import PRETRAINED, UNTRAINED, load_weights
 

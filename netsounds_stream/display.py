@@ -19,7 +19,7 @@ def describe(progress: Progress) -> str:
     """One stage's standing in words: share, rate, time left, memory now."""
     share = min(1.0, progress.done / progress.total) if progress.total else 1.0
     words = [f"{share:4.0%}"]
-    if progress.unit in ("px", "samples") and progress.rate > 0:
+    if progress.unit in ("px", "samples", "B") and progress.rate > 0:
         words.append(f"{progress.rate / 1e6:.1f} M{progress.unit}/s")
     if progress.finished:
         words.append(f"in {_clock(progress.seconds)}")

@@ -20,7 +20,8 @@ from .forward import Compute, choose_compute
 from .journal import Journal, read_journal
 from .options import SonifyOptions, SoundOptions, options_from_words, parse_bytes
 from .picture import open_picture
-from .planning import AudioPlan, Limits, Plan, audio_plan, divided, make_plan
+from .planning import audio_plan, divided, make_plan
+from .plans import AudioPlan, Limits, Plan
 from .predict import Guess, predict_label, top5
 from .progress import Listener, Stages
 from .record import begin_record, differences, recorded_options, recorded_plan
@@ -99,13 +100,13 @@ def sonify(
     beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress)
     check_out(Path(out).absolute(), overwrite=overwrite)
     with RunFolder(Path(out), overwrite=overwrite) as folder:
-        left = read_journal(folder.path)
-        if left is not None and left["steps"] and not (resume or overwrite):
+        left = read_journal(folder.path) if resume or not overwrite else None
+        if left is not None and left["steps"] and not resume:
             raise OutputError(
                 f"{out} was begun before and stopped; use --resume to go on with it, or --overwrite to begin "
                 f"afresh"
             )
-        if left is None or not left["steps"] or not resume:
+        if left is None or not left["steps"]:
             left = None
             folder.clear()
         return beginning.run(Path(image), folder, left, overwrite=overwrite, notes=notes)

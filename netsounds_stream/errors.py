@@ -41,6 +41,10 @@ class OutputError(NetsoundsError):
     """The output folder or file cannot be written or would overwrite something."""
 
 
+class DamagedError(NetsoundsError):
+    """A finished run is not as it was written."""
+
+
 class Stopped(NetsoundsError):
     """The run was asked to stop, and what it had finished is kept."""
 

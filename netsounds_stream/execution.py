@@ -23,7 +23,7 @@ from .levels import LevelMeter
 from .options import SonifyOptions
 from .overlap import Line
 from .picture import Picture, slabs, write_spool
-from .planning import STORED_SPOOL, AudioPlan, BankPlan, Plan
+from .plans import STORED_SPOOL, AudioPlan, BankPlan, Plan
 from .progress import Stages
 from .record import array_attributes
 from .sinks import Sinks
@@ -138,7 +138,8 @@ class Execution:
                     journal=journal,
                     folder=self.folder,
                 )
-        journal.reached("spool", {"whole": True}, no_files, after=lambda: spool.unlink(missing_ok=True))
+        if planned.picture_stored == STORED_SPOOL:
+            journal.reached("spool", {"whole": True}, no_files, after=lambda: spool.unlink(missing_ok=True))
         if journal.due():
             journal.flush()
         return logits

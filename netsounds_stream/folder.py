@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .checksums import crc32c
-from .errors import OutputError
+from .checksums import sealed
+from .errors import OutputError, StoreError
 from .journal import JOURNAL_NAME, durably_replace, read_journal, sync
 
 try:
@@ -24,7 +24,6 @@ except ImportError:  # Windows
 
 RECORD_NAME = "run.json"
 _PARTIAL, _LOCK = ".partial", ".lock"
-_SEAL, _UNSEALED = "crc32c", "0" * 8
 _LONGEST_LABEL_BYTES = 80  # file names may have 255
 
 
@@ -35,6 +34,14 @@ def file_label(label: str) -> str:
     return kept.encode()[:_LONGEST_LABEL_BYTES].decode(errors="ignore")
 
 
+def resolved(out: Path) -> Path:
+    """`out` with every link followed."""
+    try:
+        return out.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links
+        raise OutputError(f"{out} cannot be followed ({error}); choose another --out") from error
+
+
 def work_path(out: Path) -> Path:
     """Where the run that will be `out` is worked on: a hidden neighbour of it."""
     return out.with_name(f".{out.name}{_PARTIAL}")
@@ -42,7 +49,7 @@ def work_path(out: Path) -> Path:
 
 def out_path(folder: Path) -> Path:
     """The run's folder that `folder` names: itself, or where what is worked on in it will be."""
-    folder = folder.resolve()
+    folder = resolved(folder)
     name = folder.name
     if name.startswith(".") and name.endswith(_PARTIAL):
         return folder.with_name(name[1 : -len(_PARTIAL)])
@@ -61,7 +68,7 @@ class RunFolder:
     """
 
     def __init__(self, out: Path, *, overwrite: bool) -> None:
-        self.given, self.out, self._overwrite = out, out.resolve(), overwrite
+        self.given, self.out, self._overwrite = out, resolved(out), overwrite
         self.path = work_path(self.out)
         check_out(self.out, overwrite=overwrite)
         self._lock = self._take_lock()
@@ -176,7 +183,10 @@ class RunFolder:
 
 def holds_work(folder: Path) -> bool:
     """Whether a stopped run in `folder` can be gone on from, further on than its beginning."""
-    journal = read_journal(folder)
+    try:
+        journal = read_journal(folder)
+    except StoreError:  # there was some, and it is not for us to throw away
+        return True
     return (folder / RECORD_NAME).exists() or (journal is not None and bool(journal["steps"]))
 
 
@@ -207,23 +217,10 @@ def check_out(out: Path, *, overwrite: bool) -> None:
 def read_record(path: Path) -> dict[str, Any] | None:
     """A run's record; None if there is none at `path` that this package wrote."""
     try:
+        if not path.is_file():  # reading a pipe would wait for ever
+            return None
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        ours = "netsounds-stream" in record["versions"] and all(Path(name).parts for name in record["files"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
-    ours = isinstance(record, dict) and "netsounds-stream" in record.get("versions", {}) and "files" in record
     return record if ours else None
-
-
-def sealed(record: Mapping[str, Any]) -> str:
-    """`record` as JSON, its own CRC-32C last: of this text with zeros in its place."""
-    text = json.dumps({**record, _SEAL: _UNSEALED}, indent=1, ensure_ascii=False) + "\n"
-    before, found, after = text.rpartition(_UNSEALED)
-    assert found
-    return f"{before}{crc32c(text.encode()):08x}{after}"
-
-
-def is_sealed(text: str) -> bool:
-    """Whether a record's text is as `sealed` wrote it."""
-    before, key, after = text.rpartition(f'"{_SEAL}": "')
-    crc, rest = after[:8], after[8:]
-    return bool(key) and f"{crc32c((before + key + _UNSEALED + rest).encode()):08x}" == crc

@@ -23,7 +23,7 @@ from .geometry import bank
 from .journal import Journal
 from .overlap import Line, ahead
 from .picture import Slab
-from .planning import Plan
+from .plans import Plan
 from .row_layers import Parts
 from .sinks import Sinks
 from .stream import Band, RowBlock, RowStream, exact_float32

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .checksums import FileSum
-from .errors import OutputError
+from .checksums import FileSum, is_sealed, sealed
+from .errors import OutputError, StoreError
 from .stopping import Stop
 
 JOURNAL_NAME = "journal.json"
@@ -163,8 +163,7 @@ class Journal:
     def write(self) -> None:
         """Put the journal as it is on the disk."""
         assert self._folder is not None
-        text = json.dumps(self._content, indent=1, ensure_ascii=False)
-        durably_replace(self._folder / JOURNAL_NAME, text)
+        durably_replace(self._folder / JOURNAL_NAME, sealed(self._content))
 
     def settle(self) -> None:
         """Wait for the commit under way, and raise what it failed with."""
@@ -203,12 +202,27 @@ def no_files(given_up: Callable[[], bool]) -> Mapping[Path, FileSum | None]:
 
 
 def read_journal(folder: Path) -> dict[str, Any] | None:
-    """The content of the journal in `folder`; None if there is none that this version understands."""
-    try:
-        content = json.loads((folder / JOURNAL_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """The content of the journal in `folder`; None if there is none.
+
+    Raises:
+        StoreError: there is one that is damaged, or of another version of this package.
+    """
+    path = folder / JOURNAL_NAME
+    if not path.exists():
         return None
-    return content if isinstance(content, dict) and content.get("format") == _FORMAT else None
+    mend = "begin afresh with --overwrite"
+    try:
+        if not path.is_file():  # reading a pipe would wait for ever
+            raise StoreError(f"{path} is not an ordinary file; {mend}")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); {mend}") from error
+    if not is_sealed(text):
+        raise StoreError(f"{path} is damaged; {mend}")
+    content: dict[str, Any] = json.loads(text)
+    if content["format"] != _FORMAT:
+        raise StoreError(f"{path} is of another version of netsounds-stream; use that, or {mend}")
+    return content
 
 
 def sync(files: Iterable[Path], folders: Iterable[Path]) -> None:

@@ -12,19 +12,35 @@ measured <= planned.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
-from .errors import BudgetError, PictureError
+from .errors import PictureError
+from .footprint import (
+    gpu_stream_bytes,
+    picture_bytes,
+    sound_bytes,
+    staging_bytes,
+    state_bytes,
+    store_bytes,
+    stream_bytes,
+    widest_bytes,
+)
 from .geometry import SMALLEST_SIDE, bank, bank_length
-from .options import SonifyOptions, format_bytes
-
-MIB = 1 << 20
-
-#: How the decoded picture is kept while the network reads it.
-STORED_STREAM, STORED_MEMORY, STORED_SPOOL = "stream", "memory", "spool"
-#: Tile edge of the temporary TIFF, in pixels; columns are read out of it a tile's width at a time.
-SPOOL_TILE = 128
+from .options import SonifyOptions
+from .plans import (
+    MIB,
+    SAMPLE_BYTES,
+    SPOOL_TILE,
+    STORED_MEMORY,
+    STORED_SPOOL,
+    STORED_STREAM,
+    AudioPlan,
+    BankPlan,
+    Limits,
+    Plan,
+    Source,
+)
 
 # Band heights and frames a shard that are tried, best first. Bands of 32 to 64 rows are fastest as long
 # as the widest activation stays in the last-level cache. Longer shards are written and read faster, by a
@@ -35,7 +51,6 @@ _SHARD_FRAMES = (64, 48, 32, 16, 8)
 _STORE_BYTES = 192 * MIB
 _WIDEST_ACTIVATION_BYTES = 16 * MIB
 _WORKERS = 4
-_STRAINED = 0.95
 # A picture is decoded into memory, not to a temporary file, up to this size.
 _MEMORY_PICTURE_BYTES = 64 * MIB
 # Values worked on at a time when activations become sound.
@@ -49,135 +64,8 @@ _STORED_SHARE = {
     "pcodec": {1: 0.52, 2: 0.42, 3: 0.18, 4: 0.20},
     "none": {1: 1.01, 2: 1.01, 3: 1.05, 4: 1.15},  # past 1: the last shard is padded
 }
-#: Of a WAV's sample, by format.
-SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 # A WAV's length field is 32 bits; room is left for its header and text chunks.
 _WAV_LIMIT_BYTES = (1 << 32) - 65536
-
-
-@dataclass(frozen=True)
-class Source:
-    """The picture as the plan sees it: upright size in pixels after resizing, decoded bytes a pixel.
-
-    `decoder_bytes` is what its decoder holds whole in memory, if it does; `rows_in_order` says that the
-    upright picture's rows come out of the file one after another. `file_pixels` is the file's size before
-    any resizing, `name` what errors call the picture.
-    """
-
-    height: int
-    width: int
-    bytes_per_pixel: int = 3
-    decoder_bytes: int = 0
-    rows_in_order: bool = True
-    file_pixels: int = 0
-    name: str = "the picture"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the machine gives: resident bytes before the run, the budget for the peak, free disk, threads.
-
-    `gpu_budget_bytes` is None where the CPU computes.
-    """
-
-    baseline_bytes: int
-    budget_bytes: int
-    free_disk_bytes: int | None = None
-    compute_bytes_per_value: int = 4
-    threads: int = 2
-    gpu_budget_bytes: int | None = None
-
-
-@dataclass(frozen=True)
-class AudioPlan:
-    """One WAV file: `samples` at full length, and whether it must be RF64."""
-
-    scheme: str
-    files: int
-    samples: int
-    bytes_per_file: int
-    container: str
-
-
-@dataclass(frozen=True)
-class BankPlan:
-    """One bank: its array `[channel, y, x]`, the same seen as frames, its shards and its sound."""
-
-    number: int
-    shape: tuple[int, int, int]
-    frames: int
-    frequencies: int
-    frames_per_shard: int
-    raw_bytes: int
-    stored_bytes_estimate: int
-    audio: tuple[AudioPlan, ...]
-
-    @property
-    def channels(self) -> int:
-        return self.shape[0]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run in numbers. Bytes throughout; `*_memory_bytes` are resident peaks of the whole process.
-
-    `widest_bytes` is the first layer's output for a band, which nothing after it exceeds.
-    """
-
-    height: int
-    width: int
-    time_axis: str
-    workers: int
-    threads_each: int
-    band_rows: int
-    slab_rows: int
-    widest_bytes: int
-    picture_stored: str
-    spool_bytes: int
-    stored: bool
-    block_values: int
-    banks: tuple[BankPlan, ...]
-    forward_memory_bytes: int
-    sound_memory_bytes: int
-    gpu_memory_bytes: int
-    gpu_budget_bytes: int | None
-    budget_bytes: int
-    disk_bytes: int
-    final_disk_bytes: int
-    free_disk_bytes: int | None
-
-    @property
-    def peak_memory_bytes(self) -> int:
-        return max(self.forward_memory_bytes, self.sound_memory_bytes)
-
-    @property
-    def trim_bytes(self) -> int:
-        """Past this the network's stage gives freed memory back: what bands take at once still fits then."""
-        return self.forward_memory_bytes - 2 * self.workers * self.widest_bytes
-
-    @property
-    def strained_bytes(self) -> int:
-        """A peak past this was not planned and is near the budget: fewer bands or blocks go on at a time."""
-        return max(self.peak_memory_bytes, int(_STRAINED * self.budget_bytes))
-
-    def check(self) -> None:
-        """Raise BudgetError where the memory budget or the disk cannot hold the run."""
-        if self.peak_memory_bytes > self.budget_bytes:
-            raise BudgetError(
-                f"this run needs {format_bytes(self.peak_memory_bytes)} of memory and the budget is "
-                f"{format_bytes(self.budget_bytes)}; raise --memory, or lower --size"
-            )
-        if self.gpu_budget_bytes is not None and self.gpu_memory_bytes > self.gpu_budget_bytes:
-            raise BudgetError(
-                f"this run needs {format_bytes(self.gpu_memory_bytes)} on the GPU and may have "
-                f"{format_bytes(self.gpu_budget_bytes)}; raise --gpu-memory, or use --device cpu"
-            )
-        if self.free_disk_bytes is not None and self.disk_bytes > self.free_disk_bytes:
-            raise BudgetError(
-                f"this run needs {format_bytes(self.disk_bytes)} of disk and "
-                f"{format_bytes(self.free_disk_bytes)} are free; make room, choose another --out, or use "
-                f"--no-activations, --scheme sum, fewer --banks or a smaller --size"
-            )
 
 
 def divided(threads: int) -> tuple[int, int]:
@@ -239,7 +127,7 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
         bands, zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True), _picture_choices(source, options)
     ):
         candidate = _candidate(source, options, limits, rows, frames, blocks, decoded)
-        stores = _store_bytes(candidate.banks, candidate.workers, rows * across) if options.stored else 0
+        stores = store_bytes(candidate.banks, candidate.workers, rows * across) if options.stored else 0
         if stores > _STORE_BYTES and frames > _SHARD_FRAMES[-1]:
             continue
         gpu_fits = candidate.gpu_memory_bytes <= (limits.gpu_budget_bytes or 0)
@@ -278,7 +166,7 @@ def _candidate(
         threads_each=threads_each,
         band_rows=rows,
         slab_rows=slab_rows,
-        widest_bytes=_widest_bytes(rows, across, limits.compute_bytes_per_value),
+        widest_bytes=widest_bytes(rows, across, limits.compute_bytes_per_value),
         picture_stored=decoded,
         spool_bytes=spool,
         stored=options.stored,
@@ -289,23 +177,25 @@ def _candidate(
         gpu_memory_bytes=0,
         gpu_budget_bytes=limits.gpu_budget_bytes,
         budget_bytes=limits.budget_bytes,
-        disk_bytes=kept + spool + 2 * _state_bytes(banks, across, limits.compute_bytes_per_value),
+        disk_bytes=kept
+        + spool
+        + 2 * state_bytes(banks if options.stored else (), across, limits.compute_bytes_per_value),
         final_disk_bytes=final,
         free_disk_bytes=limits.free_disk_bytes,
     )
     value_bytes, on_gpu = limits.compute_bytes_per_value, limits.gpu_budget_bytes is not None
-    forward = _picture_bytes(source, min(slab_rows, along), across, decoded)
-    forward += _store_bytes(banks, workers, rows * across) if options.stored else 0
+    forward = picture_bytes(source, min(slab_rows, along), across, decoded)
+    forward += store_bytes(banks, workers, rows * across) if options.stored else 0
     if on_gpu:
-        forward += _staging_bytes(rows, across, workers, stored=options.stored)
+        forward += staging_bytes(rows, across, workers, stored=options.stored)
     else:
-        forward += _stream_bytes(rows, across, value_bytes, workers)
+        forward += stream_bytes(rows, across, value_bytes, workers)
     return replace(
         plan,
         forward_memory_bytes=limits.baseline_bytes + forward,
-        sound_memory_bytes=limits.baseline_bytes + _sound_bytes(block, banks, workers),
+        sound_memory_bytes=limits.baseline_bytes + sound_bytes(block, banks, workers),
         gpu_memory_bytes=max(
-            _gpu_stream_bytes(rows, across, value_bytes, workers), _sound_bytes(block, banks, workers)
+            gpu_stream_bytes(rows, across, value_bytes, workers), sound_bytes(block, banks, workers)
         )
         if on_gpu
         else 0,
@@ -339,59 +229,6 @@ def _disk(banks: tuple[BankPlan, ...], options: SonifyOptions) -> tuple[int, int
     waiting = sum(4 * each.frames * (each.frequencies // 2 + 1) for each in banks)
     waiting = waiting if "sum" in options.sound.schemes else 0
     return store + sound + waiting, (store if options.activations else 0) + sound
-
-
-def _state_bytes(banks: tuple[BankPlan, ...], across: int, value_bytes: int) -> int:
-    """A checkpoint on disk: the layers' line buffers and each bank's shard that fills."""
-    shards = sum(2 * each.channels * each.frames_per_shard * each.frequencies for each in banks)
-    return 512 * value_bytes * across + shards
-
-
-def _widest_bytes(rows: int, across: int, value_bytes: int) -> int:
-    return 48 * rows * across // 2 * value_bytes
-
-
-def _stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
-    """A band's tensors for each worker and the heap's gaps between them, the layers' line buffers, oneDNN."""
-    widest = _widest_bytes(rows, across, value_bytes)
-    return 48 * MIB + int(3.5 * workers * widest) + 1024 * value_bytes * across
-
-
-def _gpu_stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
-    """On the device, where bands share one stream's memory: a band at its widest, what each worker's band
-    is at, copies under way, the convolutions' workspaces. Not yet measured on a device."""
-    widest = _widest_bytes(rows, across, value_bytes)
-    return 128 * MIB + (4 + workers) * widest + 1024 * value_bytes * across
-
-
-def _staging_bytes(rows: int, across: int, workers: int, *, stored: bool) -> int:
-    """Pinned host memory: a band's pixels in, and its activations, 50 values a pixel, out.
-
-    Twice what they are: pinned memory may come in powers of two.
-    """
-    return 64 * MIB + workers * rows * across * (12 + (256 if stored else 16))
-
-
-def _picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) -> int:
-    """The decoder's buffers (libvips keeps some 20 slabs of a file that it reads row by row), and slabs."""
-    slab = slab_rows * across * source.bytes_per_pixel
-    whole = source.height * source.width * source.bytes_per_pixel if decoded == STORED_MEMORY else 0
-    return 48 * MIB + source.decoder_bytes + whole + (24 if decoded == STORED_STREAM else 6) * slab
-
-
-def _store_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> int:
-    """The shard that fills of each bank, what waits to be written, and transpositions under way.
-
-    One shard a bank waits, or all that the workers' bands hold (50 values a pixel) where they are larger.
-    """
-    shards = [2 * each.channels * each.frames_per_shard * each.frequencies for each in banks]
-    waiting = max(sum(shards), workers * 100 * band_pixels)
-    return 16 * MIB + sum(shards) + waiting + workers * max(shards)
-
-
-def _sound_bytes(block: int, banks: tuple[BankPlan, ...], workers: int) -> int:
-    block = max(block, max(each.frames_per_shard * each.frequencies for each in banks))
-    return 64 * MIB + 24 * workers * block
 
 
 def sound_block_channels(

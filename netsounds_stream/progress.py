@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a stage stands: `done` of `total` units ('px', 'samples' or 'share'), seconds since it began.
+    """Where a stage stands: `done` of `total` units ('px', 'samples', 'B', 'share'), seconds since it began.
 
     `finished` is true once, in a stage's last report; `earlier` of what is done was done before a stop.
     """

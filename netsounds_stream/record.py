@@ -20,7 +20,7 @@ from .forward import Compute
 from .geometry import bank
 from .options import SonifyOptions, SoundOptions
 from .picture import Picture
-from .planning import AudioPlan, BankPlan, Plan
+from .plans import AudioPlan, BankPlan, Plan
 from .predict import Guess
 from .weights import PRETRAINED, UNTRAINED, Weights
 

@@ -27,7 +27,7 @@ from .levels import Floats, LevelMeter, Levels, extremes, gains
 from .options import SoundOptions
 from .overlap import Line
 from .passes import Block, Files, Pass, blocks_of
-from .planning import AudioPlan
+from .plans import AudioPlan
 from .progress import Advance, Stages
 from .store import Activations
 from .sum_spool import SumSpool

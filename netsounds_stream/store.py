@@ -26,7 +26,7 @@ from torch import Tensor
 
 from .checksums import FileSum, crc32c
 from .errors import OutputError, StoreError
-from .planning import BankPlan
+from .plans import BankPlan
 from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_path, shard_pieces
 
 # How often a wait for shards looks whether it still has sense.

@@ -15,7 +15,7 @@ from .checksums import FileSum, moved
 from .errors import OutputError, StoreError
 from .levels import Levels, gains, require_finite
 from .options import SoundOptions
-from .planning import AudioPlan
+from .plans import AudioPlan
 from .progress import Advance
 from .transform import half_length, mirrored
 from .wav import LaidOutWav, to_samples

@@ -18,7 +18,8 @@ from .forward import choose_compute, pixel_network
 from .geometry import BANKS, SMALLEST_SIDE, Bank
 from .options import SonifyOptions, format_bytes
 from .picture import Picture, open_picture, slabs
-from .planning import STORED_MEMORY, Limits, make_plan
+from .planning import make_plan
+from .plans import STORED_MEMORY, Limits
 from .predict import Guess, top5
 from .progress import Listener, Stages
 from .stream import Hook, RowBlock, RowStream

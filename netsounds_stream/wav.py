@@ -24,7 +24,7 @@ from torch import Tensor
 from .checksums import FileSum, linear, moved, whole
 from .errors import OutputError
 from .options import SoundOptions
-from .planning import SAMPLE_BYTES, AudioPlan
+from .plans import SAMPLE_BYTES, AudioPlan
 
 _FULL_SCALE = {"PCM_16": 2**15 - 1, "PCM_24": 2**23 - 1}
 _PCM, _FLOAT = 1, 3  # `fmt`'s format tags

@@ -9,7 +9,8 @@ from .options import format_bytes
 
 if TYPE_CHECKING:
     from .benchmark import Report
-    from .planning import Plan
+    from .checking import Check
+    from .plans import Plan
     from .verification import Verification
 
 
@@ -105,3 +106,12 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def check_text(found: Check) -> str:
+    """What was read, and whether it is whole."""
+    whole = found.files - len({each.name for each in found.damaged})
+    text = f"{whole} of {found.files} files are as they were written ({format_bytes(found.bytes)})"
+    if found.unknown:
+        text += f"; {len(found.unknown)} more, not of this run: {', '.join(found.unknown[:3])}"
+    return text

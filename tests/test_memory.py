@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pyvips
 
 from netsounds_stream.drawing import draw
 
+from .memory_grid import Case, chosen, measure
 from .reference import command
 from .test_resume import contents
 
@@ -57,6 +59,12 @@ def in_a_process(script: str, *words: object) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+@pytest.mark.parametrize("case", chosen(12, seed=1), ids=str)
+def test_a_grid_of_runs_keeps_its_budget(tmp_path: Path, weights_file: Path, case: Case) -> None:
+    found = measure(case, tmp_path, weights_file)
+    assert found.measured <= found.planned <= found.budget
 
 
 def test_near_its_budget_a_run_does_with_less(tmp_path: Path, weights_file: Path) -> None:

@@ -16,15 +16,8 @@ from netsounds_stream.drawing import draw
 from netsounds_stream.errors import BudgetError, PictureError
 from netsounds_stream.geometry import SMALLEST_SIDE, bank_length
 from netsounds_stream.options import SonifyOptions, SoundOptions, format_bytes, parse_bytes
-from netsounds_stream.planning import (
-    STORED_SPOOL,
-    STORED_STREAM,
-    Limits,
-    Source,
-    audio_plan,
-    divided,
-    make_plan,
-)
+from netsounds_stream.planning import audio_plan, divided, make_plan
+from netsounds_stream.plans import STORED_SPOOL, STORED_STREAM, Limits, Source
 
 from .reference import TRAINED, command
 

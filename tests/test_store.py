@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from netsounds_stream.errors import StoreError
 from netsounds_stream.options import CODECS
-from netsounds_stream.planning import BankPlan
+from netsounds_stream.plans import BankPlan
 from netsounds_stream.shards import ShardedArray
 from netsounds_stream.store import ShardWriter, create_array, open_activations
 

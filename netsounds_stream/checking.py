@@ -1,0 +1,143 @@
+"""Whether a finished run is whole: every file there, of its length, with the checksum of its writing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .checksums import FileSum, file_sum, is_sealed
+from .errors import DamagedError, OutputError, StoreError
+from .execution import workers
+from .folder import RECORD_NAME, out_path, read_record, work_path
+from .passes import Block, blocks_of
+from .planning import divided
+from .progress import Listener, Stages
+from .shards import shard_path
+from .store import Activations, open_activations
+
+_BLOCK_VALUES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file of the run, by its path in the folder, and what is wrong with it."""
+
+    name: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was read: how many files and bytes the record speaks of, and which of them are damaged.
+
+    `unknown` are files that are none of the run's; they may lie there.
+    """
+
+    folder: Path
+    files: int
+    bytes: int
+    damaged: tuple[Damage, ...]
+    unknown: tuple[str, ...]
+
+    def require_whole(self) -> None:
+        """Raise DamagedError where anything is damaged."""
+        if self.damaged:
+            names = ", ".join(each.name for each in self.damaged[:3])
+            more = f" and {len(self.damaged) - 3} more" if len(self.damaged) > 3 else ""
+            raise DamagedError(f"{self.folder} is damaged ({names}{more}); make the run again")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A file to be read; of a shard, also the blocks to be decoded."""
+
+    name: str
+    expected: FileSum
+    array: Activations | None = None
+    blocks: tuple[Block, ...] = ()
+
+
+def check(folder: str | Path, *, on_progress: Listener | None = None) -> Check:
+    """Read a finished run whole, every file once and every shard decoded.
+
+    Raises:
+        OutputError: there is no finished run, or none with checksums.
+    """
+    top = Path(folder)
+    record_path = top / RECORD_NAME
+    if not record_path.exists():
+        if work_path(out_path(top)).exists():
+            raise OutputError(f"the run is not finished; go on with: netsounds-stream resume {folder}")
+        raise OutputError(f"{folder} holds no run; give a run's folder")
+    record = read_record(record_path)
+    if record is None or not is_sealed(record_path.read_text(encoding="utf-8", errors="replace")):
+        # what it says of the other files cannot be relied on
+        return Check(top, 1, record_path.stat().st_size, (Damage(RECORD_NAME, "its bytes have changed"),), ())
+    sums = {name: FileSum.from_json(each) for name, each in record["checksums"].items()}
+    damaged = [Damage(name, "it is missing") for name in record["files"] if not (top / name).exists()]
+    jobs = list(_jobs(top, sums, damaged))
+    total = sum(job.expected.bytes for job in jobs)
+    with Stages(on_progress).stage("check", max(1, total), "B") as advance:
+
+        def read(job: _Job) -> Damage | None:
+            found = _damage(top, job)
+            advance(job.expected.bytes)
+            return found
+
+        def gather(found: Damage | None) -> None:
+            if found is not None:
+                damaged.append(found)
+
+        with workers(*divided(torch.get_num_threads())) as line:
+            line.run(jobs, read, [gather])
+    there = {path.relative_to(top).as_posix() for path in top.rglob("*") if not path.is_dir()}
+    unknown = tuple(sorted(there - {*sums} - {RECORD_NAME}))
+    return Check(top, len(sums) + 1, total + record_path.stat().st_size, tuple(damaged), unknown)
+
+
+def _jobs(top: Path, sums: dict[str, FileSum], damaged: list[Damage]) -> Iterator[_Job]:
+    shards: dict[str, tuple[Activations, tuple[Block, ...]]] = {}
+    for name in sums:
+        if not name.endswith(".zarr/zarr.json") or not (top / name).exists():
+            continue
+        array = (top / name).parent
+        try:
+            source = open_activations(array)
+        except StoreError as error:
+            damaged.append(Damage(array.name, str(error)))
+            continue
+        blocks = blocks_of(source, _BLOCK_VALUES)
+        for number in range(-(-source.frames // source.frames_per_block)):
+            path = shard_path(array, source.time_axis, number).relative_to(top).as_posix()
+            start = number * source.frames_per_block
+            shards[path] = source, tuple(block for block in blocks if block.frames.start == start)
+            if path not in sums:
+                damaged.append(Damage(path, "the record does not speak of it"))
+    for name, expected in sums.items():
+        if name in shards:
+            yield _Job(name, expected, *shards[name])
+        else:
+            yield _Job(name, expected)
+
+
+def _damage(top: Path, job: _Job) -> Damage | None:
+    try:
+        found = file_sum(top / job.name)
+    except FileNotFoundError:
+        return Damage(job.name, "it is missing")
+    except OSError as error:
+        return Damage(job.name, f"it cannot be read ({error.strerror})")
+    if found.bytes != job.expected.bytes:
+        return Damage(job.name, f"it holds {found.bytes} bytes instead of {job.expected.bytes}")
+    if found != job.expected:
+        return Damage(job.name, "its bytes have changed")
+    try:
+        for block in job.blocks:
+            assert job.array is not None
+            job.array.read(block.channels, block.frames)
+    except StoreError as error:
+        return Damage(job.name, str(error))
+    return None

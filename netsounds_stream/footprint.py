@@ -1,0 +1,61 @@
+"""What each part of a run holds in memory, and a checkpoint on disk: bytes.
+
+Upper bounds of what was measured; the tests hold measured <= planned.
+"""
+
+from __future__ import annotations
+
+from .plans import MIB, STORED_MEMORY, STORED_STREAM, BankPlan, Source
+
+
+def state_bytes(banks: tuple[BankPlan, ...], across: int, value_bytes: int) -> int:
+    """A checkpoint on disk: the layers' line buffers and each bank's shard that fills."""
+    shards = sum(2 * each.channels * each.frames_per_shard * each.frequencies for each in banks)
+    return 512 * value_bytes * across + shards
+
+
+def widest_bytes(rows: int, across: int, value_bytes: int) -> int:
+    return 48 * rows * across // 2 * value_bytes
+
+
+def stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
+    """A band's tensors for each worker and the heap's gaps between them, the layers' line buffers, oneDNN."""
+    widest = widest_bytes(rows, across, value_bytes)
+    return 48 * MIB + int(3.5 * workers * widest) + 1024 * value_bytes * across
+
+
+def gpu_stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
+    """On the device, where bands share one stream's memory: a band at its widest, what each worker's band
+    is at, copies under way, the convolutions' workspaces. Not yet measured on a device."""
+    widest = widest_bytes(rows, across, value_bytes)
+    return 128 * MIB + (4 + workers) * widest + 1024 * value_bytes * across
+
+
+def staging_bytes(rows: int, across: int, workers: int, *, stored: bool) -> int:
+    """Pinned host memory: a band's pixels in, and its activations, 50 values a pixel, out.
+
+    Twice what they are: pinned memory may come in powers of two.
+    """
+    return 64 * MIB + workers * rows * across * (12 + (256 if stored else 16))
+
+
+def picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) -> int:
+    """The decoder's buffers (libvips keeps some 20 slabs of a file that it reads row by row), and slabs."""
+    slab = slab_rows * across * source.bytes_per_pixel
+    whole = source.height * source.width * source.bytes_per_pixel if decoded == STORED_MEMORY else 0
+    return 48 * MIB + source.decoder_bytes + whole + (24 if decoded == STORED_STREAM else 6) * slab
+
+
+def store_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> int:
+    """The shard that fills of each bank, what waits to be written, and transpositions under way.
+
+    One shard a bank waits, or all that the workers' bands hold (50 values a pixel) where they are larger.
+    """
+    shards = [2 * each.channels * each.frames_per_shard * each.frequencies for each in banks]
+    waiting = max(sum(shards), workers * 100 * band_pixels)
+    return 16 * MIB + sum(shards) + waiting + workers * max(shards)
+
+
+def sound_bytes(block: int, banks: tuple[BankPlan, ...], workers: int) -> int:
+    block = max(block, max(each.frames_per_shard * each.frequencies for each in banks))
+    return 64 * MIB + 24 * workers * block

@@ -1,0 +1,145 @@
+"""A run's plan as values: what it is made from, and what it says. Nothing here decides or acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import BudgetError
+from .options import format_bytes
+
+MIB = 1 << 20
+
+#: How the decoded picture is kept while the network reads it.
+STORED_STREAM, STORED_MEMORY, STORED_SPOOL = "stream", "memory", "spool"
+#: Tile edge of the temporary TIFF, in pixels; columns are read out of it a tile's width at a time.
+SPOOL_TILE = 128
+
+#: Of a WAV's sample, by format.
+SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+# Of the budget: a peak past this that was not planned is near it.
+_STRAINED = 0.95
+
+
+@dataclass(frozen=True)
+class Source:
+    """The picture as the plan sees it: upright size in pixels after resizing, decoded bytes a pixel.
+
+    `decoder_bytes` is what its decoder holds whole in memory, if it does; `rows_in_order` says that the
+    upright picture's rows come out of the file one after another. `file_pixels` is the file's size before
+    any resizing, `name` what errors call the picture.
+    """
+
+    height: int
+    width: int
+    bytes_per_pixel: int = 3
+    decoder_bytes: int = 0
+    rows_in_order: bool = True
+    file_pixels: int = 0
+    name: str = "the picture"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the machine gives: resident bytes before the run, the budget for the peak, free disk, threads.
+
+    `gpu_budget_bytes` is None where the CPU computes.
+    """
+
+    baseline_bytes: int
+    budget_bytes: int
+    free_disk_bytes: int | None = None
+    compute_bytes_per_value: int = 4
+    threads: int = 2
+    gpu_budget_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class AudioPlan:
+    """One WAV file: `samples` at full length, and whether it must be RF64."""
+
+    scheme: str
+    files: int
+    samples: int
+    bytes_per_file: int
+    container: str
+
+
+@dataclass(frozen=True)
+class BankPlan:
+    """One bank: its array `[channel, y, x]`, the same seen as frames, its shards and its sound."""
+
+    number: int
+    shape: tuple[int, int, int]
+    frames: int
+    frequencies: int
+    frames_per_shard: int
+    raw_bytes: int
+    stored_bytes_estimate: int
+    audio: tuple[AudioPlan, ...]
+
+    @property
+    def channels(self) -> int:
+        return self.shape[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run in numbers. Bytes throughout; `*_memory_bytes` are resident peaks of the whole process.
+
+    `widest_bytes` is the first layer's output for a band, which nothing after it exceeds.
+    """
+
+    height: int
+    width: int
+    time_axis: str
+    workers: int
+    threads_each: int
+    band_rows: int
+    slab_rows: int
+    widest_bytes: int
+    picture_stored: str
+    spool_bytes: int
+    stored: bool
+    block_values: int
+    banks: tuple[BankPlan, ...]
+    forward_memory_bytes: int
+    sound_memory_bytes: int
+    gpu_memory_bytes: int
+    gpu_budget_bytes: int | None
+    budget_bytes: int
+    disk_bytes: int
+    final_disk_bytes: int
+    free_disk_bytes: int | None
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        return max(self.forward_memory_bytes, self.sound_memory_bytes)
+
+    @property
+    def trim_bytes(self) -> int:
+        """Past this the network's stage gives freed memory back: what bands take at once still fits then."""
+        return self.forward_memory_bytes - 2 * self.workers * self.widest_bytes
+
+    @property
+    def strained_bytes(self) -> int:
+        """A peak past this was not planned and is near the budget: fewer bands or blocks go on at a time."""
+        return max(self.peak_memory_bytes, int(_STRAINED * self.budget_bytes))
+
+    def check(self) -> None:
+        """Raise BudgetError where the memory budget or the disk cannot hold the run."""
+        if self.peak_memory_bytes > self.budget_bytes:
+            raise BudgetError(
+                f"this run needs {format_bytes(self.peak_memory_bytes)} of memory and the budget is "
+                f"{format_bytes(self.budget_bytes)}; raise --memory, or lower --size"
+            )
+        if self.gpu_budget_bytes is not None and self.gpu_memory_bytes > self.gpu_budget_bytes:
+            raise BudgetError(
+                f"this run needs {format_bytes(self.gpu_memory_bytes)} on the GPU and may have "
+                f"{format_bytes(self.gpu_budget_bytes)}; raise --gpu-memory, or use --device cpu"
+            )
+        if self.free_disk_bytes is not None and self.disk_bytes > self.free_disk_bytes:
+            raise BudgetError(
+                f"this run needs {format_bytes(self.disk_bytes)} of disk and "
+                f"{format_bytes(self.free_disk_bytes)} are free; make room, choose another --out, or use "
+                f"--no-activations, --scheme sum, fewer --banks or a smaller --size"
+            )

@@ -1,0 +1,103 @@
+"""Real runs over sizes, shapes, schemes, codecs, dtypes and thread counts: memory planned and measured."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyvips
+
+from netsounds_stream.drawing import draw
+
+_PROGRAM = Path(sys.executable).parent / "netsounds-stream"
+# Width and height in pixels: small, usual, strips both ways, a spooled one.
+SIZES = ((300, 200), (1400, 900), (900, 1400), (20000, 64), (64, 20000), (5200, 4300))
+SCHEMES = (
+    (),
+    ("--scheme", "sum", "--no-activations"),
+    ("--scheme", "filters", "--balance", "filter", "--scale", "minmax"),
+    ("--scheme", "concat", "--subtype", "FLOAT"),
+)
+CODECS = ("lz4", "zstd", "pcodec", "none")
+PRECISIONS = ("fp32", "bf16")
+THREADS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run. `tight`: in the smallest budget that the plan takes, not in the default one."""
+
+    width: int
+    height: int
+    scheme: tuple[str, ...]
+    codec: str
+    precision: str
+    threads: int
+    tight: bool
+
+    def __str__(self) -> str:
+        words = f"{self.width}x{self.height} {' '.join(self.scheme)} {self.codec} {self.precision}"
+        return f"{words} {self.threads} threads{', tight' if self.tight else ''}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Peaks in bytes."""
+
+    case: Case
+    measured: int
+    planned: int
+    budget: int
+
+
+def chosen(count: int, seed: int) -> list[Case]:
+    """`count` cases out of all combinations, every single value among them."""
+    everything = [SIZES, SCHEMES, CODECS, PRECISIONS, THREADS, (False, True)]
+    rng = random.Random(seed)
+    # Each column by itself runs through all its values: so none is left out, and rows are not alike.
+    columns = []
+    for values in everything:
+        column = list(itertools.islice(itertools.cycle(values), count))
+        rng.shuffle(column)
+        columns.append(column)
+    cases = [Case(*size, *rest) for size, *rest in zip(*columns, strict=True)]
+    # bf16 is emulated on most chips, at a hundredth of the speed: on small pictures only
+    return [
+        Case(300, 200, *row) if case.precision == "bf16" and case.width * case.height > 2e6 else case
+        for case in cases
+        for row in [(case.scheme, case.codec, case.precision, case.threads, case.tight)]
+    ]
+
+
+def measure(case: Case, folder: Path, weights: Path) -> Measured:
+    """Run the command; what it was made of is removed."""
+    picture = folder / "grid.jpg"
+    pyvips.Image.new_from_array(draw(case.width, case.height)).jpegsave(str(picture))
+    words = ["sonify", picture, "--out", folder / "grid", "--weights", weights, "--json", "--quiet"]
+    words += ["--codec", case.codec, "--precision", case.precision, *case.scheme]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(case.threads)}
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [str(word) for word in (_PROGRAM, *words, *more)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    memory: tuple[str, ...] = ()
+    if case.tight:
+        needed = re.search(r"needs (\d+) MiB of memory", run("--memory", "1MiB").stderr)
+        assert needed is not None
+        memory = ("--memory", f"{int(needed[1]) + 2}MiB")  # the text is rounded, and baselines vary
+    done = run(*memory)
+    assert done.returncode == 0, (str(case), done.stderr)
+    record = json.loads(done.stdout)
+    shutil.rmtree(folder / "grid")
+    picture.unlink()
+    plan = record["plan"]
+    return Measured(case, record["peak_memory_bytes"], plan["peak_memory_bytes"], plan["budget_bytes"])

@@ -1,0 +1,94 @@
+"""Two runs at one folder, and many runs at once."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import pyvips
+
+from netsounds_stream import Stop, Stopped, resume, sonify
+from netsounds_stream.drawing import draw
+from netsounds_stream.errors import OutputError
+from netsounds_stream.journal import read_journal
+
+from .reference import command
+from .test_resume import PROGRAM, contents
+
+AT_ONCE = 10
+
+
+def test_a_second_run_is_refused_until_the_first_is_dead(tmp_path: Path, weights_file: Path) -> None:
+    picture = tmp_path / "a.png"
+    pyvips.Image.new_from_array(draw(900, 700)).pngsave(str(picture))
+    words = ["sonify", picture, "--out", tmp_path / "run", "--weights", weights_file, "--quiet"]
+    first = subprocess.Popen([PROGRAM, *map(str, words), "--checkpoint-seconds", "0"])
+    while not (left := read_journal(tmp_path / ".run.partial")) or not left["steps"]:
+        assert first.poll() is None
+    first.send_signal(19)  # SIGSTOP: it lives, however long this takes
+    for second in (words, [*words, "--resume"], [*words, "--overwrite"], ["resume", tmp_path / "run"]):
+        done = command(*second)
+        assert done.returncode == 1
+        assert f"another run is at work on {tmp_path / 'run'} (process {first.pid})" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    first.kill()
+    first.wait()
+    assert command("resume", tmp_path / "run").returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "run"]
+
+
+def test_ten_runs_at_once(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    def words(name: str) -> list[str]:
+        options = ["--label", "a", "--banks", "1,3", "--checkpoint-seconds", "0", "--quiet"]
+        out = str(tmp_path / name)
+        return [
+            str(PROGRAM),
+            "sonify",
+            str(picture_file),
+            "--out",
+            out,
+            "--weights",
+            str(weights_file),
+            *options,
+        ]
+
+    assert subprocess.run(words("alone")).returncode == 0
+    names = [f"run {number}" for number in range(AT_ONCE)]
+    runs = [subprocess.Popen(words(name), stdout=subprocess.DEVNULL) for name in names]
+    assert [run.wait(300) for run in runs] == [0] * AT_ONCE
+    for name in names:
+        assert contents(tmp_path / name) == contents(tmp_path / "alone")
+
+
+def test_what_came_to_the_folder_meanwhile_is_not_replaced(
+    tmp_path: Path, picture_file: Path, weights_file: Path
+) -> None:
+    def meddle(_: object) -> None:
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run" / "letter").write_text("dear")
+
+    words = {"weights": str(weights_file), "banks": (4,), "label": "a"}
+    with pytest.raises(OutputError, match="holds other files"):
+        sonify(picture_file, tmp_path / "run", on_progress=meddle, **words)
+    (tmp_path / "run" / "letter").rename(tmp_path / "letter")
+    run = resume(tmp_path / "run")  # nothing of it was lost
+    assert run.record["starts"] == 2
+    assert (tmp_path / "letter").read_text() == "dear"
+
+
+def test_a_kill_between_the_runs_end_and_its_place(
+    tmp_path: Path, picture_file: Path, weights_file: Path
+) -> None:
+    words = {"weights": str(weights_file), "banks": (4,), "label": "a"}
+    sonify(picture_file, tmp_path / "run", **words)
+    (tmp_path / "run").rename(tmp_path / ".run.partial")  # as it is before its rename
+    run = resume(tmp_path / "run")
+    assert run.record["starts"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+    # an overwriting run has put the old one aside, and is killed
+    (tmp_path / "run").rename(tmp_path / ".run.replaced")
+    stop = Stop()
+    with pytest.raises((OutputError, Stopped), match=r"holds a run already|"):
+        sonify(picture_file, tmp_path / "run", stop=stop, **words)
+    assert (tmp_path / "run" / "run.json").exists()
