@@ -1,5 +1,6 @@
 # make demo [IMAGE=photo.jpg]   sound from a picture, in demo/
 # make test                     the test suite (set NETSOUNDS_TEST_DATA for the tests on real photographs)
+# make soak WEIGHTS=w.pth       the long forms of the tests, and docs/reliability.md (an hour)
 # make check                    linter and type checker
 # make bench WEIGHTS=w.pth PICTURE=photo.jpg    every benchmark, and benchmarks/RESULTS.md (over an hour)
 # Everything goes into .venv; PYTHON chooses the interpreter (3.11 or later).
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test soak check bench clean
 
 install: $(INSTALLED)
 
@@ -24,6 +25,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+soak: install
+	@test -n '$(WEIGHTS)' || { echo 'make soak needs WEIGHTS=FILE'; exit 1; }
+	$(BIN)/python -m tests.soak --weights '$(WEIGHTS)'
 
 check: install
 	$(BIN)/ruff check .

@@ -90,7 +90,9 @@ class Execution:
             with self._workers(most, most, self.compute.device) as line:
                 for each in self.plan.banks:
                     self._sound(each, line)
-            self.journal.flush(wait=True)
+            with self.stages.stage("sync", 1, "share") as advance:
+                self.journal.flush(wait=True)
+                advance(1)
         except Stopped:
             self.journal.flush(wait=True)
             raise

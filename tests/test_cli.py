@@ -44,7 +44,7 @@ def test_json_is_all_of_stdout(tmp_path: Path, picture_file: Path, weights_file:
     assert record["options"]["banks"] == [1, 2]
     assert [len(guesses) for guesses in record["prediction"].values()] == [5, 5]
     assert record["peak_memory_bytes"] > 100e6
-    assert set(record["seconds"]) == {"weights", "label", "network", "sound 1", "sound 2"}
+    assert set(record["seconds"]) == {"weights", "label", "network", "sound 1", "sound 2", "sync"}
 
 
 def test_the_recorded_command_repeats_the_run(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:

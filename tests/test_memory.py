@@ -21,7 +21,7 @@ from .test_resume import contents
 
 # Something else in the process takes memory that nobody planned: whenever a band is begun, what is free of
 # 88 % of the budget, so that what bands take at once brings the whole past 95 %.
-_TAKEN = """
+TAKEN = """
 import json, sys
 import numpy as np
 from netsounds_stream import sonify
@@ -38,7 +38,7 @@ run = sonify(picture, out, weights=weights, label="a", scheme="sum", memory=budg
 print(json.dumps({name: run.record[name] for name in ("notes", "peak_memory_bytes")}))
 """
 # Resident memory after every band.
-_BANDS = """
+BANDS = """
 import json, sys
 from netsounds_stream import sonify
 from netsounds_stream.machine import resident_bytes
@@ -70,7 +70,7 @@ def test_a_grid_of_runs_keeps_its_budget(tmp_path: Path, weights_file: Path, cas
 def test_near_its_budget_a_run_does_with_less(tmp_path: Path, weights_file: Path) -> None:
     picture, budget = tmp_path / "a.jpg", 1200 << 20
     pyvips.Image.new_from_array(draw(3000, 2000)).jpegsave(str(picture))
-    found = in_a_process(_TAKEN, budget, picture, tmp_path / "run", weights_file)
+    found = in_a_process(TAKEN, budget, picture, tmp_path / "run", weights_file)
     assert found["notes"] == ["memory came near the budget: 1 of 2 workers went on"]
     assert budget * 95 // 100 < found["peak_memory_bytes"] <= budget
     plain = ("--weights", weights_file, "--label", "a", "--memory", budget, "--scheme", "sum")
@@ -81,7 +81,7 @@ def test_near_its_budget_a_run_does_with_less(tmp_path: Path, weights_file: Path
 def test_memory_is_flat_over_two_thousand_bands(tmp_path: Path, weights_file: Path) -> None:
     picture = tmp_path / "a.png"
     pyvips.Image.new_from_array(draw(64, 2100 * 64)).pngsave(str(picture))
-    found = in_a_process(_BANDS, picture, tmp_path / "run", weights_file)
+    found = in_a_process(BANDS, picture, tmp_path / "run", weights_file)
     held = found["held"][300:]  # after the first ones, which fill every buffer
     assert len(held) > 1800
     early, late = held[: len(held) // 3], held[-len(held) // 3 :]
