@@ -10,7 +10,7 @@ The values are those of RFC 3720 (iSCSI); the moving on is after Mark Adler's `c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ import google_crc32c
 import numpy as np
 
 _POLYNOMIAL = 0x82F63B78  # bits reversed: the highest is x^0
-_ONE = 1 << 31
+_Tables = tuple[list[int], list[int], list[int], list[int]]
 _READ_BYTES = 1 << 20
 _SEAL, _UNSEALED = "crc32c", "0" * 8
 
@@ -63,14 +63,20 @@ def linear(content: Any, length: int) -> int:
 
 def moved(part: int, count: int) -> int:
     """The linear part of a stretch, followed by `count` zero bytes."""
-    return _times(part, _power(count))
+    place = 0
+    while count:
+        if count & 1:
+            part = _product(part, _tables_of_square(place))
+        count >>= 1
+        place += 1
+    return part
 
 
 def joined(parts: Sequence[int], spacing: int) -> int:
     """The linear parts of stretches whose ends lie `spacing` bytes apart, summed at the last one's end."""
-    step, total = _power(spacing), 0
+    tables, total = _tables_of(spacing), 0
     for part in parts:
-        total = _times(total, step) ^ part
+        total = _product(total, tables) ^ part
     return total
 
 
@@ -96,26 +102,43 @@ def is_sealed(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _of_zeros(length: int) -> int:
-    return _times(0xFFFFFFFF, _power(length)) ^ 0xFFFFFFFF
+    return moved(0xFFFFFFFF, length) ^ 0xFFFFFFFF
 
 
-def _times(a: int, b: int) -> int:
-    product = 0
-    while a:
-        if a & _ONE:
-            product ^= b
-        a = (a << 1) & 0xFFFFFFFF
-        b = (b >> 1) ^ _POLYNOMIAL if b & 1 else b >> 1
-    return product
+def _product(part: int, tables: _Tables) -> int:
+    first, second, third, fourth = tables
+    return first[part & 255] ^ second[part >> 8 & 255] ^ third[part >> 16 & 255] ^ fourth[part >> 24]
 
 
-@lru_cache(maxsize=4096)
-def _power(count: int) -> int:
-    """x^(8 count)."""
-    power, square = _ONE, _ONE >> 8
-    while count:
-        if count & 1:
-            power = _times(power, square)
-        square = _times(square, square)
-        count >>= 1
-    return power
+@lru_cache(maxsize=64)
+def _tables_of_square(place: int) -> _Tables:
+    """For the product with x^(8 * 2^place)."""
+    if place:
+        half = _tables_of_square(place - 1)
+        return _tables(lambda bit: _product(_product(bit, half), half))
+
+    def by_one_byte(bit: int) -> int:
+        for _ in range(8):
+            bit = (bit >> 1) ^ _POLYNOMIAL if bit & 1 else bit >> 1
+        return bit
+
+    return _tables(by_one_byte)
+
+
+@lru_cache(maxsize=16)
+def _tables_of(count: int) -> _Tables:
+    """For the product with x^(8 count)."""
+    return _tables(lambda bit: moved(bit, count))
+
+
+def _tables(product: Callable[[int], int]) -> _Tables:
+    """The products of all values of each of the four bytes, from those of their bits."""
+    tables = []
+    for byte in range(4):
+        table = [0]
+        for bit in range(8):
+            of_bit = product(1 << (8 * byte + bit))
+            table += [each ^ of_bit for each in table]
+        tables.append(table)
+    first, second, third, fourth = tables
+    return first, second, third, fourth

@@ -142,8 +142,7 @@ class Execution:
                 )
         if planned.picture_stored == STORED_SPOOL:
             journal.reached("spool", {"whole": True}, no_files, after=lambda: spool.unlink(missing_ok=True))
-        if journal.due():
-            journal.flush()
+        journal.step_ended()
         return logits
 
     @contextmanager
@@ -184,8 +183,7 @@ class Execution:
 
             write_spool(self.picture, spool, on_spooled)
         self.journal.reached(_PICTURE_STEP, {"whole": True}, lambda given_up: {spool: None})
-        if self.journal.due():
-            self.journal.flush()
+        self.journal.step_ended()
 
     def _sound(self, each: BankPlan, line: Line) -> None:
         journal, options, name = self.journal, self.options, f"sound {each.number}"

@@ -157,6 +157,11 @@ class Journal:
         if wait:
             self.settle()
 
+    def step_ended(self) -> None:
+        """Commit, if nothing is being committed: the disk works on while the next step computes."""
+        if self.due() or (self._every_seconds is None and self._ended.is_set()):
+            self.flush()
+
     def _given_up(self) -> bool:
         return self._abandoned
 

@@ -83,8 +83,7 @@ class Pass:
         self._keep(state, files)
         if self._done < len(self._blocks):
             raise Stopped
-        if self._journal.due():
-            self._journal.flush()
+        self._journal.step_ended()
 
     def _keep(self, state: Callable[[], Mapping[str, Any]], files: Callable[[], Files]) -> None:
         reached = {**state(), "blocks": self._done, "whole": self._done == len(self._blocks)}
