@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +15,7 @@ import torch
 from netsounds_stream.geometry import BANKS
 from netsounds_stream.weights import Weights, reference_module
 
+ROOT = Path(__file__).parent.parent
 TRAINED = "weights/squeezenet1_0-deep-compression.pth"
 
 
@@ -48,3 +52,19 @@ def command(
         timeout=timeout,
         check=False,
     )
+
+
+def many_commands(cases: Sequence[tuple[Sequence[str], Path]]) -> list[dict[str, Any]]:
+    """The real command, many times: words and the folder to be in (Linux; see `command_server`)."""
+    asked = json.dumps([(words, str(folder)) for words, folder in cases])
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.command_server"],
+        input=asked,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+        timeout=300,
+    )
+    assert done.stderr == ""
+    return [json.loads(line) for line in done.stdout.splitlines()]

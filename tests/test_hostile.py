@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,25 +22,9 @@ from netsounds_stream.weights import Weights
 
 from . import hostile_files as made
 from .hostile_cases import LABELS, MADE, REFUSED, SMALL, SOUND
+from .reference import many_commands
 
-ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, FIFOs and /dev as Linux has them")
-
-
-def serve(cases: list[tuple[tuple[str, ...], Path]]) -> list[dict[str, Any]]:
-    """Have the real command answer many cases; see `command_server`."""
-    asked = json.dumps([(words, str(folder)) for words, folder in cases])
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.command_server"],
-        input=asked,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=True,
-        timeout=300,
-    )
-    assert done.stderr == ""
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +82,7 @@ def _write_runs(folder: Path) -> None:
     """A run, and its array and sound spoilt in every way."""
     Image.fromarray(draw(331, 230)).save(folder / "larger.png")
     words = ("sonify", "larger.png", "--out", "run", "--weights", "good.pth", "--banks", "1", "--label", "x")
-    (answer,) = serve([(words, folder)])
+    (answer,) = many_commands([(words, folder)])
     assert answer["status"] == 0, answer
     run = folder / "run"
     for name in ("missing", "cut", "grown", "short", "folders", "half", "bare"):
@@ -143,7 +125,7 @@ def _write_runs(folder: Path) -> None:
 
 def test_what_is_refused_is_refused_in_one_line(folder: Path) -> None:
     assert len(REFUSED) >= 60
-    answers = serve([(words, folder) for _, _, words in REFUSED.values()])
+    answers = many_commands([(words, folder) for _, _, words in REFUSED.values()])
     wrong = []
     for (name, (status, says, _)), answer in zip(REFUSED.items(), answers, strict=True):
         told = ("plan: ", "weights: ", "label: ", "picture ", "decode: ", "network: ", "whole image: ")
@@ -171,12 +153,12 @@ def test_what_is_odd_sounds_as_what_is_plain(folder: Path) -> None:
         ("sonify", *SMALL, "--label", "x", "--quiet", *options, "--", picture)
         for (picture, *options), _, _ in MADE.values()
     ]
-    answers = serve(
+    answers = many_commands(
         [(("sonify", each, *SMALL, "--label", "x", "--out", f"as {each}"), folder) for each in plain]
     )
     assert {answer["status"] for answer in answers} == {0}
     sounds = {each: (folder / f"as {each}" / SOUND).read_bytes() for each in plain}
-    answers = serve([(words, folder) for words in cases])
+    answers = many_commands([(words, folder) for words in cases])
     for (name, (_, out, other)), answer in zip(MADE.items(), answers, strict=True):
         assert (answer["status"], answer["stderr"]) == (0, ""), (name, answer)
         assert {path.split("/")[0] for path in answer["changed"]} == {out}, (name, answer)
@@ -203,7 +185,7 @@ def test_labels_stay_in_the_folder(folder: Path) -> None:
         )
         for number, each in enumerate(LABELS)
     ]
-    for number, answer in enumerate(serve([(words, folder) for words in cases])):
+    for number, answer in enumerate(many_commands([(words, folder) for words in cases])):
         assert answer["status"] == 0, (LABELS[number], answer)
         parts = [path.split("/") for path in answer["changed"]]
         assert {each[0] for each in parts} == {f"label {number}"}, answer
@@ -219,7 +201,7 @@ def test_a_bomb_that_is_allowed_keeps_to_its_plan(folder: Path) -> None:
     """900 megapixels out of 110 kB, made small: the label's picture and the network's, in planned memory."""
     (folder / "allowed.png").write_bytes(made.png_bomb(30_000, 30_000))
     words = ("sonify", "allowed.png", *SMALL, "--size", "64", "--time-axis", "y", "--out", "black", "--json")
-    (answer,) = serve([(words, folder)])
+    (answer,) = many_commands([(words, folder)])
     assert answer["status"] == 0, answer
     record = json.loads(answer["stdout"])
     assert record["peak_memory_bytes"] <= record["plan"]["peak_memory_bytes"]

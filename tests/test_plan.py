@@ -152,19 +152,15 @@ def test_sizes_for_people() -> None:
     assert [format_bytes(n) for n in (5, 2048, 3 << 20, 1 << 30)] == ["5 B", "2 KiB", "3 MiB", "1.00 GiB"]
 
 
+# Beside the grid of `test_memory`.
 CASES = {
     "small": (300, 200, ()),
-    "x": (1400, 900, ()),
-    "y": (900, 1400, ("--codec", "lz4")),
     "one pass": (1700, 1500, ("--scheme", "sum", "--no-activations")),
     "filters": (
         700,
         600,
         ("--scheme", "filters", "--balance", "filter", "--scale", "minmax", "--banks", "3"),
     ),
-    "uncompressed": (1200, 1600, ("--codec", "none", "--subtype", "FLOAT", "--scheme", "concat")),
-    "strip": (12000, 64, ()),
-    "tall strip": (64, 12000, ()),
     "label of a strip": (30000, 21, ("--banks", "4")),
     "spooled": (5200, 4300, ("--banks", "4")),
     "half precision": (600, 500, ("--precision", "bf16")),

@@ -48,7 +48,8 @@ def kill_until_finished(words: list[str], out: Path, *, kills: int, seed: int) -
     rng, steps = random.Random(seed), Counter[str]()
     work = work_path(out)
     while steps.total() < kills:
-        process = subprocess.Popen([PROGRAM, *words], stderr=subprocess.PIPE, text=True)
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        process = subprocess.Popen([PROGRAM, *words], text=True, **silent)
         assert process.stderr is not None
         said = ""
         while not said.startswith("plan:") and (said := process.stderr.readline()).startswith("weights:"):
