@@ -15,7 +15,7 @@ from .checksums import file_sum
 from .device import out_of_memory, peak_bytes, reserve
 from .errors import OptionError, OutputError
 from .execution import Execution, workers
-from .folder import RECORD_NAME, RunFolder, check_out, out_path, read_record, work_path
+from .folder import RECORD_NAME, RunFolder, check_out, out_path, read_record, resolved, work_path
 from .forward import Compute, choose_compute
 from .journal import Journal, read_journal
 from .options import SonifyOptions, SoundOptions, options_from_words, parse_bytes
@@ -106,9 +106,6 @@ def sonify(
                 f"{out} was begun before and stopped; use --resume to go on with it, or --overwrite to begin "
                 f"afresh"
             )
-        if left is None or not left["steps"]:
-            left = None
-            folder.clear()
         return beginning.run(Path(image), folder, left, overwrite=overwrite, notes=notes)
 
 
@@ -136,9 +133,8 @@ def resume(
             budget = parse_bytes(memory) if isinstance(memory, str) else memory
             options = replace(options, memory_bytes=budget)
         beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress)
-        with RunFolder(
-            Path(folder) if Path(folder).resolve() == out else out, overwrite=left["overwrite"]
-        ) as at:
+        given = Path(folder) if resolved(Path(folder)) == out else out
+        with RunFolder(given, overwrite=left["overwrite"]) as at:
             left = read_journal(at.path)
             if left is not None:
                 image = Path(left["record"]["picture"]["path"])
@@ -173,6 +169,8 @@ class _Beginning:
     ) -> Run:
         """Carry the run out in `folder`, from its beginning or from what is `left` of it there."""
         options = self.options
+        if left is not None and not left["steps"]:
+            left = None  # it had done nothing yet
         machine.tune_heap()
         stages = Stages(self.on_progress, left and left["seconds"])
         picture = open_picture(image, options.size)
@@ -205,6 +203,8 @@ class _Beginning:
                     f"{'; '.join(changed)}; put that back, or begin afresh with --overwrite"
                 )
             record = left["record"]
+        else:
+            folder.clear()  # now that nothing but the work itself can fail
         content = left or {**Journal.begin(record), "overwrite": overwrite}
         content["starts"] += 1
         peak = content.get("peak_memory_bytes", 0)

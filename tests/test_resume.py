@@ -19,7 +19,7 @@ import pyvips
 from netsounds_stream import check, resume, sonify
 from netsounds_stream.checksums import file_sum, sealed
 from netsounds_stream.drawing import draw
-from netsounds_stream.errors import OutputError, Stopped
+from netsounds_stream.errors import OutputError, PictureError, Stopped
 from netsounds_stream.folder import work_path
 from netsounds_stream.journal import read_journal
 from netsounds_stream.progress import Progress
@@ -240,6 +240,9 @@ def test_what_would_change_the_bytes_is_refused(
     (work / "journal.json").write_text(journal)
     pyvips.Image.new_from_array(draw(331, 230)).invert().pngsave(str(picture))
     refused("other picture")
+    with pytest.raises(PictureError):
+        sonify(tmp_path / "absent.png", tmp_path / "run", overwrite=True, **words)
+    assert read_journal(work)  # it is given up for a run that can begin, no sooner
     with pytest.raises(OutputError, match="no run was begun"):
         resume(tmp_path / "absent")
 
