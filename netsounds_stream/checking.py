@@ -64,7 +64,7 @@ def check(folder: str | Path, *, on_progress: Listener | None = None) -> Check:
     """Read a finished run whole, every file once and every shard decoded.
 
     Raises:
-        OutputError: there is no finished run, or none with checksums.
+        OutputError: there is no finished run, or one without checksums.
     """
     top = Path(folder)
     record_path = top / RECORD_NAME
@@ -76,6 +76,8 @@ def check(folder: str | Path, *, on_progress: Listener | None = None) -> Check:
     if record is None or not is_sealed(record_path.read_text(encoding="utf-8", errors="replace")):
         # what it says of the other files cannot be relied on
         return Check(top, 1, record_path.stat().st_size, (Damage(RECORD_NAME, "its bytes have changed"),), ())
+    if "checksums" not in record:
+        raise OutputError(f"{record_path} has no checksums: the run is older than they are; make it again")
     sums = {name: FileSum.from_json(each) for name, each in record["checksums"].items()}
     damaged = [Damage(name, "it is missing") for name in record["files"] if not (top / name).exists()]
     jobs = list(_jobs(top, sums, damaged))
@@ -109,11 +111,12 @@ def _jobs(top: Path, sums: dict[str, FileSum], damaged: list[Damage]) -> Iterato
         except StoreError as error:
             damaged.append(Damage(array.name, str(error)))
             continue
-        blocks = blocks_of(source, _BLOCK_VALUES)
-        for number in range(-(-source.frames // source.frames_per_block)):
+        by_start: dict[int, list[Block]] = {}
+        for block in blocks_of(source, _BLOCK_VALUES):
+            by_start.setdefault(block.frames.start, []).append(block)
+        for number, blocks in enumerate(by_start.values()):
             path = shard_path(array, source.time_axis, number).relative_to(top).as_posix()
-            start = number * source.frames_per_block
-            shards[path] = source, tuple(block for block in blocks if block.frames.start == start)
+            shards[path] = source, tuple(blocks)
             if path not in sums:
                 damaged.append(Damage(path, "the record does not speak of it"))
     for name, expected in sums.items():

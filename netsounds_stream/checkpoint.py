@@ -1,7 +1,7 @@
 """Arrays by name in one file: an uncompressed zip of `.npy` members, as `numpy.savez` makes.
 
-Each array goes from its memory to the file, one after another and with no copy between; the zip's own CRC
-of each member tells a damaged file from a good one.
+Each array goes from its memory to the file, one after another and with no copy between. The zip's own CRCs
+do not cover its directory, so a damaged file is told by the sum of the whole.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .checksums import FileSum, file_sum
 from .errors import OutputError, StoreError
 
 _BFLOAT16 = ".bfloat16"  # ends the names of tensors that numpy has no dtype for: kept by their bits
@@ -60,23 +61,29 @@ class CheckpointWriter:
             yield
         except OSError as error:
             raise OutputError(
-                f"cannot save the run's state ({error}); is the disk full or read-only?"
+                f"cannot save the run's state in {self.path} ({error}); make room on the disk, or make it "
+                f"writable"
             ) from error
 
 
 class CheckpointReader:
-    """A file that `CheckpointWriter` made.
+    """A file that `CheckpointWriter` made, and whose sum was taken then.
 
     Raises:
-        StoreError: it is missing or damaged, here or in `array` and `tensor`.
+        StoreError: it is missing or damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, expected: FileSum) -> None:
         try:
-            self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise self._damaged(error) from error
+            found = file_sum(path)
+        except OSError as error:
+            raise StoreError(
+                f"the run's saved state {path} cannot be read ({error.strerror}); begin afresh with "
+                f"--overwrite"
+            ) from error
+        if found != expected:
+            raise StoreError(f"the run's saved state {path} is damaged; begin afresh with --overwrite")
+        self._zip = zipfile.ZipFile(path)
 
     def __enter__(self) -> CheckpointReader:
         return self
@@ -85,15 +92,6 @@ class CheckpointReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._zip.close()
-
-    def array(self, name: str) -> NDArray[np.generic]:
-        try:
-            with self._zip.open(f"{name}.npy") as member:
-                values: NDArray[np.generic] = np.lib.format.read_array(member, allow_pickle=False)
-                assert member.read(1) == b""  # the CRC is compared at the member's end
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise self._damaged(error) from error
-        return values
 
     def tensors(self, folder: str) -> dict[str, Tensor]:
         """All tensors in `folder`, by their names in it; those of four axes in channels_last."""
@@ -105,15 +103,12 @@ class CheckpointReader:
         }
 
     def _tensor(self, name: str) -> Tensor:
-        values = torch.from_numpy(self.array(name)).clone()  # into memory aligned as torch's own
+        with self._zip.open(f"{name}.npy") as member:
+            array = np.lib.format.read_array(member, allow_pickle=False)
+        values = torch.from_numpy(array).clone()  # into memory aligned as torch's own
         if name.endswith(_BFLOAT16):
             values = values.view(torch.bfloat16)
         return values.permute(0, 3, 1, 2) if values.ndim == 4 else values
-
-    def _damaged(self, error: Exception) -> StoreError:
-        return StoreError(
-            f"the run's saved state {self._path} cannot be read ({error}); begin afresh with --overwrite"
-        )
 
 
 def _as_array(values: Tensor) -> NDArray[np.generic]:

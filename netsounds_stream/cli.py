@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from .command_options import (
     chosen,
     stacked,
 )
-from .errors import NetsoundsError, OptionError
+from .errors import NetsoundsError, OptionError, Stopped
 from .naming import folder_of
 from .stopping import Stop
 from .wording import bench_text, check_text, long_plan, short_plan, verification_text
@@ -294,8 +295,8 @@ def _stoppable(*, quiet: bool) -> Iterator[Stop]:
     def hear(number: int, frame: object) -> None:
         if not stop.ask():
             raise KeyboardInterrupt
-        if not quiet:
-            click.echo("stopping when what is under way is safe; again: at once", err=True)
+        if not quiet:  # past Python's streams, one of which the signal may have interrupted
+            os.write(2, b"stopping when what is under way is safe; again: at once\n")
 
     before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -362,7 +363,7 @@ def main() -> None:
     try:
         status = cli(standalone_mode=False) or 0
     except NetsoundsError as error:
-        status = _fail(_with_notes(str(error) or "stopped", error), error.exit_status)
+        status = _fail(_with_notes(_text_of(error), error), error.exit_status)
     except click.UsageError as error:
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         status = _fail(error.format_message() + where, error.exit_code)
@@ -375,9 +376,15 @@ def main() -> None:
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        mend = "make room, or choose another --out" if full else "check that the folder is there and writable"
+        mend = "make room on the disk" if full else "check that the folder is there and writable"
         status = _fail(_with_notes(f"{name}{error.strerror or error}; {mend}", error), 1)
     sys.exit(status)
+
+
+def _text_of(error: NetsoundsError) -> str:
+    if isinstance(error, Stopped):
+        return "stopped" if hasattr(error, "__notes__") else "stopped; nothing was kept"
+    return str(error)
 
 
 def _with_notes(text: str, error: BaseException) -> str:

@@ -17,7 +17,7 @@ from .errors import OptionError, OutputError
 from .execution import Execution, workers
 from .folder import RECORD_NAME, RunFolder, check_out, out_path, read_record, resolved, work_path
 from .forward import Compute, choose_compute
-from .journal import Journal, read_journal
+from .journal import Journal, new_journal, read_journal
 from .options import SonifyOptions, SoundOptions, options_from_words, parse_bytes
 from .picture import open_picture
 from .planning import audio_plan, divided, make_plan
@@ -98,8 +98,8 @@ def sonify(
     if options.weights not in (PRETRAINED, UNTRAINED):  # a resume may come from another folder
         options = replace(options, weights=str(Path(options.weights).absolute()))
     beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress)
-    check_out(Path(out).absolute(), overwrite=overwrite)
     with RunFolder(Path(out), overwrite=overwrite) as folder:
+        check_out(folder.out, overwrite=overwrite)  # again: it may have been found whole, and put there
         left = read_journal(folder.path) if resume or not overwrite else None
         if left is not None and left["steps"] and not resume:
             raise OutputError(
@@ -139,8 +139,8 @@ def resume(
             if left is not None:
                 image = Path(left["record"]["picture"]["path"])
                 return beginning.run(image, at, left, overwrite=left["overwrite"], notes=())
-    elif (work_path(out) / RECORD_NAME).exists():
-        with RunFolder(out, overwrite=True):
+    elif (whole := read_record(work_path(out) / RECORD_NAME)) is not None:
+        with RunFolder(out, overwrite=bool(whole.get("overwrite"))):
             pass  # puts a run in its place that was whole but for that
     record = read_record(out / RECORD_NAME)
     if record is None:
@@ -205,14 +205,16 @@ class _Beginning:
             record = left["record"]
         else:
             folder.clear()  # now that nothing but the work itself can fail
-        content = left or {**Journal.begin(record), "overwrite": overwrite}
+        content = left or {**new_journal(record), "overwrite": overwrite}
         content["starts"] += 1
-        peak = content.get("peak_memory_bytes", 0)
+        peak, noted = content.get("peak_memory_bytes", 0), content.get("notes", [])
+        notes_now: list[str] = []
 
         def facts() -> dict[str, Any]:
             return {
                 "seconds": stages.so_far(),
                 "peak_memory_bytes": max(peak, machine.peak_resident_bytes()),
+                "notes": [*noted, *notes_now],
             }
 
         journal = Journal(
@@ -220,7 +222,7 @@ class _Beginning:
         )
         journal.write()
         execution = Execution(
-            picture, weights, options, planned, compute, record, folder.path, journal, stages
+            picture, weights, options, planned, compute, record, folder.path, journal, stages, notes_now
         )
         try:
             with (self.stop or Stop()).heeded():
@@ -234,8 +236,9 @@ class _Beginning:
             "seconds": {name: round(seconds, 3) for name, seconds in stages.seconds.items()},
             **{key: value for key, value in facts().items() if key != "seconds"},
             "cuda_peak_bytes": peak_bytes(compute.device),
-            "notes": [*record["notes"], *execution.notes],
+            "notes": [*record["notes"], *noted, *notes_now],
             "starts": content["starts"],
+            "overwrite": content["overwrite"],
             "files": outputs(folder.path),
             "checksums": _checksums(folder.path, journal.content["checksums"]),
         }
@@ -246,14 +249,18 @@ class _Beginning:
 
 
 def _plan_left(record: dict[str, Any], options: SonifyOptions) -> Plan:
-    """The plan that a stopped run was begun with, against what may be used now."""
+    """The plan that a stopped run was begun with, against the memory that may be used now."""
     budget = options.memory_bytes or machine.default_budget_bytes()
     return replace(recorded_plan(record), budget_bytes=budget, free_disk_bytes=None)
 
 
 def _checksums(folder: Path, known: dict[str, Any]) -> dict[str, Any]:
-    """Of every file of the run but its record: those known from their writing, and the arrays' metadata."""
-    sums = {name: each for name, each in known.items() if (folder / name).exists()}
+    """Of every file of the run but its record: those known from their writing, and the arrays' metadata.
+
+    Arrays that were not to be kept are gone as a whole.
+    """
+    gone = {path.split("/")[0] for path in known if not (folder / path.split("/")[0]).exists()}
+    sums = {name: each for name, each in known.items() if name.split("/")[0] not in gone}
     for path in folder.glob("*.zarr/zarr.json"):
         sums[path.relative_to(folder).as_posix()] = file_sum(path).to_json()
     return dict(sorted(sums.items()))

@@ -17,7 +17,7 @@ from . import machine
 from .device import own_stream
 from .errors import Stopped
 from .folder import file_label
-from .forward import STEP, Compute, pixel_network, rows_done, run_forward
+from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
 from .journal import Journal, no_files
 from .levels import LevelMeter
 from .options import SonifyOptions
@@ -27,7 +27,7 @@ from .plans import STORED_SPOOL, AudioPlan, BankPlan, Plan
 from .progress import Stages
 from .record import array_attributes
 from .sinks import Sinks
-from .sound import Rendering, render_bank, write_sum
+from .sound import Rendering, render_bank, weighted_sum_path, write_sum
 from .store import ShardWriter, create_array, open_activations
 from .sum_spool import SumSpool
 from .weights import Weights
@@ -98,9 +98,20 @@ class Execution:
             raise
         finally:
             self.journal.abandon()
-        for path in self.folder.glob("*.spool*"):
-            path.unlink()
+        self._tidy()
         return logits
+
+    def _tidy(self) -> None:
+        """Remove what is none of the run's: also what a kill kept a commit from removing."""
+        remove_states(self.folder)
+        self._picture_spool.unlink(missing_ok=True)
+        for each in self.plan.banks:
+            self._sum_path(each).unlink(missing_ok=True)
+            for audio in each.audio:
+                if audio.scheme == "sum":
+                    weighted_sum_path(self._wav_paths(each, audio)[0]).unlink(missing_ok=True)
+            if not self.options.activations:
+                shutil.rmtree(self._array_path(each), ignore_errors=True)
 
     def _network(self) -> Tensor:
         journal, planned, options = self.journal, self.plan, self.options
@@ -108,7 +119,7 @@ class Execution:
         if journal.done(STEP):
             assert state is not None
             return torch.tensor(state["logits"], dtype=torch.float64)
-        spool = self.folder / "picture.spool.tif"
+        spool = self._picture_spool
         with ExitStack() as stack:
             line = stack.enter_context(self._workers(planned.trim_bytes, planned.strained_bytes))
             sinks = {each.number: self._sinks(each, line, stack) for each in planned.banks}
@@ -178,6 +189,8 @@ class Execution:
             shares = [0.0]
 
             def on_spooled(share: float) -> None:
+                if self.journal.stopping:
+                    raise Stopped
                 advance((share - shares[-1]) * pixels)
                 shares.append(share)
 
@@ -220,6 +233,10 @@ class Execution:
             no_files,
             after=lambda: shutil.rmtree(array, ignore_errors=True) if unwanted else None,
         )
+
+    @property
+    def _picture_spool(self) -> Path:
+        return self.folder / "picture.spool.tif"
 
     @property
     def _summed_at_once(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -74,7 +75,6 @@ class RunFolder:
         self._lock = self._take_lock()
         try:
             self._recover()
-            check_out(self.out, overwrite=overwrite)
         except BaseException:
             self._leave()
             raise
@@ -111,9 +111,11 @@ class RunFolder:
         """Finish what a process was killed at between a run's end and its place, or put back what it took."""
         if (self.path / RECORD_NAME).exists() and not (self.path / JOURNAL_NAME).exists():
             self._put_in_place()
-            os.close(self._lock)
-            self._lock = self._take_lock()
-        elif self._replaced.exists() and not self.out.exists():
+            done, self._lock = self._lock, self._take_lock()
+            _close(done)
+        elif read_record(self._replaced / RECORD_NAME) is None:
+            _remove(self._replaced)  # a run that was being removed
+        elif not self.out.exists():
             os.rename(self._replaced, self.out)
 
     @property
@@ -123,10 +125,10 @@ class RunFolder:
     def _put_in_place(self) -> None:
         replaced = self._replaced
         try:
-            if self.out.exists() and any(self.out.iterdir()):
-                shutil.rmtree(replaced, ignore_errors=True)
+            if self._overwrite and self.out.exists() and any(self.out.iterdir()):
+                _remove(replaced)
                 os.rename(self.out, replaced)
-            os.rename(self.path, self.out)
+            os.rename(self.path, self.out)  # onto nothing, or an empty folder: the system refuses another
             sync([], [self.out.parent])
         except OSError as failure:
             if replaced.exists() and not self.out.exists():
@@ -135,25 +137,31 @@ class RunFolder:
                 f"the finished run could not be put at {self.out} ({failure.strerror}); it is in {self.path}"
             ) from failure
         (self.out / _LOCK).unlink(missing_ok=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+        _remove(replaced)
 
-    def _take_lock(self) -> int:
+    def _take_lock(self) -> int | None:
         # On a file in the folder, so that the lock goes where the folder goes. The system frees it with
-        # the process, however that ends. Windows has no fcntl: nothing is locked there.
+        # the process, however that ends. Windows has no fcntl: nothing is locked there, nor kept open, for a
+        # folder with an open file in it cannot be renamed.
         while True:
             try:
-                if self.path.is_symlink():
-                    raise FileExistsError(errno.EEXIST, f"{self.path.name} is a link")
-                self.path.mkdir(parents=True, exist_ok=True)
+                self._make_folder()
+            except OSError as error:
+                raise OutputError(
+                    f"cannot make a folder in {self.out.parent} ({error.strerror}); choose another --out"
+                ) from error
+            try:
                 lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
             except FileNotFoundError:  # put in its place, or removed, by another process just now
                 continue
             except OSError as error:
                 raise OutputError(
-                    f"cannot make a folder in {self.out.parent} ({error.strerror}); choose another --out"
+                    f"cannot write in {self.path} ({error.strerror}); make it writable, or choose another "
+                    f"--out"
                 ) from error
             if fcntl is None:
-                return lock
+                os.close(lock)
+                return None
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -163,22 +171,55 @@ class RunFolder:
                     f"another run is at work on {self.given} (process {holder}); wait for its end, or choose "
                     f"another --out"
                 ) from error
+            except OSError as error:
+                os.close(lock)
+                raise OutputError(
+                    f"{self.out.parent} cannot be locked ({error.strerror}); choose another --out"
+                ) from error
             if self._is_at(lock):
                 os.ftruncate(lock, 0)
                 os.write(lock, str(os.getpid()).encode())
                 return lock
             os.close(lock)
 
-    def _is_at(self, lock: int) -> bool:
+    def _make_folder(self) -> None:
+        if self.path.is_symlink():
+            raise FileExistsError(errno.EEXIST, f"{self.path.name} is a link")
+        ours = (_LOCK, JOURNAL_NAME, RECORD_NAME)
+        if self.path.is_dir():
+            there = {path.name for path in self.path.iterdir()}
+            if there and not there.intersection(ours):
+                raise FileExistsError(errno.EEXIST, f"{self.path.name} is in the way; move it away")
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        sync([], [self.path.parent])
+
+    def _is_at(self, lock: int | None) -> bool:
+        if lock is None:
+            return True
         try:
             return os.path.samestat(os.fstat(lock), (self.path / _LOCK).stat())
         except FileNotFoundError:
             return False
 
     def _leave(self) -> None:
-        if not holds_work(self.path):
-            shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
+        # What is at the path may be another process's by now: ours was put in its place, say.
+        if self._is_at(self._lock) and not holds_work(self.path):
+            with contextlib.suppress(OSError):
+                self.clear()  # the lock last, or another process could take it while this goes on
+                shutil.rmtree(self.path, ignore_errors=True)
+        _close(self._lock)
+
+
+def _close(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def _remove(replaced: Path) -> None:
+    # its record first: half removed it is no run, and nobody puts it back
+    (replaced / RECORD_NAME).unlink(missing_ok=True)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def holds_work(folder: Path) -> bool:
@@ -209,7 +250,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{out} holds other files, and no run; choose another --out or an empty folder")
     if not overwrite:
         raise OutputError(f"{out} holds a run already; use --overwrite to replace it, or another --out")
-    foreign = sorted(there - {RECORD_NAME} - {Path(name).parts[0] for name in record["files"]})
+    foreign = sorted(there - {RECORD_NAME, _LOCK} - {Path(name).parts[0] for name in record["files"]})
     if foreign:
         raise OutputError(f"{out} holds {foreign[0]} besides a run; move it away, or choose another --out")
 

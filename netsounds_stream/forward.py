@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .checkpoint import CheckpointReader, CheckpointWriter
-from .checksums import FileSum
+from .checksums import FileSum, file_sum
 from .device import Arrived, Transfers
 from .errors import OptionError, RangeError, Stopped
 from .geometry import bank
@@ -125,7 +125,7 @@ def run_forward(
     )
 
     if kept is not None:
-        with CheckpointReader(folder / kept["file"]) as reader:
+        with CheckpointReader(folder / kept["file"], FileSum.from_json(kept["sum"])) as reader:
             stream.restore({name: reader.tensors(name) for name in stream.station_names})
             for number, sink in sinks.items():
                 sink.restore(kept["banks"][str(number)], reader, f"bank-{number}")
@@ -175,7 +175,7 @@ def run_forward(
             for number, sink in sinks.items()
             for path, each in sink.files(banks[str(number)], given_up).items()
         },
-        after=lambda: _remove_states(folder),
+        after=lambda: remove_states(folder),
     )
     return logits
 
@@ -248,19 +248,23 @@ class _Keeping:
         """Have it committed."""
         self._writer.close()
         path, banks = self._writer.path, self._banks
+        state: dict[str, Any] = {"whole": False, "rows": self._rows, "file": path.name, "banks": banks}
 
         def files(given_up: Callable[[], bool]) -> dict[Path, FileSum | None]:
+            state["sum"] = file_sum(path).to_json()  # here, beside the work
             found: dict[Path, FileSum | None] = {path: None}
             for number, sink in self._sinks.items():
                 found |= sink.files(banks[str(number)], given_up)
             return found
 
-        state = {"whole": False, "rows": self._rows, "file": path.name, "banks": banks}
-        self._journal.reached(STEP, state, files, after=lambda: _remove_states(path.parent, path))
-        self._journal.flush()
+        self._journal.reached(STEP, state, files, after=lambda: remove_states(path.parent, path))
+        # Never wait for another commit here: it may wait for shards, which only a worker that is not in a
+        # station writes. What is noted goes with the next one.
+        if not self._journal.busy:
+            self._journal.flush()
 
 
-def _remove_states(folder: Path, newest: Path | None = None) -> None:
+def remove_states(folder: Path, newest: Path | None = None) -> None:
     """Remove saved states, all or those that are older than `newest`."""
     for path in folder.glob(f"{_STATE}*.npz"):
         if newest is None or _age(path) < _age(newest):

@@ -9,6 +9,7 @@ one at a time, while the work goes on.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -24,8 +25,10 @@ from .stopping import Stop
 JOURNAL_NAME = "journal.json"
 _FORMAT = 1
 State = Mapping[str, Any]
-Files = Callable[[Callable[[], bool]], Mapping[Path, FileSum | None]]
-_Note = tuple[str, State, Files, Callable[[], None]]
+#: Files that are written, with their sums where they are whole.
+Files = Mapping[Path, FileSum | None]
+GiveFiles = Callable[[Callable[[], bool]], Files]
+_Note = tuple[str, State, GiveFiles, Callable[[], None]]
 # Between commits: this, or this share of the time since the beginning if that is more. What a kill takes
 # is that and the commit under way; the promise is 10 s or 2 % of the run.
 EVERY_SECONDS = 8.0
@@ -36,7 +39,7 @@ class Journal:
     """The journal of the run in `folder`; without a folder nothing is kept, and every step begins anew.
 
     Args:
-        content: what `read` gave, or a new run's `record`; see `begin`.
+        content: what `read` gave, or `new_journal`.
         every_seconds: between commits; None: `EVERY_SECONDS`, more in long runs.
         facts: what else to write down with each commit.
     """
@@ -62,19 +65,19 @@ class Journal:
         self._steps: dict[str, State] = dict(content["steps"])  # with what is noted only
 
     @classmethod
-    def begin(cls, record: dict[str, Any]) -> dict[str, Any]:
-        """The content for a run that has done nothing yet."""
-        return {"format": _FORMAT, "record": record, "steps": {}, "checksums": {}, "seconds": {}, "starts": 0}
-
-    @classmethod
     def nowhere(cls) -> Journal:
         """One that keeps nothing."""
-        return cls(None, cls.begin({}))
+        return cls(None, new_journal({}))
 
     @property
     def content(self) -> dict[str, Any]:
-        """All of it, as of the last commit; for reading, while no commit is under way."""
+        """All of it, as of the last commit; not to be changed."""
         return self._content
+
+    @property
+    def busy(self) -> bool:
+        """Whether a commit is under way, so that a flush would wait for it."""
+        return not self._ended.is_set()
 
     @property
     def stopping(self) -> bool:
@@ -95,7 +98,7 @@ class Journal:
         Raises:
             NetsoundsError: what the last commit failed with.
         """
-        if self._folder is None or not self._ended.is_set():
+        if self._folder is None or self.busy:
             return False
         self._raise_failure()
         now = time.monotonic()
@@ -109,7 +112,7 @@ class Journal:
         self,
         step: str,
         state: State,
-        files: Files,
+        files: GiveFiles,
         after: Callable[[], None] = lambda: None,
     ) -> None:
         """Note that `step` has come to `state`, for the next commit.
@@ -152,14 +155,20 @@ class Journal:
             finally:
                 self._ended.set()
 
+        thread = threading.Thread(target=work, name="journal")
         self._ended.clear()
-        threading.Thread(target=work, name="journal").start()
+        try:
+            thread.start()
+        except BaseException:  # no room for a thread, or Ctrl-C
+            if thread.ident is None:
+                self._ended.set()
+            raise
         if wait:
             self.settle()
 
     def step_ended(self) -> None:
         """Commit, if nothing is being committed: the disk works on while the next step computes."""
-        if self.due() or (self._every_seconds is None and self._ended.is_set()):
+        if self.due() or (self._every_seconds is None and not self.busy):
             self.flush()
 
     def _given_up(self) -> bool:
@@ -179,7 +188,9 @@ class Journal:
     def abandon(self) -> None:
         """The work has failed: let the commit under way end, as it can."""
         self._abandoned = True
-        self._ended.wait()
+        while self.busy:  # nothing may write on when the lock is given up
+            with contextlib.suppress(KeyboardInterrupt):
+                self._ended.wait()
 
     def _replace(self, steps: Mapping[str, State], checksums: Mapping[str, Any]) -> None:
         content = self._content
@@ -195,13 +206,19 @@ class Journal:
         error, self._error = self._error, None
         if isinstance(error, OSError):
             raise OutputError(
-                f"what is finished cannot be made durable ({error}); is the disk full or read-only?"
+                f"what is finished in {self._folder} cannot be made durable ({error}); make room on the "
+                f"disk, or make it writable"
             ) from error
         if error is not None:
             raise error
 
 
-def no_files(given_up: Callable[[], bool]) -> Mapping[Path, FileSum | None]:
+def new_journal(record: dict[str, Any]) -> dict[str, Any]:
+    """The content for a run that has done nothing yet."""
+    return {"format": _FORMAT, "record": record, "steps": {}, "checksums": {}, "seconds": {}, "starts": 0}
+
+
+def no_files(given_up: Callable[[], bool]) -> Files:
     """For a step that wrote nothing."""
     return {}
 

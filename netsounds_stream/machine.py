@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -109,16 +110,17 @@ class Strain:
     """
 
     def __init__(self, trim_bytes: int, most_bytes: int) -> None:
-        self._trim_bytes = trim_bytes
+        self._trim_bytes, self._lock = trim_bytes, threading.Lock()
         self._most_bytes = max(most_bytes, peak_resident_bytes())  # what was before is not this stage's
 
     def __call__(self) -> bool:
         if resident_bytes() > self._trim_bytes:
             trim_heap()
         peak = peak_resident_bytes()
-        if peak <= self._most_bytes:
-            return False
-        self._most_bytes = peak
+        with self._lock:  # of several workers one says so
+            if peak <= self._most_bytes:
+                return False
+            self._most_bytes = peak
         return True
 
 

@@ -7,21 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from .checksums import FileSum
 from .errors import Stopped
-from .journal import Journal
+from .journal import Files, Journal
 from .planning import sound_block_channels
 from .progress import Advance
 from .store import Activations
 
 # Filters in a block at most, and so files that a worker has open: some systems allow a process 256.
 _FILES_AT_ONCE = 48
-
-#: Files that a pass has written, with their sums where they are whole.
-Files = Mapping[Path, FileSum | None]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from .errors import OutputError, PictureError
+from .errors import OutputError, PictureError, StoreError
 from .loaders import has_field, loader_of, open_file, reason, whole_bytes
 from .plans import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
 
@@ -157,10 +157,12 @@ def slabs(
     transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
     dtype = np.uint8 if picture.bytes_per_value == 1 else np.uint16
     whole: Any = None
+    source = picture.path
     if stored == STORED_MEMORY:
         whole = _checked(picture.path, lambda: _at_size(picture).numpy())
     elif stored == STORED_SPOOL:
-        image = pyvips.Image.new_from_file(str(spool), access="random")
+        source = spool
+        image = _checked(spool, lambda: pyvips.Image.new_from_file(str(spool), access="random"))
     else:
         assert stored == STORED_STREAM
         image = _checked(picture.path, lambda: _at_size(picture))
@@ -177,7 +179,7 @@ def slabs(
         else:
             # One region for all slabs keeps twice the memory (measured).
             fetch = partial(pyvips.Region.new(image).fetch, left, top, width, height)
-            slab = np.frombuffer(_checked(picture.path, fetch), dtype=dtype).reshape(height, width, 3)
+            slab = np.frombuffer(_checked(source, fetch), dtype=dtype).reshape(height, width, 3)
         if not along_rows:
             slab = slab.transpose(1, 0, 2)
         upright = slab[:: -1 if flip_time else 1, :: -1 if flip_frequency else 1]
@@ -312,6 +314,8 @@ def _checked(path: Path, read: Callable[[], Any]) -> Any:
         return read()
     except pyvips.Error as error:
         says, mend = reason(error), "the file is damaged or cut short, get a whole copy"
+        if path.suffixes[-2:] == [".spool", ".tif"]:  # ours, of a run that was stopped
+            raise StoreError(f"{path} cannot be read ({says}); begin afresh with --overwrite") from error
         if "memory allocation" in str(error):  # libtiff's limit on what a strip or tile may take
             mend = "its strips are larger than libvips decodes, save it in tiles"
         raise PictureError(f"{path} cannot be decoded ({says}); {mend}") from error

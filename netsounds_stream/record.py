@@ -27,7 +27,7 @@ from .weights import PRETRAINED, UNTRAINED, Weights
 PACKAGE = "netsounds-stream"
 # What changes no byte of a run's files: budgets (the plan is kept), and where the weights lay.
 _NO_BYTES = ("memory_bytes", "gpu_memory_bytes", "max_pixels", "weights")
-_PARTS = ("torch", "torchvision", "zarr", "numcodecs", "soundfile", "numpy", "pyvips")
+_PARTS = ("torch", "torchvision", "zarr", "numcodecs", "pcodec", "soundfile", "numpy", "pyvips")
 
 
 def versions() -> dict[str, str]:

@@ -45,6 +45,7 @@ class Sinks:
         """What must be on the disk for `state` to hold: written, when this returns."""
         found: dict[Path, FileSum | None] = {}
         if self.store is not None:
+            found[self.store.metadata_path] = None
             found |= self.store.written(state["shards"], given_up)
         if self.total is not None:
             found[self.total.path] = None

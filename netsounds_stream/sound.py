@@ -22,11 +22,11 @@ from torch import Tensor
 
 from .checksums import FileSum, joined, moved
 from .errors import Stopped
-from .journal import Journal
+from .journal import Files, Journal
 from .levels import Floats, LevelMeter, Levels, extremes, gains
 from .options import SoundOptions
 from .overlap import Line
-from .passes import Block, Files, Pass, blocks_of
+from .passes import Block, Pass, blocks_of
 from .plans import AudioPlan
 from .progress import Advance, Stages
 from .store import Activations
@@ -164,10 +164,11 @@ def write_filters(
         work.reached(state, written)
 
     def state() -> Mapping[str, Any]:
-        return {"open": {str(number): wav.checksum for number, wav in files.items()}}
+        # as a list first: another worker may open files meanwhile
+        return {"open": {str(number): wav.checksum for number, wav in list(files.items())}}
 
     def written() -> Files:
-        found = {**whole, **{wav.path: None for wav in files.values()}}
+        found = {**whole, **{wav.path: None for wav in list(files.values())}}
         whole.clear()
         return found
 
@@ -238,7 +239,7 @@ def render_bank(
                 group = sum(block.frames.start == 0 for block in blocks)
                 summing = Pass(to.journal, f"{to.name}: weighted sum", blocks, group)
                 left = (summing.state or {}).get("sum")
-                spool = SumSpool(paths[0].with_suffix(".spool"), source.frames, source.frequencies, left)
+                spool = SumSpool(weighted_sum_path(paths[0]), source.frames, source.frequencies, left)
                 total = stack.enter_context(spool)
                 weights = np.ones(source.channels)
                 if options.balance == "filter":
@@ -246,6 +247,11 @@ def render_bank(
                     weights, _ = gains(levels, options.scale)
                 sum_filters(to, weights, total, summing, advance)
             write_sum(total, paths[0], audio, options, to.block_values, to.journal, to.name, advance)
+
+
+def weighted_sum_path(wav: Path) -> Path:
+    """Where the weighted sum for `wav` waits for its peak."""
+    return wav.with_suffix(".spool")
 
 
 def _column(values: Floats, device: str) -> Tensor:

@@ -132,6 +132,10 @@ class ShardWriter:
         return self._start == self._bank.frames
 
     @property
+    def metadata_path(self) -> Path:
+        return self._path / "zarr.json"
+
+    @property
     def handed_over(self) -> int:
         """How many shards were full so far; the frames after them wait in `waiting`."""
         return -(-self._start // self._bank.frames_per_shard)
@@ -186,7 +190,7 @@ class ShardWriter:
                     size, crc = size + len(piece), crc32c(piece, crc)
         except OSError as error:
             raise OutputError(
-                f"cannot write activations ({error}); is the disk full or read-only?"
+                f"cannot write {path} ({error}); make room on the disk, or make it writable"
             ) from error
         with self._changed:
             self._written[number] = FileSum(size, crc)

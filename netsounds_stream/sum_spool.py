@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -39,8 +40,14 @@ class SumSpool:
             if state is not None:
                 self._low, self._high, self._peak = state["low"], state["high"], state["peak"]
                 self._added = int(state["frames"])
-                self._file.truncate(4 * self._half * self._added)
+                wanted = 4 * self._half * self._added
+                if os.fstat(self._file.fileno()).st_size < wanted:
+                    self._file.close()
+                    raise StoreError(f"{path} was cut short; begin afresh with --overwrite")
+                self._file.truncate(wanted)
                 self._file.seek(0, 2)
+        except FileNotFoundError as error:
+            raise StoreError(f"{path} is missing; begin afresh with --overwrite") from error
         except OSError as error:
             raise self._failed(error) from error
 
@@ -100,4 +107,4 @@ class SumSpool:
         return half
 
     def _failed(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self.path.name} ({error}); is the disk full or read-only?")
+        return OutputError(f"cannot write {self.path} ({error}); make room on the disk, or make it writable")

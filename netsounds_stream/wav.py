@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .checksums import FileSum, linear, moved, whole
-from .errors import OutputError
+from .errors import OutputError, StoreError
 from .options import SoundOptions
 from .plans import SAMPLE_BYTES, AudioPlan
 
@@ -103,7 +104,8 @@ class LaidOutWav:
         checksum: the linear parts of all stretches that the caller has added (`^=`), see `checksums`.
 
     Raises:
-        OutputError: it cannot be made, or the one to go on with is not as it was left.
+        OutputError: it cannot be made.
+        StoreError: the one to go on with is not as it was left.
     """
 
     def __init__(
@@ -114,20 +116,22 @@ class LaidOutWav:
         self._start, self.sample_bytes = len(header), SAMPLE_BYTES[options.subtype]
         size = audio.samples * self.sample_bytes
         self.bytes = self._start + size + size % 2
-        self._file, self._seeking = None, threading.Lock()
+        self._file: FileIO | None = None
+        self._seeking = threading.Lock()
         try:
-            if checksum is not None:
-                self._file = path.open("r+b", buffering=0)
-                if os.fstat(self._file.fileno()).st_size != self.bytes:
-                    raise OutputError(f"{path} was changed since; begin afresh with --overwrite")
-                self.checksum = checksum
-                return
-            new = path.with_name(f"{path.name}.new")
-            self._file = new.open("wb", buffering=0)
-            os.ftruncate(self._file.fileno(), self.bytes)
-            self._put(header, 0)
-            new.replace(path)
-            self.checksum = moved(linear(header, len(header)), self.bytes - len(header))
+            if checksum is None:
+                new = path.with_name(f"{path.name}.new")
+                with new.open("wb", buffering=0) as self._file:
+                    os.ftruncate(self._file.fileno(), self.bytes)
+                    self._put(header, 0)
+                new.replace(path)  # closed, for Windows renames no open file
+                checksum = moved(linear(header, len(header)), self.bytes - len(header))
+            elif path.stat().st_size != self.bytes:
+                raise StoreError(f"{path} was changed since; begin afresh with --overwrite")
+            self.checksum = checksum
+            self._file = path.open("r+b", buffering=0)
+        except FileNotFoundError as error:
+            raise StoreError(f"{path} is missing; begin afresh with --overwrite") from error
         except OSError as error:
             self.close()
             raise self._failed(error) from error
@@ -181,4 +185,4 @@ class LaidOutWav:
             rest, offset = rest[taken:], offset + taken
 
     def _failed(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self.path.name} ({error}); is the disk full or read-only?")
+        return OutputError(f"cannot write {self.path} ({error}); make room on the disk, or make it writable")

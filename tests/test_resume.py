@@ -19,7 +19,7 @@ import pyvips
 from netsounds_stream import check, resume, sonify
 from netsounds_stream.checksums import file_sum, sealed
 from netsounds_stream.drawing import draw
-from netsounds_stream.errors import OutputError, PictureError, Stopped
+from netsounds_stream.errors import OutputError, PictureError, Stopped, StoreError
 from netsounds_stream.folder import work_path
 from netsounds_stream.journal import read_journal
 from netsounds_stream.progress import Progress
@@ -255,3 +255,80 @@ def test_the_budget_of_a_resumed_run(tmp_path: Path, picture_file: Path, weights
     done = command("resume", tmp_path / "run", "--memory", "64MiB")
     assert (done.returncode, "raise --memory" in done.stderr) == (1, True)
     assert command("resume", tmp_path / "run", "--memory", "2GiB").returncode == 0
+
+
+def stopped_run(tmp_path: Path, picture: Path, weights_file: Path, stage: str, **words: Any) -> Path:
+    """A run that was put down in `stage`; its working folder."""
+    stop = Stop()
+    words = {"weights": str(weights_file), "label": "a", **words}
+    with pytest.raises(Stopped):
+        sonify(
+            picture,
+            tmp_path / "run",
+            stop=stop,
+            on_progress=lambda each: each.stage == stage and each.done > 0 and stop.ask(),
+            **words,
+        )
+    return tmp_path / ".run.partial"
+
+
+def test_what_a_kill_kept_from_being_removed(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    """Between a commit and what was to follow it: arrays half removed, states and spools left."""
+    options = {"activations": False, "scheme": ("sum", "concat"), "balance": "filter", "banks": (3, 4)}
+    sonify(picture_file, tmp_path / "whole", weights=str(weights_file), label="a", **options)
+    work = stopped_run(tmp_path, picture_file, weights_file, "sound 4", **options)
+    (work / "activations-3_a.zarr" / "c").mkdir(parents=True)
+    (work / "activations-3_a.zarr" / "zarr.json").write_text("{}")
+    (work / "state-1-64.npz").touch()
+    (work / "picture.spool.tif").touch()
+    run = resume(tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+    assert {path.suffix for path in run.files} == {".wav"}
+    check(tmp_path / "run").require_whole()
+
+
+def test_a_label_like_a_working_file(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    words: dict[str, Any] = {"weights": str(weights_file), "label": "x.spool", "banks": (4,)}
+    run = sonify(picture_file, tmp_path / "run", **words)
+    assert len(run.files) == 3
+    check(tmp_path / "run").require_whole()
+
+
+@pytest.mark.parametrize("damage", ["state", "state is gone", "sum", "sum is gone", "journal"])
+def test_a_damaged_working_folder(
+    tmp_path: Path, picture_file: Path, weights_file: Path, damage: str
+) -> None:
+    work = stopped_run(tmp_path, picture_file, weights_file, "network")
+    (state,) = work.glob("state-*.npz")
+    target = {"state": state, "sum": work / "sum-1.spool", "journal": work / "journal.json"}[
+        damage.split()[0]
+    ]
+    if damage.endswith("gone"):
+        target.unlink()
+    elif damage == "sum":
+        target.write_bytes(target.read_bytes()[:-4])
+    else:
+        content = bytearray(target.read_bytes())
+        content[-40] ^= 1  # of the state, in the zip's directory, which its own checksums do not cover
+        target.write_bytes(content)
+    with pytest.raises(StoreError, match="begin afresh with --overwrite"):
+        resume(tmp_path / "run")
+    assert work.exists()
+    again = command(
+        "sonify", picture_file, "--out", tmp_path / "run", "--weights", weights_file, "--overwrite"
+    )
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_failed_shard_stops_a_run_whose_commits_wait_for_it(
+    tmp_path: Path, picture_file: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two marks under way, the first waiting for a shard that never comes: an error, no waiting for ever."""
+    from netsounds_stream.store import ShardWriter
+
+    def fail(self: ShardWriter, parts: object, number: int) -> None:
+        raise OutputError("no room for a shard")
+
+    monkeypatch.setattr(ShardWriter, "_write", fail)
+    with pytest.raises(OutputError, match="no room for a shard"):
+        sonify(picture_file, tmp_path / "run", weights=str(weights_file), checkpoint_seconds=0)

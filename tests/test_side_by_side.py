@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -86,9 +87,44 @@ def test_a_kill_between_the_runs_end_and_its_place(
     run = resume(tmp_path / "run")
     assert run.record["starts"] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+    # killed between that rename and the removal of the lock: an overwriting run is not in its own way
+    (tmp_path / "run" / ".lock").touch()
+    sonify(picture_file, tmp_path / "run", overwrite=True, **words)
+    # what is half removed is no run, and is not put back
+    (tmp_path / ".run.replaced").mkdir()
+    (tmp_path / ".run.replaced" / "activations-4_a_sum.wav").touch()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    sonify(picture_file, tmp_path / "run", **words)
+    assert not (tmp_path / ".run.replaced").exists()
+    shutil.rmtree(tmp_path / "moved")
     # an overwriting run has put the old one aside, and is killed
     (tmp_path / "run").rename(tmp_path / ".run.replaced")
     stop = Stop()
     with pytest.raises((OutputError, Stopped), match=r"holds a run already|"):
         sonify(picture_file, tmp_path / "run", stop=stop, **words)
     assert (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_run_without_permission_replaces_nothing_even_when_it_is_resumed(
+    tmp_path: Path, picture_file: Path, weights_file: Path
+) -> None:
+    words = {"weights": str(weights_file), "banks": (4,)}
+    sonify(picture_file, tmp_path / "run", label="first", **words)
+    (tmp_path / "run").rename(tmp_path / ".run.partial")  # whole, killed before its rename
+    sonify(picture_file, tmp_path / "other", label="second", **words)
+    (tmp_path / "other").rename(tmp_path / "run")
+    with pytest.raises(OutputError, match="holds a run already"):
+        resume(tmp_path / "run")
+    assert (tmp_path / "run" / "activations-4_second_sum.wav").exists()
+    assert (tmp_path / ".run.partial" / "activations-4_first_sum.wav").exists()
+
+
+def test_what_is_not_ours_is_in_the_way(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    (tmp_path / ".run.partial").mkdir()
+    (tmp_path / ".run.partial" / "letter").write_text("dear")
+    words = ("--out", tmp_path / "run", "--weights", weights_file, "--overwrite")
+    done = command("sonify", picture_file, *words)
+    assert (done.returncode, "in the way" in done.stderr) == (1, True)
+    assert (tmp_path / ".run.partial" / "letter").read_text() == "dear"
+    done = command("sonify", picture_file, "--weights", weights_file, "--out", "/proc/run")
+    assert (done.returncode, "choose another --out" in done.stderr) == (1, True)
