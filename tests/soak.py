@@ -49,7 +49,7 @@ KILLS = {
     "bf16, 24 bits": (25, 200, 150, "--precision bf16 --subtype PCM_24 --balance filter"),
 }
 #: Budget in MiB, and the rows that are run of the widest picture in it.
-BUDGETS = ((512, 20_000), (1024, 6_000), (2048, 2_400))
+BUDGETS = ((512, 8_000), (1024, 3_000), (2048, 1_000))
 
 
 def kills(folder: Path, weights: Path) -> Found:
@@ -101,7 +101,7 @@ def memory(folder: Path, weights: Path) -> Found:
 def bands(folder: Path, weights: Path) -> Found:
     """Resident memory over more than 2,000 bands of a wide picture."""
     picture = folder / "bands.png"
-    make_picture(6000, 2100 * 32, picture)
+    make_picture(3000, 2100 * 32, picture)
     held = np.array(in_a_process(BANDS, picture, folder / "bands", weights)["held"][100:], float)
     picture.unlink()
     _remove(folder / "bands")
@@ -111,7 +111,7 @@ def bands(folder: Path, weights: Path) -> Found:
     third = len(held) // 3
     return {
         "bands": len(held) + 100,
-        "width": 6000,
+        "width": 3000,
         "slope_bytes_a_band": float(slope),
         "noise_bytes": noise,
         "first_third_median": statistics.median(held[:third]),
@@ -164,7 +164,7 @@ def checkpoints(folder: Path, weights: Path) -> Found:
     picture = folder / "checkpoints.jpg"
     make_picture(9000, 9000, picture)
     seconds: dict[str, list[float]] = {"usual": [], "never": [], "sync": []}
-    for _ in range(4):
+    for _ in range(3):
         for kind, more in (("never", ("--checkpoint-seconds", "1e9")), ("usual", ())):
             start = time.perf_counter()
             done = command(
