@@ -91,10 +91,10 @@ class Execution:
                 for each in self.plan.banks:
                     self._sound(each, line)
             with self.stages.stage("sync", 1, "share") as advance:
-                self.journal.flush(wait=True)
+                self.journal.flush()
                 advance(1)
         except Stopped:
-            self.journal.flush(wait=True)
+            self.journal.flush()
             raise
         finally:
             self.journal.abandon()

@@ -258,10 +258,7 @@ class _Keeping:
             return found
 
         self._journal.reached(STEP, state, files, after=lambda: remove_states(path.parent, path))
-        # Never wait for another commit here: it may wait for shards, which only a worker that is not in a
-        # station writes. What is noted goes with the next one.
-        if not self._journal.busy:
-            self._journal.flush()
+        self._journal.flush_soon()
 
 
 def remove_states(folder: Path, newest: Path | None = None) -> None:

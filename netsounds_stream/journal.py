@@ -14,7 +14,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ class Journal:
         self._error: BaseException | None = None
         self._abandoned = False
         self._noted: list[_Note] = []
+        self._put_off, self._lock = False, threading.Lock()
         self._steps: dict[str, State] = dict(content["steps"])  # with what is noted only
 
     @classmethod
@@ -101,6 +102,9 @@ class Journal:
         if self._folder is None or self.busy:
             return False
         self._raise_failure()
+        if self._put_off:
+            self.flush_soon()
+            return False
         now = time.monotonic()
         every = max(EVERY_SECONDS, _EVERY_SHARE * (now - self._started))
         if now - self._last < (every if self._every_seconds is None else self._every_seconds):
@@ -125,51 +129,66 @@ class Journal:
         """
         self._steps[step] = state
         if self._folder is not None:
-            self._noted.append((step, state, files, after))
+            with self._lock:
+                self._noted.append((step, state, files, after))
 
-    def flush(self, *, wait: bool = False) -> None:
-        """Commit what was noted: when the commit before has ended, and beside the caller unless it waits."""
+    def flush_soon(self) -> None:
+        """Commit what was noted, or have the next `due` do so where a commit is under way. Never waits."""
+        if self._folder is not None:
+            self._begin_commit(self._folder)
+
+    def flush(self) -> None:
+        """Commit what was noted, and wait until it is durable. Not from a station: see `overlap`.
+
+        A commit may wait for what only a worker that is in no station does.
+        """
         if self._folder is None:
             return
         self.settle()
-        noted, self._noted = self._noted, []
-        folder = self._folder
-
-        def work() -> None:
-            try:
-                files = {path: each for *_, give, _ in noted for path, each in give(self._given_up).items()}
-                if self._abandoned:
-                    return
-                above = {each for path in files for each in path.parents if each.is_relative_to(folder)}
-                sync(files, above)
-                sums = {
-                    path.relative_to(folder).as_posix(): each.to_json()
-                    for path, each in files.items()
-                    if each is not None
-                }
-                self._replace({step: dict(state) for step, state, *_ in noted}, sums)
-                for *_, after in noted:
-                    after()
-            except BaseException as error:  # noqa: BLE001  (raised again in `due` or `settle`)
-                self._error = error
-            finally:
-                self._ended.set()
-
-        thread = threading.Thread(target=work, name="journal")
-        self._ended.clear()
-        try:
-            thread.start()
-        except BaseException:  # no room for a thread, or Ctrl-C
-            if thread.ident is None:
-                self._ended.set()
-            raise
-        if wait:
+        while not self._begin_commit(self._folder):
             self.settle()
+        self.settle()
+
+    def _begin_commit(self, folder: Path) -> bool:
+        with self._lock:
+            self._put_off = self.busy
+            if self._put_off:
+                return False
+            noted, self._noted = self._noted, []
+            thread = threading.Thread(target=lambda: self._commit(folder, noted), name="journal")
+            self._ended.clear()
+            try:
+                thread.start()
+            except BaseException:  # no room for a thread, or Ctrl-C
+                if thread.ident is None:
+                    self._ended.set()
+                raise
+        return True
+
+    def _commit(self, folder: Path, noted: Sequence[_Note]) -> None:
+        try:
+            files = {path: each for *_, give, _ in noted for path, each in give(self._given_up).items()}
+            if self._abandoned:
+                return
+            sync(files, {each for path in files for each in path.parents if each.is_relative_to(folder)})
+            sums = {
+                path.relative_to(folder).as_posix(): each.to_json()
+                for path, each in files.items()
+                if each is not None
+            }
+            self._replace({step: dict(state) for step, state, *_ in noted}, sums)
+            for *_, after in noted:
+                after()
+        except BaseException as error:  # noqa: BLE001  (raised again in `due` or `settle`)
+            self._error = error
+        finally:
+            self._last = time.monotonic()
+            self._ended.set()
 
     def step_ended(self) -> None:
         """Commit, if nothing is being committed: the disk works on while the next step computes."""
-        if self.due() or (self._every_seconds is None and not self.busy):
-            self.flush()
+        if self.due() or self._every_seconds is None:
+            self.flush_soon()
 
     def _given_up(self) -> bool:
         return self._abandoned

@@ -71,7 +71,7 @@ class Pass:
         self._done += 1
         if self._done % self._group == 0 and self._done < len(self._blocks) and self._journal.due():
             self._keep(state, files)
-            self._journal.flush()
+            self._journal.flush_soon()
 
     def end(self, state: Callable[[], Mapping[str, Any]], files: Callable[[], Files]) -> None:
         """No block is under way any more. Raises Stopped where some are left."""

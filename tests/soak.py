@@ -1,4 +1,4 @@
-"""The long forms of the tests: `python -m tests.soak --weights FILE [--pictures DIR] [--only NAME ...]`.
+"""The long forms of the tests: `python -m tests.soak --weights FILE [--folder DIR] [--only NAME ...]`.
 
 What each finds goes into `docs/reliability.json` as soon as it is found, and `docs/reliability.md` is written
 from that. An hour or so altogether; `--only` does some of it, the rest of the page stays.
