@@ -13,7 +13,7 @@ import torch
 from . import machine
 from .checksums import file_sum
 from .device import out_of_memory, peak_bytes, reserve
-from .errors import OptionError, OutputError
+from .errors import OptionError, OutputError, UnfinishedError
 from .execution import Execution, workers
 from .folder import RECORD_NAME, RunFolder, check_out, out_path, read_record, resolved, work_path
 from .forward import Compute, choose_compute
@@ -102,7 +102,7 @@ def sonify(
         check_out(folder.out, overwrite=overwrite)  # again: it may have been found whole, and put there
         left = read_journal(folder.path) if resume or not overwrite else None
         if left is not None and left["steps"] and not resume:
-            raise OutputError(
+            raise UnfinishedError(
                 f"{out} was begun before and stopped; use --resume to go on with it, or --overwrite to begin "
                 f"afresh"
             )

@@ -41,6 +41,10 @@ class OutputError(NetsoundsError):
     """The output folder or file cannot be written or would overwrite something."""
 
 
+class UnfinishedError(OutputError):
+    """A stopped run is where a new one was to begin."""
+
+
 class DamagedError(NetsoundsError):
     """A finished run is not as it was written."""
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from .checksums import sealed
-from .errors import OutputError, StoreError
+from .errors import OutputError, StoreError, UnfinishedError
 from .journal import JOURNAL_NAME, durably_replace, read_journal, sync
 
 try:
@@ -102,7 +102,7 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and holds_work(self.path):
+        if error is not None and not isinstance(error, UnfinishedError) and holds_work(self.path):
             command = f"netsounds-stream resume {shlex.quote(str(self.given))}"
             error.add_note(f"what was finished is kept; go on with: {command}")
         self._leave()
