@@ -157,7 +157,7 @@ def _bands(found: Found) -> str:
 def _largest(found: Found) -> str:
     rows = []
     for each in found["cases"]:
-        tried = f"{each['side']} x {each['rows']}"
+        tried = f"{each['rows']} rows of {each['side']} pixels"
         result = (
             f"{format_bytes(each['measured'])} of {format_bytes(each['planned'])} planned, "
             f"{each['bands']:,} bands, {each['seconds']:.0f} s"

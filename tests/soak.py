@@ -48,8 +48,8 @@ KILLS = {
     "spooled, one bank": (25, 5200, 4300, "--banks 4 --codec none"),
     "bf16, 24 bits": (25, 200, 150, "--precision bf16 --subtype PCM_24 --balance filter"),
 }
-#: Budget in MiB, and the rows that are run of the widest picture in it.
-BUDGETS = ((512, 8_000), (1024, 3_000), (2048, 1_000))
+#: Budget in MiB, and the rows that are run of the largest picture in it.
+BUDGETS = ((512, 4_000), (1024, 1_500), (2048, 500))
 
 
 def kills(folder: Path, weights: Path) -> Found:
@@ -137,11 +137,11 @@ def largest(folder: Path, weights: Path) -> Found:
         side = _largest_side(options, budget * _MIB)
         rows_run = min(side, height)
         picture = folder / "large.tif"
-        make_picture(side, rows_run, picture)
+        make_picture(rows_run, side, picture)
         start = time.perf_counter()
         done = command(
             *("sonify", picture, "--out", folder / "large", "--weights", weights, "--json", "--quiet"),
-            *("--time-axis", "y", "--memory", f"{budget}MiB", *words),
+            *("--time-axis", "x", "--memory", f"{budget}MiB", *words),  # as for a square
             timeout=3600,
         )
         seconds = time.perf_counter() - start
