@@ -70,6 +70,7 @@ def create_array(
     path: Path, bank: BankPlan, *, time_axis: str, codec: str, attributes: Mapping[str, Any]
 ) -> None:
     """Lay out a new float16 array `[channel, y, x]` for `bank`, sharded along the time axis."""
+    path.mkdir()  # zarr would also make the run's folder anew, had that vanished
     per_shard, across = bank.frames_per_shard, bank.frequencies
     plane = (across, per_shard) if time_axis == "x" else (per_shard, across)
     with warnings.catch_warnings():
@@ -183,7 +184,9 @@ class ShardWriter:
     def _write(self, parts: tuple[Tensor, ...], number: int) -> None:
         path, size, crc = shard_path(self._path, self._time_axis, number), 0, 0
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            # From the array's own folder on: a run's folder that vanished is not to be made anew, half empty.
+            for folder in reversed(path.relative_to(self._path).parents[:-1]):
+                (self._path / folder).mkdir(exist_ok=True)
             with path.open("wb") as file:
                 for piece in shard_pieces(parts, self._time_axis, self._encode):
                     file.write(piece)
