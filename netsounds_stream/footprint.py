@@ -15,6 +15,7 @@ def state_bytes(banks: tuple[BankPlan, ...], across: int, value_bytes: int) -> i
 
 
 def widest_bytes(rows: int, across: int, value_bytes: int) -> int:
+    """The first layer's output for a band, 96 channels at stride 2 both ways: nothing after it is larger."""
     return 48 * rows * across // 2 * value_bytes
 
 

@@ -94,7 +94,9 @@ class Journal:
         return bool((self.state(step) or {}).get("whole"))
 
     def due(self) -> bool:
-        """Whether a commit should be begun now; True once, then not for a while.
+        """Whether something should be noted and committed now; True once, then not for a while.
+
+        To be asked often: it also begins the commit that `flush_soon` put off.
 
         Raises:
             NetsoundsError: what the last commit failed with.
@@ -154,6 +156,7 @@ class Journal:
             self._put_off = self.busy
             if self._put_off:
                 return False
+            self._raise_failure()  # what that one spoke of is not durable: nothing may build on it
             noted, self._noted = self._noted, []
             thread = threading.Thread(target=lambda: self._commit(folder, noted), name="journal")
             self._ended.clear()

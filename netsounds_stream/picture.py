@@ -157,15 +157,14 @@ def slabs(
     transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
     dtype = np.uint8 if picture.bytes_per_value == 1 else np.uint16
     whole: Any = None
-    source = picture.path
     if stored == STORED_MEMORY:
         whole = _checked(picture.path, lambda: _at_size(picture).numpy())
     elif stored == STORED_SPOOL:
-        source = spool
-        image = _checked(spool, lambda: pyvips.Image.new_from_file(str(spool), access="random"))
+        image = _of_spool(spool, lambda: pyvips.Image.new_from_file(str(spool), access="random"))
     else:
         assert stored == STORED_STREAM
         image = _checked(picture.path, lambda: _at_size(picture))
+    read = partial(_of_spool, spool) if stored == STORED_SPOOL else partial(_checked, picture.path)
     along_rows = (time_axis == "y") != transposed
     flip_time, flip_frequency = (flip_y, flip_x) if time_axis == "y" else (flip_x, flip_y)
     length = picture.height if time_axis == "y" else picture.width
@@ -179,7 +178,7 @@ def slabs(
         else:
             # One region for all slabs keeps twice the memory (measured).
             fetch = partial(pyvips.Region.new(image).fetch, left, top, width, height)
-            slab = np.frombuffer(_checked(source, fetch), dtype=dtype).reshape(height, width, 3)
+            slab = np.frombuffer(read(fetch), dtype=dtype).reshape(height, width, 3)
         if not along_rows:
             slab = slab.transpose(1, 0, 2)
         upright = slab[:: -1 if flip_time else 1, :: -1 if flip_frequency else 1]
@@ -314,8 +313,15 @@ def _checked(path: Path, read: Callable[[], Any]) -> Any:
         return read()
     except pyvips.Error as error:
         says, mend = reason(error), "the file is damaged or cut short, get a whole copy"
-        if path.suffixes[-2:] == [".spool", ".tif"]:  # ours, of a run that was stopped
-            raise StoreError(f"{path} cannot be read ({says}); begin afresh with --overwrite") from error
         if "memory allocation" in str(error):  # libtiff's limit on what a strip or tile may take
             mend = "its strips are larger than libvips decodes, save it in tiles"
         raise PictureError(f"{path} cannot be decoded ({says}); {mend}") from error
+
+
+def _of_spool(spool: Path, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except pyvips.Error as error:  # it was left by a run that was stopped
+        raise StoreError(
+            f"{spool} cannot be read ({reason(error)}); begin afresh with --overwrite"
+        ) from error

@@ -112,7 +112,7 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
             f"{SMALLEST_SIDE} x {SMALLEST_SIDE}; use a larger one, or --size to enlarge it"
         )
     across = source.height if time_axis_of(source, options.time_axis) == "x" else source.width
-    widest_row = 48 * across * limits.compute_bytes_per_value // 2  # bytes of conv1 output an input row
+    widest_row = widest_bytes(1, across, limits.compute_bytes_per_value)
     if limits.gpu_budget_bytes is None:
         bands = [
             rows

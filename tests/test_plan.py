@@ -162,7 +162,7 @@ CASES = {
         ("--scheme", "filters", "--balance", "filter", "--scale", "minmax", "--banks", "3"),
     ),
     "label of a strip": (30000, 21, ("--banks", "4")),
-    "spooled": (5200, 4300, ("--banks", "4")),
+    "spooled": (5300, 4300, ("--banks", "4")),
     "half precision": (600, 500, ("--precision", "bf16")),
     "tight": (2600, 2200, ("--memory", "420MiB", "--banks", "1,4")),
 }
@@ -178,6 +178,7 @@ def test_measured_memory_stays_under_the_plan(tmp_path: Path, weights_file: Path
     )
     assert run.returncode == 0, run.stderr
     record = json.loads(run.stdout)
+    assert (record["plan"]["picture_stored"] == "spool") == (case == "spooled")
     planned = record["plan"]["peak_memory_bytes"]
     assert record["peak_memory_bytes"] <= planned <= record["plan"]["budget_bytes"]
     # a plan that promised anything at all would be no plan

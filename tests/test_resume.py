@@ -21,7 +21,7 @@ from netsounds_stream.checksums import file_sum, sealed
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OutputError, PictureError, Stopped, StoreError
 from netsounds_stream.folder import work_path
-from netsounds_stream.journal import read_journal
+from netsounds_stream.journal import Journal, new_journal, read_journal
 from netsounds_stream.progress import Progress
 from netsounds_stream.stopping import Stop
 
@@ -320,6 +320,16 @@ def test_a_damaged_working_folder(
     assert again.returncode == 0, again.stderr
 
 
+def test_a_damaged_picture_spool(tmp_path: Path, weights_file: Path) -> None:
+    picture = tmp_path / "a.jpg"
+    pyvips.Image.new_from_array(draw(5300, 4300)).jpegsave(str(picture))  # past what is kept in memory
+    work = stopped_run(tmp_path, picture, weights_file, "network", banks=(4,), scheme="sum")
+    (work / "picture.spool.tif").write_bytes(b"not a picture")
+    done = command("resume", tmp_path / "run")
+    assert done.returncode == 1, done.stderr
+    assert "picture.spool.tif cannot be read" in done.stderr and "begin afresh" in done.stderr
+
+
 def test_a_failed_shard_stops_a_run_whose_commits_wait_for_it(
     tmp_path: Path, picture_file: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,3 +342,20 @@ def test_a_failed_shard_stops_a_run_whose_commits_wait_for_it(
     monkeypatch.setattr(ShardWriter, "_write", fail)
     with pytest.raises(OutputError, match="no room for a shard"):
         sonify(picture_file, tmp_path / "run", weights=str(weights_file), checkpoint_seconds=0)
+
+
+def test_nothing_is_committed_on_top_of_a_commit_that_failed(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, new_journal({}))
+    journal.write()
+    journal.reached("first", {"whole": True}, lambda given_up: {tmp_path / "absent": None})
+    with pytest.raises(OutputError, match="absent"):
+        journal.flush()
+    journal.reached("first", {"whole": True}, lambda given_up: {tmp_path / "absent": None})
+    journal.flush_soon()
+    while journal.busy:
+        pass
+    journal.reached("second", {"whole": True}, lambda given_up: {})
+    with pytest.raises(OutputError, match="absent"):
+        journal.flush_soon()
+    left = read_journal(tmp_path)
+    assert left is not None and left["steps"] == {}
