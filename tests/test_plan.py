@@ -178,7 +178,7 @@ def test_measured_memory_stays_under_the_plan(tmp_path: Path, weights_file: Path
     )
     assert run.returncode == 0, run.stderr
     record = json.loads(run.stdout)
-    assert (record["plan"]["picture_stored"] == "spool") == (case == "spooled")
+    assert case != "spooled" or record["plan"]["picture_stored"] == "spool"
     planned = record["plan"]["peak_memory_bytes"]
     assert record["peak_memory_bytes"] <= planned <= record["plan"]["budget_bytes"]
     # a plan that promised anything at all would be no plan
