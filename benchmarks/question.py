@@ -34,7 +34,7 @@ TUNED_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOL
 
 _PARTS = (
     *("netsounds-stream", "torch", "torchvision", "onnxruntime", "zarr", "numcodecs"),
-    *("scipy", "ducc0", "soundfile", "numpy", "pyvips"),
+    *("scipy", "ducc0", "librosa", "soundfile", "numpy", "pyvips"),
 )
 
 

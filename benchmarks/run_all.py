@@ -1,6 +1,6 @@
 """Ask every question at full size, then write the page: `python benchmarks/run_all.py --weights WEIGHTS`.
 
-    [--picture PHOTO] [--pictures DIR] [--rounds 3] [--check] [--only NAME ...]
+    [--picture PHOTO] [--pictures DIR] [--arrays ARRAY ...] [--rounds 3] [--check] [--only NAME ...]
 
 A question that fails ends the run; `--only` goes on from there. It takes well over an hour
 on two cores, most of it in `memory`.
@@ -22,6 +22,7 @@ QUESTIONS = {
     "stages": ("weights", "picture"),
     "end_to_end": ("weights", "picture", "pictures", "check"),
     "memory": ("weights", "pictures", "check"),
+    "phases": ("weights", "picture", "arrays"),
     "gpu": ("weights", "picture"),
 }
 
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--weights", required=True)
     parser.add_argument("--picture")
     parser.add_argument("--pictures")
+    parser.add_argument("--arrays", nargs="+", help="stored activations, for `phases`")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--only", nargs="+", choices=tuple(QUESTIONS), default=tuple(QUESTIONS))
@@ -40,7 +42,8 @@ def main() -> None:
         for option in (*QUESTIONS[name], "rounds"):
             value = getattr(given, option)
             if value is not None and value is not False:
-                words += [f"--{option}", *([] if value is True else [str(value)])]
+                values = [] if value is True else value if isinstance(value, list) else [str(value)]
+                words += [f"--{option}", *values]
         print(f"== {name}", file=sys.stderr, flush=True)
         subprocess.run(words, check=True)
     page = [sys.executable, str(HERE / "results.py"), "--readme", str(HERE.parent / "README.md")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import median
 
 from tables import failed, memory_of, number, spread, table, where
 from targets import GPU_TARGETS, Results, Row, Target, matrix_share, row, rows
@@ -83,8 +84,32 @@ def end_to_end(results: Results) -> str:
         "only. Peers may use 80 % of the memory that is available.\n\n"
         + table(heads, lines)
         + "\n![Wall seconds by stage and CPU seconds by kind, stacked](plots/stages.png)\n"
+        + sound_shares(results)
         + checks(results["end_to_end"])
         + where(results["end_to_end"])
+    )
+
+
+def sound_shares(results: Results) -> str:
+    """Which share of our own runs is sound: the raw schemes, and the mix."""
+    lines = []
+    for each in rows(results, "end_to_end", way="ours"):
+        stages = each.get("stages")
+        if each["failure"] or not stages:
+            continue
+        total = sum(stages.values())
+        raw = sum(seconds for name, seconds in stages.items() if name.startswith("sound "))
+        mix = stages.get("mix")
+        shares = [f"{raw:.2f}", f"{raw / total:.0%}"]
+        shares += [None, None] if mix is None else [f"{mix:.2f}", f"{mix / total:.0%}"]
+        lines.append([each["facts"]["group"], f"{total:.2f}", f"{stages['network']:.2f}", *shares])
+    if not lines:
+        return ""
+    heads = ["", "seconds in stages", "network", "raw sound", "share", "mix", "share"]
+    return (
+        "\nHow much of netsounds-stream's own run is sound; the last round's stages, out of `run.json`. Raw "
+        "sound is `sum` and `concat` by IFFT. The mix's magnitudes are made in the network's stage; its own "
+        "is phases, overlap-add, loudness and the file.\n\n" + table(heads, lines)
     )
 
 
@@ -188,6 +213,37 @@ def fft(results: Results) -> str:
     )
 
 
+def phases(results: Results) -> str:
+    result, lines = results["phases"], []
+    ways: dict[str, list[float]] = {}
+    for each in result["cases"]:
+        if each["failure"]:
+            lines.append([each["name"], *failed(each, 6)])
+            continue
+        for at, (way, found) in enumerate(each["ways"].items()):
+            cost = number(found["cost"], ".2f")
+            fit, seconds = f"{found['convergence_db']:.1f}", f"{found['seconds']:.2f}"
+            signal = f"{each['name']}, {each['sound_seconds']:.0f} s" if at == 0 else ""
+            lines.append([signal, way, fit, seconds, cost])
+            if found["cost"] is not None:
+                ways.setdefault(way, []).append(found["cost"])
+    left_out = "".join(f" {name}: {why}." for name, why in result["left_out"].items())
+    iterations = next((each["iterations"] for each in result["cases"] if not each["failure"]), "some")
+    text = (
+        "`benchmarks/phases.py`: how far the STFT's magnitudes of the sound are from those that were asked "
+        "for, 20 log10(‖abs(STFT) - M‖ / ‖M‖) over all frames, in dB: lower is better, and 0 is silence. M "
+        "is a bank's sum over its filters, by the package's default maps and contrast. Ours go through the "
+        "package's stream, block by block; librosa's `griffinlim` (random phases at first, momentum 0.99) "
+        f"has all frames in memory. Both take {iterations} iterations, `griffin-lim` from phases by `pghi` "
+        f"unless it says otherwise. One thread each, in turn; median seconds.{left_out}\n\n"
+    )
+    text += table(["signal", "phases", "convergence, dB", "seconds", "of librosa's time"], lines)
+    if ways:
+        median_costs = [[way, f"{median(costs):.2f}"] for way, costs in ways.items()]
+        text += f"\n{table(['over all signals', 'median of the cost'], median_costs)}"
+    return text + where(result)
+
+
 def gpu(results: Results) -> str:
     result, lines = results["gpu"], []
     ceilings = result["ceilings"]
@@ -260,5 +316,6 @@ SECTIONS: dict[str, tuple[str, Callable[[Results], str]]] = {
     "stages": ("Where the time goes", stages),
     "codecs": ("Codecs", codecs),
     "fft": ("Inverting frames", fft),
+    "phases": ("Phases", phases),
     "gpu": ("GPU", gpu),
 }

@@ -21,10 +21,11 @@ from .engine import sonify
 from .errors import BudgetError, NetsoundsError
 from .forward import devices
 from .geometry import SMALLEST_SIDE
-from .options import SonifyOptions, SoundOptions
+from .options import SonifyOptions
 from .picture import open_picture
 from .planning import make_plan
 from .plans import Limits, Plan, Source
+from .sound_options import SoundOptions
 from .weights import UNTRAINED
 
 #: Width, height and runs of the measured picture, and of the quick form.
@@ -112,6 +113,8 @@ def bench(
         speeds, failed = [], []
         for device in _devices(options.device):
             asked = replace(options, device=device, weights=UNTRAINED, label="bench", size=None)
+            # the mix takes a second or a few, whatever the picture's size
+            asked = replace(asked, sound=replace(options.sound, mix=False))
             if device != "cuda" and options.device == "auto":
                 asked = replace(asked, gpu_memory_bytes=None)
             on_note(f"measuring {device}: {runs} x {width} x {height} pixels")

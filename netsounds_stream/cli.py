@@ -20,20 +20,20 @@ from .command_options import (
     CHECKPOINT,
     COMPUTE,
     JSON,
-    LEVELS,
     NETWORK,
     OUT,
     OVERWRITE,
     PICTURE,
     QUIET,
     RUN,
+    SOUND,
     chosen,
     stacked,
 )
 from .errors import NetsoundsError, OptionError, Stopped
 from .naming import folder_of
 from .stopping import Stop
-from .wording import bench_text, check_text, long_plan, short_plan, verification_text
+from .wording import bench_text, check_text, facts_text, long_plan, short_plan, verification_text
 
 if TYPE_CHECKING:
     from .engine import Run
@@ -142,20 +142,24 @@ def plan(
 
 @cli.command()
 @click.argument("array", type=click.Path(path_type=Path))
-@click.argument("wav", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
 @click.option("--scheme", default="sum", show_default=True, help="'sum' or 'concat'.")
 @click.option("--time-axis", default="auto", show_default=True, help="'x', 'y', or what the array says.")
-@stacked(LEVELS, OVERWRITE, QUIET)
-def render(array: Path, wav: Path, time_axis: str, quiet: bool, **words: Any) -> None:
+@stacked(SOUND)
+@click.option("--format", help="wav, flac or ogg. [default: what OUT ends in, else wav]")
+@stacked(OVERWRITE, QUIET)
+def render(array: Path, out: Path, time_axis: str, quiet: bool, **words: Any) -> None:
     """Make sound again from a stored ARRAY (.zarr or .npy), without the network."""
     with _importing():
-        from . import engine
+        from . import rendering
         from .display import display
 
     axis = None if time_axis == "auto" else time_axis
+    if words["format"] is None:
+        words.pop("format")
     with display(quiet=quiet) as shown:
-        audio = engine.render(array, wav, time_axis=axis, on_progress=shown, **words)
-    click.echo(f"{wav}: {audio.samples} samples, {audio.container}")
+        audio = rendering.render(array, out, time_axis=axis, on_progress=shown, **words)
+    click.echo(f"{out}: {audio.samples} samples, {audio.container}")
 
 
 @cli.command()
@@ -191,7 +195,7 @@ def info(path: Path, as_json: bool) -> None:
     if as_json:
         _print_json(facts)
     else:
-        _print_facts(facts, "")
+        click.echo(facts_text(facts))
 
 
 @cli.command()
@@ -341,17 +345,6 @@ def _print_run(run: Run, *, as_json: bool) -> None:
 
 def _print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def _print_facts(facts: dict[str, Any], indent: str) -> None:
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            click.echo(f"{indent}{name}")
-            _print_facts(value, indent + "  ")
-        elif value != []:
-            click.echo(
-                f"{indent}{name:<16} {value if not isinstance(value, list) else '; '.join(map(str, value))}"
-            )
 
 
 def main() -> None:

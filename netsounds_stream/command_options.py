@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from . import options as known
+from . import options, sound_options
 from .options import SonifyOptions, options_from_words
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -31,8 +31,8 @@ PICTURE = stacked(
     click.option("--image-name", metavar="FRAGMENT", help="Part of the picture's name in --dpath."),
 )
 COMPUTE = stacked(
-    click.option("--precision", default="auto", show_default=True, help=", ".join(known.PRECISIONS)),
-    click.option("--device", default="auto", show_default=True, help=", ".join(known.DEVICES)),
+    click.option("--precision", default="auto", show_default=True, help=", ".join(options.PRECISIONS)),
+    click.option("--device", default="auto", show_default=True, help=", ".join(options.DEVICES)),
     click.option("--memory", metavar="SIZE", help="Peak memory of the whole process. [default: 1GiB]"),
     click.option("--gpu-memory", metavar="SIZE", help="With --device cuda. [default: 2GiB or half the free]"),
 )
@@ -54,7 +54,38 @@ NETWORK = stacked(
     click.option("--max-pixels", metavar="N", help="Refuse larger pictures, as 100M or 1G. [default: none]"),
     COMPUTE,
 )
-LEVELS = stacked(
+SOUND = stacked(
+    click.option("--method", default="ifft", show_default=True, help=", ".join(sound_options.METHODS)),
+    click.option(
+        "--phase",
+        default="pghi",
+        show_default=True,
+        help="Of windowed frames: " + ", ".join(sound_options.PHASES) + "; griffin-lim begins with it.",
+    ),
+    click.option("--iterations", default=32, show_default=True, help="Of griffin-lim."),
+    click.option("--duration", type=float, metavar="SECONDS", help="Of windowed sound. [default: 10 to 120]"),
+    click.option("--fft-size", default=2048, show_default=True, help="Samples in a windowed frame."),
+    click.option("--hop", type=int, help="Samples between windowed frames. [default: a quarter of a frame]"),
+    click.option(
+        "--contrast",
+        default=3.0,
+        show_default=True,
+        help="The power to which windowed activations are raised.",
+    ),
+    click.option(
+        "--frequency",
+        default="log",
+        show_default=True,
+        help="How rows are spread when windowed: " + ", ".join(sound_options.FREQUENCIES) + ".",
+    ),
+    click.option(
+        "--fmin", type=float, metavar="HZ", help="The lowest row's frequency. [default: 40, linear 0]"
+    ),
+    click.option(
+        "--fmax", type=float, metavar="HZ", help="The highest's. [default: 12000, linear half the rate]"
+    ),
+    click.option("--flip-frequency", is_flag=True, help="The picture's bottom sounds high, its top low."),
+    click.option("--seed", default=0, show_default=True, help="Of drawn phases and dither."),
     click.option(
         "--balance",
         default="bank",
@@ -65,23 +96,50 @@ LEVELS = stacked(
         "--scale",
         default="peak",
         show_default=True,
-        help="'peak': divide by the largest magnitude; 'minmax': stretch to [-1, 1].",
+        help="'peak': divide by the largest magnitude; 'minmax': stretch to [-1, 1]; 'none' (FLOAT only).",
     ),
-    click.option("--sample-rate", default=44100, show_default=True, help="Of the WAV files, in hertz."),
-    click.option("--subtype", default="PCM_16", show_default=True, help=", ".join(known.SUBTYPES)),
+    click.option(
+        "--stereo/--no-stereo", default=False, help="Pan each filter in a sum. [default: no-stereo]"
+    ),
+    click.option(
+        "--pan", default="index", show_default=True, help="By a filter's index, or its energy's centroid."
+    ),
+    click.option(
+        "--top", type=int, metavar="K", help="Sound only the K filters of each bank with most energy."
+    ),
+    click.option("--filters", metavar="N,N", help="Sound only these filters, counted from 0."),
+    click.option(
+        "--loudness", type=float, metavar="LUFS", help="Integrated, of every file. [default: the mix -16]"
+    ),
+    click.option("--sample-rate", default=44100, show_default=True, help="In hertz."),
+    click.option(
+        "--resample", type=int, metavar="HZ", help="Convert the sound to this rate, its pitch kept."
+    ),
+    click.option("--subtype", default="PCM_16", show_default=True, help=", ".join(sound_options.SUBTYPES)),
 )
 RUN = stacked(
     click.option("--banks", default="1,2,3,4", show_default=True, help="Filter banks to keep and sound."),
-    click.option("--codec", default="lz4", show_default=True, help=", ".join(known.CODECS)),
+    click.option("--codec", default="lz4", show_default=True, help=", ".join(options.CODECS)),
     click.option(
         "--scheme",
         "schemes",
         multiple=True,
-        default=("sum", "concat"),
-        show_default=True,
-        help="'sum', 'concat' or 'filters'; repeat it for several.",
+        help="'sum', 'concat' or 'filters'; repeat it for several. [default: sum concat, windowed sum]",
     ),
-    LEVELS,
+    click.option(
+        "--mix/--no-mix",
+        default=True,
+        show_default=True,
+        help="All banks over one another, in stereo, at -16 LUFS.",
+    ),
+    SOUND,
+    click.option(
+        "--preview",
+        type=float,
+        metavar="SECONDS",
+        help="Only the first seconds of each file, from what of the picture they need; keeps no arrays.",
+    ),
+    click.option("--format", default="wav", show_default=True, help=", ".join(sound_options.FORMATS)),
     click.option(
         "--activations/--no-activations",
         default=True,
@@ -107,7 +165,7 @@ def chosen(words: dict[str, Any]) -> SonifyOptions:
     if "schemes" in words:
         words["scheme"] = words.pop("schemes")
     if "banks" in words:
-        words["banks"] = known.parse_banks(words["banks"])
+        words["banks"] = options.parse_banks(words["banks"])
     for budget in ("memory", "gpu_memory"):
         if words.get(budget) is None:
             words.pop(budget, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,23 +13,21 @@ from . import machine
 from .checksums import file_sum
 from .device import out_of_memory, peak_bytes, reserve
 from .errors import OptionError, OutputError, UnfinishedError
-from .execution import Execution, workers
+from .execution import Execution
 from .folder import RECORD_NAME, RunFolder, check_out, out_path, read_record, resolved, work_path
 from .forward import Compute, choose_compute
 from .journal import Journal, new_journal, read_journal
-from .options import SonifyOptions, SoundOptions, options_from_words, parse_bytes
+from .options import SonifyOptions, options_from_words, parse_bytes
 from .picture import open_picture
-from .planning import audio_plan, divided, make_plan
-from .plans import AudioPlan, Limits, Plan
+from .planning import make_plan
+from .plans import Limits, Plan
 from .predict import Guess, predict_label, top5
 from .progress import Listener, Stages
 from .record import begin_record, differences, recorded_options, recorded_plan
-from .sound import Rendering, render_bank
+from .sound_options import FORMATS
 from .stopping import Stop
-from .store import open_activations
 from .weights import PRETRAINED, UNTRAINED, load_weights
-
-_RENDER_BLOCK_VALUES = 1 << 20
+from .windowed import measured_levels, sound_notes
 
 
 @dataclass(frozen=True)
@@ -184,6 +181,8 @@ class _Beginning:
         else:
             planned = _plan_left(left["record"], options)
         planned.check()
+        if planned.preview_rows is not None:
+            picture = replace(picture, head=(planned.time_axis, planned.preview_rows))
         self.on_plan(planned)
         guesses: tuple[Guess, ...] = ()
         with stages.stage("label", 1, "share") as advance:
@@ -224,19 +223,26 @@ class _Beginning:
         execution = Execution(
             picture, weights, options, planned, compute, record, folder.path, journal, stages, notes_now
         )
+        if options.sound.preview_s is not None:
+            notes_now.append(
+                f"a preview: the first {options.sound.preview_s:g} s, levelled by themselves, from "
+                f"{planned.rows_along} of the picture's rows in time"
+            )
         try:
             with (self.stop or Stop()).heeded():
                 logits = execution.run()
         except torch.OutOfMemoryError as error:
             raise out_of_memory(gpu_budget) from error
         full = [asdict(guess) for guess in top5(logits)]
+        levels = measured_levels(journal.content["steps"])
         done = {
             **record,
             "prediction": {**record["prediction"], "full_picture": full},
             "seconds": {name: round(seconds, 3) for name, seconds in stages.seconds.items()},
             **{key: value for key, value in facts().items() if key != "seconds"},
             "cuda_peak_bytes": peak_bytes(compute.device),
-            "notes": [*record["notes"], *noted, *notes_now],
+            "notes": [*record["notes"], *noted, *notes_now, *sound_notes(levels, options.sound)],
+            "levels": levels,
             "starts": content["starts"],
             "overwrite": content["overwrite"],
             "files": outputs(folder.path),
@@ -278,47 +284,10 @@ def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> Son
 
 
 def outputs(folder: Path) -> list[str]:
-    """What a run's folder holds besides its record: arrays, and WAV files at any depth."""
-    found = [path for path in folder.rglob("*") if path.suffix in (".zarr", ".wav")]
-    return sorted(path.relative_to(folder).as_posix() for path in found)
-
-
-def render(
-    array: str | Path,
-    wav: str | Path,
-    *,
-    scheme: str = "sum",
-    balance: str = "bank",
-    scale: str = "peak",
-    time_axis: str | None = None,
-    sample_rate: int = 44100,
-    subtype: str = "PCM_16",
-    overwrite: bool = False,
-    on_progress: Listener | None = None,
-) -> AudioPlan:
-    """Sound again from stored activations (`.zarr` or `.npy`), without the network.
-
-    Raises:
-        NetsoundsError: one of its kinds; an existing `wav` is kept then.
-    """
-    if scheme not in ("sum", "concat"):
-        raise OptionError(f"render writes one file: scheme cannot be {scheme!r}; use sum or concat")
-    sound = SoundOptions((scheme,), balance, scale, sample_rate, subtype)
-    target = Path(wav)
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already; use --overwrite to replace it, or another name")
-    machine.tune_heap()
-    source = open_activations(Path(array), time_axis)
-    audio = audio_plan(scheme, source.channels, source.frames, source.frequencies, sound.subtype)
-    stages = Stages(on_progress)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as folder:
-        made = Path(folder) / target.name
-        files = [(audio, [made])]
-        with workers(*divided(torch.get_num_threads())) as line:
-            rendering = Rendering(source, sound, _RENDER_BLOCK_VALUES, line, Journal.nowhere(), "sound")
-            render_bank(rendering, files, stages)
-        made.replace(target)
-    return audio
+    """What a run's folder holds besides its record: arrays, and sound files at any depth; the mix first."""
+    kinds = {".zarr", *(f".{name}" for name in FORMATS)}
+    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in kinds]
+    return sorted(found, key=lambda name: (not name.startswith("mix."), name))
 
 
 def _limits(options: SonifyOptions, compute: Compute, out: Path, gpu_budget: int | None) -> Limits:

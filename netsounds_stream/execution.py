@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,23 +14,28 @@ import torch
 from torch import Tensor
 
 from . import machine
+from .bank_sound import BankSound, summing_step
 from .device import own_stream
 from .errors import Stopped
 from .folder import file_label
 from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
 from .journal import Journal, no_files
 from .levels import LevelMeter
+from .mixture import Mixture, chosen, mixture_of
 from .options import SonifyOptions
 from .overlap import Line
 from .picture import Picture, slabs, write_spool
 from .plans import STORED_SPOOL, AudioPlan, BankPlan, Plan
 from .progress import Stages
-from .record import array_attributes
+from .record import array_attributes, tags_of
 from .sinks import Sinks
-from .sound import Rendering, render_bank, weighted_sum_path, write_sum
-from .store import ShardWriter, create_array, open_activations
+from .sound import Rendering
+from .sound_options import MIX_LUFS
+from .spectra import SpectraSpool
+from .store import Activations, ShardWriter, create_array, open_activations
 from .sum_spool import SumSpool
 from .weights import Weights
+from .windowed import FILTERS, Windowing, signal_work, write_mix
 
 _PICTURE_STEP = "decode"
 
@@ -83,6 +88,7 @@ class Execution:
         Raises:
             Stopped: the run was asked to stop, and what was done is durable.
         """
+        self._temporary.mkdir(exist_ok=True)
         try:
             logits = self._network()
             machine.trim_heap()
@@ -90,6 +96,8 @@ class Execution:
             with self._workers(most, most, self.compute.device) as line:
                 for each in self.plan.banks:
                     self._sound(each, line)
+                if self.plan.mix is not None:
+                    self._mix(self.plan.mix, line)
             with self.stages.stage("sync", 1, "share") as advance:
                 self.journal.flush()
                 advance(1)
@@ -105,12 +113,9 @@ class Execution:
         """Remove what is none of the run's: also what a kill kept a commit from removing."""
         remove_states(self.folder)
         self._picture_spool.unlink(missing_ok=True)
-        for each in self.plan.banks:
-            self._sum_path(each).unlink(missing_ok=True)
-            for audio in each.audio:
-                if audio.scheme == "sum":
-                    weighted_sum_path(self._wav_paths(each, audio)[0]).unlink(missing_ok=True)
-            if not self.options.activations:
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        if not self.options.activations:
+            for each in self.plan.banks:
                 shutil.rmtree(self._array_path(each), ignore_errors=True)
 
     def _network(self) -> Tensor:
@@ -126,11 +131,9 @@ class Execution:
             if planned.picture_stored == STORED_SPOOL and not journal.done(_PICTURE_STEP):
                 self._spool_picture(spool)
             first = rows_done(journal)
-            pixels = planned.height * planned.width
+            pixels = planned.pixels
             with self.stages.stage("network", pixels, "px") as advance:
-                advance.skip(
-                    first * pixels // (planned.width if planned.time_axis == "x" else planned.height)
-                )
+                advance.skip(first * pixels // planned.rows_along)
                 logits = run_forward(
                     slabs(
                         self.picture,
@@ -168,11 +171,8 @@ class Execution:
     def _sinks(self, each: BankPlan, line: Line, stack: ExitStack) -> Sinks:
         step = self.journal.state(STEP)
         state = None if step is None else step["banks"][str(each.number)]
-        total = store = None
-        if self._summed_at_once:
-            left = None if state is None else state["sum"]
-            total = SumSpool(self._sum_path(each), each.frames, each.frequencies, left)
-            stack.enter_context(total)
+        store = None
+        total, mixture, spectra = self._sums(each, line, state, stack)
         if self.plan.stored:
             path, codec, axis = self._array_path(each), self.options.codec, self.plan.time_axis
             if state is None:
@@ -181,10 +181,53 @@ class Execution:
                 create = partial(create_array, path, time_axis=axis, codec=codec, attributes=facts)
                 line.run([each], create, [])  # by a worker, for Ctrl-C must not leave zarr writing behind
             store = ShardWriter(path, each, axis, codec, line.errand)
-        return Sinks(store, total, LevelMeter(each.channels, None if state is None else state["levels"]))
+        meter = LevelMeter(each.channels, None if state is None else state["levels"])
+        return Sinks(store, total, meter, mixture, tuple(spectra.values()), self.options.sound.energies)
+
+    def _sums(
+        self, each: BankPlan, line: Line, state: Mapping[str, Any] | None, stack: ExitStack
+    ) -> tuple[SumSpool | None, Mixture | None, dict[str, SpectraSpool]]:
+        """What the network's stage sums, opened: new, or as it was left."""
+        sound = self.options.sound
+        if sound.weighed:
+            return None, None, {}
+        mixture, total = mixture_of(each.channels, sound), None
+        if mixture.plain or mixture.raw:
+            left = None if state is None else state["sum"]
+            spool = SumSpool(self._sum_path(each), each.frames, each.frequencies, left, max(1, mixture.raw))
+            total = stack.enter_context(spool)
+        spectra = self._spectra(each, mixture, line, state, stack)
+        return total, mixture if mixture.weights.size else None, spectra
+
+    def _spectra(
+        self,
+        each: BankPlan,
+        mixture: Mixture,
+        line: Line,
+        state: Mapping[str, Any] | None,
+        stack: ExitStack,
+    ) -> dict[str, SpectraSpool]:
+        windowing = self._windowing(line)
+        found: dict[str, SpectraSpool] = {}
+        for at, (name, part) in enumerate(mixture.spectra):
+            assert windowing is not None
+            left = None if state is None else state["spectra"][at]
+            columns, rows = part.stop - part.start, (each.frames, each.whole_frames)
+            spool = windowing.spectra(name, each.number, rows, each.frequencies, columns, left)
+            found[name] = stack.enter_context(spool)
+        return found
+
+    def _windowing(self, line: Line) -> Windowing | None:
+        if self.plan.stft is None:
+            return None
+        sound = self.options.sound
+        flipped = (self.plan.time_axis == "x") != sound.flip_frequency  # a picture's top is high
+        return Windowing(
+            self.plan.stft, sound, self.journal, self._temporary, line, partial(tags_of, self.record), flipped
+        )
 
     def _spool_picture(self, spool: Path) -> None:
-        pixels = self.plan.height * self.plan.width
+        pixels = self.plan.pixels
         with self.stages.stage("decode", pixels, "px") as advance:
             shares = [0.0]
 
@@ -205,26 +248,18 @@ class Execution:
         network = journal.state(STEP)
         assert network is not None
         left = network["banks"][str(each.number)]
-        files = [(audio, self._wav_paths(each, audio)) for audio in each.audio]
+        files = [(audio, self._sound_paths(each, audio)) for audio in each.audio]
         with ExitStack() as stack:
-            total = None
-            if self._summed_at_once:
-                spool = SumSpool(self._sum_path(each), each.frames, each.frequencies, left["sum"])
-                total = stack.enter_context(spool)
+            total, _, spectra = self._sums(each, line, left, stack)
+            source: Activations | None = None
             if self.plan.stored:
                 source = open_activations(self._array_path(each), self.plan.time_axis)
-                rendering = Rendering(
-                    source, options.sound, self.plan.block_values, line, journal, name, self.compute.device
-                )
-                levels = LevelMeter(each.channels, left["levels"]).levels()
-                render_bank(rendering, files, self.stages, levels=levels, total=total)
-            else:
-                assert total is not None
-                ((audio, (path,)),) = files
-                with self.stages.stage(name, audio.samples, "samples") as advance:
-                    write_sum(
-                        total, path, audio, options.sound, self.plan.block_values, journal, name, advance
-                    )
+            tags = partial(tags_of, self.record, str(each.number))
+            raw = Rendering(
+                source, options.sound, self.plan.block_values, line, journal, name, tags, self.compute.device
+            )
+            bank = BankSound(each.number, raw, self._windowing(line), self._temporary, each.whole_frames)
+            bank.write(files, self.stages, LevelMeter(each.channels, left["levels"]).levels(), total, spectra)
         array = self._array_path(each)
         unwanted = self.plan.stored and not options.activations
         journal.reached(
@@ -234,14 +269,41 @@ class Execution:
             after=lambda: shutil.rmtree(array, ignore_errors=True) if unwanted else None,
         )
 
+    def _mix(self, audio: AudioPlan, line: Line) -> None:
+        if self.journal.done("mix"):
+            return
+        windowing, network = self._windowing(line), self.journal.state(STEP)
+        assert windowing is not None and network is not None
+        samples = audio.temporary_bytes // 4
+        work = len(self.plan.banks) * samples + signal_work(samples, self.options.sound, MIX_LUFS) - samples
+        with self.stages.stage("mix", work, "samples") as advance, ExitStack() as stack:
+            banks: dict[int, SpectraSpool] = {}
+            for each in self.plan.banks:
+                state = network["banks"][str(each.number)]
+                if self.options.sound.weighed:
+                    state = self.journal.state(summing_step(f"sound {each.number}"))
+                mixture = self._mixture(each, network)
+                banks[each.number] = self._spectra(each, mixture, line, state, stack)["mix"]
+            write_mix(windowing, banks, self.folder / f"mix{self._suffix}", audio, advance)
+
+    def _mixture(self, each: BankPlan, network: Mapping[str, Any]) -> Mixture:
+        if not self.options.sound.weighed:
+            return mixture_of(each.channels, self.options.sound)
+        levels = LevelMeter(each.channels, network["banks"][str(each.number)]["levels"]).levels()
+        return mixture_of(each.channels, self.options.sound, levels)
+
+    @property
+    def _temporary(self) -> Path:
+        """A folder for what waits while the run goes on."""
+        return self.folder / "temporary"
+
+    @property
+    def _suffix(self) -> str:
+        return f".{self.options.sound.format}"
+
     @property
     def _picture_spool(self) -> Path:
         return self.folder / "picture.spool.tif"
-
-    @property
-    def _summed_at_once(self) -> bool:
-        """Whether the network's stage gathers the sums, for no filter needs a weight of its own."""
-        return "sum" in self.options.sound.schemes and self.options.sound.balance == "bank"
 
     def _stem(self, each: BankPlan) -> str:
         return f"activations-{each.number}_{file_label(self.record['label'])}"
@@ -250,11 +312,15 @@ class Execution:
         return self.folder / f"{self._stem(each)}.zarr"
 
     def _sum_path(self, each: BankPlan) -> Path:
-        return self.folder / f"sum-{each.number}.spool"
+        return self._temporary / f"sum-{each.number}.spool"
 
-    def _wav_paths(self, each: BankPlan, audio: AudioPlan) -> list[Path]:
+    def _sound_paths(self, each: BankPlan, audio: AudioPlan) -> list[Path]:
         if audio.scheme != "filters":
-            return [self.folder / f"{self._stem(each)}_{audio.scheme}.wav"]
-        folder = self.folder / f"{self._stem(each)}_filters"
+            return [self.folder / f"{self._stem(each)}_{audio.scheme}{self._suffix}"]
+        folder = self.folder / f"{self._stem(each)}{FILTERS}"
         folder.mkdir(exist_ok=True)
-        return [folder / f"{number:03d}.wav" for number in range(audio.files)]
+        network = self.journal.state(STEP)
+        assert network is not None
+        levels = LevelMeter(each.channels, network["banks"][str(each.number)]["levels"]).levels()
+        numbers = chosen(each.channels, self.options.sound, levels)
+        return [folder / f"{number:03d}{self._suffix}" for number in numbers]

@@ -5,7 +5,7 @@ Upper bounds of what was measured; the tests hold measured <= planned.
 
 from __future__ import annotations
 
-from .plans import MIB, STORED_MEMORY, STORED_STREAM, BankPlan, Source
+from .plans import MIB, STORED_MEMORY, STORED_STREAM, BankPlan, Source, Stft
 
 
 def state_bytes(banks: tuple[BankPlan, ...], across: int, value_bytes: int) -> int:
@@ -60,3 +60,23 @@ def store_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> 
 def sound_bytes(block: int, banks: tuple[BankPlan, ...], workers: int) -> int:
     block = max(block, max(each.frames_per_shard * each.frequencies for each in banks))
     return 64 * MIB + 24 * workers * block
+
+
+#: A limiter, two meters and a resampler at work on one file.
+FINISHING_BYTES = 16 * MIB
+
+
+def spectra_bytes(stft: Stft, signals: int) -> int:
+    """Magnitudes of so many signals, waiting on disk."""
+    return 4 * signals * stft.frames * stft.bins
+
+
+def windowed_bytes(stft: Stft, banks: tuple[BankPlan, ...], iterations: int) -> int:
+    """One windowed signal of two channels under way: rows on their way to frames, a block of frames in its
+    forms, and what each iteration keeps."""
+    rows = max(64 + 4 * each.frames // stft.frames for each in banks)
+    across = max(each.frequencies for each in banks)
+    block = 64 * stft.fft_size * (stft.block_frames + stft.overlap)
+    return (
+        8 * MIB + 16 * rows * across + 1024 * across + block + 20 * iterations * stft.fft_size * stft.overlap
+    )

@@ -21,6 +21,7 @@ from .device import Arrived, Transfers
 from .errors import OptionError, RangeError, Stopped
 from .geometry import bank
 from .journal import Journal
+from .levels import energies
 from .overlap import Line, ahead
 from .picture import Slab
 from .plans import Plan
@@ -294,19 +295,35 @@ class _Pending:
 def _bank_hook(
     number: int, sink: Sinks, precision: str, transfers: Transfers, do: Callable[[Callable[[], None]], None]
 ) -> Callable[[RowBlock], None]:
+    weights = None if sink.mixture is None else torch.from_numpy(sink.mixture.weights)
+
     def take(block: RowBlock) -> None:
         totals: list[Tensor] = []
+        mixed: list[Tensor] = []
         for piece in [block.parts] if transfers.beside else _pieces(block.parts):
             # Rounded to what is stored first: what is heard follows from the stored values.
             parts = tuple(part.to(torch.float16) for part in piece)
-            total, means = _sums(parts)
-            totals.append(total)
+            sums = _sums(parts, None if weights is None else weights.to(parts[0].device), sink.energies)
+            totals.append(sums.total)
+            mixed.extend(sums.mixed)
             if sink.store is not None:
-                do(partial(keep, transfers.to_host(means, *parts)))
+                do(partial(keep, transfers.to_host(sums.means, *parts)))
+            if sink.energies:
+                do(partial(measure, transfers.to_host(*sums.energies)))
         total = torch.cat(totals)
+        columns = torch.cat(mixed).transpose(1, 2) if mixed else total.new_zeros(len(total), 0, 0)
+        raw = (
+            columns[:, : sink.mixture.raw]
+            if sink.mixture is not None and sink.mixture.raw
+            else total[:, None]
+        )
         # an infinity in the sum becomes one, or NaN, in the half frame: either tells
-        arrived = transfers.to_host(total if sink.total is None else half_frames(total))
+        arrived = transfers.to_host(total if sink.total is None else half_frames(raw), columns)
         do(partial(add, block.start, arrived))
+
+    def measure(arrived: Arrived) -> None:
+        for each in arrived():
+            sink.meter.add_energies(0, each)
 
     def keep(arrived: Arrived) -> None:
         assert sink.store is not None
@@ -315,7 +332,7 @@ def _bank_hook(
         sink.store.append(tuple(parts))
 
     def add(start: int, arrived: Arrived) -> None:
-        (half,) = arrived()
+        half, columns = arrived()
         if not bool(torch.isfinite(half).all()):
             way_out = "--precision fp32" if precision == "fp16" else "other --weights"
             raise RangeError(
@@ -324,6 +341,9 @@ def _bank_hook(
             )
         if sink.total is not None:
             sink.total.add(half)
+        if sink.mixture is not None:
+            for spool, (_, part) in zip(sink.spectra, sink.mixture.spectra, strict=True):
+                spool.add(columns[:, part])
 
     return take
 
@@ -335,17 +355,41 @@ def _pieces(parts: Parts) -> Iterator[Parts]:
     return zip(*(torch.split(part, rows, dim=2) for part in parts), strict=True)
 
 
-def _sums(parts: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """The sum over all filters, `[frame, frequency]`, and each filter's frame means, `[frame, channel]`.
+@dataclass(frozen=True)
+class _Sums:
+    """Of a few rows: over all filters `[frame, frequency]`; each filter's frame means `[frame, channel]`; the
+    weighted sums `[frame, frequency, column]`, if any; the filters' `energies`, if wanted."""
 
-    As products with a row of ones: `sum` over the outer axes of a channels_last tensor is 20 times slower.
+    total: Tensor
+    means: Tensor
+    mixed: tuple[Tensor, ...]
+    energies: tuple[Tensor, ...]
+
+
+def _sums(parts: tuple[Tensor, ...], weights: Tensor | None, wanted: bool) -> _Sums:
+    """As products with a row of ones: `sum` over the outer axes of a channels_last tensor is 20 times slower.
+
+    Args:
+        weights: `[channel, column]`.
+        wanted: whether the energies are.
     """
-    total, means = None, []
+    total, mixed, means, squares, first = None, None, [], [], 0
     for part in parts:
         values = part[0].permute(1, 2, 0).float()  # [frame, frequency, channel], contiguous
         filters = values.sum(dim=2)
         total = filters if total is None else total.add_(filters)
         ones = values.new_full((values.shape[0], 1, values.shape[1]), 1 / values.shape[1])
         means.append(torch.bmm(ones, values)[:, 0])
+        if weights is not None:
+            weighted = values @ weights[first : first + values.shape[2]]
+            mixed = weighted if mixed is None else mixed.add_(weighted)
+        if wanted:
+            squares.append(energies(values))
+        first += values.shape[2]
     assert total is not None
-    return total, torch.cat(means, dim=1)
+    return _Sums(
+        total,
+        torch.cat(means, dim=1),
+        () if mixed is None else (mixed,),
+        (torch.cat(squares, dim=1),) if squares else (),
+    )

@@ -6,7 +6,7 @@ without an IFFT. Only the lowest sample needs one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -27,12 +27,19 @@ _EXTREMES = ("low", "high", "peak")
 class Levels:
     """Extremes of samples before scaling, one of each a signal: lowest, highest, largest magnitude.
 
-    `low` is NaN where it was not asked for.
+    `low` is NaN where it was not asked for. Where asked for, of each filter's activations: `energy`, the sum
+    of their squares, and `centroid`, where across a frame it lies, from 0 to 1.
     """
 
     low: Floats
     high: Floats
     peak: Floats
+    energy: Floats | None = None
+    centroid: Floats | None = None
+
+    def of(self, numbers: Sequence[int]) -> Levels:
+        """The extremes of some of the signals."""
+        return Levels(*(each[list(numbers)] for each in (self.low, self.high, self.peak)))
 
     def whole(self) -> Levels:
         """The extremes of all the signals together, as one."""
@@ -48,8 +55,11 @@ def gains(levels: Levels, scale: str) -> tuple[Floats, Floats]:
     """(a, b) such that a * y + b fills [-1, 1].
 
     A signal without any range, a filter that never fires say, is silence: 0 throughout by `peak`; by
-    `minmax`, which puts the lowest value at -1, the constant -1 that netsounds recorded.
+    `minmax`, which puts the lowest value at -1, the constant -1 that netsounds recorded. By `none` all stays
+    as it is.
     """
+    if scale == "none":
+        return np.ones_like(levels.peak), np.zeros_like(levels.peak)
     span = levels.peak if scale == "peak" else levels.high - levels.low
     sounding = span > 0
     safe = np.where(sounding, span, 1.0)
@@ -87,6 +97,20 @@ def extremes(block: Tensor, *, lowest: bool) -> tuple[Tensor, Tensor, Tensor]:
     return torch.full_like(high, torch.nan), high, high
 
 
+def energies(block: Tensor) -> Tensor:
+    """Each filter's sum of squares, and of squares times where across the frame they lie (0 to 1).
+
+    Args:
+        block: `[frame, frequency, channel]`, float32.
+
+    Returns:
+        `[2, channel]`, float64.
+    """
+    places = (torch.arange(block.shape[1], device=block.device) + 0.5) / block.shape[1]
+    across = torch.stack((torch.ones_like(places), places)).expand(block.shape[0], -1, -1)
+    return torch.bmm(across, block.square()).double().sum(0)
+
+
 class LevelMeter:
     """Gathers the extremes of each filter's samples, block by block.
 
@@ -98,13 +122,17 @@ class LevelMeter:
         self._low = np.full(channels, np.inf)
         self._high = np.full(channels, -np.inf)
         self._peak = np.zeros(channels)
+        self._energy: Floats | None = None
         if state is not None:
             self._low, self._high, self._peak = (np.array(state[name], float) for name in _EXTREMES)
+            if state.get("energy") is not None:
+                self._energy = np.array(state["energy"], float)
 
-    def state(self) -> dict[str, list[float]]:
+    def state(self) -> dict[str, Any]:
         """What was gathered so far, JSON-ready and exact."""
         gathered = (self._low, self._high, self._peak)
-        return {name: each.tolist() for name, each in zip(_EXTREMES, gathered, strict=True)}
+        found: dict[str, Any] = {name: each.tolist() for name, each in zip(_EXTREMES, gathered, strict=True)}
+        return found if self._energy is None else {**found, "energy": self._energy.tolist()}
 
     def add(self, first_channel: int, low: Tensor, high: Tensor, peak: Tensor) -> None:
         """Take the `extremes` of a block whose filters begin at `first_channel`."""
@@ -121,5 +149,15 @@ class LevelMeter:
         self._high[here] = np.maximum(self._high[here], loudest)
         self._peak[here] = np.maximum(self._peak[here], loudest)
 
+    def add_energies(self, first_channel: int, found: Tensor) -> None:
+        """Take the `energies` of a block whose filters begin at `first_channel`."""
+        if self._energy is None:
+            self._energy = np.zeros((2, len(self._peak)))
+        self._energy[:, first_channel : first_channel + found.shape[1]] += found.numpy()
+
     def levels(self) -> Levels:
-        return Levels(self._low, self._high, self._peak)
+        if self._energy is None:
+            return Levels(self._low, self._high, self._peak)
+        energy, moment = self._energy
+        centroid = np.where(energy > 0, moment / np.where(energy > 0, energy, 1.0), 0.5)
+        return Levels(self._low, self._high, self._peak, energy, centroid)

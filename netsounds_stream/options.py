@@ -7,12 +7,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import OptionError
-from .geometry import BANKS
+from .geometry import BANKS, bank
+from .sound_options import SoundOptions, one_of
 
-SCHEMES = ("sum", "concat", "filters")
-BALANCES = ("bank", "filter")
-SCALES = ("peak", "minmax")
-SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
 TIME_AXES = ("auto", "x", "y")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -22,46 +19,12 @@ _SHOWN = 40  # characters of a word that an error repeats
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise OptionError(f"{name} cannot be {value!r}; use one of {', '.join(allowed)}")
+def word_of(name: str) -> str:
+    """The command line's word for one of `SoundOptions`' names: without its unit."""
+    return "scheme" if name == "schemes" else re.sub("_(hz|s|lufs)$", "", name)
 
 
-@dataclass(frozen=True)
-class SoundOptions:
-    """How activations become sound.
-
-    Attributes:
-        schemes: any of 'sum' (all filters added), 'concat' (filters end to end), 'filters' (a file each).
-        balance: 'bank', one scale for the bank, or 'filter', each filter brought to full range first.
-        scale: 'peak', divide by the largest magnitude, or 'minmax', stretch to [-1, 1].
-        sample_rate_hz: of the WAV files. It changes the pitch, not the samples.
-        subtype: the WAV's sample format.
-    """
-
-    schemes: tuple[str, ...] = ("sum", "concat")
-    balance: str = "bank"
-    scale: str = "peak"
-    sample_rate_hz: int = 44100
-    subtype: str = "PCM_16"
-
-    def __post_init__(self) -> None:
-        if not self.schemes:
-            raise OptionError(f"no scheme given; use one or more of {', '.join(SCHEMES)}")
-        for scheme in self.schemes:
-            _one_of("scheme", scheme, SCHEMES)
-        if len(set(self.schemes)) < len(self.schemes):
-            raise OptionError(f"a scheme is given twice: {', '.join(self.schemes)}; give each once")
-        _one_of("balance", self.balance, BALANCES)
-        _one_of("scale", self.scale, SCALES)
-        _one_of("subtype", self.subtype, SUBTYPES)
-        if not 1 <= self.sample_rate_hz <= 768_000:
-            raise OptionError(f"sample rate cannot be {self.sample_rate_hz}; use 1 to 768000 Hz")
-
-    @property
-    def one_pass(self) -> bool:
-        """Whether the sound follows from the filters' plain sum alone, so that no store is needed."""
-        return self.schemes == ("sum",) and self.balance == "bank"
+_SOUND_WORDS = {word_of(each.name): each.name for each in fields(SoundOptions)}
 
 
 @dataclass(frozen=True)
@@ -109,15 +72,24 @@ class SonifyOptions:
         if len(set(self.banks)) < len(self.banks):
             raise OptionError("a bank is given twice; give each once")
         object.__setattr__(self, "banks", tuple(sorted(self.banks)))
-        _one_of("time axis", self.time_axis, TIME_AXES)
-        _one_of("precision", self.precision, PRECISIONS)
-        _one_of("device", self.device, DEVICES)
-        _one_of("codec", self.codec, CODECS)
+        if self.sound.preview_s is not None:  # arrays of a part would pass for the whole's
+            object.__setattr__(self, "activations", False)
+        one_of("time axis", self.time_axis, TIME_AXES)
+        one_of("precision", self.precision, PRECISIONS)
+        one_of("device", self.device, DEVICES)
+        one_of("codec", self.codec, CODECS)
         for name, budget in (("memory", self.memory_bytes), ("GPU memory", self.gpu_memory_bytes)):
             if budget is not None and budget < 1:
                 raise OptionError(f"{name} cannot be {budget} bytes; use a size such as 1GiB")
         if self.max_pixels is not None and self.max_pixels < 1:
             raise OptionError(f"max pixels cannot be {self.max_pixels}; use a number such as 100M")
+        for number in self.banks:
+            last = bank(number).channels - 1
+            if self.sound.filters is not None and self.sound.filters[-1] > last:
+                raise OptionError(
+                    f"bank {number} has no filter {self.sound.filters[-1]}: its filters are 0 to {last}; "
+                    f"give others, or other --banks"
+                )
         if self.label is not None and any("\ud800" <= each <= "\udfff" for each in self.label):
             raise OptionError(f"the label {self.label!a} is not UTF-8; give another, or leave --label out")
         if self.label is not None and not self.label.strip():
@@ -130,24 +102,14 @@ class SonifyOptions:
 
 
 def options_from_words(**words: Any) -> SonifyOptions:
-    """Options by the command line's words: `scheme`, `balance`, `scale`, `sample_rate` and `subtype` for the
-    sound, `memory` and `gpu_memory` as '1GiB' or bytes, `max_pixels` as '100M' or a number, `size` as pixels
-    or 'native', the rest as `SonifyOptions` names them.
+    """Options by the command line's words: `scheme`, `sample_rate`, `duration` and the like for the sound,
+    without the units that `SoundOptions` names, `memory` and `gpu_memory` as '1GiB' or bytes, `max_pixels` as
+    '100M' or a number, `size` as pixels or 'native', the rest as `SonifyOptions` names them.
 
     Raises:
         OptionError: a word or a value that there is not.
     """
-    sound_names = {
-        "scheme": "schemes",
-        "balance": "balance",
-        "scale": "scale",
-        "sample_rate": "sample_rate_hz",
-        "subtype": "subtype",
-    }
-    sound = {sound_names[name]: words.pop(name) for name in list(words) if name in sound_names}
-    if "schemes" in sound:
-        given = sound["schemes"]
-        sound["schemes"] = (given,) if isinstance(given, str) else tuple(given)
+    sound = {name: words.pop(name) for name in list(words) if name in _SOUND_WORDS}
     for name in ("memory", "gpu_memory"):
         if name in words:
             budget = words.pop(name)
@@ -163,9 +125,30 @@ def options_from_words(**words: Any) -> SonifyOptions:
     known = {each.name for each in fields(SonifyOptions)} - {"sound"}
     unknown = sorted(set(words) - known)
     if unknown:
-        names = sorted(known - {"memory_bytes", "gpu_memory_bytes"} | {"memory", "gpu_memory", *sound_names})
+        names = sorted(known - {"memory_bytes", "gpu_memory_bytes"} | {"memory", "gpu_memory", *_SOUND_WORDS})
         raise OptionError(f"there is no option {unknown[0]!r}; the options are {', '.join(names)}")
-    return SonifyOptions(**words, sound=SoundOptions(**sound))
+    return SonifyOptions(**words, sound=sound_from_words(**sound))
+
+
+def sound_from_words(**words: Any) -> SoundOptions:
+    """The sound's options alone; see `options_from_words`.
+
+    Raises:
+        OptionError: a word or a value that there is not.
+    """
+    unknown = sorted(set(words) - set(_SOUND_WORDS))
+    if unknown:
+        raise OptionError(
+            f"there is no option {unknown[0]!r}; the options are {', '.join(sorted(_SOUND_WORDS))}"
+        )
+    sound = {_SOUND_WORDS[name]: value for name, value in words.items()}
+    if "schemes" in sound:
+        given = sound["schemes"]
+        sound["schemes"] = (given,) if isinstance(given, str) else tuple(given)
+    if sound.get("filters") is not None:
+        given = sound["filters"]
+        sound["filters"] = parse_numbers("filters", given) if isinstance(given, str) else tuple(given)
+    return SoundOptions(**sound)
 
 
 def parse_size(text: str) -> int | None:
@@ -179,8 +162,13 @@ def parse_size(text: str) -> int | None:
 
 def parse_banks(text: str) -> tuple[int, ...]:
     """Bank numbers out of '1,2,4'."""
+    return parse_numbers("banks", text)
+
+
+def parse_numbers(name: str, text: str) -> tuple[int, ...]:
+    """Numbers out of '1,2,4'."""
     if not re.fullmatch(r"\s*-?[0-9]{1,8}(\s*,\s*-?[0-9]{1,8})*\s*", text):
-        raise OptionError(f"banks cannot be {text[:_SHOWN]!r}; write them as 1,2,3,4")
+        raise OptionError(f"{name} cannot be {text[:_SHOWN]!r}; write them as 1,2,3")
     return tuple(int(number) for number in text.split(","))
 
 

@@ -27,19 +27,39 @@ class Block:
     frames: slice
 
 
-def blocks_of(source: Activations, block_values: int, *, frames_first: bool = False) -> list[Block]:
-    """All of `source` in blocks of about `block_values` values.
+def blocks_of(
+    source: Activations,
+    block_values: int,
+    *,
+    frames_first: bool = False,
+    chosen: Sequence[int] | None = None,
+) -> list[Block]:
+    """All of `source`, or of its `chosen` filters, in blocks of about `block_values` values.
 
     Filters outermost, so that what is written runs forwards in the file; or frames outermost.
     """
     per_block = source.frames_per_block
     group = sound_block_channels(block_values, per_block, source.frequencies, source.channels)
     group = min(group, _FILES_AT_ONCE)
-    all_channels = [slice(c, min(c + group, source.channels)) for c in range(0, source.channels, group)]
+    runs = [slice(0, source.channels)] if chosen is None else _runs(chosen)
+    all_channels = [
+        slice(c, min(c + group, run.stop)) for run in runs for c in range(run.start, run.stop, group)
+    ]
     all_frames = [slice(t, min(t + per_block, source.frames)) for t in range(0, source.frames, per_block)]
     if frames_first:
         return [Block(channels, frames) for frames in all_frames for channels in all_channels]
     return [Block(channels, frames) for channels in all_channels for frames in all_frames]
+
+
+def _runs(numbers: Sequence[int]) -> list[slice]:
+    """Ascending numbers as runs of neighbours."""
+    runs: list[slice] = []
+    for number in numbers:
+        if runs and runs[-1].stop == number:
+            runs[-1] = slice(runs[-1].start, number + 1)
+        else:
+            runs.append(slice(number, number + 1))
+    return runs
 
 
 class Pass:
@@ -56,6 +76,11 @@ class Pass:
         self._journal, self._step, self._blocks, self._group = journal, step, blocks, group
         self.state = journal.state(step)
         self._done = 0 if self.state is None else int(self.state["blocks"])
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """The first filter of all, and the one behind the last."""
+        return min(b.channels.start for b in self._blocks), max(b.channels.stop for b in self._blocks)
 
     def left(self, advance: Advance, frequencies: int) -> Iterator[Block]:
         """The blocks that were not done before; fewer where the run is asked to stop."""

@@ -52,7 +52,8 @@ pyvips.cache_set_max(0)
 class Picture:
     """A picture file as its header describes it; no pixel has been decoded.
 
-    `width` and `height` are of the upright picture, after `--size`; `source_*` before it.
+    `width` and `height` are of the upright picture, after `--size`; `source_*` before it. Where `head` gives
+    a time axis and a length, only so many of its first rows along that axis are read.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class Picture:
     orientation: int
     has_alpha: bool
     decoder_bytes: int
+    head: tuple[str, int] | None = None
 
     @property
     def full_scale(self) -> int:
@@ -168,6 +170,9 @@ def slabs(
     along_rows = (time_axis == "y") != transposed
     flip_time, flip_frequency = (flip_y, flip_x) if time_axis == "y" else (flip_x, flip_y)
     length = picture.height if time_axis == "y" else picture.width
+    if picture.head is not None:
+        assert picture.head[0] == time_axis
+        length = picture.head[1]
     across = picture.width if time_axis == "y" else picture.height
     for start in range(first - first % rows, length, rows):
         count = min(rows, length - start)
@@ -264,14 +269,19 @@ def _prepared(picture: Picture, **options: Any) -> Any:
 
 
 def _at_size(picture: Picture) -> Any:
-    """As `_prepared`, resized to the size asked for."""
+    """As `_prepared`, resized to the size asked for; of that the head only, where there is one."""
     image = _prepared(picture)
-    if (picture.width, picture.height) == (picture.source_width, picture.source_height):
+    transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
+    if (picture.width, picture.height) != (picture.source_width, picture.source_height):
+        size = (picture.height, picture.width) if transposed else (picture.width, picture.height)
+        image = _resized(image, *size)
+    if picture.head is None:
         return image
-    transposed = _ORIENTATIONS[picture.orientation][0]
-    return _resized(
-        image, *((picture.height, picture.width) if transposed else (picture.width, picture.height))
-    )
+    axis, length = picture.head
+    along_rows, at_end = (axis == "y") != transposed, flip_y if axis == "y" else flip_x
+    if along_rows:
+        return image.crop(0, image.height - length if at_end else 0, image.width, length)
+    return image.crop(image.width - length if at_end else 0, 0, length, image.height)
 
 
 def _deep(image: Any) -> bool:

@@ -17,20 +17,22 @@ from itertools import product
 
 from .errors import PictureError
 from .footprint import (
+    FINISHING_BYTES,
     gpu_stream_bytes,
     picture_bytes,
     sound_bytes,
+    spectra_bytes,
     staging_bytes,
     state_bytes,
     store_bytes,
     stream_bytes,
     widest_bytes,
+    windowed_bytes,
 )
 from .geometry import SMALLEST_SIDE, bank, bank_length
 from .options import SonifyOptions
 from .plans import (
     MIB,
-    SAMPLE_BYTES,
     SPOOL_TILE,
     STORED_MEMORY,
     STORED_SPOOL,
@@ -40,7 +42,9 @@ from .plans import (
     Limits,
     Plan,
     Source,
+    Stft,
 )
+from .sound_planning import audio_plan, preview_rows, stft_plan
 
 # Band heights and frames a shard that are tried, best first. Bands of 32 to 64 rows are fastest as long
 # as the widest activation stays in the last-level cache. Longer shards are written and read faster, by a
@@ -64,8 +68,6 @@ _STORED_SHARE = {
     "pcodec": {1: 0.52, 2: 0.42, 3: 0.18, 4: 0.20},
     "none": {1: 1.01, 2: 1.01, 3: 1.05, 4: 1.15},  # past 1: the last shard is padded
 }
-# A WAV's length field is 32 bits; room is left for its header and text chunks.
-_WAV_LIMIT_BYTES = (1 << 32) - 65536
 
 
 def divided(threads: int) -> tuple[int, int]:
@@ -86,14 +88,6 @@ def time_axis_of(source: Source, wanted: str) -> str:
     return "x" if source.width >= source.height else "y"
 
 
-def audio_plan(scheme: str, channels: int, frames: int, frequencies: int, subtype: str) -> AudioPlan:
-    """The file or files of one scheme for a bank of that shape."""
-    each = frames * frequencies
-    files, samples = {"sum": (1, each), "concat": (1, channels * each), "filters": (channels, each)}[scheme]
-    size = samples * SAMPLE_BYTES[subtype]
-    return AudioPlan(scheme, files, samples, size + 128, "WAV" if size <= _WAV_LIMIT_BYTES else "RF64")
-
-
 def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
     """The plan that is fastest within the budget; the smallest there is where none is (see `Plan.check`).
 
@@ -111,7 +105,8 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
             f"{source.name} is {source.width} x {source.height} pixels and the network needs at least "
             f"{SMALLEST_SIDE} x {SMALLEST_SIDE}; use a larger one, or --size to enlarge it"
         )
-    across = source.height if time_axis_of(source, options.time_axis) == "x" else source.width
+    axis = time_axis_of(source, options.time_axis)
+    across, along = (source.height, source.width) if axis == "x" else (source.width, source.height)
     widest_row = widest_bytes(1, across, limits.compute_bytes_per_value)
     if limits.gpu_budget_bytes is None:
         bands = [
@@ -121,12 +116,13 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
         ]
     else:
         bands = list(_GPU_BAND_ROWS)
+    rows_wanted = preview_rows(along, across, options.banks, options.sound)
     smallest: Plan | None = None
     # Short shards cost less than short bands.
     for rows, (frames, blocks), decoded in product(
         bands, zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True), _picture_choices(source, options)
     ):
-        candidate = _candidate(source, options, limits, rows, frames, blocks, decoded)
+        candidate = _candidate(source, options, limits, rows, frames, blocks, decoded, rows_wanted)
         stores = store_bytes(candidate.banks, candidate.workers, rows * across) if options.stored else 0
         if stores > _STORE_BYTES and frames > _SHARD_FRAMES[-1]:
             continue
@@ -148,19 +144,32 @@ def _picture_choices(source: Source, options: SonifyOptions) -> tuple[str, ...]:
 
 
 def _candidate(
-    source: Source, options: SonifyOptions, limits: Limits, rows: int, frames: int, block: int, decoded: str
+    source: Source,
+    options: SonifyOptions,
+    limits: Limits,
+    rows: int,
+    frames: int,
+    block: int,
+    decoded: str,
+    rows_wanted: int,
 ) -> Plan:
     axis = time_axis_of(source, options.time_axis)
     across, along = (source.height, source.width) if axis == "x" else (source.width, source.height)
-    banks = tuple(_bank_plan(number, source, axis, frames, options) for number in options.banks)
-    tiles = -(-source.height // SPOOL_TILE) * -(-source.width // SPOOL_TILE)
+    stft = stft_plan(bank_length(1, along), options.sound)
+    # in whole bands, so that the network sees what it would see of the whole
+    preview = min(along, -(-rows_wanted // rows) * rows)
+    size = (across, preview) if axis == "x" else (preview, across)
+    banks = tuple(_bank_plan(number, size, along, axis, frames, options, stft) for number in options.banks)
+    mix = audio_plan("mix", 0, 0, 0, options.sound, stft) if options.sound.mix else None
+    tiles = -(-across // SPOOL_TILE) * -(-preview // SPOOL_TILE)
     slab_rows = max(SPOOL_TILE if decoded == STORED_SPOOL else 64, rows)
-    kept, final = _disk(banks, options)
+    kept, final = _disk(banks, mix, stft, options)
     spool = tiles * SPOOL_TILE**2 * source.bytes_per_pixel if decoded == STORED_SPOOL else 0
     workers, threads_each = divided(limits.threads)
     plan = Plan(
         height=source.height,
         width=source.width,
+        preview_rows=None if options.sound.preview_s is None else preview,
         time_axis=axis,
         workers=workers,
         threads_each=threads_each,
@@ -172,6 +181,8 @@ def _candidate(
         stored=options.stored,
         block_values=block,
         banks=banks,
+        stft=stft,
+        mix=mix,
         forward_memory_bytes=0,
         sound_memory_bytes=0,
         gpu_memory_bytes=0,
@@ -184,8 +195,10 @@ def _candidate(
         free_disk_bytes=limits.free_disk_bytes,
     )
     value_bytes, on_gpu = limits.compute_bytes_per_value, limits.gpu_budget_bytes is not None
-    forward = picture_bytes(source, min(slab_rows, along), across, decoded)
+    forward = picture_bytes(source, min(slab_rows, preview), across, decoded)
     forward += store_bytes(banks, workers, rows * across) if options.stored else 0
+    windowed = windowed_bytes(stft, banks, options.sound.stacked) if stft is not None else 0
+    forward += windowed
     if on_gpu:
         forward += staging_bytes(rows, across, workers, stored=options.stored)
     else:
@@ -193,7 +206,9 @@ def _candidate(
     return replace(
         plan,
         forward_memory_bytes=limits.baseline_bytes + forward,
-        sound_memory_bytes=limits.baseline_bytes + sound_bytes(block, banks, workers),
+        sound_memory_bytes=limits.baseline_bytes
+        + sound_bytes(block, banks, workers)
+        + (workers * windowed + FINISHING_BYTES if windowed else 0),
         gpu_memory_bytes=max(
             gpu_stream_bytes(rows, across, value_bytes, workers), sound_bytes(block, banks, workers)
         )
@@ -202,9 +217,18 @@ def _candidate(
     )
 
 
-def _bank_plan(number: int, source: Source, axis: str, frames: int, options: SonifyOptions) -> BankPlan:
+def _bank_plan(
+    number: int,
+    size: tuple[int, int],
+    whole: int,
+    axis: str,
+    frames: int,
+    options: SonifyOptions,
+    stft: Stft | None,
+) -> BankPlan:
+    """Of a picture `size` [height, width], which is `whole` rows long in time or the first of them."""
     channels = bank(number).channels
-    height, width = bank_length(number, source.height), bank_length(number, source.width)
+    height, width = bank_length(number, size[0]), bank_length(number, size[1])
     along, across = (width, height) if axis == "x" else (height, width)
     raw = 2 * channels * height * width
     return BankPlan(
@@ -216,18 +240,28 @@ def _bank_plan(number: int, source: Source, axis: str, frames: int, options: Son
         raw_bytes=raw,
         stored_bytes_estimate=int(raw * _STORED_SHARE[options.codec][number]) if options.stored else 0,
         audio=tuple(
-            audio_plan(scheme, channels, along, across, options.sound.subtype)
+            audio_plan(scheme, channels, along, across, options.sound, stft)
             for scheme in options.sound.schemes
         ),
+        whole_frames=bank_length(number, whole),
     )
 
 
-def _disk(banks: tuple[BankPlan, ...], options: SonifyOptions) -> tuple[int, int]:
+def _disk(
+    banks: tuple[BankPlan, ...], mix: AudioPlan | None, stft: Stft | None, options: SonifyOptions
+) -> tuple[int, int]:
     store = sum(each.stored_bytes_estimate for each in banks)
-    sound = sum(audio.files * audio.bytes_per_file for each in banks for audio in each.audio)
-    # The sum's half frames wait in float32 until their peak is known.
-    waiting = sum(4 * each.frames * (each.frequencies // 2 + 1) for each in banks)
-    waiting = waiting if "sum" in options.sound.schemes else 0
+    files = [audio for each in banks for audio in each.audio] + ([] if mix is None else [mix])
+    sound = sum(audio.files * audio.bytes_per_file for audio in files)
+    waiting = sum(audio.temporary_bytes for audio in files)
+    waiting += 0 if mix is None else len(banks) * mix.temporary_bytes  # each bank's part of it
+    if "sum" in options.sound.schemes and not options.sound.windowed:
+        # The sum's half frames wait in float32 until their peak is known.
+        channels = options.sound.sum_channels
+        waiting += sum(4 * channels * each.frames * (each.frequencies // 2 + 1) for each in banks)
+    if stft is not None:
+        signals = 2 * options.sound.mix + options.sound.sum_channels * options.sound.windowed
+        waiting += len(banks) * spectra_bytes(stft, signals)
     return store + sound + waiting, (store if options.activations else 0) + sound
 
 

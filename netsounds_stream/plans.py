@@ -16,6 +16,8 @@ SPOOL_TILE = 128
 
 #: Of a WAV's sample, by format.
 SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+# Of a block of windowed frames: what it takes in float32 stays in a core's cache.
+_STFT_BLOCK_VALUES = 1 << 17
 # Of the budget: a peak past this that was not planned is near it.
 _STRAINED = 0.95
 
@@ -54,19 +56,67 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Stft:
+    """Windowed frames enough for `samples`; sizes in samples. Frame n is centred on sample n * hop.
+
+    `wanted` samples of them are enough, where it is given.
+    """
+
+    fft_size: int
+    hop: int
+    samples: int
+    wanted: int | None = None
+
+    def __post_init__(self) -> None:
+        assert self.fft_size % 2 == 0 and 0 < 2 * self.hop <= self.fft_size and self.samples > 0
+
+    @property
+    def sounded(self) -> int:
+        """How many samples are made, from the first on: all, but in a preview."""
+        return self.samples if self.wanted is None else min(self.samples, self.wanted)
+
+    @property
+    def frames(self) -> int:
+        """The last one's centre is the first at or past the end."""
+        return -(-self.samples // self.hop) + 1
+
+    @property
+    def overlap(self) -> int:
+        """How many frames lie over a sample, at most."""
+        return -(-self.fft_size // self.hop)
+
+    @property
+    def bins(self) -> int:
+        return self.fft_size // 2 + 1
+
+    @property
+    def block_frames(self) -> int:
+        """Frames worked on at a time."""
+        return max(8, _STFT_BLOCK_VALUES // self.fft_size)
+
+
+@dataclass(frozen=True)
 class AudioPlan:
-    """One WAV file: `samples` at full length, and whether it must be RF64."""
+    """One sound file, or several alike: `samples` a channel, and what holds them (WAV, RF64, FLAC, OGG).
+
+    `temporary_bytes` is what waits on disk for all the files together while they are made.
+    """
 
     scheme: str
     files: int
     samples: int
     bytes_per_file: int
     container: str
+    channels: int = 1
+    temporary_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class BankPlan:
-    """One bank: its array `[channel, y, x]`, the same seen as frames, its shards and its sound."""
+    """One bank: its array `[channel, y, x]`, the same seen as frames, its shards and its sound.
+
+    `whole_frames` are those of the whole picture; more than `frames` in a preview.
+    """
 
     number: int
     shape: tuple[int, int, int]
@@ -76,6 +126,7 @@ class BankPlan:
     raw_bytes: int
     stored_bytes_estimate: int
     audio: tuple[AudioPlan, ...]
+    whole_frames: int
 
     @property
     def channels(self) -> int:
@@ -86,11 +137,15 @@ class BankPlan:
 class Plan:
     """A run in numbers. Bytes throughout; `*_memory_bytes` are resident peaks of the whole process.
 
-    `widest_bytes` is the first layer's output for a band, which nothing after it exceeds.
+    `widest_bytes` is the first layer's output for a band, which nothing after it exceeds. `height` and
+    `width` are of the whole picture; its first `preview_rows` along the time axis, where they are given, are
+    all that is looked at. `stft` is what every windowed signal is made of, and `mix` the file of all banks,
+    where there is one.
     """
 
     height: int
     width: int
+    preview_rows: int | None
     time_axis: str
     workers: int
     threads_each: int
@@ -102,6 +157,8 @@ class Plan:
     stored: bool
     block_values: int
     banks: tuple[BankPlan, ...]
+    stft: Stft | None
+    mix: AudioPlan | None
     forward_memory_bytes: int
     sound_memory_bytes: int
     gpu_memory_bytes: int
@@ -110,6 +167,17 @@ class Plan:
     disk_bytes: int
     final_disk_bytes: int
     free_disk_bytes: int | None
+
+    @property
+    def rows_along(self) -> int:
+        """Of the picture along the time axis, as far as it is looked at."""
+        along = self.width if self.time_axis == "x" else self.height
+        return along if self.preview_rows is None else self.preview_rows
+
+    @property
+    def pixels(self) -> int:
+        """That are looked at."""
+        return self.rows_along * (self.height if self.time_axis == "x" else self.width)
 
     @property
     def peak_memory_bytes(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -18,16 +18,18 @@ import pyvips
 from . import machine
 from .forward import Compute
 from .geometry import bank
-from .options import SonifyOptions, SoundOptions
+from .options import SonifyOptions, word_of
 from .picture import Picture
-from .plans import AudioPlan, BankPlan, Plan
+from .plans import AudioPlan, BankPlan, Plan, Stft
 from .predict import Guess
+from .sound_options import SoundOptions
+from .tags import Tags
 from .weights import PRETRAINED, UNTRAINED, Weights
 
 PACKAGE = "netsounds-stream"
 # What changes no byte of a run's files: budgets (the plan is kept), and where the weights lay.
 _NO_BYTES = ("memory_bytes", "gpu_memory_bytes", "max_pixels", "weights")
-_PARTS = ("torch", "torchvision", "zarr", "numcodecs", "pcodec", "soundfile", "numpy", "pyvips")
+_PARTS = ("torch", "torchvision", "zarr", "numcodecs", "pcodec", "soundfile", "numpy", "pyvips", "soxr")
 
 
 def versions() -> dict[str, str]:
@@ -103,12 +105,15 @@ def recorded_options(record: dict[str, Any]) -> SonifyOptions:
     words = dict(record["options"])
     sound = dict(words.pop("sound"))
     words["banks"], sound["schemes"] = tuple(words["banks"]), tuple(sound["schemes"])
+    sound["filters"] = None if sound["filters"] is None else tuple(sound["filters"])
     return SonifyOptions(**words, sound=SoundOptions(**sound))
 
 
 def recorded_plan(record: dict[str, Any]) -> Plan:
     """The plan of a recorded run."""
     words = {each.name: record["plan"][each.name] for each in fields(Plan)}
+    words["stft"] = None if words["stft"] is None else Stft(**words["stft"])
+    words["mix"] = None if words["mix"] is None else AudioPlan(**words["mix"])
     banks = [
         {**each, "shape": tuple(each["shape"]), "audio": tuple(AudioPlan(**audio) for audio in each["audio"])}
         for each in words.pop("banks")
@@ -135,6 +140,22 @@ def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any
     }
 
 
+def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
+    """What a sound file of a run says about itself."""
+    label, sound = record["label"], record["options"]["sound"]
+    part = ", preview" if sound["preview_s"] is not None else ""
+    method = sound["method"] if scheme != "mix" or sound["method"] != "ifft" else "istft"
+    return Tags(
+        title=(f"{label}, mix" if scheme == "mix" else f"{label}, bank {bank}, {scheme}") + part,
+        picture=record["picture"]["name"],
+        bank=bank,
+        label=label,
+        scheme=scheme,
+        method=method,
+        software=f"{PACKAGE} {record['versions'][PACKAGE]}",
+    )
+
+
 def command_line(picture: Picture, options: SonifyOptions) -> str:
     """The command that repeats a run, without its output folder."""
     default, sound = SonifyOptions(), options.sound
@@ -158,10 +179,14 @@ def command_line(picture: Picture, options: SonifyOptions) -> str:
     if sound.schemes != default.sound.schemes:
         for scheme in sound.schemes:
             words.extend(("--scheme", scheme))
-    say("--balance", sound.balance, default.sound.balance)
-    say("--scale", sound.scale, default.sound.scale)
-    say("--sample-rate", sound.sample_rate_hz, default.sound.sample_rate_hz)
-    say("--subtype", sound.subtype, default.sound.subtype)
+    for each in fields(SoundOptions):
+        value, name = getattr(sound, each.name), f"--{word_of(each.name).replace('_', '-')}"
+        if each.name == "schemes" or value == getattr(default.sound, each.name):
+            continue
+        if isinstance(value, bool):
+            words.append(name if value else f"--no-{name[2:]}")
+        else:
+            words.extend((name, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)))
     if not options.activations:
         words.append("--no-activations")
     say("--memory", options.memory_bytes, None)

@@ -10,17 +10,28 @@ from typing import Any
 from .checkpoint import CheckpointReader, CheckpointWriter
 from .checksums import FileSum
 from .levels import LevelMeter
+from .mixture import Mixture
+from .spectra import SpectraSpool
 from .store import ShardWriter
 from .sum_spool import SumSpool
 
 
 @dataclass(frozen=True)
 class Sinks:
-    """One bank's: a store or none, a running sum or none, and the meter."""
+    """One bank's: a store or none, a running sum or none, the meter, and what becomes windowed frames.
+
+    Attributes:
+        mixture: what the filters are summed to as they come; None where only their plain sum is heard.
+        spectra: what takes the columns that `mixture.spectra` names, in its order.
+        energies: whether the meter takes the filters' energies.
+    """
 
     store: ShardWriter | None
     total: SumSpool | None
     meter: LevelMeter
+    mixture: Mixture | None = None
+    spectra: tuple[SpectraSpool, ...] = ()
+    energies: bool = False
 
     def state(self) -> dict[str, Any]:
         """How far they have come, JSON-ready; the frames of the shard that fills are apart (`keep`)."""
@@ -28,18 +39,24 @@ class Sinks:
             "levels": self.meter.state(),
             "sum": None if self.total is None else self.total.state(),
             "shards": None if self.store is None else self.store.handed_over,
+            "spectra": [each.state() for each in self.spectra],
         }
 
     def keep(self, writer: CheckpointWriter, folder: str) -> None:
-        """Put the frames of the shard that fills into `writer`."""
+        """Put the frames of the shard that fills, and the rows that wait, into `writer`."""
         for number, part in enumerate(() if self.store is None else self.store.waiting()):
-            writer.add(f"{folder}/{number}", part)
+            writer.add(f"{folder}/shard/{number}", part)
+        for number, each in enumerate(self.spectra):
+            writer.add(f"{folder}/spectra/{number}", each.made_by.waiting)
 
     def restore(self, state: Mapping[str, Any], reader: CheckpointReader, folder: str) -> None:
-        """Have the store go on where `state` was taken; the sum and the meter were made from it already."""
+        """Have all go on where `state` was taken; the sum and the meter were made from it already."""
         if self.store is not None:
-            parts = reader.tensors(folder)
+            parts = reader.tensors(f"{folder}/shard")
             self.store.restore(state["shards"], [parts[name] for name in sorted(parts, key=int)])
+        waiting = reader.tensors(f"{folder}/spectra")
+        for number, each in enumerate(self.spectra):
+            each.made_by.restore(state["spectra"][number], waiting[str(number)])
 
     def files(self, state: Mapping[str, Any], given_up: Callable[[], bool]) -> dict[Path, FileSum | None]:
         """What must be on the disk for `state` to hold: written, when this returns."""
@@ -49,4 +66,5 @@ class Sinks:
             found |= self.store.written(state["shards"], given_up)
         if self.total is not None:
             found[self.total.path] = None
+        found |= {each.path: None for each in self.spectra}
         return found

@@ -10,7 +10,7 @@ store is a step of the run's journal, and goes on where it was put down.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +23,16 @@ from torch import Tensor
 from .checksums import FileSum, joined, moved
 from .errors import Stopped
 from .journal import Files, Journal
-from .levels import Floats, LevelMeter, Levels, extremes, gains
-from .options import SoundOptions
+from .levels import Floats, LevelMeter, Levels, energies, extremes, gains
+from .mixture import chosen
 from .overlap import Line
 from .passes import Block, Pass, blocks_of
 from .plans import AudioPlan
 from .progress import Advance, Stages
+from .sound_options import SoundOptions
 from .store import Activations
 from .sum_spool import SumSpool
+from .tags import Tags, info_chunk
 from .transform import half_frames, mirrored
 from .wav import LaidOutWav, to_samples
 
@@ -40,70 +42,53 @@ class Rendering:
     """What every pass over a bank's store needs.
 
     Attributes:
-        source: the stored activations.
+        stored: the activations; None where there are none and nothing but known sums is written.
         options: how they become sound.
         block_values: worked on at a time.
         line: the workers.
         journal: where the passes' steps are kept.
         name: of the bank's stage, and the first word of its steps.
+        tags: of each file, by its scheme.
         device: where filters are inverted, one by one.
     """
 
-    source: Activations
+    stored: Activations | None
     options: SoundOptions
     block_values: int
     line: Line
     journal: Journal
     name: str
+    tags: Callable[[str], Tags]
     device: str = "cpu"
+
+    @property
+    def source(self) -> Activations:
+        assert self.stored is not None
+        return self.stored
 
 
 def measure_levels(to: Rendering, *, lowest: bool, advance: Advance) -> Levels:
-    """The extremes of each filter of stored activations, in one pass over them."""
+    """The extremes of each filter of stored activations, and its energy if wanted, in one pass over them."""
     source, work = to.source, Pass(to.journal, f"{to.name}: levels", blocks_of(to.source, to.block_values))
     meter = LevelMeter(source.channels, work.state)
 
-    def measure(block: Block) -> tuple[int, tuple[Tensor, Tensor, Tensor]]:
+    def measure(block: Block) -> tuple[int, tuple[Tensor, Tensor, Tensor], Tensor | None]:
         values = source.read(block.channels, block.frames)
         low, high, peak = (each.cpu() for each in extremes(values.to(to.device), lowest=lowest))
+        squares = energies(values.float().permute(1, 2, 0)) if to.options.energies else None
         advance(values.numel())
-        return block.channels.start, (low, high, peak)
+        return block.channels.start, (low, high, peak), squares
 
-    def add(found: tuple[int, tuple[Tensor, Tensor, Tensor]]) -> None:
-        meter.add(found[0], *found[1])
+    def add(found: tuple[int, tuple[Tensor, Tensor, Tensor], Tensor | None]) -> None:
+        first, levels, squares = found
+        meter.add(first, *levels)
+        if squares is not None:
+            meter.add_energies(first, squares)
         work.reached(meter.state, dict)
 
     to.line.run(work.left(advance, source.frequencies), measure, [add])
     work.end(meter.state, dict)
     return meter.levels()
-
-
-def sum_filters(to: Rendering, weights: Floats, spool: SumSpool, work: Pass, advance: Advance) -> None:
-    """Add the filters, each times its weight, into `spool`, in one pass over stored activations."""
-    factors = torch.from_numpy(weights).float()
-    total = torch.empty(0)
-
-    def weighted(block: Block) -> tuple[Block, Tensor]:
-        values = to.source.read(block.channels, block.frames)
-        advance(values.numel())
-        return block, torch.tensordot(factors[block.channels], values.float(), dims=1)
-
-    def add(found: tuple[Block, Tensor]) -> None:
-        nonlocal total
-        block, part = found
-        total = part if block.channels.start == 0 else total.add_(part)
-        if block.channels.stop == to.source.channels:
-            spool.add(half_frames(total))
-        work.reached(state, files)
-
-    def state() -> Mapping[str, Any]:
-        return {"sum": spool.state()}
-
-    def files() -> Files:
-        return {spool.path: None}
-
-    to.line.run(work.left(advance, to.source.frequencies), weighted, [add])
-    work.end(state, files)
 
 
 def write_filters(
@@ -115,10 +100,21 @@ def write_filters(
     """
     source, options, device = to.source, to.options, to.device
     together = audio.scheme == "concat"
-    each = levels if options.balance == "filter" else levels.whole()
+    numbers = chosen(source.channels, options, levels)
+    place = {number: at for at, number in enumerate(numbers)}
+    each = levels if options.balance == "filter" else levels.of(numbers).whole()
     factor, offset = (np.broadcast_to(values, source.channels) for values in gains(each, options.scale))
     per_filter = source.frames * source.frequencies
-    work = Pass(to.journal, f"{to.name}: {audio.scheme}", blocks_of(source, to.block_values))
+    blocks = blocks_of(source, to.block_values, chosen=numbers)
+    cut = audio.samples < per_filter * (len(numbers) if together else 1)  # in a preview
+
+    def begins(block: Block) -> int:
+        first: int = block.frames.start * source.frequencies
+        return first + together * place[block.channels.start] * per_filter
+
+    blocks = [block for block in blocks if begins(block) < audio.samples]
+    last_frame = max(block.frames.stop for block in blocks)
+    work = Pass(to.journal, f"{to.name}: {audio.scheme}", blocks)
     left_open = dict((work.state or {}).get("open", {}))
     files: dict[int, LaidOutWav] = {}
     whole: dict[Path, FileSum | None] = {}  # closed, and not kept yet
@@ -127,7 +123,9 @@ def write_filters(
         for block in work.left(advance, source.frequencies):
             for number in [0] if together else range(block.channels.start, block.channels.stop):
                 if number not in files:
-                    wav = LaidOutWav(paths[number], audio, options, left_open.pop(str(number), None))
+                    path = paths[0] if together else paths[place[number]]
+                    info = info_chunk(to.tags("concat" if together else f"filter {number}"))
+                    wav = LaidOutWav(path, audio, options, left_open.pop(str(number), None), info)
                     files[number] = opened.enter_context(wav)
             yield block
 
@@ -135,32 +133,39 @@ def write_filters(
         values = source.read(block.channels, block.frames).to(device)
         half = half_frames(values.float())
         half.mul_(_column(factor[block.channels], device)).add_(_column(offset[block.channels], device))
-        samples = mirrored(to_samples(half, options.subtype), source.frequencies).cpu().numpy()
-        start = block.frames.start * source.frequencies
-        parts = [
-            files[0].write(number * per_filter + start, sound)
-            if together
-            else files[number].write(start, sound)
-            for number, sound in enumerate(samples, block.channels.start)
-        ]
+        taken = to_samples(half, options.subtype, bounded=options.scale != "none")
+        samples = mirrored(taken, source.frequencies).cpu().numpy()
+        parts = []
+        for at, sound in enumerate(samples):
+            first = begins(block) + together * at * per_filter
+            number = 0 if together else block.channels.start + at
+            heard = sound.reshape(-1)[: max(0, audio.samples - first)] if cut else sound
+            parts.append(files[number].write(first, heard) if heard.size else 0)
         advance(samples.size)
         return block, parts
 
     def add(found: tuple[Block, list[int]]) -> None:
         block, parts = found
-        end = block.frames.stop * source.frequencies
-        if together:
+        length = (block.frames.stop - block.frames.start) * source.frequencies
+        ends = [
+            min(audio.samples, begins(block) + together * at * per_filter + length)
+            for at in range(len(parts))
+        ]
+        if together and not cut:
             one = files[0]
-            after = one.bytes_after((block.channels.stop - 1) * per_filter + end)
-            one.checksum ^= moved(joined(parts, per_filter * one.sample_bytes), after)
-            if block.channels.stop == source.channels and block.frames.stop == source.frames:
-                whole[one.path] = files.pop(0).file_sum()
-        for number, part in [] if together else enumerate(parts, block.channels.start):
-            files[number].checksum ^= moved(part, files[number].bytes_after(end))
-            if block.frames.stop == source.frames:  # in order: all before it are written
-                wav = files.pop(number)
-                wav.close()
-                whole[wav.path] = wav.file_sum()
+            one.checksum ^= moved(joined(parts, per_filter * one.sample_bytes), one.bytes_after(ends[-1]))
+        else:
+            for at, (part, end) in enumerate(zip(parts, ends, strict=True)):
+                file = files[0 if together else block.channels.start + at]
+                file.checksum ^= moved(part, file.bytes_after(end)) if part else 0
+        # in order: all before it are written
+        ended = block == blocks[-1] if together else block.frames.stop == last_frame
+        for number in (
+            ([0] if together else range(block.channels.start, block.channels.stop)) if ended else []
+        ):
+            wav = files.pop(number)
+            wav.close()
+            whole[wav.path] = wav.file_sum()
         work.reached(state, written)
 
     def state() -> Mapping[str, Any]:
@@ -185,16 +190,17 @@ def write_sum(
     block_values: int,
     journal: Journal,
     name: str,
+    info: bytes,
     advance: Advance,
 ) -> None:
     """Write the sum of a bank's filters. A step that is begun again: it is a hundredth of a run."""
     step = f"{name}: sum"
     if journal.done(step):
-        advance.skip(audio.samples)
+        advance.skip(audio.samples * audio.channels)
         return
     if journal.stopping:
         raise Stopped
-    written = total.write_wav(path, audio, options, block_values, advance)
+    written = total.write_wav(path, audio, options, block_values, advance, info)
     journal.reached(step, {"whole": True}, lambda given_up: {path: written})
 
 
@@ -203,55 +209,31 @@ def render_bank(
     files: Sequence[tuple[AudioPlan, Sequence[Path]]],
     stages: Stages,
     *,
-    levels: Levels | None = None,
+    levels: Levels | None,
     total: SumSpool | None = None,
 ) -> None:
-    """Write all of a bank's sound out of its stored activations.
+    """Write all of a bank's raw sound out of its stored activations.
 
     Args:
         files: what to write: a file for 'sum' and 'concat', a file a filter for 'filters'.
-        levels: the filters' extremes, if known already (`low` need not be).
-        total: the sum of the filters, if gathered already.
+        levels: the filters' extremes, where they are written one by one; by 'minmax' the lowest, too.
+        total: the sum of the filters, where there is one to be written.
 
     Raises:
         Stopped: the run was asked to stop; what is done is noted in the journal.
     """
-    source, options = to.source, to.options
-    per_filter = source.frames * source.frequencies
-    everything = per_filter * source.channels
-    by_filter = [(audio, paths) for audio, paths in files if audio.scheme != "sum"]
-    # Each filter's lowest sample only its own inversion tells.
-    lowest = options.scale == "minmax" and (bool(by_filter) or options.balance == "filter")
-    wanted = bool(by_filter) or (total is None and options.balance == "filter")
-    measured = wanted and (levels is None or lowest)
-    sums = total is None and len(by_filter) < len(files)
-    work = everything * (measured + sums + len(by_filter)) + per_filter * (len(files) - len(by_filter))
-    with stages.stage(to.name, work, "samples") as advance, ExitStack() as stack:
-        if measured:
-            levels = measure_levels(to, lowest=lowest, advance=advance)
+    work = sum(audio.files * audio.samples * audio.channels for audio, _ in files)
+    with stages.stage(to.name, work, "samples") as advance:
         for audio, paths in files:
-            if audio.scheme != "sum":
+            if audio.scheme == "sum":
+                assert total is not None
+                info = info_chunk(to.tags("sum"))
+                write_sum(
+                    total, paths[0], audio, to.options, to.block_values, to.journal, to.name, info, advance
+                )
+            else:
                 assert levels is not None
                 write_filters(to, levels, paths, audio, advance)
-                continue
-            if total is None:
-                blocks = blocks_of(source, to.block_values, frames_first=True)
-                group = sum(block.frames.start == 0 for block in blocks)
-                summing = Pass(to.journal, f"{to.name}: weighted sum", blocks, group)
-                left = (summing.state or {}).get("sum")
-                spool = SumSpool(weighted_sum_path(paths[0]), source.frames, source.frequencies, left)
-                total = stack.enter_context(spool)
-                weights = np.ones(source.channels)
-                if options.balance == "filter":
-                    assert levels is not None
-                    weights, _ = gains(levels, options.scale)
-                sum_filters(to, weights, total, summing, advance)
-            write_sum(total, paths[0], audio, options, to.block_values, to.journal, to.name, advance)
-
-
-def weighted_sum_path(wav: Path) -> Path:
-    """Where the weighted sum for `wav` waits for its peak."""
-    return wav.with_suffix(".spool")
 
 
 def _column(values: Floats, device: str) -> Tensor:

@@ -2,54 +2,47 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .checksums import FileSum, moved
-from .errors import OutputError, StoreError
 from .levels import Levels, gains, require_finite
-from .options import SoundOptions
 from .plans import AudioPlan
 from .progress import Advance
+from .sound_options import SoundOptions
+from .spool import Spool
 from .transform import half_length, mirrored
 from .wav import LaidOutWav, to_samples
 
 
 class SumSpool:
-    """Half frames, float32, in a file at `path`, which stays when the `with` block is left.
+    """Half frames, float32 `[frame, channel, sample]`, in a file at `path`, which stays.
 
     Args:
         state: of a spool left before, to go on with; see `state`.
+        channels: 1, or 2 for stereo.
     """
 
     def __init__(
-        self, path: Path, frames: int, frequencies: int, state: Mapping[str, Any] | None = None
+        self,
+        path: Path,
+        frames: int,
+        frequencies: int,
+        state: Mapping[str, Any] | None = None,
+        channels: int = 1,
     ) -> None:
         self.path, self._frames, self._frequencies = path, frames, frequencies
-        self._half = half_length(frequencies)
-        self._low, self._high, self._peak, self._added = np.inf, -np.inf, 0.0, 0
-        try:
-            self._file: BinaryIO = path.open("w+b" if state is None else "r+b", buffering=0)
-            if state is not None:
-                self._low, self._high, self._peak = state["low"], state["high"], state["peak"]
-                self._added = int(state["frames"])
-                wanted = 4 * self._half * self._added
-                if os.fstat(self._file.fileno()).st_size < wanted:
-                    self._file.close()
-                    raise StoreError(f"{path} was cut short; begin afresh with --overwrite")
-                self._file.truncate(wanted)
-                self._file.seek(0, 2)
-        except FileNotFoundError as error:
-            raise StoreError(f"{path} is missing; begin afresh with --overwrite") from error
-        except OSError as error:
-            raise self._failed(error) from error
+        self._low, self._high, self._peak = np.inf, -np.inf, 0.0
+        if state is not None:
+            self._low, self._high, self._peak = state["low"], state["high"], state["peak"]
+        left = None if state is None else int(state["frames"])
+        self._spool = Spool(path, (channels, half_length(frequencies)), left)
 
     def __enter__(self) -> SumSpool:
         return self
@@ -57,54 +50,44 @@ class SumSpool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._spool.close()
 
     def state(self) -> dict[str, Any]:
         """How far it has come, JSON-ready."""
-        return {"frames": self._added, "low": self._low, "high": self._high, "peak": self._peak}
+        return {"frames": self._spool.rows, "low": self._low, "high": self._high, "peak": self._peak}
 
     def add(self, half: Tensor) -> None:
-        """Take the next summed frames, inverted: first halves, float32 `[frame, sample]`."""
+        """Take the next summed frames, inverted: first halves, float32 `[frame, channel, sample]`."""
         require_finite(half)
         low, high = (float(value) for value in torch.aminmax(half))
         self._low, self._high = min(self._low, low), max(self._high, high)
         self._peak = max(self._peak, abs(low), abs(high))
-        self._added += int(half.shape[0])
-        data = memoryview(half.contiguous().numpy()).cast("B")
-        try:
-            while data:  # an unbuffered write may take less than all
-                data = data[self._file.write(data) :]
-        except OSError as error:
-            raise self._failed(error) from error
+        self._spool.append(half)
 
     def write_wav(
-        self, path: Path, audio: AudioPlan, options: SoundOptions, block_values: int, advance: Advance
+        self,
+        path: Path,
+        audio: AudioPlan,
+        options: SoundOptions,
+        block_values: int,
+        advance: Advance,
+        info: bytes = b"",
     ) -> FileSum:
         """Scale what was gathered and write it as one WAV."""
-        assert self._added == self._frames
+        assert self._spool.rows == self._frames
         levels = Levels(np.array([self._low]), np.array([self._high]), np.array([self._peak]))
         (factor,), (offset,) = gains(levels, options.scale)
-        rows = max(1, block_values // self._frequencies)
-        self._file.seek(0)
-        with LaidOutWav(path, audio, options) as wav:
-            for start in range(0, self._frames, rows):
-                half = self._next(min(rows, self._frames - start))
-                samples = to_samples(half.mul_(factor).add_(offset), options.subtype)
-                sound = mirrored(samples, self._frequencies).numpy()
-                at = start * self._frequencies
-                wav.checksum ^= moved(wav.write(at, sound), wav.bytes_after(at + sound.size))
-                advance(sound.size)
+        rows = max(1, block_values // (self._frequencies * audio.channels))
+        with LaidOutWav(path, audio, options, info=info) as wav:
+            needed = -(-audio.samples // self._frequencies)  # fewer in a preview
+            for start in range(0, needed, rows):
+                half = self._spool.read(start, min(rows, needed - start))
+                half.mul_(factor).add_(offset)
+                samples = to_samples(half, options.subtype, bounded=options.scale != "none")
+                first = start * self._frequencies
+                sound = mirrored(samples, self._frequencies).transpose(1, 2).reshape(-1, audio.channels)
+                sound = sound[: audio.samples - first]
+                part = wav.write(first, sound.contiguous().numpy())
+                wav.checksum ^= moved(part, wav.bytes_after(first + len(sound)))
+                advance(sound.numel())
             return wav.file_sum()
-
-    def _next(self, rows: int) -> Tensor:
-        half = torch.empty(rows, self._half)
-        view = memoryview(half.numpy()).cast("B")
-        while view:
-            taken = self._file.readinto(view)  # type: ignore[attr-defined]
-            if not taken:
-                raise StoreError(f"{self.path} was cut short; begin afresh with --overwrite")
-            view = view[taken:]
-        return half
-
-    def _failed(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self.path} ({error}); make room on the disk, or make it writable")

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
 
@@ -24,37 +22,41 @@ from torch import Tensor
 
 from .checksums import FileSum, linear, moved, whole
 from .errors import OutputError, StoreError
-from .options import SoundOptions
 from .plans import SAMPLE_BYTES, AudioPlan
+from .sound_options import SoundOptions
+from .spool import PlacedFile
 
 _FULL_SCALE = {"PCM_16": 2**15 - 1, "PCM_24": 2**23 - 1}
 _PCM, _FLOAT = 1, 3  # `fmt`'s format tags
 _IN_DS64 = 0xFFFFFFFF
 
 
-def to_samples(values: Tensor, subtype: str) -> Tensor:
+def to_samples(values: Tensor, subtype: str, *, bounded: bool = True) -> Tensor:
     """`values` in [-1, 1] (clamped there; rounding can pass it by an ulp) as the file's samples.
 
-    int16 for PCM_16, int32 with the 24 bits uppermost for PCM_24, float32 for FLOAT. `values` is
-    overwritten.
+    int16 for PCM_16, int32 with the 24 bits uppermost for PCM_24, float32 for FLOAT, where values
+    may pass full scale unless `bounded`. `values` is overwritten.
     """
-    values.clamp_(-1, 1)
+    if bounded or subtype != "FLOAT":
+        values.clamp_(-1, 1)
     if subtype == "FLOAT":
         return values
     values.mul_(_FULL_SCALE[subtype]).round_()
     return values.to(torch.int16) if subtype == "PCM_16" else values.to(torch.int32) << 8
 
 
-def wav_header(audio: AudioPlan, options: SoundOptions) -> bytes:
-    """All that stands before the samples of a mono file of the planned length."""
+def wav_header(audio: AudioPlan, options: SoundOptions, info: bytes = b"") -> bytes:
+    """All that stands before the samples of a file of the planned length; `info`: a chunk to be among it."""
     width = SAMPLE_BYTES[options.subtype]
-    tag, size = (_FLOAT if options.subtype == "FLOAT" else _PCM), audio.samples * width
-    rate = options.sample_rate_hz
-    form = struct.pack("<HHIIHH", tag, 1, rate, rate * width, width, 8 * width)
+    together = width * audio.channels
+    tag, size = (_FLOAT if options.subtype == "FLOAT" else _PCM), audio.samples * together
+    rate = options.resample_hz or options.sample_rate_hz
+    form = struct.pack("<HHIIHH", tag, audio.channels, rate, rate * together, together, 8 * width)
     large = audio.container == "RF64"
     chunks = _chunk(b"fmt ", form + (b"\0\0" if tag == _FLOAT else b""))
     if tag == _FLOAT:
         chunks += _chunk(b"fact", struct.pack("<I", _IN_DS64 if large else audio.samples))
+    chunks += info
     after = len(b"WAVE") + len(chunks) + len(b"data") + 4 + size + size % 2
     if not large:
         return struct.pack("<4sI4s", b"RIFF", after, b"WAVE") + chunks + struct.pack("<4sI", b"data", size)
@@ -74,7 +76,7 @@ def missing_bytes(path: Path) -> int:
     """
     end, lengths = path.stat().st_size, {}
     with path.open("rb") as file:
-        kind, _, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
+        kind, whole_bytes, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
         if kind not in (b"RIFF", b"RF64") or form != b"WAVE":
             return 0
         while len(head := file.read(8)) == 8:
@@ -88,19 +90,22 @@ def missing_bytes(path: Path) -> int:
                 known = lengths.get(name, 0 if length == _IN_DS64 else length)
                 return max(0, int(known) - (end - file.tell()))
             file.seek(length + length % 2, 1)
-    return 0
+    # no samples at all: cut within what stands before them
+    return max(1, whole_bytes + 8 - end) if kind == b"RIFF" else 1
 
 
 class LaidOutWav:
-    """A mono WAV (RF64 where the plan says so) of exactly the planned length, open for writing anywhere.
+    """A WAV (RF64 where the plan says so) of exactly the planned length, open for writing anywhere.
 
     Threads may write at the same time, each its own stretch. The file has its name from when its header
     and length are right.
 
     Args:
         checksum: of a file laid out before, to go on with; see `checksum`.
+        info: a chunk to stand before the samples.
 
     Attributes:
+        sample_bytes: of a sample in all channels.
         checksum: the linear parts of all stretches that the caller has added (`^=`), see `checksums`.
 
     Raises:
@@ -109,27 +114,32 @@ class LaidOutWav:
     """
 
     def __init__(
-        self, path: Path, audio: AudioPlan, options: SoundOptions, checksum: int | None = None
+        self,
+        path: Path,
+        audio: AudioPlan,
+        options: SoundOptions,
+        checksum: int | None = None,
+        info: bytes = b"",
     ) -> None:
         self.path, self._subtype, self._length = path, options.subtype, audio.samples
-        header = wav_header(audio, options)
-        self._start, self.sample_bytes = len(header), SAMPLE_BYTES[options.subtype]
+        header = wav_header(audio, options, info)
+        self._start, self._channels = len(header), audio.channels
+        self.sample_bytes = SAMPLE_BYTES[options.subtype] * audio.channels
         size = audio.samples * self.sample_bytes
         self.bytes = self._start + size + size % 2
-        self._file: FileIO | None = None
-        self._seeking = threading.Lock()
+        self._file: PlacedFile | None = None
         try:
             if checksum is None:
                 new = path.with_name(f"{path.name}.new")
-                with new.open("wb", buffering=0) as self._file:
-                    os.ftruncate(self._file.fileno(), self.bytes)
-                    self._put(header, 0)
+                with new.open("wb", buffering=0) as file:
+                    os.ftruncate(file.fileno(), self.bytes)
+                    PlacedFile(file).put(header, 0)
                 new.replace(path)  # closed, for Windows renames no open file
                 checksum = moved(linear(header, len(header)), self.bytes - len(header))
             elif path.stat().st_size != self.bytes:
                 raise StoreError(f"{path} was changed since; begin afresh with --overwrite")
             self.checksum = checksum
-            self._file = path.open("r+b", buffering=0)
+            self._file = PlacedFile(path.open("r+b", buffering=0))
         except FileNotFoundError as error:
             raise StoreError(f"{path} is missing; begin afresh with --overwrite") from error
         except OSError as error:
@@ -140,16 +150,18 @@ class LaidOutWav:
         return self
 
     def write(self, start: int, samples: NDArray[np.generic]) -> int:
-        """Fill the samples from `start` on; see `to_samples` for the dtypes.
+        """Fill the samples from `start` on, `[sample, channel]`; see `to_samples` for the dtypes.
 
         Returns the linear part of what was written, to be moved on by `bytes_after` its end.
         """
-        assert start >= 0 and start + samples.size <= self._length
+        assert start >= 0 and samples.size % self._channels == 0
+        assert start + samples.size // self._channels <= self._length
         values = np.ascontiguousarray(samples.reshape(-1))
         if self._subtype == "PCM_24":  # the upper three of four little-endian bytes
             values = np.ascontiguousarray(values.view(np.uint8).reshape(-1, 4)[:, 1:])
         try:
-            self._put(memoryview(values).cast("B"), self._start + start * self.sample_bytes)
+            assert self._file is not None
+            self._file.put(memoryview(values).cast("B"), self._start + start * self.sample_bytes)
         except OSError as error:
             raise self._failed(error) from error
         return linear(values, values.nbytes)
@@ -171,18 +183,6 @@ class LaidOutWav:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _put(self, content: bytes | memoryview, offset: int) -> None:
-        assert self._file is not None
-        rest = memoryview(content)
-        while rest:  # the system may take less than all
-            if hasattr(os, "pwrite"):
-                taken = os.pwrite(self._file.fileno(), rest, offset)
-            else:  # Windows
-                with self._seeking:
-                    self._file.seek(offset)
-                    taken = self._file.write(rest)
-            rest, offset = rest[taken:], offset + taken
 
     def _failed(self, error: OSError) -> OutputError:
         return OutputError(f"cannot write {self.path} ({error}); make room on the disk, or make it writable")

@@ -10,7 +10,7 @@ from .options import format_bytes
 if TYPE_CHECKING:
     from .benchmark import Report
     from .checking import Check
-    from .plans import Plan
+    from .plans import AudioPlan, Plan
     from .verification import Verification
 
 
@@ -46,13 +46,20 @@ def long_plan(plan: Plan) -> str:
             f"bank {bank.number}    {' x '.join(map(str, bank.shape))} values [channel, y, x], "
             f"{format_bytes(bank.raw_bytes)} raw, {stored if plan.stored else 'not stored'}"
         )
-        for audio in bank.audio:
-            files = f"{audio.files} files of " if audio.files > 1 else ""
-            size = format_bytes(audio.bytes_per_file)
-            lines.append(
-                f"          {audio.scheme}: {files}{audio.samples} samples, {size} {audio.container}"
-            )
+        lines += [f"          {_audio_text(audio)}" for audio in bank.audio]
+    if plan.mix is not None:
+        lines.append(_audio_text(plan.mix))
+    if plan.preview_rows is not None:
+        lines.append(f"preview   {plan.preview_rows} rows of the picture in time are looked at")
     return "\n".join(lines)
+
+
+def _audio_text(audio: AudioPlan) -> str:
+    files = f"{audio.files} files of " if audio.files > 1 else ""
+    channels = " in stereo" if audio.channels > 1 else ""
+    size = format_bytes(audio.bytes_per_file)
+    at_most = "at most " if audio.container in ("FLAC", "OGG") else ""
+    return f"{audio.scheme}: {files}{audio.samples} samples{channels}, {at_most}{size} {audio.container}"
 
 
 def verification_text(result: Verification) -> str:
@@ -115,3 +122,15 @@ def check_text(found: Check) -> str:
     if found.unknown:
         text += f"; {len(found.unknown)} more, not of this run: {', '.join(found.unknown[:3])}"
     return text
+
+
+def facts_text(facts: Mapping[str, object], indent: str = "") -> str:
+    """Facts by name, a line each, those of a fact indented."""
+    lines = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", facts_text(value, indent + "  ")]
+        elif value != []:
+            said = "; ".join(map(str, value)) if isinstance(value, list) else value
+            lines.append(f"{indent}{name:<16} {said}")
+    return "\n".join(line for line in lines if line)

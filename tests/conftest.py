@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import pyvips
 import torch
 
+from netsounds_stream import machine
 from netsounds_stream.drawing import draw
 from netsounds_stream.weights import Weights, expected_shapes, load_weights
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_memory() -> Iterator[None]:
+    """A run in the tests' own process plans from what that holds: no module leaves it its garbage."""
+    yield
+    gc.collect()
+    machine.trim_heap()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-SMALL = ("--weights", "good.pth", "--banks", "4", "--scheme", "sum", "--no-activations")
+SMALL = ("--weights", "good.pth", "--banks", "4", "--scheme", "sum", "--no-mix", "--no-activations")
 SOUND = "activations-4_x_sum.wav"
 
 # name: (exit status, what the one line of error must say, words of the command)
@@ -123,7 +123,7 @@ REFUSED: dict[str, Case] = {
     "npy that is an archive": (1, ("archive.npy", "give an activations"), ("info", "archive.npy")),
     "npy that is a fifo": (1, ("fifo.npy", "give an activations"), ("info", "fifo.npy")),
     "wav cut": (1, ("cut.wav", "1000 bytes", "make it again"), ("info", "cut.wav")),
-    "wav cut in its header": (1, ("header.wav", "give a run"), ("info", "header.wav")),
+    "wav cut in its header": (1, ("header.wav", "cut short"), ("info", "header.wav")),
     "rf64 cut": (1, ("rf64.wav", "9999999900 bytes", "make it again"), ("info", "rf64.wav")),
     "wav in a fifo": (1, ("fifo.png", "give a run"), ("info", "fifo.png")),
     "sound without a header": (1, ("sound.raw", "give a run"), ("info", "sound.raw")),

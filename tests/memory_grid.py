@@ -19,12 +19,20 @@ from netsounds_stream.drawing import draw
 
 _PROGRAM = Path(sys.executable).parent / "netsounds-stream"
 # Width and height in pixels: small, usual, strips both ways, a spooled one.
-SIZES = ((300, 200), (1400, 900), (900, 1400), (20000, 64), (64, 20000), (5200, 4300))
+SIZES = ((300, 200), (1400, 900), (900, 1400), (20000, 64), (64, 20000), (5300, 4300))
 SCHEMES = (
     (),
     ("--scheme", "sum", "--no-activations"),
     ("--scheme", "filters", "--balance", "filter", "--scale", "minmax"),
     ("--scheme", "concat", "--subtype", "FLOAT"),
+    (
+        *("--method", "istft", "--scheme", "sum", "--scheme", "concat"),
+        *("--top", "4", "--stereo", "--duration", "3"),
+    ),
+    (
+        *("--method", "griffin-lim", "--scheme", "sum", "--pan", "centroid", "--balance", "filter"),
+        *("--format", "flac", "--loudness", "-20", "--fft-size", "8192", "--duration", "4"),
+    ),
 )
 CODECS = ("lz4", "zstd", "pcodec", "none")
 PRECISIONS = ("fp32", "bf16")

@@ -25,10 +25,11 @@ import pyvips
 from benchmarks.make_picture import make_picture
 from netsounds_stream.drawing import draw
 from netsounds_stream.machine import describe
-from netsounds_stream.options import SonifyOptions, SoundOptions
+from netsounds_stream.options import SonifyOptions
 from netsounds_stream.planning import make_plan
 from netsounds_stream.plans import Limits, Source
 from netsounds_stream.record import versions
+from netsounds_stream.sound_options import SoundOptions
 
 from . import memory_grid, test_mutations
 from .reference import command

@@ -201,6 +201,21 @@ def test_fft(folder: Path) -> None:
     assert {case["facts"]["way"] for case in result["cases"]} >= {"package", "torch", "scipy"}
 
 
+def test_phases(folder: Path) -> None:
+    result = ask("phases", folder)
+    (case,) = result["cases"]
+    sound(case)
+    ours = {"zero", "random", "pghi", "griffin-lim from random", "griffin-lim"}
+    assert ours <= set(case["ways"])
+    for way in case["ways"].values():
+        assert way["seconds"] > 0
+        assert way["convergence_db"] < 0
+    if find_spec("librosa") is None:
+        assert result["left_out"] == {"librosa": "not installed"}
+        pytest.skip("the librosa peer was not run: librosa is not installed")
+    assert case["ways"]["librosa"]["cost"] == 1
+
+
 def test_stages(folder: Path, weights_file: Path, picture_file: Path) -> None:
     result = ask("stages", folder, "--weights", weights_file, "--picture", picture_file)
     sound(result["cases"][0])

@@ -25,8 +25,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, picture_file: Path, weights_fi
     out = tmp_path_factory.mktemp("cli") / "run"
     done = command("sonify", picture_file, "--out", out, "--weights", weights_file, "--label", "my picture")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == f"my picture: 12 files in {out}"
-    assert len(done.stdout.splitlines()) == 13
+    assert done.stdout.splitlines()[0] == f"my picture: 13 files in {out}"
+    assert len(done.stdout.splitlines()) == 14
     assert "plan: 331 x 230 px, time along x" in done.stderr
     return out
 
@@ -42,7 +42,7 @@ def test_json_is_all_of_stdout(tmp_path: Path, picture_file: Path, weights_file:
     assert record["options"]["banks"] == [1, 2]
     assert [len(guesses) for guesses in record["prediction"].values()] == [5, 5]
     assert record["peak_memory_bytes"] > 100e6
-    assert set(record["seconds"]) == {"weights", "label", "network", "sound 1", "sound 2", "sync"}
+    assert set(record["seconds"]) == {"weights", "label", "network", "sound 1", "sound 2", "mix", "sync"}
 
 
 def test_the_recorded_command_repeats_the_run(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:

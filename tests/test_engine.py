@@ -86,7 +86,7 @@ def test_render_repeats_the_run(tmp_path: Path, picture_file: Path, weights_file
         words = {"balance": balance, "scale": scale}
         run = sonify(
             picture_file, tmp_path / "run", weights=str(weights_file), banks=(3,), label="a", scheme=scheme,
-            overwrite=True, **words,
+            mix=False, overwrite=True, **words,
         )  # fmt: skip
         array, wav = run.files
         render(array, tmp_path / "again.wav", scheme=scheme, overwrite=True, **words)
@@ -109,11 +109,12 @@ def test_real_photographs_are_named(
     assert run.label == label
     stem = f"activations-4_{file_label(label)}"
     assert [path.name for path in run.files] == [
+        "mix.wav",
         f"{stem}.zarr",
         f"{stem}_concat.wav",
         f"{stem}_sum.wav",
     ]
-    assert zarr.open_array(str(run.files[0]), mode="r").shape == shape
+    assert zarr.open_array(str(run.files[1]), mode="r").shape == shape
 
 
 def test_netsounds_own_activations(data: Path, tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_an_existing_run_is_kept(tmp_path: Path, picture_file: Path, weights_fil
         sonify(picture_file, tmp_path / "run", label="two", **words)
     assert before == {path: path.stat().st_mtime_ns for path in first.folder.rglob("*")}
     sonify(picture_file, tmp_path / "run", label="two", overwrite=True, **words)
-    assert all("two" in name for name in outputs(first.folder))
+    assert all("two" in name for name in outputs(first.folder) if name != "mix.wav")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
     foreign = tmp_path / "letters"

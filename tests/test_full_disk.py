@@ -45,7 +45,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def words_for(picture: Path, weights_file: Path) -> list[object]:
     words = ["sonify", picture, "--out", "run", "--weights", weights_file, "--label", "a", "--banks", "1,2"]
-    return [*words, "--checkpoint-seconds", 0]
+    return [*words, "--duration", 1, "--checkpoint-seconds", 0]
 
 
 @pytest.fixture(scope="module")

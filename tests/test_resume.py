@@ -122,6 +122,7 @@ def test_killed_again_and_again(tmp_path: Path, weights_file: Path, case: str) -
     picture = tmp_path / "a.png"
     pyvips.Image.new_from_array(draw(width, height)).pngsave(str(picture))
     words = ["sonify", str(picture), "--weights", str(weights_file), "--label", "a", *options.split()]
+    words += ["--duration", "1"]
     whole = command(*words, "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     words += ["--out", str(tmp_path / "run"), "--resume", "--checkpoint-seconds", "0"]
@@ -290,7 +291,7 @@ def test_what_a_kill_kept_from_being_removed(tmp_path: Path, picture_file: Path,
 def test_a_label_like_a_working_file(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
     words: dict[str, Any] = {"weights": str(weights_file), "label": "x.spool", "banks": (4,)}
     run = sonify(picture_file, tmp_path / "run", **words)
-    assert len(run.files) == 3
+    assert len(run.files) == 4
     check(tmp_path / "run").require_whole()
 
 
@@ -300,7 +301,7 @@ def test_a_damaged_working_folder(
 ) -> None:
     work = stopped_run(tmp_path, picture_file, weights_file, "network")
     (state,) = work.glob("state-*.npz")
-    target = {"state": state, "sum": work / "sum-1.spool", "journal": work / "journal.json"}[
+    target = {"state": state, "sum": work / "temporary" / "sum-1.spool", "journal": work / "journal.json"}[
         damage.split()[0]
     ]
     if damage.endswith("gone"):

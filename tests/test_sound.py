@@ -15,16 +15,18 @@ import pytest
 import soundfile
 import torch
 
-from netsounds_stream.engine import render
+from netsounds_stream.bank_sound import BankSound
 from netsounds_stream.errors import OptionError, OutputError, StoreError
 from netsounds_stream.journal import Journal
 from netsounds_stream.levels import LevelMeter, extremes
-from netsounds_stream.options import SUBTYPES, SoundOptions
 from netsounds_stream.overlap import Line
-from netsounds_stream.planning import audio_plan
 from netsounds_stream.progress import Stages
-from netsounds_stream.sound import Rendering, render_bank
+from netsounds_stream.rendering import render
+from netsounds_stream.sound import Rendering
+from netsounds_stream.sound_options import SUBTYPES, SoundOptions
+from netsounds_stream.sound_planning import audio_plan
 from netsounds_stream.store import Activations, open_activations
+from netsounds_stream.tags import Tags
 from netsounds_stream.wav import LaidOutWav, to_samples
 
 
@@ -51,6 +53,10 @@ def plain_sound(array: np.ndarray, scheme: str, balance: str, scale: str, time_a
     )
 
 
+def tags(scheme: str) -> Tags:
+    return Tags("title", "picture", "label", scheme, "ifft", "software")
+
+
 def activations(seed: int = 0) -> np.ndarray:
     """Relu-like `[channel=7, y=23, x=31]` with one dead filter and one loud one."""
     array = np.maximum(np.random.default_rng(seed).normal(size=(7, 23, 31)), 0).astype(np.float16)
@@ -69,11 +75,11 @@ def test_every_scheme_in_any_blocks(
 ) -> None:
     array = activations()
     source = Activations(array, time_axis, 5, {})
-    audio = audio_plan(scheme, 7, source.frames, source.frequencies, "FLOAT")
+    options = SoundOptions((scheme,), mix=False, balance=balance, scale=scale, subtype="FLOAT")
+    audio = audio_plan(scheme, 7, source.frames, source.frequencies, options)
     paths = [tmp_path / f"{number}.wav" for number in range(audio.files)]
-    options = SoundOptions((scheme,), balance, scale, 44100, "FLOAT")
-    rendering = Rendering(source, options, block_values, Line(3), Journal.nowhere(), "sound")
-    render_bank(rendering, [(audio, paths)], Stages())
+    raw = Rendering(source, options, block_values, Line(3), Journal.nowhere(), "sound", tags)
+    BankSound(1, raw, None, tmp_path, source.frames).write([(audio, paths)], Stages(), None, None, {})
     sound = np.stack([soundfile.read(path)[0] for path in paths])
     expected = plain_sound(array, scheme, balance, scale, time_axis)
     assert sound.size == expected.size
@@ -148,9 +154,9 @@ def test_means_are_the_loudest_samples() -> None:
 
 def test_a_file_past_4_gib_is_rf64(tmp_path: Path) -> None:
     samples = (1 << 31) + 1000
-    audio = audio_plan("concat", 1, samples, 1, "PCM_16")
+    audio = audio_plan("concat", 1, samples, 1, SoundOptions())
     assert audio.container == "RF64"
-    assert audio_plan("concat", 1, (1 << 31) - 40000, 1, "PCM_16").container == "WAV"
+    assert audio_plan("concat", 1, (1 << 31) - 40000, 1, SoundOptions()).container == "WAV"
     wav = tmp_path / "long.wav"
     with LaidOutWav(wav, audio, SoundOptions()) as sound:  # sparse: it takes no disk until filled
         sound.write(samples - 3, np.array([1, 2, 3], np.int16))
@@ -164,7 +170,7 @@ def test_a_file_past_4_gib_is_rf64(tmp_path: Path) -> None:
 
 
 def test_a_laid_out_file_is_right_before_it_is_filled(tmp_path: Path) -> None:
-    audio = audio_plan("sum", 1, 100, 10, "PCM_16")
+    audio = audio_plan("sum", 1, 100, 10, SoundOptions())
     with LaidOutWav(tmp_path / "a.wav", audio, SoundOptions()):
         assert soundfile.info(tmp_path / "a.wav").frames == 1000
 
@@ -175,8 +181,8 @@ def test_a_laid_out_file_is_right_before_it_is_filled(tmp_path: Path) -> None:
 def test_every_header_as_libsndfile_reads_it(
     tmp_path: Path, subtype: str, container: str, samples: int
 ) -> None:
-    audio = replace(audio_plan("sum", 1, samples, 1, subtype), container=container)
-    options = SoundOptions(("sum",), "bank", "peak", 12345, subtype)
+    audio = replace(audio_plan("sum", 1, samples, 1, SoundOptions(subtype=subtype)), container=container)
+    options = SoundOptions(("sum",), mix=False, sample_rate_hz=12345, subtype=subtype)
     values = torch.linspace(-1, 1, samples)
     with LaidOutWav(tmp_path / "a.wav", audio, options) as wav:
         for start in reversed(range(0, samples, 3)):

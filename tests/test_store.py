@@ -20,7 +20,7 @@ from netsounds_stream.store import ShardWriter, create_array, open_activations
 
 def planned(frames: int, frequencies: int, per_shard: int, time_axis: str) -> BankPlan:
     plane = (frequencies, frames) if time_axis == "x" else (frames, frequencies)
-    return BankPlan(1, (6, *plane), frames, frequencies, per_shard, 0, 0, ())
+    return BankPlan(1, (6, *plane), frames, frequencies, per_shard, 0, 0, (), frames)
 
 
 def stored(

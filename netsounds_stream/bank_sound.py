@@ -1,0 +1,191 @@
+"""All of one bank's sound: what is not known yet is measured and summed, then files are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from .finishing import PIECE_SAMPLES, Finish, Segment
+from .levels import Levels
+from .mixture import Mixture, mixture_of
+from .passes import Pass, blocks_of
+from .plans import AudioPlan
+from .progress import Stages
+from .sound import Rendering, measure_levels, render_bank
+from .sound_planning import raw_plan
+from .spectra import SpectraSpool
+from .sum_spool import SumSpool
+from .sums import Sums, sum_filters
+from .windowed import Windowing, finish_files, signal_work, write_filters, write_voice
+
+SoundFiles = Sequence[tuple[AudioPlan, Sequence[Path]]]
+
+
+@dataclass(frozen=True)
+class BankSound:
+    """One bank's: `raw` what reads its store, `windowing` for what is windowed, if anything is.
+
+    Attributes:
+        number: the bank's, in seeds and names.
+        whole_frames: of the whole picture; more than are stored in a preview.
+        folder: for what waits.
+    """
+
+    number: int
+    raw: Rendering
+    windowing: Windowing | None
+    folder: Path
+    whole_frames: int
+
+    def write(
+        self,
+        files: SoundFiles,
+        stages: Stages,
+        levels: Levels | None,
+        total: SumSpool | None,
+        spectra: dict[str, SpectraSpool],
+    ) -> None:
+        """Write all of `files`.
+
+        Args:
+            levels: the filters' extremes, if known; `low` need not be.
+            total, spectra: the sums, if known; they are summed out of the store otherwise.
+        """
+        to, sound = self.raw, self.raw.options
+        raw_files = [] if sound.windowed else files
+        by_filter = any(audio.scheme != "sum" for audio, _ in raw_files)
+        # Each filter's lowest sample only its own inversion tells.
+        lowest = sound.scale == "minmax" and (by_filter or (bool(raw_files) and sound.balance == "filter"))
+        summed = total is None and not spectra and ("sum" in sound.schemes or sound.mix)
+        with ExitStack() as stack:
+            if lowest or (levels is None and (by_filter or sound.windowed or sound.weighed)):
+                values = to.source.channels * to.source.frames * to.source.frequencies
+                with stages.stage(f"{to.name}: levels", values, "values") as advance:
+                    levels = measure_levels(to, lowest=lowest, advance=advance)
+            if summed:
+                mixture = mixture_of(to.source.channels, sound, levels or _unknown(to.source.channels))
+                total, spectra = self._summed(mixture, stages, stack)
+            if raw_files:
+                self._write_raw(raw_files, stages, levels, total)
+            else:
+                self._write_windowed(files, stages, levels, spectra)
+
+    def _summed(
+        self, mixture: Mixture, stages: Stages, stack: ExitStack
+    ) -> tuple[SumSpool | None, dict[str, SpectraSpool]]:
+        to, source = self.raw, self.raw.source
+        sounding = np.flatnonzero(mixture.weights.any(axis=1)).tolist() or [0]
+        blocks = blocks_of(source, to.block_values, frames_first=True, chosen=sounding)
+        group = sum(block.frames.start == 0 for block in blocks)
+        summing = Pass(to.journal, summing_step(to.name), blocks, group)
+        left, total = summing.state or {}, None
+        if mixture.raw:
+            path = self.folder / f"sum-{self.number}.spool"
+            total = SumSpool(path, source.frames, source.frequencies, left.get("sum"), mixture.raw)
+            stack.enter_context(total)
+        states = left.get("spectra", [None] * len(mixture.spectra))
+        spectra = {
+            name: stack.enter_context(
+                self.windowing.spectra(
+                    name,
+                    self.number,
+                    (source.frames, self.whole_frames),
+                    source.frequencies,
+                    part.stop - part.start,
+                    state,
+                )
+            )
+            for (name, part), state in zip(mixture.spectra, states, strict=True)
+            if self.windowing is not None
+        }
+        sums = Sums(
+            mixture, total, tuple(spectra.values()), self.folder / f"rows-{self.number}", summing.state
+        )
+        work = len(sounding) * source.frames * source.frequencies
+        with stages.stage(f"{to.name}: sums", work, "values") as advance:
+            sum_filters(to, mixture, sums, summing, advance)
+        return total, spectra
+
+    def _write_raw(
+        self, files: SoundFiles, stages: Stages, levels: Levels | None, total: SumSpool | None
+    ) -> None:
+        to, sound = self.raw, self.raw.options
+        if not sound.finished:
+            render_bank(to, files, stages, levels=levels, total=total)
+            return
+        inner = replace(sound, format="wav", subtype="FLOAT", resample_hz=None, loudness_lufs=None)
+        made = [
+            (
+                raw_plan(audio, inner),
+                [self.folder / f"{self.number}-{audio.scheme}-{at}.wav" for at in range(audio.files)],
+            )
+            for audio, _ in files
+        ]
+        render_bank(replace(to, options=inner), made, stages, levels=levels, total=total)
+        count = sum(plan.files * plan.samples * plan.channels for plan, _ in made)
+        work = signal_work(count, sound, sound.loudness_lufs) - count
+        with stages.stage(f"{to.name}: finish", work, "samples") as advance:
+            for (audio, paths), (plan, raws) in zip(files, made, strict=True):
+                jobs = [
+                    (
+                        Finish(
+                            path,
+                            audio,
+                            sound,
+                            to.tags(audio.scheme),
+                            sound.loudness_lufs,
+                            False,
+                            (self.number,),
+                        ),
+                        [Segment(plan.samples, partial(_pieces, raw))],
+                    )
+                    for path, raw in zip(paths, raws, strict=True)
+                ]
+                finish_files(to.journal, to.line, f"{to.name}: {audio.scheme} finished", jobs, advance)
+
+    def _write_windowed(
+        self, files: SoundFiles, stages: Stages, levels: Levels | None, spectra: dict[str, SpectraSpool]
+    ) -> None:
+        to, windowing = self.raw, self.windowing
+        assert windowing is not None
+        voices = [(audio, paths) for audio, paths in files if audio.scheme == "sum"]
+        others = [(audio, paths) for audio, paths in files if audio.scheme != "sum"]
+        samples = windowing.stft.samples
+        work = sum(
+            signal_work(samples * audio.channels, to.options, to.options.loudness_lufs) for audio, _ in voices
+        )
+        if others:
+            signals = max(audio.temporary_bytes for audio, _ in others) // 4
+            work += signals + len(others) * (
+                signal_work(signals, to.options, to.options.loudness_lufs) - signals
+            )
+        with stages.stage(to.name, work, "samples") as advance:
+            for audio, (path,) in voices:
+                write_voice(windowing, to.name, self.number, spectra["sum"], path, audio, advance)
+            if others:
+                assert levels is not None
+                write_filters(
+                    windowing, to.name, self.number, to.source, self.whole_frames, levels, others, advance
+                )
+
+
+def summing_step(name: str) -> str:
+    """The journal's step in which the sums of the bank of that stage are made out of its store."""
+    return f"{name}: weighted sum"
+
+
+def _unknown(channels: int) -> Levels:
+    """Where nothing asks for levels: a plain sum."""
+    unknown = np.full(channels, np.nan)
+    return Levels(unknown, unknown, unknown)
+
+
+def _pieces(path: Path) -> Iterator[Any]:
+    return iter(soundfile.blocks(str(path), blocksize=PIECE_SAMPLES, dtype="float32", always_2d=True))

@@ -1,0 +1,102 @@
+"""Sound again from stored activations, without the network: `render`."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import machine
+from .bank_sound import BankSound
+from .errors import OptionError, OutputError
+from .execution import workers
+from .geometry import bank_length
+from .journal import Journal
+from .options import sound_from_words
+from .planning import divided
+from .plans import AudioPlan
+from .progress import Listener, Stages
+from .record import PACKAGE, versions
+from .sound import Rendering
+from .sound_options import FORMATS
+from .sound_planning import audio_plan, stft_plan
+from .store import Activations, open_activations
+from .tags import Tags
+from .windowed import Windowing
+
+_BLOCK_VALUES = 1 << 20
+
+
+def render(
+    array: str | Path,
+    out: str | Path,
+    *,
+    scheme: str = "sum",
+    time_axis: str | None = None,
+    overwrite: bool = False,
+    on_progress: Listener | None = None,
+    **words: Any,
+) -> AudioPlan:
+    """Sound again from stored activations (`.zarr` or `.npy`), without the network.
+
+    Args:
+        out: the file; its ending says its format, where `format` does not.
+        words: any of the sound's, as for `sonify`.
+
+    Raises:
+        NetsoundsError: one of its kinds; an existing file at `out` is kept then.
+    """
+    if scheme not in ("sum", "concat"):
+        raise OptionError(f"render writes one file: scheme cannot be {scheme!r}; use sum or concat")
+    target = Path(out)
+    if target.suffix[1:] in FORMATS:
+        words.setdefault("format", target.suffix[1:])
+    if words.pop("mix", False):
+        raise OptionError("a mix is made of several banks: run sonify again, or render each bank's sum")
+    sound = sound_from_words(**{**words, "scheme": scheme, "mix": False})
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists already; use --overwrite to replace it, or another name")
+    machine.tune_heap()
+    source = open_activations(Path(array), time_axis)
+    number, rows, picture, label = known_of(source)
+    if sound.filters is not None and sound.filters[-1] >= source.channels:
+        raise OptionError(
+            f"{array} has no filter {sound.filters[-1]}: its filters are 0 to {source.channels - 1}; give "
+            f"others"
+        )
+    stft = stft_plan(rows, sound)
+    audio = audio_plan(scheme, source.channels, source.frames, source.frequencies, sound, stft)
+    stages, journal = Stages(on_progress), Journal.nowhere()
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as temporary:
+        made = Path(temporary) / target.name
+        (folder := Path(temporary) / "temporary").mkdir()
+
+        def tags(bank: str, scheme: str) -> Tags:
+            version = f"{PACKAGE} {versions()[PACKAGE]}"
+            return Tags(f"{label}, {scheme}", picture, label, scheme, sound.method, version, bank)
+
+        with workers(*divided(torch.get_num_threads())) as line:
+            flipped = (source.time_axis == "x") != sound.flip_frequency
+            windowing = None if stft is None else Windowing(stft, sound, journal, folder, line, tags, flipped)
+            raw = Rendering(
+                source, sound, _BLOCK_VALUES, line, journal, "sound", partial(tags, str(number or ""))
+            )
+            BankSound(number, raw, windowing, folder, source.frames).write(
+                [(audio, [made])], stages, None, None, {}
+            )
+        made.replace(target)
+    return audio
+
+
+def known_of(source: Activations) -> tuple[int, int, str, str]:
+    """Of an array: its bank's number (0: unknown), bank 1's rows in time, the picture's name, the label."""
+    about = source.attributes
+    try:
+        picture = about["picture"]
+        along = int(picture["resized_width" if source.time_axis == "x" else "resized_height"])
+        return int(about["bank"]), bank_length(1, along), str(picture["name"]), str(about["label"])
+    except (LookupError, TypeError, ValueError):  # an array of another origin
+        return 0, source.frames, "", ""

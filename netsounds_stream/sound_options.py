@@ -1,0 +1,222 @@
+"""How activations become sound, as frozen values checked when they are built. Nothing here acts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .errors import OptionError
+
+SCHEMES = ("sum", "concat", "filters")
+BALANCES = ("bank", "filter")
+SCALES = ("peak", "minmax", "none")
+SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
+FORMATS = ("wav", "flac", "ogg")
+METHODS = ("ifft", "istft", "griffin-lim")
+PHASES = ("zero", "random", "pghi")
+FREQUENCIES = ("linear", "mel", "log")
+PANS = ("index", "centroid")
+
+MIX_LUFS = -16.0
+_LOWEST_HZ, _HIGHEST_HZ = 40.0, 12000.0
+_FFT_SIZES = (16, 1 << 17)
+_RATES = (8000, 192_000)  # of what is resampled
+
+
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise OptionError where `value` is not allowed."""
+    if value not in allowed:
+        raise OptionError(f"{name} cannot be {value!r}; use one of {', '.join(allowed)}")
+
+
+@dataclass(frozen=True)
+class SoundOptions:
+    """How activations become sound.
+
+    Attributes:
+        schemes: any of 'sum' (all filters added), 'concat' (filters end to end), 'filters' (a file each).
+            None given: 'sum' and 'concat'; of windowed sound, where each filter is as long as all, 'sum'.
+        mix: whether the banks are laid over one another as one stereo file, too.
+        balance: 'bank', one scale for the bank, or 'filter', each filter brought to full range first.
+        scale: 'peak', divide by the largest magnitude; 'minmax', stretch to [-1, 1]; 'none', leave the
+            samples as the inversion gives them.
+        sample_rate_hz: at which samples follow one another. By 'ifft' it changes the pitch only.
+        resample_hz: convert the sound to this rate; None: it stays at `sample_rate_hz`.
+        format: of the files. subtype: their sample format ('ogg' has none).
+        method: 'ifft', netsounds' own; 'istft' or 'griffin-lim', windowed frames: see `synthesis`.
+        phase: of windowed frames, to begin with for 'griffin-lim'.
+        iterations: of 'griffin-lim'.
+        seed: of all that is drawn (phases, dither).
+        duration_s: of a windowed signal; None: see `planning.default_duration_s`.
+        fft_size, hop: of windowed frames, in samples; no hop: a quarter of `fft_size`.
+        contrast: the power to which activations are raised before they become windowed frames' magnitudes.
+        frequency, fmin_hz, fmax_hz: how a picture's rows are spread over frequencies when windowed, and
+            between which; None: 40 Hz to 12 kHz, but for 'linear' 0 to half the rate.
+        flip_frequency: puts the highest frequencies where the lowest were.
+        stereo: pans each filter in a sum by constant power, by `pan`: its index, or where across the
+            picture's short edge its energy lies.
+        top: sound only so many filters of each bank, those with most energy.
+        filters: sound only these, counted from 0.
+        loudness_lufs: bring files to this integrated loudness; None: the mix to -16, others by `scale`.
+        preview_s: write only so many seconds of each file, from what of the picture these need.
+    """
+
+    schemes: tuple[str, ...] = ()
+    mix: bool = True
+    balance: str = "bank"
+    scale: str = "peak"
+    sample_rate_hz: int = 44100
+    resample_hz: int | None = None
+    format: str = "wav"
+    subtype: str = "PCM_16"
+    method: str = "ifft"
+    phase: str = "pghi"
+    iterations: int = 32
+    seed: int = 0
+    duration_s: float | None = None
+    fft_size: int = 2048
+    hop: int | None = None
+    contrast: float = 3.0
+    frequency: str = "log"
+    fmin_hz: float | None = None
+    fmax_hz: float | None = None
+    flip_frequency: bool = False
+    stereo: bool = False
+    pan: str = "index"
+    top: int | None = None
+    filters: tuple[int, ...] | None = None
+    loudness_lufs: float | None = None
+    preview_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.schemes:
+            object.__setattr__(self, "schemes", ("sum",) if self.windowed else ("sum", "concat"))
+        for scheme in self.schemes:
+            one_of("scheme", scheme, SCHEMES)
+        if len(set(self.schemes)) < len(self.schemes):
+            raise OptionError(f"a scheme is given twice: {', '.join(self.schemes)}; give each once")
+        for name, value, allowed in (
+            ("balance", self.balance, BALANCES),
+            ("scale", self.scale, SCALES),
+            ("subtype", self.subtype, SUBTYPES),
+            ("format", self.format, FORMATS),
+            ("method", self.method, METHODS),
+            ("phase", self.phase, PHASES),
+            ("frequency", self.frequency, FREQUENCIES),
+            ("pan", self.pan, PANS),
+        ):
+            one_of(name, value, allowed)
+        self._check_levels()
+        self._check_frames()
+        self._check_frequencies()
+        self._check_filters()
+
+    def _check_levels(self) -> None:
+        if not 1 <= self.sample_rate_hz <= 768_000:
+            raise OptionError(f"sample rate cannot be {self.sample_rate_hz}; use 1 to 768000 Hz")
+        low, high = _RATES
+        rates = [("resample", self.resample_hz)]
+        if self.mix or self.method != "ifft" or self.resample_hz is not None:
+            rates.append(("sample rate", self.sample_rate_hz))
+        for name, rate in rates:
+            if rate is not None and not low <= rate <= high:
+                only = " with --method ifft and --no-mix alone" if name == "sample rate" else ""
+                raise OptionError(f"{name} cannot be {rate}; use {low} to {high} Hz (others{only} not)")
+        if self.scale == "none" and self.subtype != "FLOAT":
+            raise OptionError("scale 'none' may pass full scale: use it with --subtype FLOAT")
+        if self.loudness_lufs is not None and not -70 < self.loudness_lufs <= 0:
+            raise OptionError(f"loudness cannot be {self.loudness_lufs} LUFS; use -69 to 0, such as -16")
+
+    def _check_frames(self) -> None:
+        low, high = _FFT_SIZES
+        if not low <= self.fft_size <= high or self.fft_size % 2:
+            raise OptionError(f"FFT size cannot be {self.fft_size}; use an even number, {low} to {high}")
+        if self.hop is not None and not 1 <= self.hop <= self.fft_size // 2:
+            raise OptionError(
+                f"hop cannot be {self.hop}; use 1 to {self.fft_size // 2}, half the FFT size: frames further "
+                f"apart would leave gaps"
+            )
+        if not 0.1 <= self.contrast <= 5:
+            raise OptionError(f"contrast cannot be {self.contrast}; use 0.1 to 5, where 1 changes nothing")
+        if not 0 <= self.iterations <= 1000:
+            raise OptionError(f"iterations cannot be {self.iterations}; use 0 to 1000")
+        if self.seed < 0:
+            raise OptionError(f"the seed cannot be {self.seed}; use 0 or more")
+        for name, seconds in (("duration", self.duration_s), ("preview", self.preview_s)):
+            if seconds is not None and not (math.isfinite(seconds) and 0.01 <= seconds <= 1e6):
+                raise OptionError(f"{name} cannot be {seconds} s; use 0.01 to 1000000 seconds")
+
+    def _check_frequencies(self) -> None:
+        low, high = self.frequencies_hz
+        nyquist = self.sample_rate_hz / 2
+        if self.fmax_hz is not None and self.fmax_hz > nyquist:
+            raise OptionError(f"fmax cannot be {self.fmax_hz:g} Hz; the sample rate holds up to {nyquist:g}")
+        least = 0.0 if self.frequency != "log" else 1.0
+        if not (math.isfinite(low) and math.isfinite(high) and least <= low < high):
+            raise OptionError(
+                f"frequencies cannot go from {low:g} to {high:g} Hz; use --fmin below --fmax, from {least:g}"
+            )
+
+    def _check_filters(self) -> None:
+        if self.top is not None and self.filters is not None:
+            raise OptionError("give --top or --filters, not both")
+        if self.top is not None and self.top < 1:
+            raise OptionError(f"top cannot be {self.top}; use 1 or more filters")
+        if self.filters is not None:
+            if not self.filters or min(self.filters) < 0:
+                raise OptionError("filters are counted from 0; write them as 3,17,40")
+            if len(set(self.filters)) < len(self.filters):
+                raise OptionError("a filter is given twice; give each once")
+            object.__setattr__(self, "filters", tuple(sorted(self.filters)))
+
+    @property
+    def hop_samples(self) -> int:
+        return self.hop or self.fft_size // 4
+
+    @property
+    def frequencies_hz(self) -> tuple[float, float]:
+        """Between which the picture's rows lie."""
+        nyquist = self.sample_rate_hz / 2
+        usual = (0.0, nyquist) if self.frequency == "linear" else (_LOWEST_HZ, min(_HIGHEST_HZ, nyquist))
+        low = usual[0] if self.fmin_hz is None else self.fmin_hz
+        return low, usual[1] if self.fmax_hz is None else self.fmax_hz
+
+    @property
+    def heard_bins(self) -> int:
+        """How many of an FFT's bins, from the lowest on, the scale reaches."""
+        return int(self.frequencies_hz[1] * self.fft_size / self.sample_rate_hz) + 1
+
+    @property
+    def stacked(self) -> int:
+        """How many iterations of Griffin-Lim there are."""
+        return self.iterations if self.method == "griffin-lim" else 0
+
+    @property
+    def windowed(self) -> bool:
+        """Whether the schemes are; the mix always is."""
+        return self.method != "ifft"
+
+    @property
+    def sum_channels(self) -> int:
+        return 2 if self.stereo else 1
+
+    @property
+    def finished(self) -> bool:
+        """Whether raw schemes take one more step from what the inversion gave."""
+        return self.format != "wav" or self.resample_hz is not None or self.loudness_lufs is not None
+
+    @property
+    def weighed(self) -> bool:
+        """Whether what is summed depends on what the whole picture gave, so that a second pass is needed."""
+        panned = self.pan == "centroid" and (self.mix or (self.stereo and "sum" in self.schemes))
+        return self.balance == "filter" or self.top is not None or panned
+
+    @property
+    def energies(self) -> bool:
+        """Whether the filters' energies, and where they lie, must be known."""
+        return self.top is not None or self.pan == "centroid"
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether sums over the filters, known beforehand, make all the sound: no store is needed."""
+        return self.schemes == ("sum",) and not self.weighed

@@ -1,0 +1,349 @@
+"""Windowed sound: signals synthesised into spools, from there finished into files.
+
+A bank's sum, or each of its filters, is a signal of the planned length; the mix is the banks' sums, each at
+the same mean level, added. A signal is a fraction of a minute of work: one that was stopped begins again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .checksums import FileSum
+from .errors import Stopped
+from .finishing import PIECE_SAMPLES, Finish, Segment, finish, note_of, passes
+from .journal import Files, Journal, no_files
+from .levels import LevelMeter, Levels, gains
+from .loudness import Loudness, LoudnessMeter
+from .mixture import chosen
+from .overlap import Line
+from .passes import Block, Pass
+from .plans import AudioPlan, Stft
+from .progress import Advance
+from .sound_options import MIX_LUFS, SoundOptions
+from .spectra import SpectraMap, SpectraSpool, in_blocks
+from .spool import Spool
+from .store import Activations
+from .synthesis import synthesised
+from .tags import Tags
+
+#: How the folder of a bank's files, one a filter, ends.
+FILTERS = "_filters"
+_FRAMES_READ = 64
+_OF_FILTERS = 1  # in seeds: what is drawn for filter n of a bank is of no other signal
+
+
+@dataclass(frozen=True)
+class Windowing:
+    """What every windowed signal of a run needs; `folder` is for what waits, `tags` of a bank and a scheme.
+
+    Attributes:
+        flipped: whether a frame's first value is its highest frequency.
+    """
+
+    stft: Stft
+    sound: SoundOptions
+    journal: Journal
+    folder: Path
+    line: Line
+    tags: Callable[[str, str], Tags]
+    flipped: bool
+
+    def spectra(
+        self,
+        name: str,
+        number: int,
+        rows: tuple[int, int],
+        frequencies: int,
+        columns: int,
+        state: Mapping[str, Any] | None,
+    ) -> SpectraSpool:
+        """Of the signal by that name of bank `number`: new, or as it was left. `rows`: see `SpectraMap`."""
+        path = self.folder / f"{name}-{number}.spectra"
+        return SpectraSpool(path, self.stft, columns, self.map(rows, frequencies), state)
+
+    def map(self, rows: tuple[int, int], frequencies: int) -> SpectraMap:
+        return SpectraMap(*rows, frequencies, self.stft, self.sound, flipped=self.flipped)
+
+    def seed(self, *numbers: int) -> tuple[int, ...]:
+        return (self.sound.seed, *numbers)
+
+    def meter(self, audio: AudioPlan, loudness_lufs: float | None) -> LoudnessMeter | None:
+        """To be there while a signal is made; None where its loudness would be another's in the file."""
+        sound = self.sound
+        if loudness_lufs is None or sound.resample_hz is not None or sound.scale == "minmax":
+            return None
+        return LoudnessMeter(sound.sample_rate_hz, audio.channels)
+
+    def signal(self, blocks: Iterable[Tensor], seed: tuple[int, ...]) -> Iterator[Tensor]:
+        """See `synthesised`; ends early where the run is asked to stop."""
+        sound = self.sound
+        for samples in synthesised(blocks, self.stft, sound.phase, sound.stacked, seed, sound.heard_bins):
+            if self.journal.stopping:
+                raise Stopped
+            yield samples
+
+
+def write_voice(
+    to: Windowing,
+    name: str,
+    number: int,
+    spectra: SpectraSpool,
+    path: Path,
+    audio: AudioPlan,
+    advance: Advance,
+) -> None:
+    """Write a bank's windowed sum."""
+    step = f"{name}: sum"
+    if to.journal.done(step):
+        return
+    with Spool(to.folder / f"voice-{number}.spool", (audio.channels,)) as spool:
+        level, heard = LevelMeter(1), to.meter(audio, to.sound.loudness_lufs)
+        _spooled(to.signal(spectra.blocks(), to.seed(number, 0)), spool, 0, level, advance, heard)
+        (segment,) = _segments(spool, to, [level.levels()])
+        target = _finish(to, path, audio, number, "sum")
+        written, measured = finish(target, [segment], advance, _known(heard, segment))
+    to.journal.reached(step, _ended(path, measured), lambda given_up: {path: written}, _unlink(spool.path))
+
+
+def write_filters(
+    to: Windowing,
+    name: str,
+    number: int,
+    source: Activations,
+    whole_frames: int,
+    levels: Levels,
+    files: Sequence[tuple[AudioPlan, Sequence[Path]]],
+    advance: Advance,
+) -> None:
+    """Write the windowed sound of a bank's filters, end to end or a file each."""
+    if to.journal.done(f"{name}: spooled"):
+        return
+    numbers, samples = chosen(source.channels, to.sound, levels), to.stft.sounded
+    longest = max(audio.temporary_bytes // 4 for audio, _ in files)
+    numbers = numbers[: -(-longest // samples)]  # a preview may be through before the last one
+    blocks = [Block(slice(each, each + 1), slice(0, source.frames)) for each in numbers]
+    work = Pass(to.journal, f"{name}: signals", blocks)
+    place = {each: at for at, each in enumerate(numbers)}
+    meter = LevelMeter(len(numbers), work.state)
+    path = to.folder / f"signals-{number}.spool"
+
+    def pieces(channel: slice) -> Iterator[Tensor]:
+        made_by = to.map((source.frames, whole_frames), source.frequencies)
+        for start in range(0, source.frames, _FRAMES_READ):
+            values = source.read(channel, slice(start, min(start + _FRAMES_READ, source.frames)))
+            yield from made_by(values.float().transpose(0, 1))
+
+    with Spool(path, (1,), None if work.state is None else int(work.state["rows"])) as spool:
+
+        def signal(block: Block) -> LevelMeter:
+            filter_number = block.channels.start
+            level = LevelMeter(1)
+            seed = to.seed(number, _OF_FILTERS, filter_number)
+            stretches = to.signal(in_blocks(pieces(block.channels), to.stft), seed)
+            _spooled(stretches, spool, place[filter_number] * samples, level, advance)
+            return level
+
+        done = [0 if work.state is None else int(work.state["rows"]) // samples]
+
+        def add(level: LevelMeter) -> None:
+            found = level.levels()
+            meter.add(done[0], *(torch.from_numpy(each) for each in (found.low, found.high, found.peak)))
+            done[0] += 1
+            work.reached(state, lambda: {path: None})
+
+        def state() -> dict[str, Any]:
+            return {**meter.state(), "rows": done[0] * samples}
+
+        to.line.run(work.left(advance, source.frequencies), signal, [add])
+        work.end(state, lambda: {path: None})
+        found = meter.levels()
+        each_level = [found.of([at]) for at in range(len(numbers))]
+        segments = _segments(spool, to, each_level)
+        for audio, paths in files:
+            if audio.scheme != "sum":
+                if audio.scheme == "concat":
+                    jobs: list[tuple[Finish, Sequence[Segment]]] = [
+                        (_finish(to, paths[0], audio, number, "concat"), segments)
+                    ]
+                else:
+                    jobs = [
+                        (_finish(to, each, audio, number, f"filter {of}"), [segment])
+                        for each, of, segment in zip(paths, numbers, segments, strict=True)
+                    ]
+                finish_files(to.journal, to.line, f"{name}: {audio.scheme}", jobs, advance)
+    to.journal.reached(f"{name}: spooled", {"whole": True}, no_files, _unlink(path))
+
+
+def write_mix(
+    to: Windowing, banks: Mapping[int, SpectraSpool], path: Path, audio: AudioPlan, advance: Advance
+) -> None:
+    """Lay the banks' sums over one another and write them as one file."""
+    with ExitStack() as stack:
+
+        def spool(name: str) -> Spool:
+            return stack.enter_context(Spool(to.folder / f"{name}.spool", (audio.channels,)))
+
+        signals, mixed = {number: spool(f"mix-{number}") for number in banks}, spool("mix")
+
+        def signal(number: int) -> None:
+            stretches = to.signal(banks[number].blocks(), to.seed(number, 0))
+            _spooled(stretches, signals[number], 0, LevelMeter(1), advance)
+
+        to.line.run(banks, signal, [])
+        level = LevelMeter(1)
+        parts = [(each.level, signals[number]) for number, each in banks.items()]
+        wanted = MIX_LUFS if to.sound.loudness_lufs is None else to.sound.loudness_lufs
+        heard = to.meter(audio, wanted)
+        _spooled(_added(parts, to.stft.sounded), mixed, 0, level, lambda amount: None, heard)
+        (segment,) = _segments(mixed, to, [level.levels()])
+        tags = to.tags(",".join(map(str, banks)), "mix")
+        target = Finish(path, audio, to.sound, tags, wanted, True, to.seed(0))
+        written, measured = finish(target, [segment], advance, _known(heard, segment))
+        waiting = [mixed.path, *(each.path for each in signals.values())]
+    to.journal.reached("mix", _ended(path, measured), lambda given_up: {path: written}, _unlink(*waiting))
+
+
+def finish_files(
+    journal: Journal,
+    line: Line,
+    step: str,
+    jobs: Sequence[tuple[Finish, Sequence[Segment]]],
+    advance: Advance,
+) -> None:
+    """Finish several files side by side: the `step` of that name, one file after another."""
+    work = Pass(journal, step, [Block(slice(at, at + 1), slice(0, 1)) for at in range(len(jobs))])
+    measured = dict((work.state or {}).get("measured", {}))
+    written: dict[Path, FileSum | None] = {}
+
+    def one(block: Block) -> tuple[Path, FileSum, dict[str, Any]]:
+        target, segments = jobs[block.channels.start]
+        return target.path, *finish(target, segments, advance)
+
+    def add(found: tuple[Path, FileSum, dict[str, Any]]) -> None:
+        path, written[path], facts = found
+        if facts:
+            measured[named(path)] = facts
+        work.reached(lambda: {"measured": dict(measured)}, files)
+
+    def files() -> Files:
+        found = dict(written)
+        written.clear()
+        return found
+
+    line.run(work.left(Advance("", 1, "", lambda progress: None), 0), one, [add])
+    work.end(lambda: {"measured": dict(measured)}, files)
+
+
+def measured_levels(steps: Mapping[str, Any]) -> dict[str, Any]:
+    """Loudness and true peak of each file that was brought to a loudness, by its name."""
+    return {name: facts for step in steps.values() for name, facts in step.get("measured", {}).items()}
+
+
+def sound_notes(levels: Mapping[str, Any], sound: SoundOptions) -> list[str]:
+    """What to tell of files that did not come to their loudness."""
+    wanted = MIX_LUFS if sound.loudness_lufs is None else sound.loudness_lufs
+    notes = (note_of(name, wanted, facts) for name, facts in levels.items())
+    return [note for note in notes if note is not None]
+
+
+def named(path: Path) -> str:
+    """A sound file's name in its run's folder."""
+    return f"{path.parent.name}/{path.name}" if path.parent.name.endswith(FILTERS) else path.name
+
+
+def signal_work(samples: int, sound: SoundOptions, loudness_lufs: float | None) -> int:
+    """What making and finishing a signal of so many samples, in all channels, advances by."""
+    return samples * (1 + passes(sound, loudness_lufs))
+
+
+def _added(signals: Sequence[tuple[float, Spool]], samples: int) -> Iterator[Tensor]:
+    """Signals of some mean level each, brought to one level and added: `[channel, sample]`, by pieces."""
+    for start in range(0, samples, PIECE_SAMPLES):
+        count = min(PIECE_SAMPLES, samples - start)
+        total = torch.zeros(count, 2)
+        for level, spool in signals:
+            if level > 0:
+                total += spool.read(start, count) / level
+        yield total.T
+
+
+def _spooled(
+    stretches: Iterable[Tensor],
+    spool: Spool,
+    row: int,
+    level: LevelMeter,
+    advance: Callable[[float], None],
+    heard: LoudnessMeter | None = None,
+) -> None:
+    """Write a signal's stretches from `row` on, and measure their extremes, and their loudness if wanted."""
+    for stretch in stretches:
+        low, high = torch.aminmax(stretch)
+        level.add(0, low[None], high[None], torch.maximum(low.abs(), high.abs())[None])
+        rows = stretch.T.contiguous()
+        spool.put(row, rows)
+        if heard is not None:
+            heard.add(rows.numpy())
+        row += stretch.shape[1]
+        advance(stretch.numel())
+
+
+def _known(heard: LoudnessMeter | None, segment: Segment) -> Loudness | None:
+    """What a meter heard of the signal that `segment` scales."""
+    if heard is None:
+        return None
+    return heard.finish().scaled(segment.factor)
+
+
+def _segments(spool: Spool, to: Windowing, levels: Sequence[Levels]) -> list[Segment]:
+    """Each signal in the spool, levelled by its own or by the common extremes."""
+    samples = to.stft.sounded
+    every = Levels(
+        *(np.concatenate([getattr(each, name) for each in levels]) for name in ("low", "high", "peak"))
+    )
+    together = every if to.sound.balance == "filter" else every.whole()
+    factors, offsets = (np.broadcast_to(values, len(levels)) for values in gains(together, to.sound.scale))
+
+    def pieces(first: int) -> Iterator[Any]:
+        for start in range(first, first + samples, PIECE_SAMPLES):
+            yield spool.read(start, min(PIECE_SAMPLES, first + samples - start)).numpy()
+
+    return [
+        Segment(
+            samples,
+            partial(pieces, at * samples),
+            float(factors[at]),
+            float(offsets[at]),
+            True,
+            to.stft.sounded == to.stft.samples,
+        )
+        for at in range(len(levels))
+    ]
+
+
+def _finish(to: Windowing, path: Path, audio: AudioPlan, number: int, scheme: str) -> Finish:
+    tags = to.tags(str(number), scheme)
+    return Finish(
+        path, audio, to.sound, tags, to.sound.loudness_lufs, True, to.seed(number, crc32(scheme.encode()))
+    )
+
+
+def _ended(path: Path, measured: Mapping[str, Any]) -> dict[str, Any]:
+    return {"whole": True, "measured": {named(path): dict(measured)} if measured else {}}
+
+
+def _unlink(*paths: Path) -> Callable[[], None]:
+    def unlink() -> None:
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+    return unlink
