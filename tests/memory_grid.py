@@ -79,7 +79,7 @@ def chosen(count: int, seed: int) -> list[Case]:
     cases = [Case(*size, *rest) for size, *rest in zip(*columns, strict=True)]
     # bf16 is emulated on most chips, at a hundredth of the speed: on small pictures only
     return [
-        Case(300, 200, *row) if case.precision == "bf16" and case.width * case.height > 2e6 else case
+        Case(300, 200, *row) if case.precision == "bf16" and case.width * case.height > 1e6 else case
         for case in cases
         for row in [(case.scheme, case.codec, case.precision, case.threads, case.tight)]
     ]

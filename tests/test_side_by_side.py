@@ -41,7 +41,8 @@ def test_a_second_run_is_refused_until_the_first_is_dead(tmp_path: Path, weights
 
 def test_ten_runs_at_once(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
     def words(name: str) -> list[str]:
-        options = ["--label", "a", "--banks", "1,3", "--checkpoint-seconds", "0", "--quiet"]
+        options = ["--label", "a", "--banks", "1,3", "--duration", "1", "--quiet"]
+        options += ["--checkpoint-seconds", "0"]
         out = str(tmp_path / name)
         return [
             str(PROGRAM),
