@@ -120,8 +120,8 @@ class SoundOptions:
             rates.append(("sample rate", self.sample_rate_hz))
         for name, rate in rates:
             if rate is not None and not low <= rate <= high:
-                only = " with --method ifft and --no-mix alone" if name == "sample rate" else ""
-                raise OptionError(f"{name} cannot be {rate}; use {low} to {high} Hz (others{only} not)")
+                others = ", or --method ifft with --no-mix" if name == "sample rate" else ""
+                raise OptionError(f"{name} cannot be {rate}; use {low} to {high} Hz{others}")
         if self.scale == "none" and self.subtype != "FLOAT":
             raise OptionError("scale 'none' may pass full scale: use it with --subtype FLOAT")
         if self.loudness_lufs is not None and not -70 < self.loudness_lufs <= 0:

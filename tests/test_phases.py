@@ -17,7 +17,7 @@ from netsounds_stream.plans import Stft
 from netsounds_stream.stft import OverlapAdd
 from netsounds_stream.synthesis import synthesised
 
-SHAPES = [Stft(64, 16, 1000), Stft(64, 24, 997), Stft(64, 32, 20), Stft(64, 7, 3000), Stft(2048, 512, 40000)]
+SHAPES = [Stft(64, 16, 1000), Stft(64, 24, 997), Stft(64, 32, 20), Stft(64, 7, 700), Stft(2048, 512, 40000)]
 
 
 def spectra_of(samples: torch.Tensor, stft: Stft, frames: int) -> torch.Tensor:
