@@ -112,7 +112,7 @@ ALL_SCHEMES = """--scheme filters --scheme sum --scheme concat --balance filter 
 CASES = {
     "usual": (9, 700, 500, ""),
     "all schemes, levelled": (9, 500, 450, ALL_SCHEMES),
-    "sum only": (8, 700, 900, "--scheme sum --no-activations --memory 420MiB"),
+    "sum only": (8, 700, 900, "--scheme sum --no-activations --memory 460MiB"),
 }
 
 
