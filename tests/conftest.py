@@ -17,10 +17,15 @@ from netsounds_stream.weights import Weights, expected_shapes, load_weights
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _own_memory() -> Iterator[None]:
-    """A run in the tests' own process plans from what that holds: no module leaves it its garbage."""
+def _garbage() -> Iterator[None]:
+    """What a module's tests leave behind is cleared away."""
     yield
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _own_memory() -> None:
+    """A run in the tests' own process plans from what that holds: not from what others have given up."""
     machine.trim_heap()
 
 
