@@ -327,7 +327,7 @@ def test_a_damaged_working_folder(
 def test_a_damaged_picture_spool(tmp_path: Path, weights_file: Path) -> None:
     picture = tmp_path / "a.jpg"
     pyvips.Image.new_from_array(draw(5300, 4300)).jpegsave(str(picture))  # past what is kept in memory
-    work = stopped_run(tmp_path, picture, weights_file, "network", banks=(4,), scheme="sum")
+    work = stopped_run(tmp_path, picture, weights_file, "network", banks=(4,), scheme="sum", memory="2GiB")
     (work / "picture.spool.tif").write_bytes(b"not a picture")
     done = command("resume", tmp_path / "run")
     assert done.returncode == 1, done.stderr
@@ -345,7 +345,7 @@ def test_a_failed_shard_stops_a_run_whose_commits_wait_for_it(
 
     monkeypatch.setattr(ShardWriter, "_write", fail)
     with pytest.raises(OutputError, match="no room for a shard"):
-        sonify(picture_file, tmp_path / "run", weights=str(weights_file), checkpoint_seconds=0)
+        sonify(picture_file, tmp_path / "run", weights=str(weights_file), checkpoint_seconds=0, memory="2GiB")
 
 
 def test_nothing_is_committed_on_top_of_a_commit_that_failed(tmp_path: Path) -> None:
