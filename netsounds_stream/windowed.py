@@ -200,6 +200,8 @@ def write_mix(
             _spooled(stretches, signals[number], 0, LevelMeter(1), advance)
 
         to.line.run(banks, signal, [])
+        if to.journal.stopping:
+            raise Stopped
         level = LevelMeter(1)
         parts = [(each.level, signals[number]) for number, each in banks.items()]
         wanted = MIX_LUFS if to.sound.loudness_lufs is None else to.sound.loudness_lufs
