@@ -20,6 +20,7 @@ from .plans import AudioPlan
 from .progress import Stages
 from .sound import Rendering, measure_levels, render_bank
 from .sound_planning import raw_plan
+from .sound_view import view_plan
 from .spectra import SpectraSpool
 from .sum_spool import SumSpool
 from .sums import Sums, sum_filters
@@ -128,27 +129,27 @@ class BankSound:
             )
             for audio, _ in files
         ]
-        render_bank(replace(to, options=inner), made, stages, levels=levels, total=total)
+        render_bank(replace(to, options=inner, views=None), made, stages, levels=levels, total=total)
         count = sum(plan.files * plan.samples * plan.channels for plan, _ in made)
         work = signal_work(count, sound, sound.loudness_lufs) - count
         with stages.stage(f"{to.name}: finish", work, "samples") as advance:
             for (audio, paths), (plan, raws) in zip(files, made, strict=True):
                 jobs = [
-                    (
-                        Finish(
-                            path,
-                            audio,
-                            sound,
-                            to.tags(audio.scheme),
-                            sound.loudness_lufs,
-                            False,
-                            (self.number,),
-                        ),
-                        [Segment(plan.samples, partial(_pieces, raw))],
-                    )
+                    (self._finish(path, audio), [Segment(plan.samples, partial(_pieces, raw))])
                     for path, raw in zip(paths, raws, strict=True)
                 ]
                 finish_files(to.journal, to.line, f"{to.name}: {audio.scheme} finished", jobs, advance)
+
+    def _finish(self, path: Path, audio: AudioPlan) -> Finish:
+        to, sound, view = self.raw, self.raw.options, None
+        if to.views is not None:
+            # as the file's name has it: which filter it is
+            scheme = f"filter {int(path.stem)}" if audio.scheme == "filters" else audio.scheme
+            each = to.source.frames * to.source.frequencies
+            plan = view_plan(audio, sound, windowed=False, filter_samples=each)
+            view = to.views.path(self.number, scheme), plan
+        tags = to.tags(audio.scheme)
+        return Finish(path, audio, sound, tags, sound.loudness_lufs, False, (self.number,), view)
 
     def _write_windowed(
         self, files: SoundFiles, stages: Stages, levels: Levels | None, spectra: dict[str, SpectraSpool]

@@ -10,13 +10,13 @@ import torch
 
 from .checksums import FileSum, file_sum, is_sealed
 from .errors import DamagedError, OutputError, StoreError
-from .execution import workers
 from .folder import RECORD_NAME, out_path, read_record, work_path
 from .passes import Block, blocks_of
 from .planning import divided
 from .progress import Listener, Stages
 from .shards import shard_path
 from .store import Activations, open_activations
+from .workers import workers
 
 _BLOCK_VALUES = 1 << 20
 

@@ -339,6 +339,8 @@ def _print_run(run: Run, *, as_json: bool) -> None:
     click.echo(f"{run.label}: {len(run.files)} files in {run.folder}")
     for note in run.record["notes"]:
         click.echo(f"note: {note}")
+    if run.page is not None:
+        click.echo(f"open {run.page}")
     for file in run.files:
         click.echo(str(file))
 

@@ -146,6 +146,12 @@ RUN = stacked(
         show_default=True,
         help="Keep the arrays, or only the sound.",
     ),
+    click.option(
+        "--report/--no-report",
+        default=True,
+        show_default=True,
+        help="index.html, to see and hear the run, with pictures of the banks.",
+    ),
     click.option("--label", help="Names the files. [default: what the network sees]"),
 )
 OUT = click.option("--out", type=click.Path(path_type=Path), help="Folder. [default: IMAGE-netsounds]")

@@ -8,13 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from . import machine
 from .checksums import file_sum
 from .device import out_of_memory, peak_bytes, reserve
 from .errors import OptionError, OutputError, UnfinishedError
 from .execution import Execution
-from .folder import RECORD_NAME, RunFolder, check_out, out_path, read_record, resolved, work_path
+from .folder import (
+    PAGE,
+    PICTURES,
+    RECORD_NAME,
+    REPORT,
+    RunFolder,
+    check_out,
+    out_path,
+    outputs,
+    read_record,
+    resolved,
+    work_path,
+)
 from .forward import Compute, choose_compute
 from .journal import Journal, new_journal, read_journal
 from .options import SonifyOptions, options_from_words, parse_bytes
@@ -24,7 +37,6 @@ from .plans import Limits, Plan
 from .predict import Guess, predict_label, top5
 from .progress import Listener, Stages
 from .record import begin_record, differences, recorded_options, recorded_plan
-from .sound_options import FORMATS
 from .stopping import Stop
 from .weights import PRETRAINED, UNTRAINED, load_weights
 from .windowed import measured_levels, sound_notes
@@ -32,12 +44,21 @@ from .windowed import measured_levels, sound_notes
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, the label in its file names, its files, and its record (`run.json`)."""
+    """A finished run.
+
+    Attributes:
+        folder: where it is.
+        label: in its file names.
+        files: its sounds, the mix first, and its arrays.
+        record: what `run.json` says.
+        page: its report, to be opened in a browser; None where there is none.
+    """
 
     folder: Path
     label: str
     files: tuple[Path, ...]
     record: dict[str, Any]
+    page: Path | None = None
 
 
 def plan(
@@ -216,6 +237,21 @@ class _Beginning:
                 "notes": [*noted, *notes_now],
             }
 
+        def described(logits: Tensor) -> dict[str, Any]:
+            levels = measured_levels(journal.noted_steps)
+            full = [asdict(guess) for guess in top5(logits)]
+            return {
+                **record,
+                "prediction": {**record["prediction"], "full_picture": full},
+                **facts(),
+                "seconds": {name: round(seconds, 3) for name, seconds in stages.so_far().items()},
+                "cuda_peak_bytes": peak_bytes(compute.device),
+                "notes": [*record["notes"], *noted, *notes_now, *sound_notes(levels, options.sound)],
+                "levels": levels,
+                "starts": content["starts"],
+                "overwrite": content["overwrite"],
+            }
+
         journal = Journal(
             folder.path, content, stop=self.stop, every_seconds=self.checkpoint_seconds, facts=facts
         )
@@ -230,21 +266,11 @@ class _Beginning:
             )
         try:
             with (self.stop or Stop()).heeded():
-                logits = execution.run()
+                logits = execution.run(described)
         except torch.OutOfMemoryError as error:
             raise out_of_memory(gpu_budget) from error
-        full = [asdict(guess) for guess in top5(logits)]
-        levels = measured_levels(journal.content["steps"])
         done = {
-            **record,
-            "prediction": {**record["prediction"], "full_picture": full},
-            "seconds": {name: round(seconds, 3) for name, seconds in stages.seconds.items()},
-            **{key: value for key, value in facts().items() if key != "seconds"},
-            "cuda_peak_bytes": peak_bytes(compute.device),
-            "notes": [*record["notes"], *noted, *notes_now, *sound_notes(levels, options.sound)],
-            "levels": levels,
-            "starts": content["starts"],
-            "overwrite": content["overwrite"],
+            **described(logits),
             "files": outputs(folder.path),
             "checksums": _checksums(folder.path, journal.content["checksums"]),
         }
@@ -273,7 +299,9 @@ def _checksums(folder: Path, known: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_run(out: Path, record: dict[str, Any]) -> Run:
-    return Run(out, record["label"], tuple(out / name for name in record["files"]), record)
+    names = [name for name in record["files"] if name not in (PAGE, PICTURES, REPORT)]
+    page = out / PAGE if PAGE in record["files"] else None
+    return Run(out, record["label"], tuple(out / name for name in names), record, page)
 
 
 def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> SonifyOptions:
@@ -281,13 +309,6 @@ def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> Son
     if options is not None and words:
         raise OptionError(f"give options, or words such as {next(iter(words))}=, not both")
     return options or options_from_words(**words)
-
-
-def outputs(folder: Path) -> list[str]:
-    """What a run's folder holds besides its record: arrays, and sound files at any depth; the mix first."""
-    kinds = {".zarr", *(f".{name}" for name in FORMATS)}
-    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in kinds]
-    return sorted(found, key=lambda name: (not name.startswith("mix."), name))
 
 
 def _limits(options: SonifyOptions, compute: Compute, out: Path, gpu_budget: int | None) -> Limits:

@@ -14,54 +14,37 @@ import torch
 from torch import Tensor
 
 from . import machine
+from .bank_pictures import BankPictures
 from .bank_sound import BankSound, summing_step
-from .device import own_stream
+from .checksums import file_sum
 from .errors import Stopped
-from .folder import file_label
+from .folder import file_label, outputs
 from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
 from .journal import Journal, no_files
 from .levels import LevelMeter
 from .mixture import Mixture, chosen, mixture_of
 from .options import SonifyOptions
 from .overlap import Line
+from .overview import Overview, cells_of
 from .picture import Picture, slabs, write_spool
-from .plans import STORED_SPOOL, AudioPlan, BankPlan, Plan
+from .places import Places
+from .plans import FILTER_CELLS, PICTURE_CELLS, STORED_SPOOL, AudioPlan, BankPlan, Plan
 from .progress import Stages
 from .record import array_attributes, tags_of
+from .report import STEP as REPORT_STEP
+from .report import BankReport, Report, report_files
 from .sinks import Sinks
 from .sound import Rendering
 from .sound_options import MIX_LUFS
+from .sound_view import Views
 from .spectra import SpectraSpool
 from .store import Activations, ShardWriter, create_array, open_activations
 from .sum_spool import SumSpool
 from .weights import Weights
-from .windowed import FILTERS, Windowing, signal_work, write_mix
+from .windowed import Windowing, signal_work, write_mix
+from .workers import workers
 
 _PICTURE_STEP = "decode"
-
-
-@contextmanager
-def workers(
-    count: int,
-    threads_each: int,
-    device: str = "cpu",
-    strained: Callable[[], bool] = lambda: False,
-) -> Iterator[Line]:
-    """Workers whose torch uses so many threads each; the caller's own number of threads is kept.
-
-    On a GPU named `device` each has a stream of its own, for work that needs no order. Where memory is
-    `strained` fewer work at a time.
-    """
-    before = torch.get_num_threads()
-
-    def begin() -> None:
-        torch.set_num_threads(threads_each)
-        own_stream(device)
-
-    try:
-        yield Line(count, begin, strained)
-    finally:
-        torch.set_num_threads(before)  # what a worker sets, threads made later would take over
 
 
 @dataclass(frozen=True)
@@ -82,13 +65,16 @@ class Execution:
     stages: Stages
     notes: list[str] = field(default_factory=list)
 
-    def run(self) -> Tensor:
+    def run(self, describe: Callable[[Tensor], dict[str, Any]]) -> Tensor:
         """Do all of it; the logits' average over the full picture.
+
+        Args:
+            describe: the run's record, of those logits, for the report.
 
         Raises:
             Stopped: the run was asked to stop, and what was done is durable.
         """
-        self._temporary.mkdir(exist_ok=True)
+        self._places.temporary.mkdir(exist_ok=True)
         try:
             logits = self._network()
             machine.trim_heap()
@@ -98,6 +84,10 @@ class Execution:
                     self._sound(each, line)
                 if self.plan.mix is not None:
                     self._mix(self.plan.mix, line)
+            if self.options.report:
+                machine.trim_heap()  # of what sound took: sheets are large
+                with self._workers(most, most, count=self.plan.report_workers) as line:
+                    self._report(line, lambda: describe(logits))
             with self.stages.stage("sync", 1, "share") as advance:
                 self.journal.flush()
                 advance(1)
@@ -109,14 +99,18 @@ class Execution:
         self._tidy()
         return logits
 
+    @property
+    def _views(self) -> Views | None:
+        return Views(self._places.temporary) if self.options.report else None
+
     def _tidy(self) -> None:
         """Remove what is none of the run's: also what a kill kept a commit from removing."""
         remove_states(self.folder)
-        self._picture_spool.unlink(missing_ok=True)
-        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._places.picture_spool.unlink(missing_ok=True)
+        shutil.rmtree(self._places.temporary, ignore_errors=True)
         if not self.options.activations:
             for each in self.plan.banks:
-                shutil.rmtree(self._array_path(each), ignore_errors=True)
+                shutil.rmtree(self._places.array(each.number), ignore_errors=True)
 
     def _network(self) -> Tensor:
         journal, planned, options = self.journal, self.plan, self.options
@@ -124,10 +118,13 @@ class Execution:
         if journal.done(STEP):
             assert state is not None
             return torch.tensor(state["logits"], dtype=torch.float64)
-        spool = self._picture_spool
+        spool = self._places.picture_spool
         with ExitStack() as stack:
             line = stack.enter_context(self._workers(planned.trim_bytes, planned.strained_bytes))
             sinks = {each.number: self._sinks(each, line, stack) for each in planned.banks}
+            preview = None
+            if options.report:
+                preview = stack.enter_context(self._preview((journal.state(STEP) or {}).get("preview")))
             if planned.picture_stored == STORED_SPOOL and not journal.done(_PICTURE_STEP):
                 self._spool_picture(spool)
             first = rows_done(journal)
@@ -153,6 +150,7 @@ class Execution:
                     advance=advance,
                     journal=journal,
                     folder=self.folder,
+                    preview=preview,
                 )
         if planned.picture_stored == STORED_SPOOL:
             journal.reached("spool", {"whole": True}, no_files, after=lambda: spool.unlink(missing_ok=True))
@@ -160,8 +158,10 @@ class Execution:
         return logits
 
     @contextmanager
-    def _workers(self, trim_bytes: int, most_bytes: int, device: str = "cpu") -> Iterator[Line]:
-        count = self.plan.workers
+    def _workers(
+        self, trim_bytes: int, most_bytes: int, device: str = "cpu", count: int | None = None
+    ) -> Iterator[Line]:
+        count = count or self.plan.workers
         strain = machine.Strain(trim_bytes, most_bytes)
         with workers(count, self.plan.threads_each, device, strain) as line:
             yield line
@@ -174,7 +174,7 @@ class Execution:
         store = None
         total, mixture, spectra = self._sums(each, line, state, stack)
         if self.plan.stored:
-            path, codec, axis = self._array_path(each), self.options.codec, self.plan.time_axis
+            path, codec, axis = self._places.array(each.number), self.options.codec, self.plan.time_axis
             if state is None:
                 shutil.rmtree(path, ignore_errors=True)  # of a run that ended before its first commit
                 facts = array_attributes(each, self.record)
@@ -182,7 +182,22 @@ class Execution:
                 line.run([each], create, [])  # by a worker, for Ctrl-C must not leave zarr writing behind
             store = ShardWriter(path, each, axis, codec, line.errand)
         meter = LevelMeter(each.channels, None if state is None else state["levels"])
-        return Sinks(store, total, meter, mixture, tuple(spectra.values()), self.options.sound.energies)
+        windowed, energies, overview = tuple(spectra.values()), self.options.sound.energies, None
+        if self.options.report:
+            overview = stack.enter_context(self._overview(each, state))
+        return Sinks(store, total, meter, mixture, windowed, energies, overview)
+
+    def _overview(self, each: BankPlan, state: Mapping[str, Any] | None) -> Overview:
+        """Of one bank: new, or as it was left."""
+        cells = cells_of(each.frames, each.frequencies, FILTER_CELLS)
+        path = self._places.overview(f"bank-{each.number}")
+        return Overview(path, cells, each.channels, None if state is None else state["overview"])
+
+    def _preview(self, state: Mapping[str, Any] | None) -> Overview:
+        """Of the picture, as far as it is looked at."""
+        along = self.plan.rows_along
+        cells = cells_of(along, self.plan.pixels // along, PICTURE_CELLS)
+        return Overview(self._places.overview("picture"), cells, 3, state)
 
     def _sums(
         self, each: BankPlan, line: Line, state: Mapping[str, Any] | None, stack: ExitStack
@@ -194,7 +209,9 @@ class Execution:
         mixture, total = mixture_of(each.channels, sound), None
         if mixture.plain or mixture.raw:
             left = None if state is None else state["sum"]
-            spool = SumSpool(self._sum_path(each), each.frames, each.frequencies, left, max(1, mixture.raw))
+            spool = SumSpool(
+                self._places.sum_spool(each.number), each.frames, each.frequencies, left, max(1, mixture.raw)
+            )
             total = stack.enter_context(spool)
         spectra = self._spectra(each, mixture, line, state, stack)
         return total, mixture if mixture.weights.size else None, spectra
@@ -223,7 +240,14 @@ class Execution:
         sound = self.options.sound
         flipped = (self.plan.time_axis == "x") != sound.flip_frequency  # a picture's top is high
         return Windowing(
-            self.plan.stft, sound, self.journal, self._temporary, line, partial(tags_of, self.record), flipped
+            self.plan.stft,
+            sound,
+            self.journal,
+            self._places.temporary,
+            line,
+            partial(tags_of, self.record),
+            flipped,
+            self._views,
         )
 
     def _spool_picture(self, spool: Path) -> None:
@@ -253,14 +277,25 @@ class Execution:
             total, _, spectra = self._sums(each, line, left, stack)
             source: Activations | None = None
             if self.plan.stored:
-                source = open_activations(self._array_path(each), self.plan.time_axis)
+                source = open_activations(self._places.array(each.number), self.plan.time_axis)
             tags = partial(tags_of, self.record, str(each.number))
             raw = Rendering(
-                source, options.sound, self.plan.block_values, line, journal, name, tags, self.compute.device
+                source,
+                options.sound,
+                self.plan.block_values,
+                line,
+                journal,
+                name,
+                tags,
+                self.compute.device,
+                each.number,
+                self._views,
             )
-            bank = BankSound(each.number, raw, self._windowing(line), self._temporary, each.whole_frames)
+            bank = BankSound(
+                each.number, raw, self._windowing(line), self._places.temporary, each.whole_frames
+            )
             bank.write(files, self.stages, LevelMeter(each.channels, left["levels"]).levels(), total, spectra)
-        array = self._array_path(each)
+        array = self._places.array(each.number)
         unwanted = self.plan.stored and not options.activations
         journal.reached(
             name,
@@ -284,7 +319,43 @@ class Execution:
                     state = self.journal.state(summing_step(f"sound {each.number}"))
                 mixture = self._mixture(each, network)
                 banks[each.number] = self._spectra(each, mixture, line, state, stack)["mix"]
-            write_mix(windowing, banks, self.folder / f"mix{self._suffix}", audio, advance)
+            write_mix(windowing, banks, self._places.mix, audio, advance)
+
+    def _report(self, line: Line, record: Callable[[], Mapping[str, Any]]) -> None:
+        network, views = self.journal.state(STEP), self._views
+        if self.journal.done(REPORT_STEP):
+            return
+        assert network is not None and views is not None
+        with self.stages.stage("report", 1, "share") as advance, ExitStack() as stack:
+            banks = []
+            for each in self.plan.banks:
+                state = network["banks"][str(each.number)]
+                overview = stack.enter_context(self._overview(each, state))
+                pictures = BankPictures(each.number, overview, each.channels, self.plan.time_axis)
+                source = None
+                if self.plan.stored and self.options.activations:
+                    source = open_activations(self._places.array(each.number), self.plan.time_axis)
+                files = [(audio, self._sound_paths(each, audio)) for audio in each.audio]
+                levels = LevelMeter(each.channels, state["levels"]).levels()
+                filters = chosen(each.channels, self.options.sound, levels)
+                banks.append(BankReport(each, pictures, source, files, filters, pictures.means()))
+            preview = stack.enter_context(self._preview(network["preview"]))
+            Report(
+                self.folder,
+                self.plan,
+                self.options.sound,
+                views,
+                line,
+                self.journal,
+                partial(tags_of, self.record),
+                banks,
+                None if self.plan.mix is None else self._places.mix,
+                preview,
+            ).write(record, outputs(self.folder), advance)
+        written = report_files(self.folder)
+        self.journal.reached(
+            REPORT_STEP, {"whole": True}, lambda given_up: {path: file_sum(path) for path in written}
+        )
 
     def _mixture(self, each: BankPlan, network: Mapping[str, Any]) -> Mixture:
         if not self.options.sound.weighed:
@@ -293,34 +364,13 @@ class Execution:
         return mixture_of(each.channels, self.options.sound, levels)
 
     @property
-    def _temporary(self) -> Path:
-        """A folder for what waits while the run goes on."""
-        return self.folder / "temporary"
-
-    @property
-    def _suffix(self) -> str:
-        return f".{self.options.sound.format}"
-
-    @property
-    def _picture_spool(self) -> Path:
-        return self.folder / "picture.spool.tif"
-
-    def _stem(self, each: BankPlan) -> str:
-        return f"activations-{each.number}_{file_label(self.record['label'])}"
-
-    def _array_path(self, each: BankPlan) -> Path:
-        return self.folder / f"{self._stem(each)}.zarr"
-
-    def _sum_path(self, each: BankPlan) -> Path:
-        return self._temporary / f"sum-{each.number}.spool"
+    def _places(self) -> Places:
+        return Places(self.folder, file_label(self.record["label"]), self.options.sound.format)
 
     def _sound_paths(self, each: BankPlan, audio: AudioPlan) -> list[Path]:
         if audio.scheme != "filters":
-            return [self.folder / f"{self._stem(each)}_{audio.scheme}{self._suffix}"]
-        folder = self.folder / f"{self._stem(each)}{FILTERS}"
-        folder.mkdir(exist_ok=True)
+            return [self._places.sound(each.number, audio.scheme)]
         network = self.journal.state(STEP)
         assert network is not None
         levels = LevelMeter(each.channels, network["banks"][str(each.number)]["levels"]).levels()
-        numbers = chosen(each.channels, self.options.sound, levels)
-        return [folder / f"{number:03d}{self._suffix}" for number in numbers]
+        return self._places.filters(each.number, chosen(each.channels, self.options.sound, levels))

@@ -23,6 +23,7 @@ from .plans import AudioPlan
 from .progress import Advance
 from .sound_options import SoundOptions
 from .sound_planning import wanted_samples
+from .sound_view import SoundMeter, ViewPlan
 from .tags import Tags, info_chunk
 from .wav import LaidOutWav, to_samples
 
@@ -61,7 +62,8 @@ class Segment:
 class Finish:
     """How one file is finished; `loudness_lufs` None leaves the segments' own levels, to within full scale.
 
-    `dithered`: TPDF dither of one step each way, where 16 bits are written.
+    `dithered`: TPDF dither of one step each way, where 16 bits are written. `view`: where to keep what was
+    seen of it, and how.
     """
 
     path: Path
@@ -71,6 +73,7 @@ class Finish:
     loudness_lufs: float | None
     dithered: bool
     seed: tuple[int, ...]
+    view: tuple[Path, ViewPlan] | None = None
 
     @property
     def rate_hz(self) -> int:
@@ -99,13 +102,18 @@ def finish(
     elif to.rate_hz != to.sound.sample_rate_hz:
         gain = _gain_to_peak(to, segments, advance)
     draw, at, stream = np.random.default_rng((*to.seed, 1)), 0, _stream(to, segments, advance)
+    seen = None if to.view is None else SoundMeter(to.view[1])
     with _Writer(to) as file:
         for piece in _limited(to, gain, stream) if limits else (each * np.float32(gain) for each in stream):
             if meter is not None:
                 meter.add(piece)
+            if seen is not None:
+                seen.add(piece)
             file.write(at, _samples(to, piece, draw))
             at += len(piece)
         assert at == to.audio.samples
+    if seen is not None and to.view is not None:
+        seen.finish().save(to.view[0])
     return file.sum(), {} if meter is None else _measured(meter.finish())
 
 

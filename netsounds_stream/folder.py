@@ -17,6 +17,7 @@ from typing import Any
 from .checksums import sealed
 from .errors import OutputError, StoreError, UnfinishedError
 from .journal import JOURNAL_NAME, durably_replace, read_journal, sync
+from .sound_options import FORMATS
 
 try:
     import fcntl
@@ -24,6 +25,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 RECORD_NAME = "run.json"
+#: The report: its page, the pictures for people, the page's own data.
+PAGE, PICTURES, REPORT = "index.html", "pictures", "report"
 _PARTIAL, _LOCK = ".partial", ".lock"
 _LONGEST_LABEL_BYTES = 80  # file names may have 255
 
@@ -265,3 +268,14 @@ def read_record(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
     return record if ours else None
+
+
+def outputs(folder: Path) -> list[str]:
+    """What a run's folder holds besides its record: the page first, then the mix; arrays, and sound files at
+    any depth; the report's folders last."""
+    kinds = {".zarr", *(f".{name}" for name in FORMATS)}
+    found = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix in kinds]
+    names = [path.as_posix() for path in found if path.parts[0] not in (PICTURES, REPORT)]
+    names.sort(key=lambda name: (not name.startswith("mix."), name))
+    page = [PAGE] if (folder / PAGE).exists() else []
+    return [*page, *names, *(name for name in (PICTURES, REPORT) if (folder / name).is_dir())]

@@ -5,7 +5,7 @@ Upper bounds of what was measured; the tests hold measured <= planned.
 
 from __future__ import annotations
 
-from .plans import MIB, STORED_MEMORY, STORED_STREAM, BankPlan, Source, Stft
+from .plans import FILTER_CELLS, MIB, PICTURE_CELLS, STORED_MEMORY, STORED_STREAM, BankPlan, Source, Stft
 
 
 def state_bytes(banks: tuple[BankPlan, ...], across: int, value_bytes: int) -> int:
@@ -64,6 +64,26 @@ def sound_bytes(block: int, banks: tuple[BankPlan, ...], workers: int) -> int:
 
 #: A limiter, two meters and a resampler at work on one file.
 FINISHING_BYTES = 16 * MIB
+
+
+#: Overviews while the network runs: rows of cells that fill, and what a piece of a band is reduced to.
+OVERVIEW_BYTES = 4 * MIB
+#: The page, its data and the pictures, forms of sounds apart.
+REPORT_DISK_BYTES = 16 * MIB
+# A contact sheet in the making: cells, brightness, colours, the encoder's own.
+_SHEET_BYTES = 72 * MIB
+
+
+def report_bytes(workers: int) -> int:
+    """The report's pictures, a sheet a worker."""
+    return 64 * MIB + workers * _SHEET_BYTES
+
+
+def overview_disk_bytes(banks: tuple[BankPlan, ...]) -> int:
+    """Overviews of banks and picture, and views of sounds, while they wait."""
+    channels = sum(each.channels for each in banks)
+    files = sum(audio.files for each in banks for audio in each.audio)
+    return 4 * FILTER_CELLS**2 * channels + 12 * PICTURE_CELLS**2 + 32 * MIB + files * (1 << 16)
 
 
 def spectra_bytes(stft: Stft, signals: int) -> int:

@@ -60,6 +60,15 @@ def estimated_bytes(format: str, subtype: str, channels: int, samples: int, samp
     return _WAV_HEADERS + raw + raw % 2
 
 
+def holds(container: str, subtype: str, sample_rate_hz: int, channels: int, samples: int) -> bool:
+    """Whether a format can hold that."""
+    try:
+        check_format(container, subtype, sample_rate_hz, channels, samples)
+    except OptionError:
+        return False
+    return True
+
+
 def check_resampling(rate_in_hz: int, rate_out_hz: int) -> None:
     """Raise OptionError where there is no resampling between these rates."""
     least, most = _RESAMPLED_HZ

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -15,26 +15,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .bank_hook import bank_hook
 from .checkpoint import CheckpointReader, CheckpointWriter
 from .checksums import FileSum, file_sum
-from .device import Arrived, Transfers
-from .errors import OptionError, RangeError, Stopped
+from .device import Transfers
+from .errors import OptionError, Stopped
 from .geometry import bank
 from .journal import Journal
-from .levels import energies
 from .overlap import Line, ahead
+from .overview import Overview, across_cells
 from .picture import Slab
 from .plans import Plan
-from .row_layers import Parts
 from .sinks import Sinks
-from .stream import Band, RowBlock, RowStream, exact_float32
-from .transform import half_frames
+from .stream import Band, RowStream, exact_float32
 from .weights import Weights, for_pixels, normalised
+
+Cells = tuple[Tensor, Tensor]  # sums and maxima, see `across_cells`
 
 #: The network's step in the journal, and the files that hold what the stream retains.
 STEP, _STATE = "network", "state-"
-# Of a bank, rounded, summed and handed to the store at a time: 1 MiB in float32.
-_PIECE_VALUES = 1 << 18
+_PREVIEW = "preview"
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,14 @@ class PixelNetwork:
 
     state: Mapping[str, Tensor]
     prepare: Callable[[Tensor], Tensor]
+    full_scale: int
 
 
 def pixel_network(weights: Weights, full_scale: int, normalize: bool, dtype: torch.dtype) -> PixelNetwork:
     """The cheapest right way for `dtype`: scaling folded into the weights where float32 has room for it."""
     if dtype == torch.float32:
-        return PixelNetwork(for_pixels(weights, full_scale, normalize), lambda pixels: pixels)
-    return PixelNetwork(weights.state, lambda pixels: normalised(pixels, full_scale, normalize))
+        return PixelNetwork(for_pixels(weights, full_scale, normalize), lambda pixels: pixels, full_scale)
+    return PixelNetwork(weights.state, lambda pixels: normalised(pixels, full_scale, normalize), full_scale)
 
 
 def run_forward(
@@ -98,6 +99,7 @@ def run_forward(
     advance: Callable[[int], None],
     journal: Journal,
     folder: Path,
+    preview: Overview | None = None,
 ) -> Tensor:
     """Push every slab through the network in bands of the planned height; the logits' average at the end.
 
@@ -108,6 +110,7 @@ def run_forward(
         line: the workers; a station is a layer.
         advance: called with the pixels of each band begun.
         journal: where this step is kept, with what the stream retains in a file in `folder`.
+        preview: what the picture is reduced to, for the report, in 0 to 255.
 
     Raises:
         RangeError: an activation left float16's range.
@@ -118,7 +121,7 @@ def run_forward(
     do = pending.later if transfers.beside else lambda job: job()
     kept = journal.state(STEP)
     hooks = {
-        bank(number).layer: _bank_hook(number, sink, compute.precision, transfers, do)
+        bank(number).layer: bank_hook(number, sink, compute.precision, transfers, do)
         for number, sink in sinks.items()
     }
     stream = RowStream(
@@ -130,24 +133,39 @@ def run_forward(
             stream.restore({name: reader.tensors(name) for name in stream.station_names})
             for number, sink in sinks.items():
                 sink.restore(kept["banks"][str(number)], reader, f"bank-{number}")
+            if preview is not None:
+                preview.restore(reader.tensors(_PREVIEW)["cells"])
 
     ended, under_way = threading.Event(), set[_Keeping]()
 
-    def enter(band: NDArray[np.generic] | _Mark | None) -> Band:
+    def enter(band: NDArray[np.generic] | _Mark | None) -> tuple[Band, Cells | None]:
         if band is None:
             ended.set()
-            return stream.ending()
+            return stream.ending(), None
         if isinstance(band, _Mark):
             name = f"{_STATE}{journal.content['starts']}-{band.rows}.npz"
-            keeping = _Keeping(journal, folder / name, band.rows, sinks, do)
+            keeping = _Keeping(journal, folder / name, band.rows, sinks, do, preview)
             under_way.add(keeping)
-            return stream.keeping(keeping)
+            return stream.keeping(keeping), None
         # torch takes no negative strides of numpy's; bytes go to a device as bytes
         small = band.dtype == np.uint8 and compute.device != "cpu"
         values = torch.from_numpy(band.astype("uint8" if small else "float32", order="C"))
         advance(band.shape[0] * band.shape[1])
+        cells = None
+        if preview is not None:
+            sums, highest = across_cells(values.float(), preview.cells.factor)
+            to_byte = 255 / pixels.full_scale
+            cells = sums * to_byte, highest * to_byte
         there = transfers.to_device(values).float()
-        return stream.enter(pixels.prepare(there.permute(2, 0, 1)))
+        return stream.enter(pixels.prepare(there.permute(2, 0, 1))), cells
+
+    def look(entered: tuple[Band, Cells | None]) -> Band:
+        band, cells = entered
+        if preview is not None and cells is not None:
+            preview.add(*cells)
+        if preview is not None and isinstance(band.keep, _Keeping):
+            band.keep.keep_preview(preview)
+        return band
 
     def settle(band: Band) -> Band:
         pending.settle()
@@ -159,7 +177,7 @@ def run_forward(
     bands = _bands(slabs, plan.band_rows, rows_done(journal), journal)
     try:
         with exact_float32(compute.device), closing(bands):
-            line.run(bands, enter, (*stream.stations, settle))
+            line.run(bands, enter, (look, *stream.stations, settle))
     finally:
         for keeping in under_way:
             keeping.discard()
@@ -168,17 +186,31 @@ def run_forward(
     assert all(sink.store is None or sink.store.finished for sink in sinks.values())
     logits = stream.logits()
     banks = {str(number): sink.state() for number, sink in sinks.items()}
+    state = {"whole": True, "logits": logits.tolist(), "banks": banks, "preview": _state_of(preview)}
     journal.reached(
         STEP,
-        {"whole": True, "logits": logits.tolist(), "banks": banks},
-        lambda given_up: {
-            path: each
-            for number, sink in sinks.items()
-            for path, each in sink.files(banks[str(number)], given_up).items()
-        },
+        state,
+        lambda given_up: _written(sinks, preview, banks, given_up),
         after=lambda: remove_states(folder),
     )
     return logits
+
+
+def _state_of(preview: Overview | None) -> dict[str, int] | None:
+    return None if preview is None else preview.state()
+
+
+def _written(
+    sinks: Mapping[int, Sinks],
+    preview: Overview | None,
+    banks: Mapping[str, Any],
+    given_up: Callable[[], bool],
+) -> dict[Path, FileSum | None]:
+    """What must be on the disk for the states of all `banks` to hold: written, when this returns."""
+    found: dict[Path, FileSum | None] = {} if preview is None else {preview.path: None}
+    for number, sink in sinks.items():
+        found |= sink.files(banks[str(number)], given_up)
+    return found
 
 
 def rows_done(journal: Journal) -> int:
@@ -225,8 +257,11 @@ class _Keeping:
         rows: int,
         sinks: Mapping[int, Sinks],
         do: Callable[[Callable[[], None]], None],
+        preview: Overview | None,
     ) -> None:
         self._journal, self._rows, self._sinks, self._do = journal, rows, sinks, do
+        self._preview = preview
+        self._preview_state: dict[str, int] | None = None
         self._writer = CheckpointWriter(path)
         self._banks: dict[str, Any] = {}
 
@@ -241,6 +276,11 @@ class _Keeping:
         self._banks[str(number)] = sink.state()
         sink.keep(self._writer, f"bank-{number}")
 
+    def keep_preview(self, preview: Overview) -> None:
+        """All bands before it are in the preview, and none after it."""
+        self._preview_state = preview.state()
+        self._writer.add(f"{_PREVIEW}/cells", preview.waiting)
+
     def discard(self) -> None:
         """It will not be finished."""
         self._writer.discard()
@@ -250,13 +290,11 @@ class _Keeping:
         self._writer.close()
         path, banks = self._writer.path, self._banks
         state: dict[str, Any] = {"whole": False, "rows": self._rows, "file": path.name, "banks": banks}
+        state["preview"] = self._preview_state
 
         def files(given_up: Callable[[], bool]) -> dict[Path, FileSum | None]:
             state["sum"] = file_sum(path).to_json()  # here, beside the work
-            found: dict[Path, FileSum | None] = {path: None}
-            for number, sink in self._sinks.items():
-                found |= sink.files(banks[str(number)], given_up)
-            return found
+            return {path: None, **_written(self._sinks, self._preview, banks, given_up)}
 
         self._journal.reached(STEP, state, files, after=lambda: remove_states(path.parent, path))
         self._journal.flush_soon()
@@ -290,106 +328,3 @@ class _Pending:
         jobs, self._mine.jobs = getattr(self._mine, "jobs", []), []
         for job in jobs:
             job()
-
-
-def _bank_hook(
-    number: int, sink: Sinks, precision: str, transfers: Transfers, do: Callable[[Callable[[], None]], None]
-) -> Callable[[RowBlock], None]:
-    weights = None if sink.mixture is None else torch.from_numpy(sink.mixture.weights)
-
-    def take(block: RowBlock) -> None:
-        totals: list[Tensor] = []
-        mixed: list[Tensor] = []
-        for piece in [block.parts] if transfers.beside else _pieces(block.parts):
-            # Rounded to what is stored first: what is heard follows from the stored values.
-            parts = tuple(part.to(torch.float16) for part in piece)
-            sums = _sums(parts, None if weights is None else weights.to(parts[0].device), sink.energies)
-            totals.append(sums.total)
-            mixed.extend(sums.mixed)
-            if sink.store is not None:
-                do(partial(keep, transfers.to_host(sums.means, *parts)))
-            if sink.energies:
-                do(partial(measure, transfers.to_host(*sums.energies)))
-        total = torch.cat(totals)
-        columns = torch.cat(mixed).transpose(1, 2) if mixed else total.new_zeros(len(total), 0, 0)
-        raw = (
-            columns[:, : sink.mixture.raw]
-            if sink.mixture is not None and sink.mixture.raw
-            else total[:, None]
-        )
-        # an infinity in the sum becomes one, or NaN, in the half frame: either tells
-        arrived = transfers.to_host(total if sink.total is None else half_frames(raw), columns)
-        do(partial(add, block.start, arrived))
-
-    def measure(arrived: Arrived) -> None:
-        for each in arrived():
-            sink.meter.add_energies(0, each)
-
-    def keep(arrived: Arrived) -> None:
-        assert sink.store is not None
-        means, *parts = arrived()
-        sink.meter.add_means(0, means)
-        sink.store.append(tuple(parts))
-
-    def add(start: int, arrived: Arrived) -> None:
-        half, columns = arrived()
-        if not bool(torch.isfinite(half).all()):
-            way_out = "--precision fp32" if precision == "fp16" else "other --weights"
-            raise RangeError(
-                f"bank {number} holds a value past float16's largest, 65504, near row {start} of it; "
-                f"use {way_out}, or leave bank {number} out with --banks"
-            )
-        if sink.total is not None:
-            sink.total.add(half)
-        if sink.mixture is not None:
-            for spool, (_, part) in zip(sink.spectra, sink.mixture.spectra, strict=True):
-                spool.add(columns[:, part])
-
-    return take
-
-
-def _pieces(parts: Parts) -> Iterator[Parts]:
-    """Rows a few at a time, small enough for a core's own cache to hold them through all that follows."""
-    _, channels, _, cross = parts[0].shape
-    rows = max(1, _PIECE_VALUES // (channels * cross))
-    return zip(*(torch.split(part, rows, dim=2) for part in parts), strict=True)
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """Of a few rows: over all filters `[frame, frequency]`; each filter's frame means `[frame, channel]`; the
-    weighted sums `[frame, frequency, column]`, if any; the filters' `energies`, if wanted."""
-
-    total: Tensor
-    means: Tensor
-    mixed: tuple[Tensor, ...]
-    energies: tuple[Tensor, ...]
-
-
-def _sums(parts: tuple[Tensor, ...], weights: Tensor | None, wanted: bool) -> _Sums:
-    """As products with a row of ones: `sum` over the outer axes of a channels_last tensor is 20 times slower.
-
-    Args:
-        weights: `[channel, column]`.
-        wanted: whether the energies are.
-    """
-    total, mixed, means, squares, first = None, None, [], [], 0
-    for part in parts:
-        values = part[0].permute(1, 2, 0).float()  # [frame, frequency, channel], contiguous
-        filters = values.sum(dim=2)
-        total = filters if total is None else total.add_(filters)
-        ones = values.new_full((values.shape[0], 1, values.shape[1]), 1 / values.shape[1])
-        means.append(torch.bmm(ones, values)[:, 0])
-        if weights is not None:
-            weighted = values @ weights[first : first + values.shape[2]]
-            mixed = weighted if mixed is None else mixed.add_(weighted)
-        if wanted:
-            squares.append(energies(values))
-        first += values.shape[2]
-    assert total is not None
-    return _Sums(
-        total,
-        torch.cat(means, dim=1),
-        () if mixed is None else (mixed,),
-        (torch.cat(squares, dim=1),) if squares else (),
-    )

@@ -23,7 +23,7 @@ from .errors import OutputError, StoreError
 from .stopping import Stop
 
 JOURNAL_NAME = "journal.json"
-_FORMAT = 1
+_FORMAT = 2
 State = Mapping[str, Any]
 #: Files that are written, with their sums where they are whole.
 Files = Mapping[Path, FileSum | None]
@@ -89,6 +89,11 @@ class Journal:
         """How far `step` had come; None: it has not begun."""
         state: State | None = self._steps.get(step)
         return state
+
+    @property
+    def noted_steps(self) -> dict[str, State]:
+        """The states of all steps, those that are only noted, too."""
+        return dict(self._steps)
 
     def done(self, step: str) -> bool:
         return bool((self.state(step) or {}).get("whole"))

@@ -40,6 +40,7 @@ class SonifyOptions:
         banks: which filter banks are kept and sounded.
         codec: how stored activations are compressed.
         activations: False: no arrays are kept; they are never written where no second pass needs them.
+        report: whether the run gets its page, `index.html`, with pictures.
         memory_bytes: budget for the whole process's peak resident memory; None: `machine` chooses.
         gpu_memory_bytes: budget for what torch holds on a GPU; None: 2 GiB, or half of what is free there.
         max_pixels: a picture of more, in its file or after `size`, is refused; None: there is no limit.
@@ -55,6 +56,7 @@ class SonifyOptions:
     banks: tuple[int, ...] = (1, 2, 3, 4)
     codec: str = "lz4"
     activations: bool = True
+    report: bool = True
     memory_bytes: int | None = None
     gpu_memory_bytes: int | None = None
     max_pixels: int | None = None

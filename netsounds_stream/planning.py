@@ -18,8 +18,12 @@ from itertools import product
 from .errors import PictureError
 from .footprint import (
     FINISHING_BYTES,
+    OVERVIEW_BYTES,
+    REPORT_DISK_BYTES,
     gpu_stream_bytes,
+    overview_disk_bytes,
     picture_bytes,
+    report_bytes,
     sound_bytes,
     spectra_bytes,
     staging_bytes,
@@ -185,6 +189,8 @@ def _candidate(
         mix=mix,
         forward_memory_bytes=0,
         sound_memory_bytes=0,
+        report_memory_bytes=0,
+        report_workers=workers,
         gpu_memory_bytes=0,
         gpu_budget_bytes=limits.gpu_budget_bytes,
         budget_bytes=limits.budget_bytes,
@@ -198,17 +204,22 @@ def _candidate(
     forward = picture_bytes(source, min(slab_rows, preview), across, decoded)
     forward += store_bytes(banks, workers, rows * across) if options.stored else 0
     windowed = windowed_bytes(stft, banks, options.sound.stacked) if stft is not None else 0
-    forward += windowed
+    forward += windowed + (OVERVIEW_BYTES if options.report else 0)
     if on_gpu:
         forward += staging_bytes(rows, across, workers, stored=options.stored)
     else:
         forward += stream_bytes(rows, across, value_bytes, workers)
+    reporting = workers
+    while reporting > 1 and limits.baseline_bytes + report_bytes(reporting) > limits.budget_bytes:
+        reporting -= 1
     return replace(
         plan,
         forward_memory_bytes=limits.baseline_bytes + forward,
         sound_memory_bytes=limits.baseline_bytes
         + sound_bytes(block, banks, workers)
         + (workers * windowed + FINISHING_BYTES if windowed else 0),
+        report_memory_bytes=limits.baseline_bytes + report_bytes(reporting) if options.report else 0,
+        report_workers=reporting,
         gpu_memory_bytes=max(
             gpu_stream_bytes(rows, across, value_bytes, workers), sound_bytes(block, banks, workers)
         )
@@ -262,7 +273,11 @@ def _disk(
     if stft is not None:
         signals = 2 * options.sound.mix + options.sound.sum_channels * options.sound.windowed
         waiting += len(banks) * spectra_bytes(stft, signals)
-    return store + sound + waiting, (store if options.activations else 0) + sound
+    report = 0
+    if options.report:
+        waiting += overview_disk_bytes(banks)
+        report = REPORT_DISK_BYTES + sum(audio.browser_bytes for audio in files)
+    return store + sound + waiting + report, (store if options.activations else 0) + sound + report
 
 
 def sound_block_channels(

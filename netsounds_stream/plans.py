@@ -14,6 +14,9 @@ STORED_STREAM, STORED_MEMORY, STORED_SPOOL = "stream", "memory", "spool"
 #: Tile edge of the temporary TIFF, in pixels; columns are read out of it a tile's width at a time.
 SPOOL_TILE = 128
 
+#: Cells along the long edge of a filter's picture, and pixels along the picture's own, at most.
+FILTER_CELLS, PICTURE_CELLS = 128, 1280
+
 #: Of a WAV's sample, by format.
 SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 # Of a block of windowed frames: what it takes in float32 stays in a core's cache.
@@ -99,7 +102,8 @@ class Stft:
 class AudioPlan:
     """One sound file, or several alike: `samples` a channel, and what holds them (WAV, RF64, FLAC, OGG).
 
-    `temporary_bytes` is what waits on disk for all the files together while they are made.
+    `temporary_bytes` is what waits on disk for all the files together while they are made, `browser_bytes`
+    what forms of them that a browser plays take at most, where it does not play the files themselves.
     """
 
     scheme: str
@@ -109,6 +113,7 @@ class AudioPlan:
     container: str
     channels: int = 1
     temporary_bytes: int = 0
+    browser_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,8 @@ class Plan:
     mix: AudioPlan | None
     forward_memory_bytes: int
     sound_memory_bytes: int
+    report_memory_bytes: int
+    report_workers: int
     gpu_memory_bytes: int
     gpu_budget_bytes: int | None
     budget_bytes: int
@@ -181,7 +188,7 @@ class Plan:
 
     @property
     def peak_memory_bytes(self) -> int:
-        return max(self.forward_memory_bytes, self.sound_memory_bytes)
+        return max(self.forward_memory_bytes, self.sound_memory_bytes, self.report_memory_bytes)
 
     @property
     def trim_bytes(self) -> int:

@@ -189,6 +189,8 @@ def command_line(picture: Picture, options: SonifyOptions) -> str:
             words.extend((name, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)))
     if not options.activations:
         words.append("--no-activations")
+    if not options.report:
+        words.append("--no-report")
     say("--memory", options.memory_bytes, None)
     say("--gpu-memory", options.gpu_memory_bytes, None)
     say("--max-pixels", options.max_pixels, None)

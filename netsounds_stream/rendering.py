@@ -12,7 +12,6 @@ import torch
 from . import machine
 from .bank_sound import BankSound
 from .errors import OptionError, OutputError
-from .execution import workers
 from .geometry import bank_length
 from .journal import Journal
 from .options import sound_from_words
@@ -26,6 +25,7 @@ from .sound_planning import audio_plan, stft_plan
 from .store import Activations, open_activations
 from .tags import Tags
 from .windowed import Windowing
+from .workers import workers
 
 _BLOCK_VALUES = 1 << 20
 

@@ -11,6 +11,7 @@ from .checkpoint import CheckpointReader, CheckpointWriter
 from .checksums import FileSum
 from .levels import LevelMeter
 from .mixture import Mixture
+from .overview import Overview
 from .spectra import SpectraSpool
 from .store import ShardWriter
 from .sum_spool import SumSpool
@@ -24,6 +25,7 @@ class Sinks:
         mixture: what the filters are summed to as they come; None where only their plain sum is heard.
         spectra: what takes the columns that `mixture.spectra` names, in its order.
         energies: whether the meter takes the filters' energies.
+        overview: what the report's pictures are made of, if there is one.
     """
 
     store: ShardWriter | None
@@ -32,6 +34,7 @@ class Sinks:
     mixture: Mixture | None = None
     spectra: tuple[SpectraSpool, ...] = ()
     energies: bool = False
+    overview: Overview | None = None
 
     def state(self) -> dict[str, Any]:
         """How far they have come, JSON-ready; the frames of the shard that fills are apart (`keep`)."""
@@ -40,6 +43,7 @@ class Sinks:
             "sum": None if self.total is None else self.total.state(),
             "shards": None if self.store is None else self.store.handed_over,
             "spectra": [each.state() for each in self.spectra],
+            "overview": None if self.overview is None else self.overview.state(),
         }
 
     def keep(self, writer: CheckpointWriter, folder: str) -> None:
@@ -48,6 +52,8 @@ class Sinks:
             writer.add(f"{folder}/shard/{number}", part)
         for number, each in enumerate(self.spectra):
             writer.add(f"{folder}/spectra/{number}", each.made_by.waiting)
+        if self.overview is not None:
+            writer.add(f"{folder}/overview/cells", self.overview.waiting)
 
     def restore(self, state: Mapping[str, Any], reader: CheckpointReader, folder: str) -> None:
         """Have all go on where `state` was taken; the sum and the meter were made from it already."""
@@ -57,6 +63,8 @@ class Sinks:
         waiting = reader.tensors(f"{folder}/spectra")
         for number, each in enumerate(self.spectra):
             each.made_by.restore(state["spectra"][number], waiting[str(number)])
+        if self.overview is not None:
+            self.overview.restore(reader.tensors(f"{folder}/overview")["cells"])
 
     def files(self, state: Mapping[str, Any], given_up: Callable[[], bool]) -> dict[Path, FileSum | None]:
         """What must be on the disk for `state` to hold: written, when this returns."""
@@ -67,4 +75,6 @@ class Sinks:
         if self.total is not None:
             found[self.total.path] = None
         found |= {each.path: None for each in self.spectra}
+        if self.overview is not None:
+            found[self.overview.path] = None
         return found

@@ -30,11 +30,12 @@ from .passes import Block, Pass, blocks_of
 from .plans import AudioPlan
 from .progress import Advance, Stages
 from .sound_options import SoundOptions
+from .sound_view import FilterExtremes, SoundMeter, Views, view_plan
 from .store import Activations
 from .sum_spool import SumSpool
 from .tags import Tags, info_chunk
 from .transform import half_frames, mirrored
-from .wav import LaidOutWav, to_samples
+from .wav import LaidOutWav, full_scale, to_samples
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Rendering:
         name: of the bank's stage, and the first word of its steps.
         tags: of each file, by its scheme.
         device: where filters are inverted, one by one.
+        number: the bank's.
+        views: where what is seen of the files is kept, if it is wanted.
     """
 
     stored: Activations | None
@@ -60,6 +63,8 @@ class Rendering:
     name: str
     tags: Callable[[str], Tags]
     device: str = "cpu"
+    number: int = 0
+    views: Views | None = None
 
     @property
     def source(self) -> Activations:
@@ -118,6 +123,7 @@ def write_filters(
     left_open = dict((work.state or {}).get("open", {}))
     files: dict[int, LaidOutWav] = {}
     whole: dict[Path, FileSum | None] = {}  # closed, and not kept yet
+    seen: FilterExtremes | None = None
 
     def opening(opened: ExitStack) -> Iterator[Block]:
         for block in work.left(advance, source.frequencies):
@@ -134,6 +140,11 @@ def write_filters(
         half = half_frames(values.float())
         half.mul_(_column(factor[block.channels], device)).add_(_column(offset[block.channels], device))
         taken = to_samples(half, options.subtype, bounded=options.scale != "none")
+        if seen is not None:
+            low, high = (
+                each.cpu().float() / full_scale(options.subtype) for each in torch.aminmax(taken, dim=2)
+            )
+            seen.add(place[block.channels.start], block.frames.start, low.numpy(), high.numpy())
         samples = mirrored(taken, source.frequencies).cpu().numpy()
         parts = []
         for at, sound in enumerate(samples):
@@ -174,34 +185,38 @@ def write_filters(
 
     def written() -> Files:
         found = {**whole, **{wav.path: None for wav in list(files.values())}}
+        if seen is not None:
+            found[seen.path] = None
         whole.clear()
         return found
 
     with ExitStack() as opened:
+        if to.views is not None:
+            kept = FilterExtremes(to.views.extremes_path(to.number), len(numbers), source.frames)
+            seen = opened.enter_context(kept)
         to.line.run(opening(opened), invert, [add])
         work.end(state, written)
 
 
-def write_sum(
-    total: SumSpool,
-    path: Path,
-    audio: AudioPlan,
-    options: SoundOptions,
-    block_values: int,
-    journal: Journal,
-    name: str,
-    info: bytes,
-    advance: Advance,
-) -> None:
+def write_sum(to: Rendering, total: SumSpool, path: Path, audio: AudioPlan, advance: Advance) -> None:
     """Write the sum of a bank's filters. A step that is begun again: it is a hundredth of a run."""
-    step = f"{name}: sum"
-    if journal.done(step):
+    step, options, seen = f"{to.name}: sum", to.options, None
+    if to.journal.done(step):
         advance.skip(audio.samples * audio.channels)
         return
-    if journal.stopping:
+    if to.journal.stopping:
         raise Stopped
-    written = total.write_wav(path, audio, options, block_values, advance, info)
-    journal.reached(step, {"whole": True}, lambda given_up: {path: written})
+    if to.views is not None:
+        seen = SoundMeter(view_plan(audio, options, windowed=False, filter_samples=0))
+    info = info_chunk(to.tags("sum"))
+    files: dict[Path, FileSum | None] = {
+        path: total.write_wav(path, audio, options, to.block_values, advance, info, seen)
+    }
+    if to.views is not None and seen is not None:
+        view = to.views.path(to.number, "sum")
+        seen.finish().save(view)
+        files[view] = None
+    to.journal.reached(step, {"whole": True}, lambda given_up: files)
 
 
 def render_bank(
@@ -227,10 +242,7 @@ def render_bank(
         for audio, paths in files:
             if audio.scheme == "sum":
                 assert total is not None
-                info = info_chunk(to.tags("sum"))
-                write_sum(
-                    total, paths[0], audio, to.options, to.block_values, to.journal, to.name, info, advance
-                )
+                write_sum(to, total, paths[0], audio, advance)
             else:
                 assert levels is not None
                 write_filters(to, levels, paths, audio, advance)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from .formats import check_format, estimated_bytes
+from .formats import check_format, estimated_bytes, holds
 from .geometry import SMALLEST_SIDE, bank, bank_length
 from .plans import SAMPLE_BYTES, AudioPlan, Stft
 from .sound_options import SoundOptions
@@ -15,6 +15,8 @@ from .sound_options import SoundOptions
 # A WAV's length field is 32 bits; room is left for its header and text chunks.
 _WAV_LIMIT_BYTES = (1 << 32) - 65536
 _HEADER_BYTES = 2048
+# Larger WAV files are played by some browsers only.
+_BROWSER_LIMIT_BYTES = (1 << 31) - 1
 # Of a windowed signal whose length nobody chose, in seconds.
 _DURATIONS = (10.0, 120.0)
 
@@ -101,7 +103,13 @@ def audio_plan(
         return AudioPlan(scheme, files, samples, size, sound.format.upper(), across, waiting)
     size = samples * across * SAMPLE_BYTES[sound.subtype]
     container = "WAV" if size <= _WAV_LIMIT_BYTES else "RF64"
-    return AudioPlan(scheme, files, samples, size + _HEADER_BYTES, container, across, waiting)
+    browser = 0
+    if container == "RF64" or sound.subtype == "FLOAT" or size > _BROWSER_LIMIT_BYTES:
+        parts = count if scheme == "concat" else files
+        each = -(-samples // parts)
+        if holds("flac", "PCM_16", rate, across, each):
+            browser = parts * estimated_bytes("flac", "PCM_16", across, each, rate)
+    return AudioPlan(scheme, files, samples, size + _HEADER_BYTES, container, across, waiting, browser)
 
 
 def raw_plan(audio: AudioPlan, inner: SoundOptions) -> AudioPlan:

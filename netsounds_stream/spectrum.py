@@ -53,6 +53,17 @@ class FrequencyScale:
         low, high, here = (self._pitch(np.asarray(f)) for f in (self.low_hz, self.high_hz, inside))
         return np.asarray((here - low) / (high - low))
 
+    def at(self, share: Floats) -> Floats:
+        """The frequency at a share of the scale, 0 to 1: what `share` undoes."""
+        low, high = (self._pitch(np.asarray(f)) for f in (self.low_hz, self.high_hz))
+        pitch = low + (high - low) * share
+        match self.name:
+            case "mel":
+                return 700 * np.expm1(pitch)
+            case "log":
+                return np.exp(pitch)
+        return np.asarray(pitch)
+
     def _pitch(self, frequencies_hz: Floats) -> Floats:
         match self.name:
             case "mel":

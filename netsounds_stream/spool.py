@@ -1,4 +1,4 @@
-"""Rows of float32 that wait on disk: appended, or written and read anywhere, from several threads."""
+"""Rows of floats that wait on disk: appended, or written and read anywhere, from several threads."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ class Spool:
     Args:
         shape: of a row.
         rows: that a spool left before is to go on with; None: a new one.
+        dtype: of its values.
 
     Attributes:
         rows: how many were appended.
@@ -66,9 +67,15 @@ class Spool:
         StoreError: the one to go on with is not as it was left.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, ...], rows: int | None = None) -> None:
-        self.path, self._shape, self.rows = path, shape, rows or 0
-        self._row_bytes = 4 * prod(shape)
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        rows: int | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.path, self._shape, self.rows, self._dtype = path, shape, rows or 0, dtype
+        self._row_bytes = dtype.itemsize * prod(shape)
         try:
             file = path.open("w+b" if rows is None else "r+b", buffering=0)
             self._file = PlacedFile(file)
@@ -94,13 +101,13 @@ class Spool:
         self._file.close()
 
     def append(self, values: Tensor) -> None:
-        """Add rows, float32."""
+        """Add rows."""
         self.put(self.rows, values)
         self.rows += values.shape[0]
 
     def put(self, row: int, values: Tensor) -> None:
         """Write rows from `row` on."""
-        assert values.dtype == torch.float32 and values.shape[1:] == self._shape
+        assert values.dtype == self._dtype and values.shape[1:] == self._shape
         try:
             view = memoryview(values.contiguous().numpy()).cast("B")
             self._file.put(view, row * self._row_bytes)
@@ -109,7 +116,7 @@ class Spool:
 
     def read(self, row: int, count: int) -> Tensor:
         """`count` rows from `row` on."""
-        values = torch.empty(count, *self._shape)
+        values = torch.empty(count, *self._shape, dtype=self._dtype)
         if count and not self._file.fill(memoryview(values.numpy()).cast("B"), row * self._row_bytes):
             raise self._cut_short()
         return values

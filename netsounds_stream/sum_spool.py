@@ -16,9 +16,10 @@ from .levels import Levels, gains, require_finite
 from .plans import AudioPlan
 from .progress import Advance
 from .sound_options import SoundOptions
+from .sound_view import SoundMeter
 from .spool import Spool
 from .transform import half_length, mirrored
-from .wav import LaidOutWav, to_samples
+from .wav import LaidOutWav, full_scale, to_samples
 
 
 class SumSpool:
@@ -72,8 +73,9 @@ class SumSpool:
         block_values: int,
         advance: Advance,
         info: bytes = b"",
+        seen: SoundMeter | None = None,
     ) -> FileSum:
-        """Scale what was gathered and write it as one WAV."""
+        """Scale what was gathered and write it as one WAV, `seen` by a meter if there is one."""
         assert self._spool.rows == self._frames
         levels = Levels(np.array([self._low]), np.array([self._high]), np.array([self._peak]))
         (factor,), (offset,) = gains(levels, options.scale)
@@ -89,5 +91,7 @@ class SumSpool:
                 sound = sound[: audio.samples - first]
                 part = wav.write(first, sound.contiguous().numpy())
                 wav.checksum ^= moved(part, wav.bytes_after(first + len(sound)))
+                if seen is not None:
+                    seen.add((sound.float() / full_scale(options.subtype)).numpy())
                 advance(sound.numel())
             return wav.file_sum()

@@ -45,6 +45,11 @@ def to_samples(values: Tensor, subtype: str, *, bounded: bool = True) -> Tensor:
     return values.to(torch.int16) if subtype == "PCM_16" else values.to(torch.int32) << 8
 
 
+def full_scale(subtype: str) -> float:
+    """What 1 is in samples of `to_samples`."""
+    return 1.0 if subtype == "FLOAT" else _FULL_SCALE[subtype] * (256.0 if subtype == "PCM_24" else 1.0)
+
+
 def wav_header(audio: AudioPlan, options: SoundOptions, info: bytes = b"") -> bytes:
     """All that stands before the samples of a file of the planned length; `info`: a chunk to be among it."""
     width = SAMPLE_BYTES[options.subtype]

@@ -30,6 +30,7 @@ from .passes import Block, Pass
 from .plans import AudioPlan, Stft
 from .progress import Advance
 from .sound_options import MIX_LUFS, SoundOptions
+from .sound_view import Views, view_plan
 from .spectra import SpectraMap, SpectraSpool, in_blocks
 from .spool import Spool
 from .store import Activations
@@ -48,6 +49,7 @@ class Windowing:
 
     Attributes:
         flipped: whether a frame's first value is its highest frequency.
+        views: where what is seen of the files is kept, if it is wanted.
     """
 
     stft: Stft
@@ -57,6 +59,7 @@ class Windowing:
     line: Line
     tags: Callable[[str, str], Tags]
     flipped: bool
+    views: Views | None = None
 
     def spectra(
         self,
@@ -112,7 +115,8 @@ def write_voice(
         (segment,) = _segments(spool, to, [level.levels()])
         target = _finish(to, path, audio, number, "sum")
         written, measured = finish(target, [segment], advance, _known(heard, segment))
-    to.journal.reached(step, _ended(path, measured), lambda given_up: {path: written}, _unlink(spool.path))
+    files = _with_view(target, written)
+    to.journal.reached(step, _ended(path, measured), lambda given_up: files, _unlink(spool.path))
 
 
 def write_filters(
@@ -209,10 +213,15 @@ def write_mix(
         _spooled(_added(parts, to.stft.sounded), mixed, 0, level, lambda amount: None, heard)
         (segment,) = _segments(mixed, to, [level.levels()])
         tags = to.tags(",".join(map(str, banks)), "mix")
-        target = Finish(path, audio, to.sound, tags, wanted, True, to.seed(0))
+        view = None
+        if to.views is not None:
+            plan = view_plan(audio, to.sound, windowed=True, filter_samples=0)
+            view = to.views.path(0, "mix"), plan
+        target = Finish(path, audio, to.sound, tags, wanted, True, to.seed(0), view)
         written, measured = finish(target, [segment], advance, _known(heard, segment))
         waiting = [mixed.path, *(each.path for each in signals.values())]
-    to.journal.reached("mix", _ended(path, measured), lambda given_up: {path: written}, _unlink(*waiting))
+    files = _with_view(target, written)
+    to.journal.reached("mix", _ended(path, measured), lambda given_up: files, _unlink(*waiting))
 
 
 def finish_files(
@@ -225,6 +234,7 @@ def finish_files(
     """Finish several files side by side: the `step` of that name, one file after another."""
     work = Pass(journal, step, [Block(slice(at, at + 1), slice(0, 1)) for at in range(len(jobs))])
     measured = dict((work.state or {}).get("measured", {}))
+    targets = {target.path: target for target, _ in jobs}
     written: dict[Path, FileSum | None] = {}
 
     def one(block: Block) -> tuple[Path, FileSum, dict[str, Any]]:
@@ -232,7 +242,8 @@ def finish_files(
         return target.path, *finish(target, segments, advance)
 
     def add(found: tuple[Path, FileSum, dict[str, Any]]) -> None:
-        path, written[path], facts = found
+        path, whole, facts = found
+        written.update(_with_view(targets[path], whole))
         if facts:
             measured[named(path)] = facts
         work.reached(lambda: {"measured": dict(measured)}, files)
@@ -333,10 +344,17 @@ def _segments(spool: Spool, to: Windowing, levels: Sequence[Levels]) -> list[Seg
 
 
 def _finish(to: Windowing, path: Path, audio: AudioPlan, number: int, scheme: str) -> Finish:
-    tags = to.tags(str(number), scheme)
-    return Finish(
-        path, audio, to.sound, tags, to.sound.loudness_lufs, True, to.seed(number, crc32(scheme.encode()))
-    )
+    tags, seed, view = to.tags(str(number), scheme), to.seed(number, crc32(scheme.encode())), None
+    if to.views is not None:
+        plan = view_plan(audio, to.sound, windowed=True, filter_samples=to.stft.sounded)
+        view = to.views.path(number, scheme), plan
+    return Finish(path, audio, to.sound, tags, to.sound.loudness_lufs, True, seed, view)
+
+
+def _with_view(target: Finish, written: FileSum) -> dict[Path, FileSum | None]:
+    """The files that finishing one wrote."""
+    view: dict[Path, FileSum | None] = {} if target.view is None else {target.view[0]: None}
+    return {target.path: written, **view}
 
 
 def _ended(path: Path, measured: Mapping[str, Any]) -> dict[str, Any]:

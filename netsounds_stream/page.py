@@ -1,0 +1,121 @@
+"""The report's page and the gallery's, as files: templates filled in, styles and scripts beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from .errors import OutputError
+from .folder import PAGE, REPORT
+from .options import format_bytes
+from .page_data import facts, href, predictions, stages
+
+_ASSETS = "page"
+_TEMPLATES = (".html",)
+
+
+def write_page(
+    folder: Path, record: Mapping[str, Any], data: Mapping[str, Any], names: Sequence[str]
+) -> None:
+    """Write `index.html` of the run in `folder`, and what it shows beside its data.
+
+    Args:
+        record: the run's, as far as it is known.
+        data: what the script is told; see `page_data`.
+        names: of the run's files, for links.
+    """
+    seconds = record["seconds"]
+    peak, plan = record["peak_memory_bytes"], record["plan"]
+    memory = {
+        "planned_bytes": plan["peak_memory_bytes"],
+        "measured_bytes": peak,
+        "budget_bytes": plan["budget_bytes"],
+        "planned": format_bytes(plan["peak_memory_bytes"]),
+        "measured": format_bytes(peak),
+        "budget": format_bytes(plan["budget_bytes"]),
+    }
+    text = _rendered(
+        "report.html",
+        title=record["label"],
+        version=record["versions"]["netsounds-stream"],
+        data=data,
+        facts=facts(record),
+        predictions=predictions(record),
+        memory=memory,
+        stages=stages(seconds),
+        seconds=sum(seconds.values()),
+        command=record["command"],
+        notes=record["notes"],
+        files=[_file_entry(folder, name) for name in names],
+    )
+    write_assets(folder / REPORT)
+    _write(folder / PAGE, text)
+
+
+def write_gallery(out: Path, title: str, version: str, runs: Sequence[Mapping[str, Any]]) -> None:
+    """Write `index.html` of a gallery into the folder `out`; `runs` as the template has them."""
+    write_assets(out / "gallery")
+    _write(out / PAGE, _rendered("gallery.html", title=title, version=version, runs=list(runs)))
+
+
+def write_assets(folder: Path) -> None:
+    """Copy styles, scripts and their licences into `folder`."""
+    folder.mkdir(exist_ok=True)
+    for each in sorted(_package().iterdir(), key=lambda entry: entry.name):
+        if each.is_file() and not each.name.endswith(_TEMPLATES):
+            _write(folder / each.name, each.read_text(encoding="utf-8"))
+
+
+def _package() -> Any:
+    return files(__package__) / _ASSETS
+
+
+def _rendered(template: str, **values: Any) -> str:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # here: a run needs it at its end only
+
+    def load(name: str) -> str:
+        return str((_package() / name).read_text(encoding="utf-8"))
+
+    environment = Environment(autoescape=True, loader=FunctionLoader(load), undefined=StrictUndefined)
+    return environment.get_template(template).render(**values)
+
+
+def _file_entry(folder: Path, name: str) -> dict[str, str]:
+    path = folder / name
+    inside = [each.stat().st_size for each in path.rglob("*") if each.is_file()] if path.is_dir() else []
+    return {
+        "name": name,
+        "href": href(name) + ("/" if path.is_dir() else ""),
+        "size": format_bytes(sum(inside) if path.is_dir() else path.stat().st_size),
+        "what": _what(name, is_folder=path.is_dir(), count=len(inside)),
+    }
+
+
+def _what(name: str, *, is_folder: bool, count: int) -> str:
+    if name.endswith(".zarr"):
+        return "activations, float16 [channel, y, x]"
+    if is_folder:
+        return f"{count} files"
+    stem = Path(name).stem
+    for ending, what in _WHAT.items():
+        if stem.endswith(ending):
+            return what
+    return "one filter"
+
+
+_WHAT = {
+    "mix": "all banks over one another",
+    "_sum": "all filters of a bank added",
+    "_concat": "a bank's filters, one after another",
+}
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path} ({error}); make room on the disk, or make it writable"
+        ) from error

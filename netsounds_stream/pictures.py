@@ -1,0 +1,116 @@
+"""Numbers as pictures: contact sheets, spectrograms, waveforms; as arrays of pixels and as files.
+
+Brightness is robust: what lies above the 99.5th percentile is full, so that a few outliers flatten nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .colours import colour_map
+from .errors import OutputError
+
+Pixels = NDArray[np.uint8]
+_PERCENTILE = 99.5
+#: Of spectrograms: what lies so far below the loudest is dark.
+RANGE_DB = 70.0
+_QUALITY = 75
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Tiles side by side: tile n is in column n % columns, row n // columns, of an image. In pixels."""
+
+    tiles: int
+    columns: int
+    tile_width: int
+    tile_height: int
+
+    @property
+    def rows(self) -> int:
+        return -(-self.tiles // self.columns)
+
+
+def sheet_of(tiles: int, tile_width: int, tile_height: int) -> Sheet:
+    """The sheet that is about a square."""
+    columns = max(1, min(tiles, ceil(sqrt(tiles * tile_height / tile_width))))
+    return Sheet(tiles, columns, tile_width, tile_height)
+
+
+def brightness(values: NDArray[Any]) -> Pixels:
+    """Of pictures `[..., y, x]` of numbers from 0 on, each by itself: 0 where there is nothing, 255 from the
+    percentile on."""
+    values = np.maximum(np.nan_to_num(np.asarray(values, np.float32)), 0)
+    flat = values.reshape(*values.shape[:-2], -1)
+    full, most = _ranked(flat, _PERCENTILE), flat.max(-1)
+    full = np.where(full > 0, full, np.where(most > 0, most, 1))[..., None, None]
+    return np.round(np.minimum(values / full, 1) * 255).astype(np.uint8)
+
+
+def decibels(power: NDArray[Any], range_db: float = RANGE_DB) -> NDArray[np.float32]:
+    """Of pictures `[..., y, x]` of power, each by itself, 0 to 1: from `range_db` below the loudest (the
+    99.9th percentile) to the loudest; 0 where there is none."""
+    power = np.maximum(np.nan_to_num(np.asarray(power, np.float32)), 0)
+    loudest = _ranked(power.reshape(*power.shape[:-2], -1), 99.9)[..., None, None]
+    floor = np.where(loudest > 0, loudest, 1) * 10 ** (-range_db / 10)
+    level = np.log10(np.maximum(power, floor) / floor) / (range_db / 10)
+    shown: NDArray[np.float32] = np.minimum(level, 1).astype(np.float32)
+    return shown
+
+
+def _ranked(values: NDArray[np.float32], percentile: float) -> NDArray[np.float32]:
+    """Along the last axis: the value at that percentile, the next one down."""
+    rank = int(percentile / 100 * (values.shape[-1] - 1))
+    ranked: NDArray[np.float32] = np.partition(values, rank, axis=-1)[..., rank]
+    return ranked
+
+
+def empty(sheet: Sheet) -> Pixels:
+    """A sheet without its tiles; the places that are left over stay so."""
+    return np.zeros((sheet.rows * sheet.tile_height, sheet.columns * sheet.tile_width), np.uint8)
+
+
+def put(image: Pixels, sheet: Sheet, number: int, tile: Pixels) -> None:
+    """Put a tile `[y, x]` in its place."""
+    row, column = divmod(number, sheet.columns)
+    top, left = row * sheet.tile_height, column * sheet.tile_width
+    image[top : top + sheet.tile_height, left : left + sheet.tile_width] = tile
+
+
+def halved(image: Pixels) -> Pixels:
+    """Every 2 x 2 pixels' mean; at odd edges of what is left."""
+    height, width = image.shape
+    padded = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge").astype(np.uint16)
+    quarters = padded[::2, ::2] + padded[1::2, ::2] + padded[::2, 1::2] + padded[1::2, 1::2]
+    return ((quarters + 2) // 4).astype(np.uint8)
+
+
+def coloured(image: Pixels) -> Image.Image:
+    """Brightness `[y, x]` by the colour map, as a picture with a palette."""
+    made = Image.fromarray(image)
+    made.putpalette(colour_map().tobytes())
+    return made
+
+
+def save(image: Image.Image, path: Path, quality: int = _QUALITY) -> None:
+    """As WebP or PNG, by the path's end.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        if path.suffix == ".webp":
+            image.convert("RGB").save(path, "WEBP", quality=quality, method=0)
+        else:
+            image.save(path, "PNG")
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path} ({error}); make room on the disk, or make it writable"
+        ) from error

@@ -1,0 +1,325 @@
+"""A run's report: its pictures, forms of sounds that browsers play, and the page that shows them.
+
+Made at the run's end, of what was reduced and seen while it went on; of stored activations only single
+filters' pictures are. It begins again where the run was stopped in it, but for the forms.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from . import page_data
+from .bank_pictures import MAXIMA, MEANS, BankPictures, filter_picture, spectra_tiles
+from .browser_forms import write_forms
+from .charts import spectrogram, waveform
+from .errors import Stopped
+from .folder import PAGE, PICTURES, REPORT
+from .geometry import bank
+from .journal import Journal
+from .overlap import Line
+from .overview import Overview
+from .page import write_page
+from .page_data import Played, peaks, sound_entry
+from .pictures import coloured, decibels, save
+from .plans import AudioPlan, BankPlan, Plan
+from .progress import Advance
+from .sound_options import SoundOptions
+from .sound_view import View, Views, read_filter_extremes
+from .spectrum import FrequencyScale
+from .store import Activations
+from .tags import Tags
+
+STEP = "report"
+#: Filters of each bank that get a picture of their own: those with the highest mean.
+SINGLES = 8
+_PICTURE_QUALITY, _SPECTRA_QUALITY = 82, 40
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class BankReport:
+    """One bank, as the report has it.
+
+    Attributes:
+        source: its activations, where they are kept.
+        files: by scheme, the sound files.
+        filters: those that sound, in order.
+        means: each filter's mean activation.
+    """
+
+    planned: BankPlan
+    pictures: BankPictures
+    source: Activations | None
+    files: Sequence[tuple[AudioPlan, Sequence[Path]]]
+    filters: tuple[int, ...]
+    means: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Writes the report of the run in `folder`."""
+
+    folder: Path
+    plan: Plan
+    sound: SoundOptions
+    views: Views
+    line: Line
+    journal: Journal
+    tags: Callable[[str, str], Tags]
+    banks: Sequence[BankReport]
+    mix: Path | None
+    preview: Overview
+
+    def write(self, record: Callable[[], Mapping[str, Any]], names: Sequence[str], advance: Advance) -> None:
+        """Write all of it.
+
+        Args:
+            record: the run's, as far as it is known when the page is written.
+            names: of the run's other files, for links.
+            advance: called with shares of the work, 1 in all.
+
+        Raises:
+            Stopped: the run was asked to stop.
+        """
+        for name in (PICTURES, REPORT):
+            (self.folder / name).mkdir(exist_ok=True)
+        played = [(each, self._with_forms(each, sound)) for each, sound in self._played()]
+        jobs = list(self._jobs(played))
+
+        def do(job: Callable[[], None]) -> None:
+            if self.journal.stopping:
+                raise Stopped
+            job()
+            advance(1 / (len(jobs) + 1))
+
+        self.line.run(jobs, do, [])
+        data = {
+            "format": 1,
+            "title": str(record()["label"]),
+            "picture": self._picture_entry(record()),
+            "time_axis": self.plan.time_axis,
+            "sounds": [self._entry(each, sound) for each, sound in played],
+            "banks": [self._bank_entry(each) for each in self.banks],
+        }
+        write_page(self.folder, record(), data, names)
+        advance(1 / (len(jobs) + 1))
+
+    def _jobs(self, played: Sequence[tuple[BankReport | None, Played]]) -> Iterable[Callable[[], None]]:
+        for each in self.banks:
+            yield partial(each.pictures.write_sheet, MEANS, self.folder / PICTURES, self.folder / REPORT)
+            yield partial(each.pictures.write_sheet, MAXIMA, self.folder / PICTURES)
+            yield partial(self._write_bank_script, each)
+            if each.source is not None:
+                yield from self._singles(each, each.source)
+        yield self._write_picture
+        for each_bank, sound in played:
+            if sound.audio.scheme != "filters":
+                yield partial(self._write_charts, each_bank, sound)
+
+    def _singles(self, each: BankReport, source: Activations) -> Iterable[Callable[[], None]]:
+        loudest = np.argsort(-np.array(each.means), kind="stable")[:SINGLES]
+        for number in sorted(loudest.tolist()):
+            path = self.folder / PICTURES / f"bank-{each.planned.number}_filter-{number:03d}.png"
+            yield partial(_write_single, source, number, path)
+
+    def _write_picture(self) -> None:
+        values = self.preview.read(MEANS).float().round().clamp(0, 255).to(torch.uint8).numpy()
+        upright = values.transpose(1, 0, 2) if self.plan.time_axis == "x" else values
+        save(
+            Image.fromarray(np.ascontiguousarray(upright)),
+            self.folder / REPORT / "picture.webp",
+            _PICTURE_QUALITY,
+        )
+
+    def _picture_entry(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        cells, axis = self.preview.cells, self.plan.time_axis
+        sizes = ((cells.along, cells.across), (cells.rows, cells.cross))
+        (width, height), (full_width, full_height) = (each if axis == "x" else each[::-1] for each in sizes)
+        return {
+            "name": record["picture"]["name"],
+            "src": f"{REPORT}/picture.webp",
+            "width": width,
+            "height": height,
+            "full_width": full_width,
+            "full_height": full_height,
+        }
+
+    def _played(self) -> list[tuple[BankReport | None, Played]]:
+        found: list[tuple[BankReport | None, Played]] = []
+        if self.mix is not None and self.plan.mix is not None:
+            found.append((None, Played(0, self.plan.mix, (self.mix.name,), (), ())))
+        for each in self.banks:
+            for audio, paths in each.files:
+                names = tuple(path.relative_to(self.folder).as_posix() for path in paths)
+                filters = () if audio.scheme == "sum" else each.filters
+                if audio.scheme == "concat":  # a preview may be through before the last one
+                    filters = filters[: -(-audio.samples // self._part_samples(each))]
+                found.append((each, Played(each.planned.number, audio, names, (), filters)))
+        return found
+
+    def _part_samples(self, each: BankReport) -> int:
+        """Of one filter, at the rate of the file."""
+        rate, planned = self.sound.resample_hz or self.sound.sample_rate_hz, each.planned
+        windowed = self.plan.stft if self.sound.windowed else None
+        samples = planned.frames * planned.frequencies if windowed is None else windowed.samples
+        return -(-samples * rate // self.sound.sample_rate_hz)
+
+    def _with_forms(self, each: BankReport | None, sound: Played) -> Played:
+        """The sound with forms that a browser plays, where it needs some; they are written here."""
+        if not sound.audio.browser_bytes:
+            return sound
+        part = 0 if each is None else self._part_samples(each)
+        return write_forms(
+            sound,
+            self.sound,
+            part,
+            self.folder,
+            REPORT,
+            self.line,
+            self.journal,
+            self.tags,
+            self._peak(each, sound) if self.sound.scale == "none" else 1.0,
+            Advance("", 1, "", lambda progress: None),
+        )
+
+    def _peak(self, each: BankReport | None, sound: Played) -> float:
+        found = self._seen_by_filter(each) if each is not None and sound.filters else None
+        if found is not None:
+            return float(np.nanmax(np.abs(found[0]), initial=0))
+        return float(np.nanmax(np.abs(View.load(self._view_path(sound)).extremes), initial=0))
+
+    def _view_path(self, sound: Played) -> Path:
+        return self.views.path(sound.number, sound.audio.scheme)
+
+    def _entry(self, each: BankReport | None, sound: Played) -> dict[str, Any]:
+        entry = sound_entry(self.plan, None if each is None else each.planned, sound, self.sound)
+        if sound.filters:
+            return entry
+        seen = View.load(self._view_path(sound))
+        entry["peaks"] = peaks(seen.extremes[0])
+        entry["spectrogram"] = {
+            "src": f"{REPORT}/{_name(sound)}.webp",
+            "width": seen.plan.spectrum_columns,
+            "height": seen.plan.rows,
+            "scale": seen.plan.scale,
+            "low_hz": seen.plan.low_hz,
+            "high_hz": seen.plan.high_hz,
+        }
+        return entry
+
+    def _bank_entry(self, each: BankReport) -> dict[str, Any]:
+        about, planned, of = bank(each.planned.number), each.planned, each.pictures
+        return {
+            "number": about.number,
+            "layer": about.layer,
+            "channels": planned.channels,
+            "stride_px": about.stride,
+            "offset_px": about.offset,
+            "field_px": about.field,
+            "height": planned.shape[1],
+            "width": planned.shape[2],
+            "script": f"{REPORT}/bank-{about.number}.js",
+            "sheet": page_data.sheet(f"{REPORT}/bank-{about.number}.webp", of.small),
+            "mean": page_data.sheet(f"{PICTURES}/{of.name(MEANS)}", of.sheet),
+            "max": page_data.sheet(f"{PICTURES}/{of.name(MAXIMA)}", of.sheet),
+            "levels_db": page_data.levels_db(each.means),
+        }
+
+    def _write_bank_script(self, each: BankReport) -> None:
+        """What is seen of its filters' sounds, loaded by the page when it is wanted."""
+        number, found = each.planned.number, self._seen_by_filter(each)
+        content: dict[str, Any] = {"columns": 0, "peaks": None, "spectra": None}
+        if found is not None:
+            extremes, power, scale = found
+            image, of = spectra_tiles(power())
+            save(image, self.folder / REPORT / f"bank-{number}_spectra.webp", _SPECTRA_QUALITY)
+            seen = peaks(extremes)
+            content = {
+                "columns": seen["columns"],
+                "peaks": seen["data"],
+                "peak": seen["peak"],
+                "spectra": {
+                    **page_data.sheet(f"{REPORT}/bank-{number}_spectra.webp", of),
+                    "scale": scale.name,
+                    "low_hz": scale.low_hz,
+                    "high_hz": scale.high_hz,
+                },
+            }
+        path = self.folder / REPORT / f"bank-{number}.js"
+        path.write_text(f"netsoundsBank({number}, {json.dumps(content)});\n", encoding="ascii")
+
+    def _seen_by_filter(self, each: BankReport) -> tuple[Floats, Callable[[], Floats], FrequencyScale] | None:
+        """Extremes and power `[filter, column, ...]` of the filters that sound one by one, if any do; the
+        power when it is asked for."""
+        schemes = {audio.scheme: audio for audio, _ in each.files}
+        number, filters = each.planned.number, each.filters
+        if "concat" in schemes and (path := self.views.path(number, "concat")).exists():
+            seen = View.load(path)
+            return seen.extremes, lambda: seen.power, _scale(seen)
+        if "filters" in schemes and self.views.path(number, f"filter {filters[0]}").exists():
+            views = [View.load(self.views.path(number, f"filter {at}")) for at in filters]
+            extremes, power = ([getattr(view, name)[0] for view in views] for name in ("extremes", "power"))
+            return np.stack(extremes), lambda: np.stack(power), _scale(views[0])
+        if not {"concat", "filters"} & {*schemes}:
+            return None
+        path = self.views.extremes_path(number)
+        extremes_found = read_filter_extremes(path, len(filters), each.planned.frames)
+        scale = FrequencyScale("linear", 0.0, self.sound.sample_rate_hz / 2)
+        return extremes_found, lambda: each.pictures.spectra(filters), scale
+
+    def _write_charts(self, each: BankReport | None, sound: Played) -> None:
+        """The spectrogram and the waveform of a sum, the waveform of `concat`."""
+        title = f"bank {sound.number}, {sound.audio.scheme}" if sound.number else "mix of all banks"
+        pictures, name = self.folder / PICTURES, _name(sound)
+        seconds = sound.audio.samples / (self.sound.resample_hz or self.sound.sample_rate_hz)
+        if sound.filters:
+            assert each is not None
+            found = self._seen_by_filter(each)
+            assert found is not None
+            extremes = _fewer(found[0].reshape(-1, 2), 1024)
+        else:
+            seen = View.load(self._view_path(sound))
+            extremes = seen.extremes[0]
+            shown = np.round(255 * decibels(seen.power[0].T[::-1])).astype(np.uint8)
+            save(coloured(shown), self.folder / REPORT / f"{name}.webp")
+            chart = spectrogram(shown, seconds, _scale(seen), f"{title}: spectrogram")
+            save(chart, pictures / f"{name}_spectrogram.png")
+        save(waveform(extremes, seconds, f"{title}: waveform"), pictures / f"{name}_waveform.png")
+
+
+def report_files(folder: Path) -> list[Path]:
+    """What a report consists of, forms of sounds apart: those are known from their writing."""
+    inside = [path for name in (PICTURES, REPORT) for path in (folder / name).iterdir() if path.is_file()]
+    forms = [path for path in inside if path.suffix == ".flac"]
+    return [folder / PAGE, *sorted({*inside} - {*forms})]
+
+
+def _write_single(source: Activations, number: int, path: Path) -> None:
+    save(filter_picture(source, number), path)
+
+
+def _name(sound: Played) -> str:
+    """Of the pictures of a sound."""
+    return f"bank-{sound.number}_{sound.audio.scheme}" if sound.number else "mix"
+
+
+def _scale(seen: View) -> FrequencyScale:
+    return FrequencyScale(seen.plan.scale, seen.plan.low_hz, seen.plan.high_hz)
+
+
+def _fewer(extremes: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """Extremes over `most` columns at most, of `[column, 2]`."""
+    factor = -(-len(extremes) // most)
+    starts = np.arange(0, len(extremes), factor)
+    low = np.fmin.reduceat(extremes[:, 0], starts)
+    return np.stack((low, np.fmax.reduceat(extremes[:, 1], starts)), 1)
