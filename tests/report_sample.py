@@ -1,0 +1,275 @@
+"""A run's folder with a report page, made by hand: tiny sounds and pictures, the real template, style and script.
+
+What a run gives the page is laid down in these variables; the page's tests need no network and no run.
+"""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import soundfile
+from PIL import Image
+
+import netsounds_stream
+
+PAGE = Path(netsounds_stream.__file__).parent / "page"
+RATE_HZ = 8000
+FULL = (400, 300)
+MIX_SECONDS = 8.0
+FILTER_SECONDS = 0.75
+CHANNELS = {1: 12, 2: 20}
+COLUMNS = 64
+
+
+def environment() -> jinja2.Environment:
+    """The page's templates, everything escaped, nothing missing."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGE), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+
+
+def render(folder: Path, variables: dict[str, Any]) -> Path:
+    """Writes index.html and what it loads into `folder`."""
+    for name in ("report.css", "report.js"):
+        shutil.copyfile(PAGE / name, folder / "report" / name)
+    page = folder / "index.html"
+    page.write_text(environment().get_template("report.html").render(**variables), encoding="utf-8")
+    return page
+
+
+def make_run(
+    folder: Path,
+    *,
+    time_axis: str = "x",
+    mix: bool = True,
+    schemes: Sequence[str] = ("sum", "concat"),
+    a_file_each: bool = False,
+    title: str = "a bowl",
+) -> dict[str, Any]:
+    """Makes the files of a run but its page, and gives the variables of that.
+
+    Args:
+        a_file_each: Whether a `concat` plays from files of its filters, as one too long for browsers does.
+    """
+    for name in ("report", "pictures"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    along, cross = FULL if time_axis == "x" else FULL[::-1]
+    _picture(folder / "report/picture.webp", along, cross)
+    data = {
+        "format": 1,
+        "title": title,
+        "picture": {
+            "name": "a bowl.jpg",
+            "src": "report/picture.webp",
+            "width": along // 2,
+            "height": cross // 2,
+            "full_width": along,
+            "full_height": cross,
+        },
+        "time_axis": time_axis,
+        "sounds": [],
+        "banks": [_bank(folder, number, channels) for number, channels in CHANNELS.items()],
+    }
+    if mix:
+        data["sounds"].append(_whole(folder, "mix", None, "mix", "Mix of all banks", "mix.wav", 2))
+    for number, channels in CHANNELS.items():
+        for scheme in schemes:
+            if scheme == "sum":
+                name = f"activations-{number}_sum.wav"
+                data["sounds"].append(
+                    _whole(folder, f"{number}-sum", number, "sum", f"Bank {number}, sum", name, 1)
+                )
+            else:
+                data["sounds"].append(_parted(folder, number, scheme, channels, a_file_each))
+    return _facts(title) | {"data": data}
+
+
+def _facts(title: str) -> dict[str, Any]:
+    return {
+        "title": title,
+        "version": "0.1.0",
+        "facts": [
+            {"name": "Weights", "value": "squeezenet1_0.pth"},
+            {"name": "Processor", "value": "two cores"},
+        ],
+        "predictions": [
+            {
+                "title": "Seen at the label's size",
+                "guesses": [
+                    {"category": "mixing bowl", "share": 0.649},
+                    {"category": "Dutch oven", "share": 0.137},
+                    {"category": "soup bowl", "share": 0.104},
+                    {"category": "caldron", "share": 0.096},
+                    {"category": "wok", "share": 0.006},
+                ],
+            }
+        ],
+        "memory": {
+            "planned_bytes": 681961200,
+            "measured_bytes": 593817600,
+            "budget_bytes": 1073741824,
+            "planned": "650 MiB",
+            "measured": "566 MiB",
+            "budget": "1.00 GiB",
+        },
+        "stages": [
+            {"name": "network", "seconds": 9.192, "share": 0.66},
+            {"name": "mix", "seconds": 4.8, "share": 0.34},
+        ],
+        "seconds": 13.99,
+        "command": "netsounds-stream sonify 'a bowl.jpg' --weights squeezenet1_0.pth --memory 1GiB",
+        "notes": [],
+        "files": [
+            {"name": "mix.wav", "href": "mix.wav", "size": "250 KiB", "what": "all banks over one another"},
+            {"name": "run.json", "href": "run.json", "size": "4 KiB", "what": "everything about the run"},
+        ],
+    }
+
+
+def _picture(path: Path, width: int, height: int) -> None:
+    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    Image.fromarray(np.stack([across, down, 255 - across], axis=-1).astype(np.uint8)).save(path)
+
+
+def tone(seconds: float, hertz: float, channels: int = 1) -> np.ndarray:
+    """A sine that fades out: int16 [sample, channel]."""
+    times = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    wave = np.sin(2 * np.pi * hertz * times) * np.linspace(0.9, 0.1, times.size)
+    return np.repeat((wave * 32767).astype(np.int16)[:, None], channels, axis=1)
+
+
+def peaks(samples: np.ndarray) -> np.ndarray:
+    """Lowest and highest of each column: int8 [column, 2], full scale 127."""
+    cut = samples[: len(samples) // COLUMNS * COLUMNS, 0].reshape(COLUMNS, -1) / 32767
+    return np.round(127 * np.stack([cut.min(axis=1), cut.max(axis=1)], axis=1)).astype(np.int8)
+
+
+def in_base64(values: np.ndarray) -> str:
+    return base64.b64encode(values.tobytes()).decode("ascii")
+
+
+def _whole(
+    folder: Path, identity: str, bank: int | None, scheme: str, label: str, name: str, channels: int
+) -> dict[str, Any]:
+    seconds = MIX_SECONDS if bank is None else MIX_SECONDS / bank
+    samples = tone(seconds, 220 * (bank or 0.5), channels)
+    soundfile.write(folder / name, samples, RATE_HZ, subtype="PCM_16")
+    Image.effect_noise((COLUMNS, 32), 80).save(folder / f"report/{identity}.webp")
+    return {
+        "id": identity,
+        "bank": bank,
+        "scheme": scheme,
+        "label": label,
+        "file": name,
+        "play": name,
+        "type": "audio/wav",
+        "note": None,
+        "duration_s": seconds,
+        "sample_rate_hz": RATE_HZ,
+        "channels": channels,
+        "bytes": (folder / name).stat().st_size,
+        "start_px": 0,
+        "end_px": FULL[0],
+        "parts": None,
+        "peaks": {"columns": COLUMNS, "data": in_base64(peaks(samples))},
+        "spectrogram": {
+            "src": f"report/{identity}.webp",
+            "width": COLUMNS,
+            "height": 32,
+            "scale": "log" if bank is None else "linear",
+            "low_hz": 40.0 if bank is None else 0,
+            "high_hz": 4000.0,
+        },
+    }
+
+
+def _parted(folder: Path, number: int, scheme: str, channels: int, a_file_each: bool) -> dict[str, Any]:
+    each = [tone(FILTER_SECONDS, 200 + 40 * index) for index in range(channels)]
+    name = f"activations-{number}_concat.wav"
+    plays = None
+    if scheme == "filters" or a_file_each:
+        plays = [f"activations-{number}_filter-{index}.wav" for index in range(channels)]
+        for href, samples in zip(plays, each, strict=True):
+            soundfile.write(folder / href, samples, RATE_HZ, subtype="PCM_16")
+    if scheme == "concat":
+        soundfile.write(folder / name, np.concatenate(each), RATE_HZ, subtype="PCM_16")
+    return {
+        "id": f"{number}-{scheme}",
+        "bank": number,
+        "scheme": scheme,
+        "label": f"Bank {number}, {scheme}",
+        "file": None if scheme == "filters" else name,
+        "play": None if plays else name,
+        "type": "audio/wav",
+        "note": f"{name} is RF64: its filters play one by one." if a_file_each else None,
+        "duration_s": FILTER_SECONDS * channels,
+        "sample_rate_hz": RATE_HZ,
+        "channels": 1,
+        "bytes": sum(2 * len(samples) for samples in each),
+        "start_px": 3.0,
+        "end_px": FULL[0] - 4.0,
+        "parts": {"filters": list(range(channels)), "seconds": FILTER_SECONDS, "plays": plays},
+        "peaks": None,
+        "spectrogram": None,
+    }
+
+
+def _bank(folder: Path, number: int, channels: int) -> dict[str, Any]:
+    columns, rows = 4, -(-channels // 4)
+    sheets = {}
+    for kind, path, width, height in (
+        ("sheet", f"report/bank-{number}.webp", 64, 48),
+        ("mean", f"pictures/bank-{number}_mean.webp", 100, 75),
+        ("max", f"pictures/bank-{number}_max.webp", 100, 75),
+    ):
+        _sprite(folder / path, columns, rows, width, height)
+        sheets[kind] = {
+            "src": path,
+            "columns": columns,
+            "rows": rows,
+            "tile_width": width,
+            "tile_height": height,
+        }
+    spectra = f"report/bank-{number}_spectra.webp"
+    _sprite(folder / spectra, columns, rows, 96, 40)
+    values = np.stack([peaks(tone(FILTER_SECONDS, 200 + 40 * index)) for index in range(channels)])
+    payload = {
+        "columns": COLUMNS,
+        "peaks": in_base64(values),
+        "spectra": {
+            "src": spectra,
+            "columns": columns,
+            "rows": rows,
+            "tile_width": 96,
+            "tile_height": 40,
+            "scale": "linear",
+            "low_hz": 0,
+            "high_hz": RATE_HZ / 2,
+        },
+    }
+    written = jinja2.utils.htmlsafe_json_dumps(payload)
+    (folder / f"report/bank-{number}.js").write_text(f"netsoundsBank({number}, {written});\n")
+    return {
+        "number": number,
+        "layer": f"features.{5 * number - 4}",
+        "channels": channels,
+        "stride_px": 2 * number,
+        "offset_px": 3.0,
+        "field_px": 7,
+        "height": 149,
+        "width": 199,
+        "script": f"report/bank-{number}.js",
+        "levels_db": [None if index == 5 else -1.5 * index for index in range(channels)],
+    } | sheets
+
+
+def _sprite(path: Path, columns: int, rows: int, width: int, height: int) -> None:
+    """Tiles that can be told apart: each a grey of its own."""
+    greys = np.linspace(40, 250, columns * rows).reshape(rows, columns)
+    Image.fromarray(np.kron(greys, np.ones((height, width))).astype(np.uint8)).save(path, lossless=True)
