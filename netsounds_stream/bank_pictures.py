@@ -23,7 +23,7 @@ SINGLE_PIXELS = 1024
 _SMALL_QUALITY = 60
 _FILTERS_AT_ONCE = 64
 # Of filters' spectrograms on the page.
-_TILE_COLUMNS, _TILE_ROWS, _TILE_DB = 96, 40, 50.0
+_TILE_COLUMNS, _TILE_ROWS, _TILE_DB = 64, 32, 50.0
 
 
 @dataclass(frozen=True)

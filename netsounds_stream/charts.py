@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from .pictures import Pixels, coloured
+from .pictures import Pixels, coloured, decibels, save
+from .sound_view import View
 from .spectrum import FrequencyScale
 
 _PAPER, _INK, _GRID, _WAVE = (255, 255, 255), (40, 40, 48), (225, 225, 230), (152, 38, 92)
@@ -76,6 +78,29 @@ def waveform(extremes: NDArray[np.float32], seconds: float, title: str) -> Image
             x = _LEFT + column
             draw.line((x, round(middle - half * high), x, round(middle - half * low)), fill=_WAVE)
     return chart
+
+
+def write_charts(seen: View, title: str, pictures: Path, name: str) -> Pixels:
+    """Write a sound's spectrogram and waveform into the folder `pictures`; the spectrogram without axes.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    plan, shown = seen.plan, np.round(255 * decibels(seen.power[0].T[::-1])).astype(np.uint8)
+    seconds, scale = plan.samples / plan.rate_hz, FrequencyScale(plan.scale, plan.low_hz, plan.high_hz)
+    save(spectrogram(shown, seconds, scale, f"{title}: spectrogram"), pictures / f"{name}_spectrogram.png")
+    save(waveform(seen.extremes[0], seconds, f"{title}: waveform"), pictures / f"{name}_waveform.png")
+    return shown
+
+
+def sound_title(number: int, scheme: str) -> str:
+    """Of a bank's sound, or of the mix (0)."""
+    return f"bank {number}, {scheme}" if number else "mix of all banks"
+
+
+def sound_name(number: int, scheme: str) -> str:
+    """How the names of its pictures begin."""
+    return f"bank-{number}_{scheme}" if number else "mix"
 
 
 def _paper(width: int, height: int, title: str) -> tuple[Image.Image, ImageDraw.ImageDraw]:

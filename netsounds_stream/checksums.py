@@ -87,7 +87,8 @@ def whole(part: int, length: int) -> int:
 
 def sealed(content: Mapping[str, Any]) -> str:
     """`content` as JSON, its own CRC-32C last: of this text with zeros in its place."""
-    text = json.dumps({**content, _SEAL: _UNSEALED}, indent=1, ensure_ascii=False) + "\n"
+    inside = {key: value for key, value in content.items() if key != _SEAL}
+    text = json.dumps({**inside, _SEAL: _UNSEALED}, indent=1, ensure_ascii=False) + "\n"
     before, found, after = text.rpartition(_UNSEALED)
     assert found
     return f"{before}{crc32c(text.encode()):08x}{after}"

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import errno
-import gc
-import json
-import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -30,14 +25,10 @@ from .command_options import (
     chosen,
     stacked,
 )
-from .errors import NetsoundsError, OptionError, Stopped
+from .command_parts import importing, picture_path, planned, print_json, print_run, stoppable
+from .errors import NetsoundsError, Stopped
 from .naming import folder_of
-from .stopping import Stop
 from .wording import bench_text, check_text, facts_text, long_plan, short_plan, verification_text
-
-if TYPE_CHECKING:
-    from .engine import Run
-    from .plans import Plan
 
 
 @click.group(
@@ -70,12 +61,12 @@ def sonify(
 ) -> None:
     """Turn IMAGE into stored activations and WAV files."""
     options = chosen(words)
-    path = _picture_path(image, dpath, image_name, quiet=quiet)
-    with _importing():
+    path = picture_path(image, dpath, image_name, quiet=quiet)
+    with importing():
         from . import engine
         from .display import display
 
-    with display(quiet=quiet) as shown, _stoppable(quiet=quiet) as stop:
+    with display(quiet=quiet) as shown, stoppable(quiet=quiet) as stop:
         run = engine.sonify(
             path,
             out or folder_of(path),
@@ -84,10 +75,10 @@ def sonify(
             resume=resume,
             checkpoint_seconds=checkpoint_seconds,
             stop=stop,
-            on_plan=_planned(quiet=quiet),
+            on_plan=planned(quiet=quiet),
             on_progress=shown,
         )
-    _print_run(run, as_json=as_json)
+    print_run(run, as_json=as_json)
 
 
 @cli.command()
@@ -98,20 +89,20 @@ def resume(
     folder: Path, memory: str | None, checkpoint_seconds: float | None, quiet: bool, as_json: bool
 ) -> None:
     """Go on with the run that was stopped before it became FOLDER."""
-    with _importing():
+    with importing():
         from . import engine
         from .display import display
 
-    with display(quiet=quiet) as shown, _stoppable(quiet=quiet) as stop:
+    with display(quiet=quiet) as shown, stoppable(quiet=quiet) as stop:
         run = engine.resume(
             folder,
             memory=memory,
             checkpoint_seconds=checkpoint_seconds,
             stop=stop,
-            on_plan=_planned(quiet=quiet),
+            on_plan=planned(quiet=quiet),
             on_progress=shown,
         )
-    _print_run(run, as_json=as_json)
+    print_run(run, as_json=as_json)
 
 
 @cli.command()
@@ -126,15 +117,15 @@ def plan(
 ) -> None:
     """Say what sonify would do with IMAGE: sizes, memory, disk. Decodes no pixel."""
     options = chosen(words)
-    path = _picture_path(image, dpath, image_name, quiet=as_json)
-    with _importing():
+    path = picture_path(image, dpath, image_name, quiet=as_json)
+    with importing():
         from . import engine
 
     made = engine.plan(path, out or folder_of(path), options)
     if as_json:
         from dataclasses import asdict
 
-        _print_json({**asdict(made), "peak_memory_bytes": made.peak_memory_bytes})
+        print_json({**asdict(made), "peak_memory_bytes": made.peak_memory_bytes})
     else:
         click.echo(long_plan(made))
     made.check()
@@ -150,7 +141,7 @@ def plan(
 @stacked(OVERWRITE, QUIET)
 def render(array: Path, out: Path, time_axis: str, quiet: bool, **words: Any) -> None:
     """Make sound again from a stored ARRAY (.zarr or .npy), without the network."""
-    with _importing():
+    with importing():
         from . import rendering
         from .display import display
 
@@ -167,7 +158,7 @@ def render(array: Path, out: Path, time_axis: str, quiet: bool, **words: Any) ->
 @stacked(QUIET, JSON)
 def check(folder: Path, quiet: bool, as_json: bool) -> None:
     """Read a finished run whole, and say what of it is damaged."""
-    with _importing():
+    with importing():
         from .checking import check as read_whole
         from .display import display
 
@@ -176,7 +167,7 @@ def check(folder: Path, quiet: bool, as_json: bool) -> None:
     if as_json:
         from dataclasses import asdict
 
-        _print_json({**asdict(found), "folder": str(folder)})
+        print_json({**asdict(found), "folder": str(folder)})
     else:
         for each in found.damaged:
             click.echo(f"DAMAGED {each.name}: {each.what}")
@@ -193,7 +184,7 @@ def info(path: Path, as_json: bool) -> None:
 
     facts = inspect(path)
     if as_json:
-        _print_json(facts)
+        print_json(facts)
     else:
         click.echo(facts_text(facts))
 
@@ -210,8 +201,8 @@ def verify(
 ) -> None:
     """Compare the stream with the whole-image network on IMAGE, at a size that fits."""
     options = chosen(words)
-    path = _picture_path(image, dpath, image_name, quiet=quiet)
-    with _importing():
+    path = picture_path(image, dpath, image_name, quiet=quiet)
+    with importing():
         from .display import display
         from .verification import verify as compare
 
@@ -220,7 +211,7 @@ def verify(
     if as_json:
         from dataclasses import asdict
 
-        _print_json({**asdict(result), "agreed": result.agreed})
+        print_json({**asdict(result), "agreed": result.agreed})
     else:
         click.echo(verification_text(result))
     if not result.agreed:
@@ -236,7 +227,7 @@ def verify(
 @stacked(QUIET, JSON)
 def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
     """Do the main job on a picture drawn here, or on yours, untrained where no weights can be had."""
-    with _importing():
+    with importing():
         from .demonstration import demonstrate
         from .display import display
 
@@ -248,7 +239,39 @@ def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
         run = demonstrate(
             image, out, on_plan=lambda made: say(short_plan(made)), on_progress=shown, on_note=say
         )
-    _print_run(run, as_json=as_json)
+    print_run(run, as_json=as_json)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--bank", type=int, help="This bank only.")
+@click.option("--filter", type=int, help="One filter's picture, counted from 0; with --bank.")
+@click.option("--reduce", default="mean", show_default=True, help="'mean' or 'max' of what a pixel holds.")
+@click.option("--size", default=1024, show_default=True, help="The long edge of a filter's picture, at most.")
+@click.option("--format", default="webp", show_default=True, help="webp or png, of a filter's picture.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder. [default: pictures, in the run's]")
+@stacked(QUIET)
+def plot(folder: Path, quiet: bool, **words: Any) -> None:
+    """Make the pictures of the run in FOLDER again: contact sheets, spectrograms, or one filter."""
+    with importing():
+        from . import plotting
+        from .display import display
+
+    with display(quiet=quiet) as shown:
+        written = plotting.plot(folder, on_progress=shown, **words)
+    for path in written:
+        click.echo(str(path))
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the page.")
+@click.option("--title", default="netsounds", show_default=True, help="Of the page.")
+def gallery(runs: tuple[Path, ...], out: Path, title: str) -> None:
+    """Write a page over many RUNS, with their pictures and mixes, which stay where they are."""
+    from .galleries import gallery as write
+
+    click.echo(str(write(runs, out, title=title)))
 
 
 @cli.command()
@@ -258,7 +281,7 @@ def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
 def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: Any) -> None:
     """Measure this machine: how fast pictures go (IMAGE's time is foretold too), how large a one fits."""
     options = chosen(words)
-    with _importing():
+    with importing():
         from . import machine
         from .benchmark import bench as measure
 
@@ -273,80 +296,9 @@ def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: 
 
         from .record import versions
 
-        _print_json({**asdict(report), "machine": machine.describe(), "versions": versions()})
+        print_json({**asdict(report), "machine": machine.describe(), "versions": versions()})
     else:
         click.echo(bench_text(report, machine.describe()))
-
-
-@contextmanager
-def _importing() -> Iterator[None]:
-    """Imports with the garbage collector off, their objects set aside for good.
-
-    Torch and the rest make a few hundred thousand objects that live as long as the process: going through
-    them, while they are made and at the end, takes a third of a second.
-    """
-    gc.disable()
-    yield
-    gc.freeze()
-    gc.enable()
-
-
-@contextmanager
-def _stoppable(*, quiet: bool) -> Iterator[Stop]:
-    """Ctrl-C, and a polite request to end, ask the run to put its work down; again, they end it at once."""
-    stop = Stop()
-
-    def hear(number: int, frame: object) -> None:
-        if not stop.ask():
-            raise KeyboardInterrupt
-        if not quiet:  # past Python's streams, one of which the signal may have interrupted
-            os.write(2, b"stopping when what is under way is safe; again: at once\n")
-
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _planned(*, quiet: bool) -> Callable[[Plan], None]:
-    def say(plan: Plan) -> None:
-        if not quiet:
-            click.echo(short_plan(plan), err=True)
-
-    return say
-
-
-def _picture_path(image: Path | None, folder: Path | None, fragment: str | None, *, quiet: bool) -> Path:
-    if image is not None and folder is None and fragment is None:
-        return image
-    if image is not None or folder is None or fragment is None:
-        raise OptionError("name the picture either as IMAGE or by --dpath DIR with --image-name FRAGMENT")
-    from .picture import find_picture
-
-    found, matches = find_picture(folder, fragment)
-    if not quiet:
-        for match in matches:
-            click.echo(f"{'->' if match == found else '  '} {match.name}", err=True)
-    return found
-
-
-def _print_run(run: Run, *, as_json: bool) -> None:
-    if as_json:
-        _print_json(run.record)
-        return
-    click.echo(f"{run.label}: {len(run.files)} files in {run.folder}")
-    for note in run.record["notes"]:
-        click.echo(f"note: {note}")
-    if run.page is not None:
-        click.echo(f"open {run.page}")
-    for file in run.files:
-        click.echo(str(file))
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def main() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+import zarr
 from torch import Tensor
 
 from . import machine
@@ -30,6 +31,7 @@ from .folder import (
 )
 from .forward import Compute, choose_compute
 from .journal import Journal, new_journal, read_journal
+from .notebook import Mosaic, Shown, Sound
 from .options import SonifyOptions, options_from_words, parse_bytes
 from .picture import open_picture
 from .planning import make_plan
@@ -40,6 +42,9 @@ from .record import begin_record, differences, recorded_options, recorded_plan
 from .stopping import Stop
 from .weights import PRETRAINED, UNTRAINED, load_weights
 from .windowed import measured_levels, sound_notes
+
+if TYPE_CHECKING:
+    from xarray import DataArray
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,43 @@ class Run:
     files: tuple[Path, ...]
     record: dict[str, Any]
     page: Path | None = None
+
+    @property
+    def mix(self) -> Sound:
+        """All banks over one another; a notebook shows a player."""
+        return self._shown.mix()
+
+    def sum(self, bank: int) -> Sound:
+        """All filters of a bank added."""
+        return self._shown.sound(bank, "sum")
+
+    def concat(self, bank: int) -> Sound:
+        """A bank's filters, one after another."""
+        return self._shown.sound(bank, "concat")
+
+    def filter(self, bank: int, number: int) -> Sound:
+        """One filter of a bank, where `concat` or `filters` was asked for."""
+        return self._shown.filter(bank, number)
+
+    def mosaic(self, bank: int, reduce: str = "mean") -> Mosaic:
+        """The contact sheet of a bank's filters, of area means ('mean') or maxima ('max')."""
+        return self._shown.mosaic(bank, reduce)
+
+    def activations(self, bank: int) -> zarr.Array[Any]:
+        """A bank's stored array, float16 `[channel, y, x]`."""
+        return self._shown.activations(bank)
+
+    def dataarray(self, bank: int) -> DataArray:
+        """The same as an `xarray.DataArray`, read where it is indexed; `y` and `x` are pixels of the picture.
+
+        Raises:
+            OptionError: xarray is not installed.
+        """
+        return self._shown.dataarray(bank)
+
+    @property
+    def _shown(self) -> Shown:
+        return Shown(self.folder, self.record)
 
 
 def plan(
@@ -164,6 +206,18 @@ def resume(
     if record is None:
         raise OutputError(f"no run was begun at {folder}; begin one with: netsounds-stream sonify PICTURE")
     return _as_run(out, record)
+
+
+def open_run(folder: str | Path) -> Run:
+    """A finished run, to be looked at and heard.
+
+    Raises:
+        OutputError: there is none in `folder`.
+    """
+    record = read_record(Path(folder) / RECORD_NAME)
+    if record is None:
+        raise OutputError(f"{folder} holds no finished run; give a run's folder")
+    return _as_run(Path(folder), record)
 
 
 @dataclass(frozen=True)

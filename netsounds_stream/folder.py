@@ -9,12 +9,12 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .checksums import sealed
+from .checksums import file_sum, sealed
 from .errors import OutputError, StoreError, UnfinishedError
 from .journal import JOURNAL_NAME, durably_replace, read_journal, sync
 from .sound_options import FORMATS
@@ -279,3 +279,11 @@ def outputs(folder: Path) -> list[str]:
     names.sort(key=lambda name: (not name.startswith("mix."), name))
     page = [PAGE] if (folder / PAGE).exists() else []
     return [*page, *names, *(name for name in (PICTURES, REPORT) if (folder / name).is_dir())]
+
+
+def add_pictures(top: Path, record: Mapping[str, Any], paths: Iterable[Path]) -> None:
+    """Have the record of the finished run at `top` know files that were put among its pictures."""
+    sums = {f"{PICTURES}/{path.name}": file_sum(path).to_json() for path in paths}
+    files = record["files"] if PICTURES in record["files"] else [*record["files"], PICTURES]
+    checksums = dict(sorted({**record.get("checksums", {}), **sums}.items()))
+    durably_replace(top / RECORD_NAME, sealed({**record, "files": files, "checksums": checksums}))

@@ -13,7 +13,7 @@ from .options import format_bytes
 from .page_data import facts, href, predictions, stages
 
 _ASSETS = "page"
-_TEMPLATES = (".html",)
+_BESIDE = ("report.css", "report.js")
 
 
 def write_page(
@@ -50,22 +50,14 @@ def write_page(
         notes=record["notes"],
         files=[_file_entry(folder, name) for name in names],
     )
-    write_assets(folder / REPORT)
+    for name in _BESIDE:
+        _write(folder / REPORT / name, (_package() / name).read_text(encoding="utf-8"))
     _write(folder / PAGE, text)
 
 
 def write_gallery(out: Path, title: str, version: str, runs: Sequence[Mapping[str, Any]]) -> None:
     """Write `index.html` of a gallery into the folder `out`; `runs` as the template has them."""
-    write_assets(out / "gallery")
     _write(out / PAGE, _rendered("gallery.html", title=title, version=version, runs=list(runs)))
-
-
-def write_assets(folder: Path) -> None:
-    """Copy styles, scripts and their licences into `folder`."""
-    folder.mkdir(exist_ok=True)
-    for each in sorted(_package().iterdir(), key=lambda entry: entry.name):
-        if each.is_file() and not each.name.endswith(_TEMPLATES):
-            _write(folder / each.name, each.read_text(encoding="utf-8"))
 
 
 def _package() -> Any:

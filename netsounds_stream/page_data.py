@@ -46,6 +46,11 @@ def href(name: str) -> str:
     return quote(name, safe="/", errors="surrogateescape")
 
 
+def media_type(ending: str) -> str:
+    """Of a sound file whose name ends so."""
+    return {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg"}[ending]
+
+
 def peaks(extremes: Floats) -> dict[str, Any]:
     """Extremes `[..., column, 2]` for the page: int8, 127 being each part's own largest (`peak`)."""
     filled = _filled(extremes)

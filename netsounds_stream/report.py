@@ -21,7 +21,7 @@ from PIL import Image
 from . import page_data
 from .bank_pictures import MAXIMA, MEANS, BankPictures, filter_picture, spectra_tiles
 from .browser_forms import write_forms
-from .charts import spectrogram, waveform
+from .charts import sound_name, sound_title, waveform, write_charts
 from .errors import Stopped
 from .folder import PAGE, PICTURES, REPORT
 from .geometry import bank
@@ -30,7 +30,7 @@ from .overlap import Line
 from .overview import Overview
 from .page import write_page
 from .page_data import Played, peaks, sound_entry
-from .pictures import coloured, decibels, save
+from .pictures import coloured, save
 from .plans import AudioPlan, BankPlan, Plan
 from .progress import Advance
 from .sound_options import SoundOptions
@@ -43,6 +43,7 @@ STEP = "report"
 #: Filters of each bank that get a picture of their own: those with the highest mean.
 SINGLES = 8
 _PICTURE_QUALITY, _SPECTRA_QUALITY = 82, 40
+_CHART_COLUMNS = 1024
 Floats = NDArray[np.float32]
 
 
@@ -129,7 +130,7 @@ class Report:
     def _singles(self, each: BankReport, source: Activations) -> Iterable[Callable[[], None]]:
         loudest = np.argsort(-np.array(each.means), kind="stable")[:SINGLES]
         for number in sorted(loudest.tolist()):
-            path = self.folder / PICTURES / f"bank-{each.planned.number}_filter-{number:03d}.png"
+            path = self.folder / PICTURES / f"bank-{each.planned.number}_filter-{number:03d}.webp"
             yield partial(_write_single, source, number, path)
 
     def _write_picture(self) -> None:
@@ -208,7 +209,7 @@ class Report:
         seen = View.load(self._view_path(sound))
         entry["peaks"] = peaks(seen.extremes[0])
         entry["spectrogram"] = {
-            "src": f"{REPORT}/{_name(sound)}.webp",
+            "src": f"{REPORT}/{sound_name(sound.number, sound.audio.scheme)}.webp",
             "width": seen.plan.spectrum_columns,
             "height": seen.plan.rows,
             "scale": seen.plan.scale,
@@ -279,21 +280,21 @@ class Report:
 
     def _write_charts(self, each: BankReport | None, sound: Played) -> None:
         """The spectrogram and the waveform of a sum, the waveform of `concat`."""
-        title = f"bank {sound.number}, {sound.audio.scheme}" if sound.number else "mix of all banks"
-        pictures, name = self.folder / PICTURES, _name(sound)
-        seconds = sound.audio.samples / (self.sound.resample_hz or self.sound.sample_rate_hz)
-        if sound.filters:
-            assert each is not None
-            found = self._seen_by_filter(each)
-            assert found is not None
-            extremes = _fewer(found[0].reshape(-1, 2), 1024)
-        else:
-            seen = View.load(self._view_path(sound))
-            extremes = seen.extremes[0]
-            shown = np.round(255 * decibels(seen.power[0].T[::-1])).astype(np.uint8)
+        number, scheme = sound.number, sound.audio.scheme
+        title, name, pictures = (
+            sound_title(number, scheme),
+            sound_name(number, scheme),
+            self.folder / PICTURES,
+        )
+        if not sound.filters:
+            shown = write_charts(View.load(self._view_path(sound)), title, pictures, name)
             save(coloured(shown), self.folder / REPORT / f"{name}.webp")
-            chart = spectrogram(shown, seconds, _scale(seen), f"{title}: spectrogram")
-            save(chart, pictures / f"{name}_spectrogram.png")
+            return
+        assert each is not None
+        found = self._seen_by_filter(each)
+        assert found is not None
+        extremes = _fewer(found[0].reshape(-1, 2), _CHART_COLUMNS)
+        seconds = sound.audio.samples / (self.sound.resample_hz or self.sound.sample_rate_hz)
         save(waveform(extremes, seconds, f"{title}: waveform"), pictures / f"{name}_waveform.png")
 
 
@@ -306,11 +307,6 @@ def report_files(folder: Path) -> list[Path]:
 
 def _write_single(source: Activations, number: int, path: Path) -> None:
     save(filter_picture(source, number), path)
-
-
-def _name(sound: Played) -> str:
-    """Of the pictures of a sound."""
-    return f"bank-{sound.number}_{sound.audio.scheme}" if sound.number else "mix"
 
 
 def _scale(seen: View) -> FrequencyScale:

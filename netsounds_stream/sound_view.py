@@ -26,7 +26,7 @@ from .spool import PlacedFile
 
 Floats = NDArray[np.float32]
 # Columns of extremes and of spectra, and rows of spectra: of a whole bank's sound, and of each filter's.
-_WHOLE, _FILTER = (1024, 1024, 256), (128, 96, 40)
+_WHOLE, _FILTER = (1024, 1024, 256), (128, 64, 32)
 _WINDOW = 4096  # samples at most
 _WINDOWS_A_COLUMN = 4
 _AT_ONCE = 32  # windows transformed at a time

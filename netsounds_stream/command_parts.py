@@ -1,0 +1,103 @@
+"""What commands share: imports, a wish to stop, the picture's path, what is printed."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import OptionError
+from .stopping import Stop
+from .wording import short_plan
+
+if TYPE_CHECKING:
+    from .engine import Run
+    from .plans import Plan
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Imports with the garbage collector off, their objects set aside for good.
+
+    Torch and the rest make a few hundred thousand objects that live as long as the process: going through
+    them, while they are made and at the end, takes a third of a second.
+    """
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
+
+
+@contextmanager
+def stoppable(*, quiet: bool) -> Iterator[Stop]:
+    """Ctrl-C, and a polite request to end, ask the run to put its work down; again, they end it at once."""
+    stop = Stop()
+
+    def hear(number: int, frame: object) -> None:
+        if not stop.ask():
+            raise KeyboardInterrupt
+        if not quiet:  # past Python's streams, one of which the signal may have interrupted
+            os.write(2, b"stopping when what is under way is safe; again: at once\n")
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def planned(*, quiet: bool) -> Callable[[Plan], None]:
+    """What tells the plan, before the work."""
+
+    def say(plan: Plan) -> None:
+        if not quiet:
+            click.echo(short_plan(plan), err=True)
+
+    return say
+
+
+def picture_path(image: Path | None, folder: Path | None, fragment: str | None, *, quiet: bool) -> Path:
+    """The picture, named as such or by a part of its name in a folder.
+
+    Raises:
+        OptionError: it is named in both ways, or in none.
+        PictureError: nothing there has such a name.
+    """
+    if image is not None and folder is None and fragment is None:
+        return image
+    if image is not None or folder is None or fragment is None:
+        raise OptionError("name the picture either as IMAGE or by --dpath DIR with --image-name FRAGMENT")
+    from .picture import find_picture
+
+    found, matches = find_picture(folder, fragment)
+    if not quiet:
+        for match in matches:
+            click.echo(f"{'->' if match == found else '  '} {match.name}", err=True)
+    return found
+
+
+def print_run(run: Run, *, as_json: bool) -> None:
+    """A finished run, for people: its page and its files; or its record."""
+    if as_json:
+        print_json(run.record)
+        return
+    click.echo(f"{run.label}: {len(run.files)} files in {run.folder}")
+    for note in run.record["notes"]:
+        click.echo(f"note: {note}")
+    if run.page is not None:
+        click.echo(f"open {run.page}")
+    for file in run.files:
+        click.echo(str(file))
+
+
+def print_json(value: Any) -> None:
+    """All of what a command has to say, for programs."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))

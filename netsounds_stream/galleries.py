@@ -1,0 +1,91 @@
+"""`gallery`: one page over many runs, with their pictures and mixes, which stay where they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from .errors import OptionError, OutputError
+from .folder import PAGE, RECORD_NAME, REPORT, read_record
+from .page import write_gallery
+from .page_data import href, media_type
+from .pictures import save
+from .record import PACKAGE, versions
+
+_THUMBNAIL_PIXELS = 480
+_THUMBNAILS = "thumbnails"
+
+
+def gallery(runs: Iterable[str | Path], out: str | Path, *, title: str = "netsounds") -> Path:
+    """Write `index.html` over finished runs into the folder `out`, and give its path.
+
+    Thumbnails are copied, sounds and pages linked to: by relative references, so that runs and gallery may be
+    moved together.
+
+    Raises:
+        OptionError: no run was given.
+        OutputError: one is no finished run, or `out` cannot be written or is one itself.
+    """
+    folders, into = [Path(run) for run in runs], Path(out)
+    if not folders:
+        raise OptionError("no run was given; give the folders of some")
+    records = []
+    for folder in folders:
+        record = read_record(folder / RECORD_NAME)
+        if record is None:
+            raise OutputError(f"{folder} holds no finished run; give runs' folders")
+        records.append(record)
+    if (into / RECORD_NAME).exists():
+        raise OutputError(f"{into} holds a run; choose another --out")
+    try:
+        (into / _THUMBNAILS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {into} ({error.strerror}); choose another --out") from error
+    cards = [
+        _card(at, folder, record, into)
+        for at, (folder, record) in enumerate(zip(folders, records, strict=True))
+    ]
+    write_gallery(into, title, versions()[PACKAGE], cards)
+    return into / PAGE
+
+
+def _card(at: int, folder: Path, record: Mapping[str, Any], into: Path) -> dict[str, Any]:
+    picture, shown = folder / REPORT / "picture.webp", None
+    if picture.exists():
+        with Image.open(picture) as image:
+            image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
+            name = f"{_THUMBNAILS}/{at:05d}.webp"
+            save(image, into / name)
+            shown = {"thumbnail": name, "width": image.width, "height": image.height}
+    page = folder / PAGE
+    about, mix = record["picture"], record["plan"]["mix"]
+    play, seconds = None, 0.0
+    if mix is not None:
+        form = folder / REPORT / "mix.flac"
+        (name,) = [name for name in record["files"] if name.startswith("mix.")]
+        play = form if form.exists() else folder / name
+        sound = record["options"]["sound"]
+        seconds = mix["samples"] / (sound["resample_hz"] or sound["sample_rate_hz"])
+    return {
+        "title": record["label"],
+        "href": _to(page if page.exists() else folder, into),
+        **(shown or {"thumbnail": None, "width": 0, "height": 0}),
+        "play": None if play is None else _to(play, into),
+        "type": "" if play is None else media_type(play.suffix),
+        "duration": f"{seconds:.1f} s" if play is not None else "",
+        "facts": f"{about['name']}, {about['resized_width']} × {about['resized_height']} px",
+    }
+
+
+def _to(path: Path, into: Path) -> str:
+    """A reference to `path` from a page in the folder `into`."""
+    there, here = path.resolve(), into.resolve()
+    try:
+        relative = os.path.relpath(there, here)
+    except ValueError:  # on another drive of Windows
+        return there.as_uri()
+    return href(Path(relative).as_posix())

@@ -1,0 +1,198 @@
+"""`plot`: a finished run's pictures again, out of its arrays and its sound files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import torch
+
+from .bank_pictures import MAXIMA, MEANS, PLANES, SINGLE_PIXELS, BankPictures, filter_picture
+from .charts import sound_name, sound_title, write_charts
+from .errors import OptionError, OutputError, StoreError
+from .folder import PICTURES, RECORD_NAME, add_pictures, read_record
+from .overview import Overview, across_cells, cells_of
+from .passes import blocks_of
+from .pictures import save
+from .plans import FILTER_CELLS, AudioPlan, Plan
+from .progress import Listener, Stages
+from .record import recorded_options, recorded_plan
+from .sound_options import SoundOptions, one_of
+from .sound_view import SoundMeter, View, view_plan
+from .store import Activations, open_activations
+
+FORMATS = ("webp", "png")
+_BLOCK_VALUES, _PIECE_SAMPLES = 1 << 20, 1 << 16
+
+
+def plot(
+    folder: str | Path,
+    *,
+    bank: int | None = None,
+    filter: int | None = None,
+    reduce: str = "mean",
+    size: int = SINGLE_PIXELS,
+    format: str = "webp",
+    out: str | Path | None = None,
+    on_progress: Listener | None = None,
+) -> list[Path]:
+    """Make a finished run's pictures, and give their paths.
+
+    Without `filter`: each bank's contact sheets of area means and maxima, the spectrograms and waveforms of
+    the sums and of the mix. With it: one filter's picture.
+
+    Args:
+        bank: this bank only, without the mix.
+        filter: of that bank, counted from 0.
+        reduce: 'mean' or 'max' of the activations in a pixel, in a filter's picture.
+        size: the long edge of a filter's picture, in pixels, at most.
+        format: 'webp' or 'png', of a filter's picture.
+        out: a folder; None: the run's `pictures`.
+
+    Raises:
+        OptionError: there is no such bank or filter.
+        OutputError: there is no finished run, or `out` cannot be written.
+        StoreError: the run keeps no arrays, or one cannot be read.
+    """
+    one_of("reduce", reduce, tuple(PLANES.values()))
+    one_of("format", format, FORMATS)
+    if size < 1:
+        raise OptionError(f"size cannot be {size}; use the long edge's pixels")
+    top = Path(folder)
+    record = read_record(top / RECORD_NAME)
+    if record is None:
+        raise OutputError(f"{folder} holds no finished run; give a run's folder")
+    planned, sound = recorded_plan(record), recorded_options(record).sound
+    numbers = [each.number for each in planned.banks]
+    if bank is not None and bank not in numbers:
+        raise OptionError(f"the run has no bank {bank}; use one of {', '.join(map(str, numbers))}")
+    if filter is not None and bank is None:
+        raise OptionError("a filter is of a bank; give --bank, too")
+    into = top / PICTURES if out is None else Path(out)
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {into} ({error.strerror}); choose another --out") from error
+    stages = Stages(on_progress)
+    if bank is not None and filter is not None:
+        written = [_plot_filter(top, record, bank, filter, reduce, size, format, into, stages)]
+    else:
+        written = []
+        for number in numbers if bank is None else [bank]:
+            written += _plot_bank(_array(top, record, number), number, into, stages)
+            written += _plot_sum(top, record, planned, sound, number, into, stages)
+        if bank is None and planned.mix is not None:
+            (name,) = [name for name in record["files"] if name.startswith("mix.")]
+            written += _plot_sound(top / name, planned.mix, sound, 0, into, stages)
+    if into.resolve() == (top / PICTURES).resolve():
+        add_pictures(top, record, written)
+    return written
+
+
+def _array(top: Path, record: dict[str, Any], number: int) -> Activations:
+    names = [name for name in record["files"] if name.startswith(f"activations-{number}_")]
+    arrays = [name for name in names if name.endswith(".zarr")]
+    if not arrays:
+        raise StoreError(
+            f"{top} keeps no arrays, of which pictures are made; make the run again, with --activations"
+        )
+    source = open_activations(top / arrays[0])
+    source.check()
+    return source
+
+
+def _plot_filter(
+    top: Path,
+    record: dict[str, Any],
+    bank: int,
+    number: int,
+    reduce: str,
+    size: int,
+    form: str,
+    into: Path,
+    stages: Stages,
+) -> Path:
+    source = _array(top, record, bank)
+    if not 0 <= number < source.channels:
+        raise OptionError(f"bank {bank} has no filter {number}: its filters are 0 to {source.channels - 1}")
+    plane = next(plane for plane, name in PLANES.items() if name == reduce)
+    ending = "" if plane == MEANS else f"_{reduce}"
+    path = into / f"bank-{bank}_filter-{number:03d}{ending}.{form}"
+    with stages.stage(f"filter {number}", 1, "share") as advance:
+        save(filter_picture(source, number, plane, size), path)
+        advance(1)
+    return path
+
+
+def _plot_bank(source: Activations, number: int, into: Path, stages: Stages) -> list[Path]:
+    cells = cells_of(source.frames, source.frequencies, FILTER_CELLS)
+    values = source.channels * source.frames * source.frequencies
+    with (
+        tempfile.TemporaryDirectory(prefix="netsounds-plot-") as temporary,
+        Overview(Path(temporary) / "overview", cells, source.channels, None) as overview,
+        stages.stage(f"bank {number}", values, "values") as advance,
+    ):
+        sums: list[torch.Tensor] = []
+        highest: list[torch.Tensor] = []
+        for block in blocks_of(source, _BLOCK_VALUES, frames_first=True):
+            read = source.read(block.channels, block.frames).float().permute(1, 2, 0).contiguous()
+            for gathered, found in zip((sums, highest), across_cells(read, cells.factor), strict=True):
+                gathered.append(found)
+            advance(read.numel())
+            if block.channels.stop == source.channels:
+                overview.add(torch.cat(sums, 2), torch.cat(highest, 2))
+                sums, highest = [], []
+        pictures = BankPictures(number, overview, source.channels, source.time_axis)
+        for plane in (MEANS, MAXIMA):
+            pictures.write_sheet(plane, into)
+        return [into / pictures.name(plane) for plane in (MEANS, MAXIMA)]
+
+
+def _plot_sum(
+    top: Path,
+    record: dict[str, Any],
+    planned: Plan,
+    sound: SoundOptions,
+    number: int,
+    into: Path,
+    stages: Stages,
+) -> list[Path]:
+    (each,) = [each for each in planned.banks if each.number == number]
+    for audio in each.audio:
+        if audio.scheme == "sum":
+            stem = f"activations-{number}_"
+            names = [name for name in record["files"] if name.startswith(stem)]
+            (name,) = [name for name in names if Path(name).stem.endswith("_sum")]
+            return _plot_sound(top / name, audio, sound, number, into, stages)
+    return []
+
+
+def _plot_sound(
+    path: Path, audio: AudioPlan, sound: SoundOptions, number: int, into: Path, stages: Stages
+) -> list[Path]:
+    name = sound_name(number, audio.scheme)
+    with stages.stage(name, audio.samples, "samples") as advance:
+        seen = _seen(path, audio, sound, windowed=not number or sound.windowed, advance=advance)
+        write_charts(seen, sound_title(number, audio.scheme), into, name)
+    return [into / f"{name}_{what}.png" for what in ("spectrogram", "waveform")]
+
+
+def _seen(path: Path, audio: AudioPlan, sound: SoundOptions, *, windowed: bool, advance: Any) -> View:
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            plan = view_plan(replace(audio, samples=file.frames), sound, windowed=windowed, filter_samples=0)
+            meter = SoundMeter(plan)
+            for piece in _pieces(file):
+                meter.add(piece)
+                advance(len(piece))
+    except soundfile.LibsndfileError as error:
+        raise StoreError(f"{path} cannot be read ({error}); make the run again") from error
+    return meter.finish()
+
+
+def _pieces(file: soundfile.SoundFile) -> Iterator[Any]:
+    return iter(file.blocks(blocksize=_PIECE_SAMPLES, dtype="float32", always_2d=True))
