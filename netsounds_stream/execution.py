@@ -18,7 +18,7 @@ from .bank_pictures import BankPictures
 from .bank_sound import BankSound, summing_step
 from .checksums import file_sum
 from .errors import Stopped
-from .folder import file_label, outputs
+from .folder import file_label
 from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
 from .journal import Journal, no_files
 from .levels import LevelMeter
@@ -351,7 +351,7 @@ class Execution:
                 banks,
                 None if self.plan.mix is None else self._places.mix,
                 preview,
-            ).write(record, outputs(self.folder), advance)
+            ).write(record, advance)
         written = report_files(self.folder)
         self.journal.reached(
             REPORT_STEP, {"whole": True}, lambda given_up: {path: file_sum(path) for path in written}

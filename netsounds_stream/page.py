@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import OutputError
-from .folder import PAGE, REPORT
+from .folder import PAGE, PICTURES, RECORD_NAME, REPORT
 from .options import format_bytes
 from .page_data import facts, href, predictions, stages
 
@@ -77,27 +77,31 @@ def _rendered(template: str, **values: Any) -> str:
 def _file_entry(folder: Path, name: str) -> dict[str, str]:
     path = folder / name
     inside = [each.stat().st_size for each in path.rglob("*") if each.is_file()] if path.is_dir() else []
+    size = "" if not path.exists() else format_bytes(sum(inside) if path.is_dir() else path.stat().st_size)
     return {
         "name": name,
         "href": href(name) + ("/" if path.is_dir() else ""),
-        "size": format_bytes(sum(inside) if path.is_dir() else path.stat().st_size),
-        "what": _what(name, is_folder=path.is_dir(), count=len(inside)),
+        "size": size,
+        "what": _what(name, len(inside)),
     }
 
 
-def _what(name: str, *, is_folder: bool, count: int) -> str:
-    if name.endswith(".zarr"):
+def _what(name: str, count: int) -> str:
+    path = Path(name)
+    if name in _WHAT:
+        return f"{_WHAT[name]}, {count} files" if count else _WHAT[name]
+    if path.suffix == ".zarr":
         return "activations, float16 [channel, y, x]"
-    if is_folder:
-        return f"{count} files"
-    stem = Path(name).stem
     for ending, what in _WHAT.items():
-        if stem.endswith(ending):
+        if path.stem.endswith(ending):
             return what
     return "one filter"
 
 
 _WHAT = {
+    PICTURES: "contact sheets, single filters, spectrograms, waveforms",
+    REPORT: "what this page loads",
+    RECORD_NAME: "everything about the run: options, plan, times, checksums",
     "mix": "all banks over one another",
     "_sum": "all filters of a bank added",
     "_concat": "a bank's filters, one after another",

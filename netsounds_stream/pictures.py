@@ -19,8 +19,9 @@ from .errors import OutputError
 
 Pixels = NDArray[np.uint8]
 _PERCENTILE = 99.5
-#: Of spectrograms: what lies so far below the loudest is dark.
+#: Of spectrograms: what lies so far below the loudest is dark in any case.
 RANGE_DB = 70.0
+_LEAST_SPAN = 0.6  # from dark to light at least, in tenfold powers: an even picture is no noise
 _QUALITY = 75
 
 
@@ -55,14 +56,15 @@ def brightness(values: NDArray[Any]) -> Pixels:
 
 
 def decibels(power: NDArray[Any], range_db: float = RANGE_DB) -> NDArray[np.float32]:
-    """Of pictures `[..., y, x]` of power, each by itself, 0 to 1: from `range_db` below the loudest (the
-    99.9th percentile) to the loudest; 0 where there is none."""
+    """Of pictures `[..., y, x]` of power, each by itself, 0 to 1: from the quietest (the 5th percentile, or
+    `range_db` below the loudest if that is more) to the loudest (the 99.9th); 0 where there is none."""
     power = np.maximum(np.nan_to_num(np.asarray(power, np.float32)), 0)
-    loudest = _ranked(power.reshape(*power.shape[:-2], -1), 99.9)[..., None, None]
-    floor = np.where(loudest > 0, loudest, 1) * 10 ** (-range_db / 10)
-    level = np.log10(np.maximum(power, floor) / floor) / (range_db / 10)
-    shown: NDArray[np.float32] = np.minimum(level, 1).astype(np.float32)
-    return shown
+    flat = power.reshape(*power.shape[:-2], -1)
+    loudest, quietest = (_ranked(flat, percentile)[..., None, None] for percentile in (99.9, 5))
+    floor = np.maximum(quietest, np.where(loudest > 0, loudest, 1) * 10 ** (-range_db / 10))
+    span = np.maximum(np.log10(np.maximum(loudest, floor) / floor), _LEAST_SPAN)
+    shown: NDArray[np.float32] = np.minimum(np.log10(np.maximum(power, floor) / floor) / span, 1)
+    return shown.astype(np.float32)
 
 
 def _ranked(values: NDArray[np.float32], percentile: float) -> NDArray[np.float32]:

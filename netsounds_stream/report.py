@@ -23,7 +23,7 @@ from .bank_pictures import MAXIMA, MEANS, BankPictures, filter_picture, spectra_
 from .browser_forms import write_forms
 from .charts import sound_name, sound_title, waveform, write_charts
 from .errors import Stopped
-from .folder import PAGE, PICTURES, REPORT
+from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, outputs
 from .geometry import bank
 from .journal import Journal
 from .overlap import Line
@@ -81,12 +81,11 @@ class Report:
     mix: Path | None
     preview: Overview
 
-    def write(self, record: Callable[[], Mapping[str, Any]], names: Sequence[str], advance: Advance) -> None:
+    def write(self, record: Callable[[], Mapping[str, Any]], advance: Advance) -> None:
         """Write all of it.
 
         Args:
             record: the run's, as far as it is known when the page is written.
-            names: of the run's other files, for links.
             advance: called with shares of the work, 1 in all.
 
         Raises:
@@ -112,7 +111,8 @@ class Report:
             "sounds": [self._entry(each, sound) for each, sound in played],
             "banks": [self._bank_entry(each) for each in self.banks],
         }
-        write_page(self.folder, record(), data, names)
+        names = [name for name in outputs(self.folder) if name != PAGE]
+        write_page(self.folder, record(), data, [*names, RECORD_NAME])
         advance(1 / (len(jobs) + 1))
 
     def _jobs(self, played: Sequence[tuple[BankReport | None, Played]]) -> Iterable[Callable[[], None]]:
