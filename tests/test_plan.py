@@ -199,3 +199,11 @@ def test_a_whole_photograph_at_its_own_size(data: Path, tmp_path: Path) -> None:
         for audio in bank["audio"]:
             wav = tmp_path / "run" / f"activations-{bank['number']}_mixing-bowl_{audio['scheme']}.wav"
             assert soundfile.info(wav).frames == audio["samples"]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 8, 16])
+def test_a_gigapixel_fits_a_gibibyte_on_any_number_of_cores(threads: int) -> None:
+    """With fewer workers than cores where all of them would be too many."""
+    plan = make_plan(Source(32768, 32768), SonifyOptions(), replace(SOME, threads=threads))
+    plan.check()
+    assert plan.workers * plan.threads_each <= threads
