@@ -32,7 +32,14 @@ from .windowed import measured_levels, sound_notes
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, the label in its file names, its files, and its record (`run.json`)."""
+    """A finished run.
+
+    Attributes:
+        folder: where it is.
+        label: what its files are named after.
+        files: its arrays and sound files, the mix first.
+        record: what `run.json` says: options, plan, prediction, times, measured memory, checksums.
+    """
 
     folder: Path
     label: str
@@ -44,6 +51,12 @@ def plan(
     image: str | Path, out: str | Path = ".", options: SonifyOptions | None = None, **words: Any
 ) -> Plan:
     """What `sonify` would do with this picture here, without decoding a pixel; options as there.
+
+    Args:
+        image: the picture's file, of which the header is read.
+        out: where the run would be: the disk there is what must hold it.
+        options: what would be asked for; or give it by `words`.
+        words: options by the command line's words.
 
     Raises:
         PictureError: it cannot be read, or is too small.
@@ -73,9 +86,13 @@ def sonify(
 ) -> Run:
     """Turn a picture into stored activations and sound, in the folder `out`.
 
+    For the whole process, to hold the memory that was planned: sets how glibc's allocator keeps freed memory,
+    and on CUDA how much torch may hold there.
+
     Args:
-        options: what is asked for; or give it by the command line's words, as in
-            `sonify("a.jpg", "out", size=512, banks=(1, 2), scheme="sum", memory="800MiB")`.
+        image: the picture's file.
+        out: a folder that is empty or not there; it appears when all of it is whole.
+        options: what is asked for; or give it by `words`.
         overwrite: replace a run at `out`, and one that was stopped there.
         resume: go on with a run that was stopped there; begin where there is none.
         checkpoint_seconds: how often what is finished is made durable; None: 8 s, less often in long runs.
@@ -83,9 +100,8 @@ def sonify(
         on_plan: called with the plan before the work starts.
         on_progress: called as the work goes on, from any thread.
         notes: said to the user before, to be kept in the record (a fallback, say).
-
-    For the whole process, to hold the memory that was planned: sets how glibc's allocator keeps freed memory,
-    and on CUDA how much torch may hold there.
+        words: options by the command line's words, as in
+            `sonify("a.jpg", "out", size=512, banks=(1, 2), scheme="sum", memory="800MiB")`.
 
     Raises:
         Stopped: `stop` was asked; what is finished is kept.
@@ -118,6 +134,14 @@ def resume(
     """Go on with the run that was stopped before it became `folder`; see `sonify`.
 
     A finished run is returned as it is.
+
+    Args:
+        folder: the `out` of the run that was stopped.
+        memory: a budget in the place of the one it was begun with, as '800MiB' or bytes.
+        checkpoint_seconds: as for `sonify`.
+        stop: as for `sonify`.
+        on_plan: as for `sonify`.
+        on_progress: as for `sonify`.
 
     Raises:
         OutputError: there is nothing to go on with, or what decides the bytes is not as it was.
