@@ -97,3 +97,7 @@ def _run(*words: str) -> tuple[int, str]:
         [sys.executable, *words], capture_output=True, text=True, cwd=ROOT, check=False, timeout=120
     )
     return done.returncode, done.stderr
+
+
+def test_sizes_and_times_are_as_the_planner_and_the_results_have_them() -> None:
+    assert _run("docs/expect.py", "--check") == (0, "")
