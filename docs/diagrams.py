@@ -315,13 +315,13 @@ def save(name: str, folder: Path) -> None:
         plt.close(made)
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=FIGURES)
     parser.add_argument(
         "--check", action="store_true", help="draw nothing; say whether the files are current"
     )
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     if not given.check:
         given.out.mkdir(parents=True, exist_ok=True)
         for name in ALL:

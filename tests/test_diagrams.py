@@ -5,11 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -18,7 +14,7 @@ from netsounds_stream.geometry import BANKS
 
 from .reference import ROOT
 
-SCRIPT = ROOT / "docs/diagrams.py"
+SCRIPT = runpy.run_path(str(ROOT / "docs/diagrams.py"))
 PAGE = (ROOT / "docs/how-it-works.md").read_text(encoding="utf-8")
 NAMES = re.findall(r"\(figures/([\w-]+)\.svg\)", PAGE)
 
@@ -26,16 +22,8 @@ NAMES = re.findall(r"\(figures/([\w-]+)\.svg\)", PAGE)
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("figures")
-    _diagrams("--out", folder)
+    assert SCRIPT["main"](["--out", str(folder)]) == 0
     return folder
-
-
-def _diagrams(*words: object, status: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, *map(str, words)], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == status, done.stderr
-    return done.stderr
 
 
 def test_every_figure_is_made_and_shown(drawn: Path) -> None:
@@ -46,22 +34,24 @@ def test_every_figure_is_made_and_shown(drawn: Path) -> None:
 
 
 def test_the_figures_are_current() -> None:
-    _diagrams("--check")
+    assert SCRIPT["main"](["--check"]) == 0
 
 
-def test_a_figure_of_other_numbers_is_noticed(drawn: Path, tmp_path: Path) -> None:
+def test_a_figure_of_other_numbers_is_noticed(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for path in drawn.glob("*.svg"):
         shutil.copy(path, tmp_path)
-    _diagrams("--check", "--out", tmp_path)
+    assert SCRIPT["main"](["--check", "--out", str(tmp_path)]) == 0
     text = (tmp_path / "fields.svg").read_text(encoding="utf-8")
     (tmp_path / "fields.svg").write_text(text.replace(str(BANKS[2].field), "106"), encoding="utf-8")
-    assert "code has it: fields;" in _diagrams("--check", "--out", tmp_path, status=1)
+    assert SCRIPT["main"](["--check", "--out", str(tmp_path)]) == 1
+    assert "code has it: fields;" in capsys.readouterr().err
 
 
 def test_layers_keep_what_their_kind_does() -> None:
-    rows: Callable[[], Mapping[str, Any]] = runpy.run_path(str(SCRIPT))["rows_facts"]
     most = {"conv 7x7": 6, "pool 3x3": 2, "3x3": 2}
-    layers = rows()["layers"]
+    layers = SCRIPT["rows_facts"]()["layers"]
     assert len(layers) == 12
     for layer in layers:
         assert 0 <= layer["kept"] <= min(most[layer["kind"]], layer["rows"])
