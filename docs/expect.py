@@ -146,11 +146,19 @@ def estimate(machine: Machine, size: tuple[int, int], way: str) -> float:
     ceilings = results("forward")["ceilings"]
     slower = ceilings["copy_bytes_per_second"] / machine.copy_bytes_per_second
     flop = operations(height, width)
-    rest = run.work / run.pixels * pixels - flop / ceilings["fp32_flop_per_second"]
+    rest = run.work / run.pixels * pixels * _slowed(way, run, pixels)
+    rest -= flop / ceilings["fp32_flop_per_second"]
     processor = flop / machine.flop_per_second + slower * (run.start + rest + mix_seconds(size, way))
     stored = sum(bank.stored_bytes_estimate for bank in plan.banks)
     written = plan.disk_bytes + (stored if stored > machine.memory_bytes / 2 else 0)
     return max(processor, written / machine.disk_bytes_per_second)
+
+
+def _slowed(way: str, run: Measured, pixels: int) -> float:
+    """How much longer a pixel takes at that size than in a measured run, if it does: by the runs of 'sum',
+    which go further."""
+    here, there = nearest("sum", pixels), nearest("sum", run.pixels)
+    return max(1.0, here.work / here.pixels / (there.work / there.pixels)) if way != "sum" else 1.0
 
 
 def mix_seconds(size: tuple[int, int], way: str) -> float:
@@ -258,8 +266,9 @@ are estimates, half or twice of which would be no surprise. So far it has been r
 
 *Operations* are the network's, counted: {operations} a pixel. *Rest* is what the measured run of the nearest
 size took for each pixel, less its operations at the measured matrix rate: pooling, conversion, compression,
-inverse FFTs, which are passes through memory for the most part. *Start* and *mix* are as measured, the mix in
-proportion to its length (10 to 120 s of sound). The rates:
+inverse FFTs, which are passes through memory for the most part. Beyond the largest measured run of all
+defaults it is taken to grow as that of `sum` does, where bands get narrow. *Start* and *mix* are as measured,
+the mix in proportion to its length (10 to 120 s of sound). The rates:
 
 {rates}
 """

@@ -45,7 +45,8 @@ def steps(page: str) -> Iterator[Step]:
             after = blocks[number + 1][1:] if number + 1 < len(blocks) else ("", "")
             yield Step(line, {"python": text}, after[1] if after[0] == "text" else "")
         elif kind == "console":
-            for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+            whole = re.sub(r"\\\n +", "", text)  # a command may go on in the next line
+            for part in re.split(r"^\$ ", whole, flags=re.MULTILINE)[1:]:
                 command, _, shown = part.partition("\n")
                 interrupted = shown.startswith(INTERRUPT)
                 shown = shown.removeprefix(f"{INTERRUPT}\n")
@@ -64,8 +65,9 @@ def test_what_is_shown_is_compared() -> None:
     assert as_shown("a ... c\n", "a b c\n")
     assert not as_shown("a ... c\n", "a b c d\n")
     assert not as_shown("", "Traceback\n")
-    found = list(steps("```console\n$ a\nb\n$ c\n```\n\n```python\nd\n```\n\n```text\ne\n```\n"))
+    found = list(steps("```console\n$ a \\\n    a\nb\n$ c\n```\n\n```python\nd\n```\n\n```text\ne\n```\n"))
     assert [step.shown for step in found] == ["b\n", "", "e\n"]
+    assert found[0].asked["command"] == "a a"
 
 
 def test_the_tutorial_does_what_it_shows(tmp_path: Path) -> None:
