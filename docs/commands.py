@@ -23,7 +23,8 @@ _INTRODUCTION = """
 # Commands
 
 Written by `python docs/commands.py` out of the commands themselves; not edited. Results go to stdout,
-progress and errors to stderr. An error is one line, which says what is wrong and how to mend it.
+progress and errors to stderr. An error is one line, which says what is wrong and how to mend it;
+[Troubleshooting](troubleshooting.md) has more about each.
 """
 
 _INTERRUPTED = "Stopped by Ctrl-C, or by a polite request to end, before anything was kept."
