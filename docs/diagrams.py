@@ -27,7 +27,13 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from netsounds_stream import RowStream
-from netsounds_stream.footprint import picture_bytes, store_bytes, stream_bytes, windowed_bytes
+from netsounds_stream.footprint import (
+    OVERVIEW_BYTES,
+    picture_bytes,
+    store_bytes,
+    stream_bytes,
+    windowed_bytes,
+)
 from netsounds_stream.geometry import BANKS, LAYERS, Conv, Fire, length_after
 from netsounds_stream.options import SonifyOptions
 from netsounds_stream.planning import make_plan
@@ -219,7 +225,7 @@ def memory_facts() -> Facts:
             "bands, line buffers": stream_bytes(plan.band_rows, height, 4, plan.workers),
             "picture": picture_bytes(source, slab, height, plan.picture_stored),
             "shards": store_bytes(plan.banks, plan.workers, plan.band_rows * height),
-            "windowed sums": windowed_bytes(plan.stft, plan.banks, 0),
+            "windowed sums, overviews": windowed_bytes(plan.stft, plan.banks, 0) + OVERVIEW_BYTES,
         }
         assert sum(parts.values()) == plan.forward_memory_bytes
         rows.append(

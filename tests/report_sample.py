@@ -1,4 +1,4 @@
-"""A run's folder with a report page, made by hand: tiny sounds and pictures, the real template, style and script.
+"""A run's folder with a report page, by hand: tiny sounds and pictures, the real template, style and script.
 
 What a run gives the page is laid down in these variables; the page's tests need no network and no run.
 """
