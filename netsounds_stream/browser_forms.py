@@ -29,7 +29,7 @@ _LOUDEST = 1.0
 def write_forms(
     sound: Played,
     options: SoundOptions,
-    part_samples: int,
+    part_samples: float,
     folder: Path,
     into: str,
     line: Line,
@@ -54,8 +54,10 @@ def write_forms(
         (folder / into / name).mkdir(exist_ok=True)
         names = [f"{into}/{name}/{number:03d}.flac" for number in sound.filters]
     if audio.scheme == "concat":
-        starts = [at * part_samples for at in range(len(sound.filters))]
-        lengths = [min(part_samples, audio.samples - start) for start in starts]
+        # whole samples, of which a resampled filter may have none at its end
+        ends = [int((at + 1) * part_samples) for at in range(len(sound.filters) - 1)] + [audio.samples]
+        starts = [0, *ends[:-1]]
+        lengths = [end - start for start, end in zip(starts, ends, strict=True)]
     files = sound.files * (len(names) if len(sound.files) == 1 else 1)
     rate = options.resample_hz or options.sample_rate_hz
     plain = replace(
