@@ -1,4 +1,4 @@
-"""A real browser, without a window: the system's Chromium, driven by playwright.
+"""A real browser, without a window: the system's Chromium, driven by playwright; what tests ask of it.
 
 playwright's own browsers are a download of their own; the system's package does, and is what people have.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
+
+DESK = {"width": 1440, "height": 900}
+PHONE = {"width": 360, "height": 740}
+Open = Callable[..., Any]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -85,3 +89,43 @@ def bytes_read() -> int:
         except psutil.NoSuchProcess:
             continue
     return total
+
+
+def time(page: Any) -> float:
+    """Where the sound is, in seconds."""
+    return page.evaluate("document.getElementById('audio').currentTime")
+
+
+def paused(page: Any) -> bool:
+    return page.evaluate("document.getElementById('audio').paused")
+
+
+def source(page: Any) -> str:
+    """What <audio> plays."""
+    return page.evaluate("document.getElementById('audio').getAttribute('src')")
+
+
+def readout(page: Any) -> str:
+    """The line under the picture."""
+    return page.locator("#readout").inner_text()
+
+
+def chosen(page: Any) -> list[str]:
+    """The filters that are marked in the contact sheet."""
+    tiles = page.locator("[role=option][aria-selected=true]")
+    return [tile.get_attribute("data-filter") for tile in tiles.all()]
+
+
+def reach(page: Any, seconds: float) -> None:
+    """Waits until the sound is there."""
+    page.wait_for_function("t => document.getElementById('audio').currentTime >= t", arg=seconds)
+
+
+def play_until(page: Any, seconds: float) -> None:
+    page.get_by_role("button", name="Play", exact=True).click()
+    reach(page, seconds)
+
+
+def choose_filter(page: Any, bank: int, filter_name: int) -> None:
+    page.get_by_label(f"Bank {bank}", exact=True).check()
+    page.locator(f"[data-filter='{filter_name}']").click()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,10 @@ import pytest
 import soundfile
 from PIL import Image
 
-from .browser import started, tab
+from .browser import tab
 from .report_sample import RATE_HZ, environment, tone
 
 HOSTILE = "</h2><script>alert(1)</script> \"bowl\" & 'bottle'"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with started() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +46,11 @@ def test_one_sound_at_a_time(browser: Any, gallery: Path) -> None:
     with tab(browser) as found:
         page = found.open(gallery)
         assert page.locator("audio").count() == 3
-        assert page.evaluate("[...document.querySelectorAll('audio')].map((each) => each.readyState)") == [0, 0, 0]
+        assert page.evaluate("[...document.querySelectorAll('audio')].map((each) => each.readyState)") == [
+            0,
+            0,
+            0,
+        ]
         for number in (0, 1):
             page.evaluate(f"document.querySelectorAll('audio')[{number}].play()")
             page.wait_for_function(f"document.querySelectorAll('audio')[{number}].currentTime > 0.1")
