@@ -24,7 +24,7 @@ from netsounds_stream.progress import Progress
 from netsounds_stream.stopping import Stop
 
 from .forks import Command, forked
-from .reference import PROGRAM, command
+from .reference import PROGRAM, command, large_picture
 
 
 def contents(run: Path) -> dict[str, str]:
@@ -319,7 +319,7 @@ def test_a_damaged_working_folder(
 
 def test_a_damaged_picture_spool(tmp_path: Path, weights_file: Path) -> None:
     picture = tmp_path / "a.jpg"
-    pyvips.Image.new_from_array(draw(5300, 4300)).jpegsave(str(picture))  # past what is kept in memory
+    large_picture(5300, 4300, picture)  # past what is kept in memory
     work = stopped_run(tmp_path, picture, weights_file, "network", banks=(4,), scheme="sum", memory="2GiB")
     (work / "picture.spool.tif").write_bytes(b"not a picture")
     done = forked("resume", tmp_path / "run")
