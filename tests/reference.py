@@ -1,4 +1,4 @@
-"""The plain ways that the fast ones are compared with, pictures, and the real command in a process of its own."""
+"""The plain ways that fast ones are compared with, large pictures, the real command in its own process."""
 
 from __future__ import annotations
 
