@@ -9,11 +9,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+# Before torch is loaded, here and in every command that is run: threads that wait sleep. They would spin, and
+# keep those that have work from a busy machine's cores: ten runs at once took five times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import pytest
 import pyvips
 import torch
 
-from netsounds_stream import machine
+from netsounds_stream import machine, sonify
 from netsounds_stream.drawing import draw
 from netsounds_stream.weights import Weights, expected_shapes, load_weights
 
@@ -112,3 +116,29 @@ def opened(browser: Any, run_folder: Path) -> Iterator[Open]:
 
         yield open_run
         assert not any(problems), problems
+
+
+@pytest.fixture(scope="session")
+def small_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """161 x 107 pixels."""
+    path = tmp_path_factory.mktemp("pictures") / "a.png"
+    pyvips.Image.new_from_array(draw(161, 107)).pngsave(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory, small_picture: Path, weights_file: Path) -> Path:
+    """A run over the small picture, to be read: the arrays of banks 1 and 3; time along x."""
+    out = tmp_path_factory.mktemp("stored") / "run"
+    words: dict[str, Any] = {"banks": (1, 3), "scheme": "sum", "mix": False}
+    sonify(small_picture, out, weights=str(weights_file), label="a", **words)
+    return out
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As a run's workers have it; on a busy machine transforms wait for a second thread at length."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

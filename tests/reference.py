@@ -1,21 +1,21 @@
-"""The plain ways that the fast ones are compared with, and the real command in a process of its own."""
+"""The plain ways that fast ones are compared with, large pictures, the real command in its own process."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyvips
 import torch
 
+from netsounds_stream.drawing import draw
 from netsounds_stream.geometry import BANKS
 from netsounds_stream.weights import Weights, reference_module
 
 ROOT = Path(__file__).parent.parent
+PROGRAM = Path(sys.executable).parent / "netsounds-stream"
 TRAINED = "weights/squeezenet1_0-deep-compression.pth"
 
 
@@ -40,31 +40,25 @@ def normalised(pixels: np.ndarray) -> torch.Tensor:
     return (values - mean.view(3, 1, 1)) / std.view(3, 1, 1)
 
 
+def large_picture(width: int, height: int, path: Path) -> None:
+    """A picture for what follows from its size: the demonstration's beginning, again and again.
+
+    To draw one as a whole takes longer than the network over it.
+    """
+    tile = pyvips.Image.new_from_array(draw(256, 256))
+    tiles = tile.replicate(-(-width // 256), -(-height // 256))
+    tiles.crop(0, 0, width, height).write_to_file(str(path))
+
+
 def command(
     *words: object, cwd: Path | None = None, timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
     """The real command in a process of its own."""
     return subprocess.run(
-        [Path(sys.executable).parent / "netsounds-stream", *map(str, words)],
+        [PROGRAM, *map(str, words)],
         capture_output=True,
         text=True,
         cwd=cwd,
         timeout=timeout,
         check=False,
     )
-
-
-def many_commands(cases: Sequence[tuple[Sequence[str], Path]]) -> list[dict[str, Any]]:
-    """The real command, many times: words and the folder to be in (Linux; see `command_server`)."""
-    asked = json.dumps([(words, str(folder)) for words, folder in cases])
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.command_server"],
-        input=asked,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=True,
-        timeout=300,
-    )
-    assert done.stderr == ""
-    return [json.loads(line) for line in done.stdout.splitlines()]

@@ -7,12 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import pyvips
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netsounds_stream.drawing import draw
 from netsounds_stream.errors import BudgetError, PictureError
 from netsounds_stream.geometry import SMALLEST_SIDE, bank_length
 from netsounds_stream.options import SonifyOptions, format_bytes, parse_bytes
@@ -21,7 +19,7 @@ from netsounds_stream.plans import STORED_SPOOL, STORED_STREAM, Limits, Source
 from netsounds_stream.sound_options import SoundOptions
 from netsounds_stream.sound_planning import audio_plan
 
-from .reference import TRAINED, command
+from .reference import TRAINED, command, large_picture
 
 GIB = 1 << 30
 SOME = Limits(300 << 20, GIB)
@@ -174,7 +172,7 @@ CASES = {
 def test_measured_memory_stays_under_the_plan(tmp_path: Path, weights_file: Path, case: str) -> None:
     width, height, options = CASES[case]
     picture = tmp_path / "a.jpg"
-    pyvips.Image.new_from_array(draw(width, height)).jpegsave(str(picture))
+    large_picture(width, height, picture)
     run = command(
         "sonify", picture, "--out", tmp_path / "run", "--weights", weights_file, "--json", "--quiet", *options
     )
