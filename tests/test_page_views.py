@@ -156,7 +156,7 @@ def test_nothing_moves_about(opened: Open, viewport: dict[str, int]) -> None:
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     # `hadRecentInput` is counted, too: playing moves nothing.
     assert page.evaluate("window.shift") < 0.002
-    # From a disk, pictures come before the first frame is drawn. Elsewhere their sizes, in the page, keep room.
+    # From a disk, pictures come before the first frame is drawn. Elsewhere the sizes given keep room.
     for each in page.locator("img").all():
         width, height = (int(each.get_attribute(name)) for name in ("width", "height"))
         assert width / height == pytest.approx(
