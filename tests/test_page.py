@@ -222,6 +222,7 @@ def test_bank_scheme_and_filter_by_keyboard(opened: Open) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert chosen(page) == ["0"]
+    assert page.locator("[role=option][tabindex='0']").get_attribute("data-filter") == "2"
     page.keyboard.press("Enter")
     assert chosen(page) == ["2"]
     assert page.locator("[role=option][tabindex='0']").count() == 1

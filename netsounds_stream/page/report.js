@@ -386,7 +386,7 @@
 
   function drawRulers() {
     const pixels = picture.clientHeight;
-    const rows = multiples(niceStep(height, Math.max(pixels / 60, 2)), height - 1);
+    const rows = pixels < 40 ? [] : multiples(niceStep(height, Math.max(pixels / 60, 2)), height - 1);
     const times = timeTicks(pixels).map((tick) => ({ ...tick, at: alongOf(tick.at) }));
     ruler(get("picture-ruler"), across ? rows.map((row) => ({ at: row / height, text: String(row) })) : times);
     ruler(get("time-ruler"), timeTicks(wave.clientWidth));
