@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +13,7 @@ from netsounds_stream.geometry import BANKS
 from netsounds_stream.weights import Weights, reference_module
 
 ROOT = Path(__file__).parent.parent
+PROGRAM = Path(sys.executable).parent / "netsounds-stream"
 TRAINED = "weights/squeezenet1_0-deep-compression.pth"
 
 
@@ -45,26 +43,10 @@ def command(
 ) -> subprocess.CompletedProcess[str]:
     """The real command in a process of its own."""
     return subprocess.run(
-        [Path(sys.executable).parent / "netsounds-stream", *map(str, words)],
+        [PROGRAM, *map(str, words)],
         capture_output=True,
         text=True,
         cwd=cwd,
         timeout=timeout,
         check=False,
     )
-
-
-def many_commands(cases: Sequence[tuple[Sequence[str], Path]]) -> list[dict[str, Any]]:
-    """The real command, many times: words and the folder to be in (Linux; see `command_server`)."""
-    asked = json.dumps([(words, str(folder)) for words, folder in cases])
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.command_server"],
-        input=asked,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=True,
-        timeout=300,
-    )
-    assert done.stderr == ""
-    return [json.loads(line) for line in done.stdout.splitlines()]

@@ -18,7 +18,7 @@ from netsounds_stream.checksums import crc32c, file_sum, joined, linear, moved, 
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import DamagedError, OutputError
 
-from .reference import command
+from .forks import forked
 
 FLIPS = 200
 
@@ -60,7 +60,7 @@ def test_a_whole_run(run: Path) -> None:
     assert found.bytes == sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
     for name, each in record["checksums"].items():  # as written, against the file as it is
         assert file_sum(run / name).to_json() == each
-    done = command("check", run)
+    done = forked("check", run)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{found.files} of {found.files} files are as they were written")
 
@@ -154,7 +154,7 @@ def test_what_is_no_finished_run(tmp_path: Path, picture_file: Path, weights_fil
     (tmp_path / "copy").mkdir()
     text = (run / "run.json").read_text()
     (tmp_path / "copy" / "run.json").write_text(text.replace('"label": "a"', '"label": "b"', 1))
-    done = command("check", tmp_path / "copy")
+    done = forked("check", tmp_path / "copy")
     assert done.returncode == 1
     assert done.stdout.startswith("DAMAGED run.json: its bytes have changed")
     assert "is damaged (run.json)" in done.stderr

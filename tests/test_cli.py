@@ -17,7 +17,8 @@ import torch
 from netsounds_stream.drawing import draw
 from netsounds_stream.weights import Weights
 
-from .reference import command, many_commands
+from .forks import forked, many_commands
+from .reference import command
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, picture_file: Path, weights_fi
 def test_json_is_all_of_stdout(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
     out = tmp_path / "run"
     options = ("--weights", weights_file, "--banks", "2,1", "--scheme", "sum", "--json", "--quiet")
-    done = command("sonify", picture_file, "--out", out, *options)
+    done = forked("sonify", picture_file, "--out", out, *options)
     assert done.returncode == 0
     assert done.stderr == ""
     record = json.loads(done.stdout)
@@ -48,54 +49,54 @@ def test_json_is_all_of_stdout(tmp_path: Path, picture_file: Path, weights_file:
 def test_the_recorded_command_repeats_the_run(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
     words = "--size 200 --no-normalize --time-axis y --banks 1,4 --codec lz4 --scheme concat --balance filter"
     words += " --scale minmax --sample-rate 8000 --subtype PCM_24 --label x --memory 900MiB"
-    done = command("sonify", picture_file, "--out", tmp_path / "a", "--weights", weights_file, *words.split())
+    done = forked("sonify", picture_file, "--out", tmp_path / "a", "--weights", weights_file, *words.split())
     assert done.returncode == 0, done.stderr
     again = json.loads((tmp_path / "a" / "run.json").read_text())["command"]
     import shlex
 
     program, *rest = shlex.split(again)
     assert program == "netsounds-stream"
-    assert command(*rest, "--out", tmp_path / "b").returncode == 0
+    assert forked(*rest, "--out", tmp_path / "b").returncode == 0
     for path in (tmp_path / "a").rglob("*"):
         if path.is_file() and path.name != "run.json":
             assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
 
 
 def test_plan_says_what_a_run_takes(picture_file: Path, tmp_path: Path) -> None:
-    done = command("plan", picture_file, cwd=tmp_path)
+    done = forked("plan", picture_file, cwd=tmp_path)
     assert done.returncode == 0
     assert "bank 4    512 x 14 x 20 values" in done.stdout
     assert not list(tmp_path.iterdir())
-    numbers = json.loads(command("plan", picture_file, "--json").stdout)
+    numbers = json.loads(forked("plan", picture_file, "--json").stdout)
     assert numbers["banks"][3]["shape"] == [512, 14, 20]
-    refused = command("plan", picture_file, "--memory", "100MiB")
+    refused = forked("plan", picture_file, "--memory", "100MiB")
     assert refused.returncode == 1
     assert "raise --memory" in refused.stderr
 
 
 def test_info_on_everything_a_run_holds(run: Path) -> None:
-    whole = command("info", run)
+    whole = forked("info", run)
     assert "my picture" in whole.stdout
     assert "MISSING" not in whole.stdout
-    array = json.loads(command("info", run / "activations-2_my-picture.zarr", "--json").stdout)
+    array = json.loads(forked("info", run / "activations-2_my-picture.zarr", "--json").stdout)
     assert array["shape"] == {"channel": 256, "y": 56, "x": 81}
     assert array["attributes"]["layer"] == "features.5"
-    wav = json.loads(command("info", run / "activations-2_my-picture_sum.wav", "--json").stdout)
+    wav = json.loads(forked("info", run / "activations-2_my-picture_sum.wav", "--json").stdout)
     assert (wav["samples"], wav["sample_rate_hz"], wav["subtype"]) == (56 * 81, 44100, "PCM_16")
 
 
 def test_render_from_the_command_line(run: Path, tmp_path: Path) -> None:
     wav = tmp_path / "a.wav"
-    done = command("render", run / "activations-4_my-picture.zarr", wav, "--scheme", "concat")
+    done = forked("render", run / "activations-4_my-picture.zarr", wav, "--scheme", "concat")
     assert done.returncode == 0, done.stderr
     assert soundfile.info(wav).frames == 512 * 14 * 20
-    assert command("render", run / "activations-4_my-picture.zarr", wav).returncode == 1
-    done = command("render", run / "activations-4_my-picture.zarr", wav, "--overwrite", "--sample-rate", 8000)
+    assert forked("render", run / "activations-4_my-picture.zarr", wav).returncode == 1
+    done = forked("render", run / "activations-4_my-picture.zarr", wav, "--overwrite", "--sample-rate", 8000)
     assert soundfile.info(wav).samplerate == 8000
 
 
 def test_verify_from_the_command_line(picture_file: Path, weights_file: Path) -> None:
-    done = command("verify", picture_file, "--weights", weights_file)
+    done = forked("verify", picture_file, "--weights", weights_file)
     assert done.returncode == 0
     assert "agrees" in done.stdout
 
@@ -104,7 +105,7 @@ def test_a_picture_by_folder_and_fragment(tmp_path: Path, weights_file: Path) ->
     for name in ("cat 2.png", "cat 1.png", "dog.png"):
         pyvips.Image.new_from_array(draw(64, 48)).pngsave(str(tmp_path / name))
     words = ("--dpath", tmp_path, "--image-name", "cat", "--weights", weights_file, "--banks", "4")
-    done = command("sonify", *words, cwd=tmp_path)
+    done = forked("sonify", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "-> cat 1.png\n   cat 2.png" in done.stderr
     assert (tmp_path / "cat 1-netsounds" / "run.json").exists()
@@ -137,7 +138,7 @@ def test_help_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     for name in ("sonify", "plan", "render", "info", "verify", "demo"):
-        assert command(name, "--help").returncode == 0
+        assert forked(name, "--help").returncode == 0
 
 
 def test_no_words_show_the_help() -> None:
@@ -232,9 +233,9 @@ def test_no_permission(tmp_path: Path, picture_file: Path, weights_file: Path) -
     secret = tmp_path / "secret.png"
     secret.write_bytes(picture_file.read_bytes())
     secret.chmod(0)
-    done = command("sonify", secret, "--weights", weights_file)
+    done = forked("sonify", secret, "--weights", weights_file)
     assert (done.returncode, "no permission to read" in done.stderr) == (1, True)
-    done = command("sonify", picture_file, "--weights", weights_file, "--out", tmp_path / "closed" / "run")
+    done = forked("sonify", picture_file, "--weights", weights_file, "--out", tmp_path / "closed" / "run")
     assert (done.returncode, "choose another --out" in done.stderr) == (1, True)
 
 
@@ -244,14 +245,14 @@ def test_a_pickle_with_code_in_it_does_not_run(tmp_path: Path, picture_file: Pat
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
     torch.save({"features.0.weight": Dangerous()}, tmp_path / "bad.pth")
-    done = command("sonify", picture_file, "--weights", tmp_path / "bad.pth", "--out", tmp_path / "run")
+    done = forked("sonify", picture_file, "--weights", tmp_path / "bad.pth", "--out", tmp_path / "run")
     assert done.returncode == 1
     assert re.search("cannot be loaded|loaded safely", done.stderr)
     assert not (tmp_path / "ran").exists()
 
 
 def test_bench_answers_how_fast_and_how_large(tmp_path: Path, picture_file: Path) -> None:
-    run = command("bench", picture_file, "--quick", "--device", "cpu", cwd=tmp_path)
+    run = forked("bench", picture_file, "--quick", "--device", "cpu", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "measuring cpu" in run.stderr
     for words in (
@@ -262,7 +263,7 @@ def test_bench_answers_how_fast_and_how_large(tmp_path: Path, picture_file: Path
         "sum only, no arrays",
     ):
         assert words in run.stdout
-    as_json = command("bench", "--quick", "--device", "cpu", "--memory", "700MiB", "--json", cwd=tmp_path)
+    as_json = forked("bench", "--quick", "--device", "cpu", "--memory", "700MiB", "--json", cwd=tmp_path)
     report = json.loads(as_json.stdout)
     (speed,) = report["speeds"]
     assert speed["pixels"] == 1024 * 768 and speed["network_seconds"] > 0 and speed["sound_seconds"] > 0
@@ -274,6 +275,6 @@ def test_bench_answers_how_fast_and_how_large(tmp_path: Path, picture_file: Path
 
 def test_a_gpu_budget_needs_a_gpu(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
     words = ("--weights", weights_file, "--gpu-memory", "1GiB", "--device", "cpu")
-    run = command("sonify", picture_file, "--out", tmp_path / "run", *words)
+    run = forked("sonify", picture_file, "--out", tmp_path / "run", *words)
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1].startswith("netsounds-stream: --gpu-memory needs --device cuda")

@@ -17,8 +17,9 @@ import pyvips
 from netsounds_stream.drawing import draw
 from netsounds_stream.journal import read_journal
 
+from .forks import Command, forked
 from .reference import command
-from .test_resume import PROGRAM, contents
+from .test_resume import contents
 
 Whole = dict[str, str]
 _DISK_BYTES = 100 << 20
@@ -56,19 +57,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory, picture: Path, weights_file:
     return contents(folder / "run")
 
 
-def start(words: list[object], cwd: Path, **more: object) -> subprocess.Popen[str]:
+def start(words: list[object], cwd: Path, **limits: int) -> Command:
     """The command, when a first commit of its is on the disk."""
-    process = subprocess.Popen(
-        [PROGRAM, *map(str, words)], cwd=cwd, stderr=subprocess.PIPE, text=True, **more
-    )  # type: ignore[call-overload]
+    process = Command(*words, cwd=cwd, limits=limits)
     while not (left := read_journal(cwd / ".run.partial")) or not left["steps"]:
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.stderr
     return process
 
 
-def error_line(process: subprocess.Popen[str]) -> str:
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1, errors
+def error_line(process: Command) -> str:
+    status, errors = process.wait(), process.stderr
+    assert status == 1, errors
     lines = [line for line in errors.splitlines() if line.startswith("netsounds-stream: ")]
     assert len(lines) == 1 and "Traceback" not in errors, errors
     return lines[0]
@@ -85,10 +84,10 @@ def test_the_disk_fills(small_disk: Path, picture: Path, weights_file: Path, who
                 continue
     line = error_line(process)
     assert "disk" in line and "netsounds-stream resume run" in line
-    again = command("resume", "run", cwd=small_disk)
+    again = forked("resume", "run", cwd=small_disk)
     assert again.returncode == 1 and "netsounds-stream resume run" in again.stderr  # as long as it is full
     ballast.unlink()
-    done = command("resume", "run", cwd=small_disk)
+    done = forked("resume", "run", cwd=small_disk)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in small_disk.iterdir()) == ["run"]
     assert contents(small_disk / "run") == whole
@@ -97,15 +96,15 @@ def test_the_disk_fills(small_disk: Path, picture: Path, weights_file: Path, who
 def test_the_disk_is_read_only(small_disk: Path, picture: Path, weights_file: Path, whole: Whole) -> None:
     process = start(words_for(picture, weights_file), small_disk)
     process.kill()
-    process.communicate()
+    process.wait()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for words in (["resume", "run"], [*words_for(picture, weights_file), "--resume"]):
-        done = command(*words, cwd=small_disk)
+        done = forked(*words, cwd=small_disk)
         assert done.returncode == 1, done.stderr
         assert done.stderr.startswith("netsounds-stream: ") and "Read-only" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
-    done = command("resume", "run", cwd=small_disk)
+    done = forked("resume", "run", cwd=small_disk)
     assert done.returncode == 0, done.stderr
     assert contents(small_disk / "run") == whole
 
@@ -113,15 +112,10 @@ def test_the_disk_is_read_only(small_disk: Path, picture: Path, weights_file: Pa
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
 def test_a_file_may_not_grow(tmp_path: Path, picture: Path, weights_file: Path, whole: Whole) -> None:
     """As a quota would: the second bank's `concat` file is larger than the system lets it be."""
-    import resource
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, 8 << 20))
-
-    process = start(words_for(picture, weights_file), tmp_path, preexec_fn=limit)
+    process = start(words_for(picture, weights_file), tmp_path, RLIMIT_FSIZE=8 << 20)
     line = error_line(process)
     assert "too large" in line and "netsounds-stream resume run" in line
-    assert command("resume", "run", cwd=tmp_path).returncode == 0
+    assert forked("resume", "run", cwd=tmp_path).returncode == 0
     assert contents(tmp_path / "run") == whole
 
 
@@ -130,6 +124,6 @@ def test_the_folder_vanishes(tmp_path: Path, picture: Path, weights_file: Path, 
     os.rename(tmp_path / ".run.partial", tmp_path / "elsewhere")
     assert "elsewhere" not in error_line(process)
     os.rename(tmp_path / "elsewhere", tmp_path / ".run.partial")  # the disk is plugged in again
-    done = command("resume", "run", cwd=tmp_path)
+    done = forked("resume", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "run") == whole

@@ -23,8 +23,8 @@ from netsounds_stream.drawing import draw
 from netsounds_stream.weights import Weights
 
 from . import hostile_files as made
+from .forks import many_commands
 from .hostile_cases import LABELS, MADE, REFUSED, SMALL, SOUND
-from .reference import many_commands
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, FIFOs and /dev as Linux has them")
 

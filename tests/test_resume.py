@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 import shutil
 import signal
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -25,9 +23,8 @@ from netsounds_stream.journal import Journal, new_journal, read_journal
 from netsounds_stream.progress import Progress
 from netsounds_stream.stopping import Stop
 
-from .reference import command
-
-PROGRAM = Path(sys.executable).parent / "netsounds-stream"
+from .forks import Command, forked
+from .reference import PROGRAM, command
 
 
 def contents(run: Path) -> dict[str, str]:
@@ -43,29 +40,25 @@ def kill_until_finished(words: list[str], out: Path, *, kills: int, seed: int) -
     """Start `words`, kill them with SIGKILL, `kills` times; then let them be. The steps they were killed in.
 
     Each time after some commits, a random number of them, and some milliseconds: so that one falls in every
-    step, before, amid and after its commits.
+    step, before, amid and after its commits. What ends them is a process of its own.
     """
     rng, steps = random.Random(seed), Counter[str]()
     work = work_path(out)
     while steps.total() < kills:
-        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        process = subprocess.Popen([PROGRAM, *words], text=True, **silent)
-        assert process.stderr is not None
-        said = ""
-        while not said.startswith("plan:") and (said := process.stderr.readline()).startswith("weights:"):
+        process = Command(*words)
+        while process.poll() is None and "plan:" not in process.stderr:
             pass
         for _ in range(rng.choice((0, 1, 2, 4, 8))):
             before = _version(work)
             while process.poll() is None and _version(work) == before:
                 pass
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(0, 0.05))
+        process.poll(rng.uniform(0, 0.05))
         process.kill()
-        said += process.communicate()[1]
-        if process.returncode == 0:  # it was through already: once more from the beginning
+        status = process.wait()
+        if status == 0:  # it was through already: once more from the beginning
             shutil.rmtree(out)
             continue
-        assert process.returncode == -signal.SIGKILL, said
+        assert status == -signal.SIGKILL, process.stderr
         if out.exists():  # killed behind the last rename: whole, once more from the beginning
             check(out).require_whole()
             shutil.rmtree(out)
@@ -200,7 +193,7 @@ def test_asked_to_stop(
         "netsounds-stream: stopped; what was finished is kept; go on with: netsounds-stream resume run"
     )
     assert not (tmp_path / "run").exists()
-    assert command("resume", "run", cwd=tmp_path).returncode == 0
+    assert forked("resume", "run", cwd=tmp_path).returncode == 0
     assert contents(tmp_path / "run") == contents(undisturbed)
 
 
@@ -256,9 +249,9 @@ def test_the_budget_of_a_resumed_run(tmp_path: Path, picture_file: Path, weights
     with pytest.raises(Stopped):
         sonify(picture_file, tmp_path / "run", stop=stop, on_progress=lambda each: stop.ask(),
                weights=str(weights_file), label="a")  # fmt: skip
-    done = command("resume", tmp_path / "run", "--memory", "64MiB")
+    done = forked("resume", tmp_path / "run", "--memory", "64MiB")
     assert (done.returncode, "raise --memory" in done.stderr) == (1, True)
-    assert command("resume", tmp_path / "run", "--memory", "2GiB").returncode == 0
+    assert forked("resume", tmp_path / "run", "--memory", "2GiB").returncode == 0
 
 
 def stopped_run(tmp_path: Path, picture: Path, weights_file: Path, stage: str, **words: Any) -> Path:
@@ -318,7 +311,7 @@ def test_a_damaged_working_folder(
     with pytest.raises(StoreError, match="begin afresh with --overwrite"):
         resume(tmp_path / "run")
     assert work.exists()
-    again = command(
+    again = forked(
         "sonify", picture_file, "--out", tmp_path / "run", "--weights", weights_file, "--overwrite"
     )
     assert again.returncode == 0, again.stderr
@@ -329,7 +322,7 @@ def test_a_damaged_picture_spool(tmp_path: Path, weights_file: Path) -> None:
     pyvips.Image.new_from_array(draw(5300, 4300)).jpegsave(str(picture))  # past what is kept in memory
     work = stopped_run(tmp_path, picture, weights_file, "network", banks=(4,), scheme="sum", memory="2GiB")
     (work / "picture.spool.tif").write_bytes(b"not a picture")
-    done = command("resume", tmp_path / "run")
+    done = forked("resume", tmp_path / "run")
     assert done.returncode == 1, done.stderr
     assert "picture.spool.tif cannot be read" in done.stderr and "begin afresh" in done.stderr
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,9 @@ from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OutputError
 from netsounds_stream.journal import read_journal
 
+from .forks import Command, forked
 from .reference import command
-from .test_resume import PROGRAM, contents
+from .test_resume import contents
 
 AT_ONCE = 10
 
@@ -24,41 +25,28 @@ def test_a_second_run_is_refused_until_the_first_is_dead(tmp_path: Path, weights
     picture = tmp_path / "a.png"
     pyvips.Image.new_from_array(draw(900, 700)).pngsave(str(picture))
     words = ["sonify", picture, "--out", tmp_path / "run", "--weights", weights_file, "--quiet"]
-    first = subprocess.Popen([PROGRAM, *map(str, words), "--checkpoint-seconds", "0"])
+    first = Command(*words, "--checkpoint-seconds", "0")
     while not (left := read_journal(tmp_path / ".run.partial")) or not left["steps"]:
         assert first.poll() is None
-    first.send_signal(19)  # SIGSTOP: it lives, however long this takes
+    first.send_signal(signal.SIGSTOP)  # it lives, however long this takes
     for second in (words, [*words, "--resume"], [*words, "--overwrite"], ["resume", tmp_path / "run"]):
-        done = command(*second)
+        done = forked(*second)
         assert done.returncode == 1
         assert f"another run is at work on {tmp_path / 'run'} (process {first.pid})" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     first.kill()
     first.wait()
-    assert command("resume", tmp_path / "run").returncode == 0
+    assert forked("resume", tmp_path / "run").returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "run"]
 
 
 def test_ten_runs_at_once(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
-    def words(name: str) -> list[str]:
-        options = ["--label", "a", "--banks", "1,3", "--duration", "1", "--quiet"]
-        options += ["--checkpoint-seconds", "0"]
-        out = str(tmp_path / name)
-        return [
-            str(PROGRAM),
-            "sonify",
-            str(picture_file),
-            "--out",
-            out,
-            "--weights",
-            str(weights_file),
-            *options,
-        ]
-
-    assert subprocess.run(words("alone")).returncode == 0
+    words = ["sonify", picture_file, "--weights", weights_file, "--label", "a", "--banks", "1,3"]
+    words += ["--duration", "1", "--quiet", "--checkpoint-seconds", "0", "--out"]
+    assert command(*words, tmp_path / "alone").returncode == 0
     names = [f"run {number}" for number in range(AT_ONCE)]
-    runs = [subprocess.Popen(words(name), stdout=subprocess.DEVNULL) for name in names]
-    assert [run.wait(300) for run in runs] == [0] * AT_ONCE
+    runs = [Command(*words, tmp_path / name) for name in names]
+    assert [run.wait() for run in runs] == [0] * AT_ONCE
     for name in names:
         assert contents(tmp_path / name) == contents(tmp_path / "alone")
 
@@ -124,8 +112,8 @@ def test_what_is_not_ours_is_in_the_way(tmp_path: Path, picture_file: Path, weig
     (tmp_path / ".run.partial").mkdir()
     (tmp_path / ".run.partial" / "letter").write_text("dear")
     words = ("--out", tmp_path / "run", "--weights", weights_file, "--overwrite")
-    done = command("sonify", picture_file, *words)
+    done = forked("sonify", picture_file, *words)
     assert (done.returncode, "in the way" in done.stderr) == (1, True)
     assert (tmp_path / ".run.partial" / "letter").read_text() == "dear"
-    done = command("sonify", picture_file, "--weights", weights_file, "--out", "/proc/run")
+    done = forked("sonify", picture_file, "--weights", weights_file, "--out", "/proc/run")
     assert (done.returncode, "choose another --out" in done.stderr) == (1, True)

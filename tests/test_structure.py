@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "netsounds_stream"
@@ -33,6 +37,25 @@ def test_imports_run_one_way() -> None:
     for name, imports in table().items():
         for imported in imports:
             assert order.index(imported) < order.index(name), f"{name} imports {imported}, which stands below"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no forks there")
+def test_every_module_may_be_the_first() -> None:
+    """As one is in every command: none waits for what another has imported."""
+    code = """
+import importlib, os, sys
+import numpy, pyvips, soundfile, torch, zarr  # which take a second, once
+for name in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        importlib.import_module(f"netsounds_stream.{name}")
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"{name} cannot be imported first")
+"""
+    words = [sys.executable, "-c", code, *table()]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_library_never_imports_click() -> None:
