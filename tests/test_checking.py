@@ -28,7 +28,15 @@ def run(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> Path:
     folder = tmp_path_factory.mktemp("check")
     pyvips.Image.new_from_array(draw(120, 90)).pngsave(str(folder / "a.png"))
     words = {"scheme": ("sum", "concat", "filters"), "subtype": "PCM_24", "label": "a"}
-    sonify(folder / "a.png", folder / "run", weights=str(weights_file), banks=(1, 2), codec="zstd", **words)
+    sonify(
+        folder / "a.png",
+        folder / "run",
+        weights=str(weights_file),
+        report=False,
+        banks=(1, 2),
+        codec="zstd",
+        **words,
+    )
     return folder / "run"
 
 
@@ -146,6 +154,7 @@ def test_what_is_no_finished_run(tmp_path: Path, picture_file: Path, weights_fil
             picture_file,
             tmp_path / "run",
             weights=str(weights_file),
+            report=False,
             stop=stop,
             on_progress=lambda _: stop.ask(),
         )

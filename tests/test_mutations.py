@@ -61,6 +61,7 @@ def write_sources(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as elsewhere:
         for codec in ("lz4", "zstd", "pcodec", "none"):
             words = {"weights": str(folder / "zip.pth"), "banks": (4,), "scheme": "sum", "label": "x"}
+            words |= {"mix": False, "report": False}
             run = sonify(pictures[4], Path(elsewhere) / codec, codec=codec, **words)
             (run.folder / "activations-4_x.zarr").rename(folder / f"{codec}.zarr")
             (run.folder / "activations-4_x_sum.wav").rename(folder / "plain.wav")

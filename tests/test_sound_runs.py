@@ -37,7 +37,9 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stored(tmp_path_factory: pytest.TempPathFactory, picture: Path, weights_file: Path) -> Path:
     """The arrays of banks 1 and 3; time along x."""
     out = tmp_path_factory.mktemp("stored") / "run"
-    sonify(picture, out, weights=str(weights_file), label="a", banks=(1, 3), scheme="sum", **STFT)
+    sonify(
+        picture, out, weights=str(weights_file), report=False, label="a", banks=(1, 3), scheme="sum", **STFT
+    )
     return out
 
 
@@ -58,7 +60,17 @@ def test_rendering_gives_what_the_run_gave(
     words = {**STFT, **words, "subtype": "FLOAT"}
     out, files = tmp_path / "run", tmp_path / "run" / "activations-1_a_filters"
     schemes = ("sum", "concat", "filters") if "method" in words else ("sum", "concat")
-    sonify(picture, out, weights=str(weights_file), label="a", banks=(1,), mix=False, scheme=schemes, **words)
+    sonify(
+        picture,
+        out,
+        weights=str(weights_file),
+        report=False,
+        label="a",
+        banks=(1,),
+        mix=False,
+        scheme=schemes,
+        **words,
+    )
     for scheme in ("sum", "concat"):
         render(out / "activations-1_a.zarr", tmp_path / "b.wav", overwrite=True, scheme=scheme, **words)
         # sums are added in another order
@@ -91,6 +103,7 @@ def test_runs_write_what_their_plans_say(
         words: dict[str, Any] = {
             **STFT,
             "weights": str(weights_file),
+            "report": False,
             "label": "a",
             "banks": (4,),
             "scheme": ("sum", "concat", "filters"),
@@ -133,6 +146,7 @@ def test_the_mix_is_there_unless_it_is_not_wanted(tmp_path: Path, picture: Path,
     """And the raw sound is the same by its bytes, whether it is or not."""
     words: dict[str, Any] = {
         "weights": str(weights_file),
+        "report": False,
         "label": "a",
         "banks": (1, 4),
         "duration": 1,
@@ -165,7 +179,13 @@ def long_picture(folder: Path, axis: str) -> Path:
 @pytest.mark.parametrize("axis", ["x", "y", "exif"])
 def test_a_preview_of_raw_sound_is_its_beginning(tmp_path: Path, weights_file: Path, axis: str) -> None:
     """Sample by sample; only part of the picture is looked at, and no arrays of a part are kept."""
-    words: dict[str, Any] = {"weights": str(weights_file), "label": "a", "banks": (1, 2), "mix": False}
+    words: dict[str, Any] = {
+        "weights": str(weights_file),
+        "report": False,
+        "label": "a",
+        "banks": (1, 2),
+        "mix": False,
+    }
     words |= {"scheme": ("sum", "concat"), "scale": "none", "subtype": "FLOAT", "sample_rate": 8000}
     picture = long_picture(tmp_path, axis)
     whole = sonify(picture, tmp_path / "whole", **words)
@@ -189,6 +209,7 @@ def test_a_preview_of_windowed_sound_is_its_beginning(
     words = {
         **words,
         "weights": str(weights_file),
+        "report": False,
         "label": "a",
         "banks": (1, 2),
         "mix": False,
@@ -210,7 +231,7 @@ def test_a_preview_of_windowed_sound_is_its_beginning(
 def test_a_preview_has_a_mix(tmp_path: Path, weights_file: Path) -> None:
     """One bank's, which is then its beginning up to a gain."""
     words: dict[str, Any] = {**STFT, "duration": 4.0, "banks": (2,), "scheme": "sum", "loudness": -60.0}
-    words |= {"weights": str(weights_file), "label": "a", "subtype": "FLOAT"}
+    words |= {"weights": str(weights_file), "report": False, "label": "a", "subtype": "FLOAT"}
     picture = long_picture(tmp_path, "x")
     whole = read(sonify(picture, tmp_path / "whole", **words).folder / "mix.wav")[:3920]
     head = read(sonify(picture, tmp_path / "head", preview=0.5, **words).folder / "mix.wav")
@@ -238,7 +259,7 @@ def test_runs_repeat(tmp_path: Path, picture: Path, weights_file: Path) -> None:
         "format": "ogg",
     }
     words["phase"] = "random"  # of 'pghi' only what is faint is drawn
-    words |= {"weights": str(weights_file), "label": "a", "banks": (4,)}
+    words |= {"weights": str(weights_file), "report": False, "label": "a", "banks": (4,)}
     sums = []
     for name, threads, seed in (("a", 2, 0), ("b", 2, 0), ("c", 1, 0), ("d", 2, 1)):
         torch.set_num_threads(threads)

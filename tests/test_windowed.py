@@ -39,7 +39,9 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stored(tmp_path_factory: pytest.TempPathFactory, picture: Path, weights_file: Path) -> Path:
     """The arrays of banks 1 and 3; time along x."""
     out = tmp_path_factory.mktemp("stored") / "run"
-    sonify(picture, out, weights=str(weights_file), label="a", banks=(1, 3), scheme="sum", **STFT)
+    sonify(
+        picture, out, weights=str(weights_file), report=False, label="a", banks=(1, 3), scheme="sum", **STFT
+    )
     return out
 
 
@@ -239,7 +241,7 @@ def test_a_panned_filter_keeps_its_power(tmp_path: Path, stored: Path, number: i
 def test_the_mix_is_the_banks_sums_at_one_level(tmp_path: Path, picture: Path, weights_file: Path) -> None:
     """Panned sums, windowed, each divided by its magnitudes' level, added: up to the loudness's gain."""
     words: dict[str, Any] = {**STFT, "phase": "zero", "subtype": "FLOAT", "loudness": -50.0, "banks": (1, 3)}
-    run = sonify(picture, tmp_path / "run", weights=str(weights_file), label="a", **words)
+    run = sonify(picture, tmp_path / "run", weights=str(weights_file), report=False, label="a", **words)
     total = np.zeros((9600, 2))
     for bank in (1, 3):
         array = array_of(run.folder, bank)
