@@ -18,7 +18,7 @@ from .bank_pictures import BankPictures
 from .bank_sound import BankSound, summing_step
 from .checksums import file_sum
 from .errors import Stopped
-from .folder import file_label, outputs
+from .folder import file_label
 from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
 from .journal import Journal, no_files
 from .levels import LevelMeter
@@ -327,7 +327,7 @@ class Execution:
             return
         assert network is not None and views is not None
         with self.stages.stage("report", 1, "share") as advance, ExitStack() as stack:
-            banks = []
+            banks, written = [], [] if self.plan.mix is None else [self._places.mix]
             for each in self.plan.banks:
                 state = network["banks"][str(each.number)]
                 overview = stack.enter_context(self._overview(each, state))
@@ -335,7 +335,9 @@ class Execution:
                 source = None
                 if self.plan.stored and self.options.activations:
                     source = open_activations(self._places.array(each.number), self.plan.time_axis)
+                    written.append(self._places.array(each.number))
                 files = [(audio, self._sound_paths(each, audio)) for audio in each.audio]
+                written += [path for _, paths in files for path in paths]
                 levels = LevelMeter(each.channels, state["levels"]).levels()
                 filters = chosen(each.channels, self.options.sound, levels)
                 banks.append(BankReport(each, pictures, source, files, filters, pictures.means()))
@@ -351,10 +353,10 @@ class Execution:
                 banks,
                 None if self.plan.mix is None else self._places.mix,
                 preview,
-            ).write(record, outputs(self.folder), advance)
-        written = report_files(self.folder)
+            ).write(record, [path.relative_to(self.folder).as_posix() for path in written], advance)
+        made = report_files(self.folder)
         self.journal.reached(
-            REPORT_STEP, {"whole": True}, lambda given_up: {path: file_sum(path) for path in written}
+            REPORT_STEP, {"whole": True}, lambda given_up: {path: file_sum(path) for path in made}
         )
 
     def _mixture(self, each: BankPlan, network: Mapping[str, Any]) -> Mixture:

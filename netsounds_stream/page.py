@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from .errors import OutputError
-from .folder import PAGE, REPORT
+from .folder import PAGE, PICTURES, RECORD_NAME, REPORT
 from .options import format_bytes
 from .page_data import facts, href, predictions, stages
 
 _ASSETS = "page"
 _BESIDE = ("report.css", "report.js")
+# Of the record, which is written after the page.
+_RECORD = {"name": RECORD_NAME, "href": RECORD_NAME, "size": "", "what": "everything about the run"}
 
 
 def write_page(
@@ -24,7 +26,7 @@ def write_page(
     Args:
         record: the run's, as far as it is known.
         data: what the script is told; see `page_data`.
-        names: of the run's files, for links.
+        names: of the run's sounds and arrays, for links.
     """
     seconds = record["seconds"]
     peak, plan = record["peak_memory_bytes"], record["plan"]
@@ -48,7 +50,7 @@ def write_page(
         seconds=sum(seconds.values()),
         command=record["command"],
         notes=record["notes"],
-        files=[_file_entry(folder, name) for name in names],
+        files=[*(_file_entry(folder, name) for name in (*names, PICTURES)), _RECORD],
     )
     for name in _BESIDE:
         _write(folder / REPORT / name, (_package() / name).read_text(encoding="utf-8"))
@@ -58,6 +60,12 @@ def write_page(
 def write_gallery(out: Path, title: str, version: str, runs: Sequence[Mapping[str, Any]]) -> None:
     """Write `index.html` of a gallery into the folder `out`; `runs` as the template has them."""
     _write(out / PAGE, _rendered("gallery.html", title=title, version=version, runs=list(runs)))
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the page at `path` was written here."""
+    with path.open("rb") as file:
+        return b'<meta name="generator" content="netsounds-stream ' in file.read(4096)
 
 
 def _package() -> Any:
@@ -76,21 +84,25 @@ def _rendered(template: str, **values: Any) -> str:
 
 def _file_entry(folder: Path, name: str) -> dict[str, str]:
     path = folder / name
-    inside = [each.stat().st_size for each in path.rglob("*") if each.is_file()] if path.is_dir() else []
+    size = path.stat().st_size
+    if path.is_dir():
+        size = sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
     return {
         "name": name,
         "href": href(name) + ("/" if path.is_dir() else ""),
-        "size": format_bytes(sum(inside) if path.is_dir() else path.stat().st_size),
-        "what": _what(name, is_folder=path.is_dir(), count=len(inside)),
+        "size": format_bytes(size),
+        "what": _what(name),
     }
 
 
-def _what(name: str, *, is_folder: bool, count: int) -> str:
+def _what(name: str) -> str:
     if name.endswith(".zarr"):
         return "activations, float16 [channel, y, x]"
-    if is_folder:
-        return f"{count} files"
+    if name == PICTURES:
+        return "contact sheets, single filters, spectrograms, waveforms"
     stem = Path(name).stem
+    if stem == "mix":
+        return "all banks over one another"
     for ending, what in _WHAT.items():
         if stem.endswith(ending):
             return what
@@ -98,7 +110,6 @@ def _what(name: str, *, is_folder: bool, count: int) -> str:
 
 
 _WHAT = {
-    "mix": "all banks over one another",
     "_sum": "all filters of a bank added",
     "_concat": "a bank's filters, one after another",
 }

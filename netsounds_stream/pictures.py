@@ -49,27 +49,26 @@ def brightness(values: NDArray[Any]) -> Pixels:
     percentile on."""
     values = np.maximum(np.nan_to_num(np.asarray(values, np.float32)), 0)
     flat = values.reshape(*values.shape[:-2], -1)
-    full, most = _ranked(flat, _PERCENTILE), flat.max(-1)
-    full = np.where(full > 0, full, np.where(most > 0, most, 1))[..., None, None]
-    return np.round(np.minimum(values / full, 1) * 255).astype(np.uint8)
+    return np.round(np.minimum(values / _full(flat, _PERCENTILE), 1) * 255).astype(np.uint8)
 
 
 def decibels(power: NDArray[Any], range_db: float = RANGE_DB) -> NDArray[np.float32]:
     """Of pictures `[..., y, x]` of power, each by itself, 0 to 1: from `range_db` below the loudest (the
-    99.9th percentile) to the loudest; 0 where there is none."""
+    99.9th percentile, if there is anything there) to the loudest; 0 where there is none."""
     power = np.maximum(np.nan_to_num(np.asarray(power, np.float32)), 0)
-    loudest = _ranked(power.reshape(*power.shape[:-2], -1), 99.9)[..., None, None]
-    floor = np.where(loudest > 0, loudest, 1) * 10 ** (-range_db / 10)
-    level = np.log10(np.maximum(power, floor) / floor) / (range_db / 10)
-    shown: NDArray[np.float32] = np.minimum(level, 1).astype(np.float32)
+    loudest = _full(power.reshape(*power.shape[:-2], -1), 99.9)
+    share = np.maximum(np.minimum(power, loudest) / loudest, 10 ** (-range_db / 10))
+    shown: NDArray[np.float32] = np.clip(1 + np.log10(share) / (range_db / 10), 0, 1).astype(np.float32)
     return shown
 
 
-def _ranked(values: NDArray[np.float32], percentile: float) -> NDArray[np.float32]:
-    """Along the last axis: the value at that percentile, the next one down."""
+def _full(values: NDArray[np.float32], percentile: float) -> NDArray[np.float32]:
+    """Of pictures `[..., pixel]`, as `[..., 1, 1]`: the value at that percentile, the next one down; the
+    largest where that is 0, and 1 where there is nothing."""
     rank = int(percentile / 100 * (values.shape[-1] - 1))
-    ranked: NDArray[np.float32] = np.partition(values, rank, axis=-1)[..., rank]
-    return ranked
+    ranked, most = np.partition(values, rank, axis=-1)[..., rank], values.max(-1)
+    full: NDArray[np.float32] = np.where(ranked > 0, ranked, np.where(most > 0, most, 1))
+    return full[..., None, None]
 
 
 def empty(sheet: Sheet) -> Pixels:

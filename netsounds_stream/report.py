@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from .pictures import coloured, save
 from .plans import AudioPlan, BankPlan, Plan
 from .progress import Advance
 from .sound_options import SoundOptions
-from .sound_view import View, Views, read_filter_extremes
+from .sound_view import View, Views, parts_begun, read_filter_extremes
 from .spectrum import FrequencyScale
 from .store import Activations
 from .tags import Tags
@@ -86,7 +88,7 @@ class Report:
 
         Args:
             record: the run's, as far as it is known when the page is written.
-            names: of the run's other files, for links.
+            names: of the run's sounds and arrays, for links.
             advance: called with shares of the work, 1 in all.
 
         Raises:
@@ -164,22 +166,25 @@ class Report:
                 names = tuple(path.relative_to(self.folder).as_posix() for path in paths)
                 filters = () if audio.scheme == "sum" else each.filters
                 if audio.scheme == "concat":  # a preview may be through before the last one
-                    filters = filters[: -(-audio.samples // self._part_samples(each))]
+                    filters = filters[: parts_begun(audio.samples, self._filter_samples(each), self.sound)]
                 found.append((each, Played(each.planned.number, audio, names, (), filters)))
         return found
 
-    def _part_samples(self, each: BankReport) -> int:
-        """Of one filter, at the rate of the file."""
-        rate, planned = self.sound.resample_hz or self.sound.sample_rate_hz, each.planned
+    def _filter_samples(self, each: BankReport) -> int:
+        """Of one filter, before any resampling."""
         windowed = self.plan.stft if self.sound.windowed else None
-        samples = planned.frames * planned.frequencies if windowed is None else windowed.samples
-        return -(-samples * rate // self.sound.sample_rate_hz)
+        return each.planned.frames * each.planned.frequencies if windowed is None else windowed.samples
+
+    def _part_samples(self, each: BankReport) -> Fraction:
+        """The same at the rate of the file."""
+        rate = self.sound.resample_hz or self.sound.sample_rate_hz
+        return Fraction(self._filter_samples(each) * rate, self.sound.sample_rate_hz)
 
     def _with_forms(self, each: BankReport | None, sound: Played) -> Played:
         """The sound with forms that a browser plays, where it needs some; they are written here."""
         if not sound.audio.browser_bytes:
             return sound
-        part = 0 if each is None else self._part_samples(each)
+        part = Fraction(0) if each is None else self._part_samples(each)
         return write_forms(
             sound,
             self.sound,
@@ -203,7 +208,8 @@ class Report:
         return self.views.path(sound.number, sound.audio.scheme)
 
     def _entry(self, each: BankReport | None, sound: Played) -> dict[str, Any]:
-        entry = sound_entry(self.plan, None if each is None else each.planned, sound, self.sound)
+        size = sum((self.folder / name).stat().st_size for name in sound.files)
+        entry = sound_entry(self.plan, None if each is None else each.planned, sound, self.sound, size)
         if sound.filters:
             return entry
         seen = View.load(self._view_path(sound))
@@ -262,16 +268,16 @@ class Report:
     def _seen_by_filter(self, each: BankReport) -> tuple[Floats, Callable[[], Floats], FrequencyScale] | None:
         """Extremes and power `[filter, column, ...]` of the filters that sound one by one, if any do; the
         power when it is asked for."""
-        schemes = {audio.scheme: audio for audio, _ in each.files}
+        schemes = {audio.scheme for audio, _ in each.files}
         number, filters = each.planned.number, each.filters
-        if "concat" in schemes and (path := self.views.path(number, "concat")).exists():
-            seen = View.load(path)
-            return seen.extremes, lambda: seen.power, _scale(seen)
         if "filters" in schemes and self.views.path(number, f"filter {filters[0]}").exists():
             views = [View.load(self.views.path(number, f"filter {at}")) for at in filters]
             extremes, power = ([getattr(view, name)[0] for view in views] for name in ("extremes", "power"))
             return np.stack(extremes), lambda: np.stack(power), _scale(views[0])
-        if not {"concat", "filters"} & {*schemes}:
+        if "concat" in schemes and (path := self.views.path(number, "concat")).exists():
+            seen = View.load(path)
+            return seen.extremes, lambda: seen.power, _scale(seen)
+        if not {"concat", "filters"} & schemes:
             return None
         path = self.views.extremes_path(number)
         extremes_found = read_filter_extremes(path, len(filters), each.planned.frames)
@@ -291,9 +297,14 @@ class Report:
             save(coloured(shown), self.folder / REPORT / f"{name}.webp")
             return
         assert each is not None
-        found = self._seen_by_filter(each)
-        assert found is not None
-        extremes = _fewer(found[0].reshape(-1, 2), _CHART_COLUMNS)
+        if (path := self._view_path(sound)).exists():
+            found, part_samples = View.load(path).extremes, View.load(path).plan.part_samples
+        else:
+            by_filter, part_samples = self._seen_by_filter(each), float(self._part_samples(each))
+            assert by_filter is not None
+            found = by_filter[0]
+        columns = ceil(sound.audio.samples / part_samples * found.shape[1])  # fewer in a preview
+        extremes = _about(found.reshape(-1, 2)[:columns], _CHART_COLUMNS)
         seconds = sound.audio.samples / (self.sound.resample_hz or self.sound.sample_rate_hz)
         save(waveform(extremes, seconds, f"{title}: waveform"), pictures / f"{name}_waveform.png")
 
@@ -313,8 +324,10 @@ def _scale(seen: View) -> FrequencyScale:
     return FrequencyScale(seen.plan.scale, seen.plan.low_hz, seen.plan.high_hz)
 
 
-def _fewer(extremes: NDArray[np.float32], most: int) -> NDArray[np.float32]:
-    """Extremes over `most` columns at most, of `[column, 2]`."""
+def _about(extremes: Floats, most: int) -> Floats:
+    """Extremes `[column, 2]` over half as many columns as `most` or more: of some, or each several times."""
+    if len(extremes) < most:
+        return np.repeat(extremes, most // len(extremes), axis=0)
     factor = -(-len(extremes) // most)
     starts = np.arange(0, len(extremes), factor)
     low = np.fmin.reduceat(extremes[:, 0], starts)

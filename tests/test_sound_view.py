@@ -240,7 +240,9 @@ RUNS: dict[str, dict[str, Any]] = {
         "scheme": ("sum", "concat", "filters"), "top": 3, "resample": 48000, "format": "flac",
     },
     "raw, a preview": {"scheme": ("concat",), "preview": 0.4},
-    "windowed": {"scheme": ("sum", "concat", "filters"), "method": "istft", "top": 3, "stereo": True, "mix": True},
+    "windowed": {
+        "scheme": ("sum", "concat", "filters"), "method": "istft", "top": 3, "stereo": True, "mix": True,
+    },
     "windowed, resampled": {
         "scheme": ("sum", "concat", "filters"), "method": "istft", "filters": "0,9", "format": "flac",
         "resample": 11025, "frequency": "mel", "loudness": -20.0, "mix": True,
