@@ -25,10 +25,10 @@ from .levels import LevelMeter
 from .mixture import Mixture, chosen, mixture_of
 from .options import SonifyOptions
 from .overlap import Line
-from .overview import Overview, cells_of
+from .overview import Overview
 from .picture import Picture, slabs, write_spool
 from .places import Places
-from .plans import FILTER_CELLS, PICTURE_CELLS, STORED_SPOOL, AudioPlan, BankPlan, Plan
+from .plans import FILTER_CELLS, PICTURE_CELLS, STORED_SPOOL, AudioPlan, BankPlan, Plan, cells_of
 from .progress import Stages
 from .record import array_attributes, tags_of
 from .report import STEP as REPORT_STEP

@@ -15,11 +15,11 @@ from .bank_pictures import MAXIMA, MEANS, PLANES, SINGLE_PIXELS, BankPictures, f
 from .charts import sound_name, sound_title, write_charts
 from .errors import OptionError, OutputError, StoreError
 from .folder import PICTURES, RECORD_NAME, add_pictures, file_label, read_record
-from .overview import Overview, across_cells, cells_of
+from .overview import Overview, across_cells
 from .passes import blocks_of
 from .pictures import save
 from .places import Places
-from .plans import FILTER_CELLS, AudioPlan, Plan
+from .plans import FILTER_CELLS, AudioPlan, Plan, cells_of
 from .progress import Listener, Stages
 from .record import recorded_options, recorded_plan
 from .sound_options import SoundOptions, one_of

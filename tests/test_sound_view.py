@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from netsounds_stream import sonify
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OutputError, Stopped, StoreError
+from netsounds_stream.footprint import overview_disk_bytes
 from netsounds_stream.geometry import bank_length
-from netsounds_stream.plans import AudioPlan
+from netsounds_stream.plans import AudioPlan, Plan
 from netsounds_stream.progress import Progress
 from netsounds_stream.sound_options import SoundOptions
 from netsounds_stream.sound_view import (
@@ -264,7 +265,7 @@ def test_a_files_view_is_that_of_the_file_read_back(tmp_path: Path, weights_file
         "sample_rate": 8000,
         **RUNS[name],
     }
-    stop = Stop()
+    stop, plans = Stop(), list[Plan]()
 
     def listen(progress: Progress) -> None:
         if progress.stage == "report":
@@ -278,6 +279,7 @@ def test_a_files_view_is_that_of_the_file_read_back(tmp_path: Path, weights_file
             label="a",
             stop=stop,
             on_progress=listen,
+            on_plan=plans.append,
             **words,
         )
     work = tmp_path / ".run.partial"
@@ -321,4 +323,8 @@ def test_a_files_view_is_that_of_the_file_read_back(tmp_path: Path, weights_file
     expected = sum(scheme != "filters" for scheme in schemes) + ("filters" in schemes) * of_filters
     if raw:
         expected = ("sum" in schemes) + bool({"concat", "filters"} & {*schemes})
+    waiting = [*(work / "temporary").glob("view-*"), *(work / "temporary").glob("*.overview")]
+    across = plans[0].pixels // plans[0].rows_along
+    planned = overview_disk_bytes(plans[0].banks, plans[0].rows_along, across)
+    assert sum(path.stat().st_size for path in waiting) <= planned
     assert compared == len(words["banks"]) * expected + words["mix"]
