@@ -57,10 +57,11 @@ def seen(plan: ViewPlan, samples: Floats, cuts: list[int] | None = None) -> View
 
 
 def plain_extremes(plan: ViewPlan, samples: Floats) -> Floats:
-    """Sample by sample: into the column that it lies in."""
+    """Sample by sample: into the last column that begins at it or before."""
     found = np.full((plan.parts * plan.columns, 2), np.nan, np.float32)
+    begins = np.ceil(np.arange(len(found)) * (plan.part_samples / plan.columns))
     for at, values in enumerate(samples):
-        column = min(int(at * plan.columns / plan.part_samples), len(found) - 1)
+        column = np.searchsorted(begins, at, side="right") - 1
         found[column, 0] = np.fmin(found[column, 0], values.min())
         found[column, 1] = np.fmax(found[column, 1], values.max())
     return found.reshape(plan.parts, plan.columns, 2)
@@ -75,6 +76,10 @@ PLANS = {
     ),
     "parts of a broken length": plan_of(
         1219, parts=4, part_samples=280 * 48000 / 44100, columns=128, spectrum_columns=64, rows=32
+    ),
+    # where 55 / (part_samples / 128) is 294, and 294 times that is a little more than 55
+    "a rounded column": plan_of(
+        95, parts=4, part_samples=22 * 48000 / 44100, columns=128, spectrum_columns=64, rows=32
     ),
     "fewer samples than columns": plan_of(300),
     "fewer than a window": plan_of(17, columns=8, spectrum_columns=4, rows=3),
@@ -139,6 +144,15 @@ def test_a_sine_is_seen_where_it_sounds(scale: str, hertz: float) -> None:
     # the rest lies 40 dB below, past the window's side lobes
     apart = np.abs((edges[:-1] + edges[1:]) / 2 - hertz) > 8 * resolved + np.diff(edges)
     assert power[:, apart].max() < 1e-4 * power.max(axis=1).min()
+
+
+def test_channels_count_alike() -> None:
+    plan, values = plan_of(20_000, channels=2, rows=16), noise(20_000, 2)
+    left, right = (seen(replace(plan, channels=1), values[:, each : each + 1]) for each in (0, 1))
+    both = seen(plan, values)
+    np.testing.assert_allclose(both.power, (left.power + right.power) / 2, rtol=1e-5)
+    np.testing.assert_array_equal(both.extremes[..., 0], np.minimum(left.extremes, right.extremes)[..., 0])
+    np.testing.assert_array_equal(both.extremes[..., 1], np.maximum(left.extremes, right.extremes)[..., 1])
 
 
 def test_a_sine_that_begins_is_seen_when_it_sounds() -> None:
