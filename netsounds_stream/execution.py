@@ -25,10 +25,10 @@ from .levels import LevelMeter
 from .mixture import Mixture, chosen, mixture_of
 from .options import SonifyOptions
 from .overlap import Line
-from .overview import Overview, cells_of
+from .overview import Overview
 from .picture import Picture, slabs, write_spool
 from .places import Places
-from .plans import FILTER_CELLS, PICTURE_CELLS, STORED_SPOOL, AudioPlan, BankPlan, Plan
+from .plans import FILTER_CELLS, PICTURE_CELLS, STORED_SPOOL, AudioPlan, BankPlan, Plan, cells_of
 from .progress import Stages
 from .record import array_attributes, tags_of
 from .report import STEP as REPORT_STEP
@@ -327,7 +327,7 @@ class Execution:
             return
         assert network is not None and views is not None
         with ExitStack() as stack:
-            banks = []
+            banks, written = [], [] if self.plan.mix is None else [self._places.mix]
             for each in self.plan.banks:
                 state = network["banks"][str(each.number)]
                 overview = stack.enter_context(self._overview(each, state))
@@ -335,7 +335,9 @@ class Execution:
                 source = None
                 if self.plan.stored and self.options.activations:
                     source = open_activations(self._places.array(each.number), self.plan.time_axis)
+                    written.append(self._places.array(each.number))
                 files = [(audio, self._sound_paths(each, audio)) for audio in each.audio]
+                written += [path for _, paths in files for path in paths]
                 levels = LevelMeter(each.channels, state["levels"]).levels()
                 filters = chosen(each.channels, self.options.sound, levels)
                 banks.append(BankReport(each, pictures, source, files, filters, pictures.means()))
@@ -351,10 +353,10 @@ class Execution:
                 banks,
                 None if self.plan.mix is None else self._places.mix,
                 preview,
-            ).write(record, self.stages)
-        written = report_files(self.folder)
+            ).write(record, [path.relative_to(self.folder).as_posix() for path in written], self.stages)
+        made = report_files(self.folder)
         self.journal.reached(
-            REPORT_STEP, {"whole": True}, lambda given_up: {path: file_sum(path) for path in written}
+            REPORT_STEP, {"whole": True}, lambda given_up: {path: file_sum(path) for path in made}
         )
 
     def _mixture(self, each: BankPlan, network: Mapping[str, Any]) -> Mixture:
