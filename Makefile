@@ -1,6 +1,7 @@
 # make demo [IMAGE=photo.jpg]   sound from a picture, in demo/
 # make test                     the test suite (set NETSOUNDS_TEST_DATA for the tests on real photographs)
 # make soak WEIGHTS=w.pth       the long forms of the tests, and docs/reliability.md (an hour)
+# make docs                     the documentation as a site, in site/
 # make check                    linter and type checker
 # make bench WEIGHTS=w.pth PICTURE=photo.jpg    every benchmark, and benchmarks/RESULTS.md (over an hour)
 # Everything goes into .venv; PYTHON chooses the interpreter (3.11 or later).
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test soak check bench clean
+.PHONY: install demo test soak check bench docs clean
 
 install: $(INSTALLED)
 
@@ -40,5 +41,9 @@ bench: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python benchmarks/run_all.py --check --weights '$(WEIGHTS)' $(if $(PICTURE),--picture '$(PICTURE)')
 
+# mkdocs-material's notice is of what comes after mkdocs 1, to which the constraints hold this
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site

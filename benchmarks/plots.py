@@ -11,9 +11,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import matplotlib.ticker
+from figures import Results, Row, median, row, rows
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from targets import Results, Row, median, row, rows
 
 # Okabe and Ito's colours, told apart by every kind of sight; a marker each besides.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, GREY = (

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from figures import Results, forward_size, mib, row
 from plots import draw_all
 from sections import NOT_MEASURED, SECTIONS, target_table
 from tables import machine
-from targets import TARGETS, Results, forward_size, mib, row
+from targets import TARGETS
 
 HERE = Path(__file__).parent
 

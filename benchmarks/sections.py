@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import median
 
+from figures import Results, Row, matrix_share, row, rows
 from tables import failed, memory_of, number, spread, table, where
-from targets import GPU_TARGETS, Results, Row, Target, matrix_share, row, rows
+from targets import GPU_TARGETS, Target
 
 NOT_MEASURED = "Not measured.\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from targets import Row, mib
+from figures import Row, mib
 
 
 def table(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> str:

@@ -223,7 +223,7 @@ def verify(
 
 @cli.command()
 @click.option("--image", type=click.Path(path_type=Path), help="Your picture. [default: one drawn here]")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder.")
 @stacked(QUIET, JSON)
 def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
     """Do the main job on a picture drawn here, or on yours, untrained where no weights can be had."""

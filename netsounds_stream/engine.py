@@ -53,9 +53,9 @@ class Run:
 
     Attributes:
         folder: where it is.
-        label: in its file names.
+        label: what its files are named after.
         files: its sounds, the mix first, and its arrays.
-        record: what `run.json` says.
+        record: what `run.json` says: options, plan, prediction, times, measured memory, checksums.
         page: its report, to be opened in a browser; None where there is none.
     """
 
@@ -108,6 +108,12 @@ def plan(
 ) -> Plan:
     """What `sonify` would do with this picture here, without decoding a pixel; options as there.
 
+    Args:
+        image: the picture's file, of which the header is read.
+        out: where the run would be: the disk there is what must hold it.
+        options: what would be asked for; or give it by `words`.
+        words: options by the command line's words.
+
     Raises:
         PictureError: it cannot be read, or is too small.
     """
@@ -136,9 +142,13 @@ def sonify(
 ) -> Run:
     """Turn a picture into stored activations and sound, in the folder `out`.
 
+    For the whole process, to hold the memory that was planned: sets how glibc's allocator keeps freed memory,
+    and on CUDA how much torch may hold there.
+
     Args:
-        options: what is asked for; or give it by the command line's words, as in
-            `sonify("a.jpg", "out", size=512, banks=(1, 2), scheme="sum", memory="800MiB")`.
+        image: the picture's file.
+        out: a folder that is empty or not there; it appears when all of it is whole.
+        options: what is asked for; or give it by `words`.
         overwrite: replace a run at `out`, and one that was stopped there.
         resume: go on with a run that was stopped there; begin where there is none.
         checkpoint_seconds: how often what is finished is made durable; None: 8 s, less often in long runs.
@@ -146,9 +156,8 @@ def sonify(
         on_plan: called with the plan before the work starts.
         on_progress: called as the work goes on, from any thread.
         notes: said to the user before, to be kept in the record (a fallback, say).
-
-    For the whole process, to hold the memory that was planned: sets how glibc's allocator keeps freed memory,
-    and on CUDA how much torch may hold there.
+        words: options by the command line's words, as in
+            `sonify("a.jpg", "out", size=512, banks=(1, 2), scheme="sum", memory="800MiB")`.
 
     Raises:
         Stopped: `stop` was asked; what is finished is kept.
@@ -181,6 +190,14 @@ def resume(
     """Go on with the run that was stopped before it became `folder`; see `sonify`.
 
     A finished run is returned as it is.
+
+    Args:
+        folder: the `out` of the run that was stopped.
+        memory: a budget in the place of the one it was begun with, as '800MiB' or bytes.
+        checkpoint_seconds: as for `sonify`.
+        stop: as for `sonify`.
+        on_plan: as for `sonify`.
+        on_progress: as for `sonify`.
 
     Raises:
         OutputError: there is nothing to go on with, or what decides the bytes is not as it was.

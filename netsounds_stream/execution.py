@@ -326,7 +326,7 @@ class Execution:
         if self.journal.done(REPORT_STEP):
             return
         assert network is not None and views is not None
-        with self.stages.stage("report", 1, "share") as advance, ExitStack() as stack:
+        with ExitStack() as stack:
             banks, written = [], [] if self.plan.mix is None else [self._places.mix]
             for each in self.plan.banks:
                 state = network["banks"][str(each.number)]
@@ -353,7 +353,7 @@ class Execution:
                 banks,
                 None if self.plan.mix is None else self._places.mix,
                 preview,
-            ).write(record, [path.relative_to(self.folder).as_posix() for path in written], advance)
+            ).write(record, [path.relative_to(self.folder).as_posix() for path in written], self.stages)
         made = report_files(self.folder)
         self.journal.reached(
             REPORT_STEP, {"whole": True}, lambda given_up: {path: file_sum(path) for path in made}

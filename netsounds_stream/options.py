@@ -36,15 +36,17 @@ class SonifyOptions:
         weights: 'pretrained', 'untrained', or the path of a state_dict.
         normalize: subtract ImageNet's mean and divide by its deviation; False feeds [0, 1].
         time_axis: the picture's axis that becomes time; 'auto' is the long edge.
-        precision: what is computed in; what is stored is always float16.
+        precision: what is computed in: 'auto', 'fp32', 'bf16', 'fp16'; what is stored is always float16.
+        device: what computes: 'auto', 'cpu', 'cuda', 'mps'.
         banks: which filter banks are kept and sounded.
-        codec: how stored activations are compressed.
+        codec: how stored activations are compressed: 'lz4', 'zstd', 'pcodec', 'none'.
         activations: False: no arrays are kept; they are never written where no second pass needs them.
         report: whether the run gets its page, `index.html`, with pictures.
-        memory_bytes: budget for the whole process's peak resident memory; None: `machine` chooses.
+        memory_bytes: budget for the whole process's resident memory; None: 1 GiB, less where less is free.
         gpu_memory_bytes: budget for what torch holds on a GPU; None: 2 GiB, or half of what is free there.
         max_pixels: a picture of more, in its file or after `size`, is refused; None: there is no limit.
         label: names the files; None: what the network sees.
+        sound: how activations become sound.
     """
 
     size: int | None = None

@@ -84,31 +84,36 @@ def _rendered(template: str, **values: Any) -> str:
 
 def _file_entry(folder: Path, name: str) -> dict[str, str]:
     path = folder / name
-    size = path.stat().st_size
+    size = path.stat().st_size if path.exists() else 0  # the record is written last
     if path.is_dir():
         size = sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
     return {
         "name": name,
         "href": href(name) + ("/" if path.is_dir() else ""),
-        "size": format_bytes(size),
+        "size": format_bytes(size) if size else "",
         "what": _what(name),
     }
 
 
 def _what(name: str) -> str:
-    if name.endswith(".zarr"):
+    path = Path(name)
+    if name in _NAMED:
+        return _NAMED[name]
+    if path.suffix == ".zarr":
         return "activations, float16 [channel, y, x]"
-    if name == PICTURES:
-        return "contact sheets, single filters, spectrograms, waveforms"
-    stem = Path(name).stem
-    if stem == "mix":
+    if path.stem == "mix":
         return "all banks over one another"
     for ending, what in _WHAT.items():
-        if stem.endswith(ending):
+        if path.stem.endswith(ending):
             return what
     return "one filter"
 
 
+_NAMED = {
+    PICTURES: "contact sheets, single filters, spectrograms, waveforms",
+    REPORT: "what this page loads",
+    RECORD_NAME: "everything about the run: options, plan, times, checksums",
+}
 _WHAT = {
     "_sum": "all filters of a bank added",
     "_concat": "a bank's filters, one after another",

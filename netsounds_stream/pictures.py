@@ -19,8 +19,9 @@ from .errors import OutputError
 
 Pixels = NDArray[np.uint8]
 _PERCENTILE = 99.5
-#: Of spectrograms: what lies so far below the loudest is dark.
+#: Of spectrograms: what lies so far below the loudest is dark in any case.
 RANGE_DB = 70.0
+_LEAST_SPAN = 0.6  # from dark to light at least, in tenfold powers: an even picture is no noise
 _QUALITY = 75
 
 
@@ -53,22 +54,32 @@ def brightness(values: NDArray[Any]) -> Pixels:
 
 
 def decibels(power: NDArray[Any], range_db: float = RANGE_DB) -> NDArray[np.float32]:
-    """Of pictures `[..., y, x]` of power, each by itself, 0 to 1: from `range_db` below the loudest (the
-    99.9th percentile, if there is anything there) to the loudest; 0 where there is none."""
+    """Of pictures `[..., y, x]` of power, each by itself, 0 to 1: from the quietest (the 5th percentile, or
+    `range_db` below the loudest if that is more) to the loudest (the 99.9th percentile, if there is anything
+    there); 0 where there is none."""
     power = np.maximum(np.nan_to_num(np.asarray(power, np.float32)), 0)
-    loudest = _full(power.reshape(*power.shape[:-2], -1), 99.9)
-    share = np.maximum(np.minimum(power, loudest) / loudest, 10 ** (-range_db / 10))
-    shown: NDArray[np.float32] = np.clip(1 + np.log10(share) / (range_db / 10), 0, 1).astype(np.float32)
+    flat = power.reshape(*power.shape[:-2], -1)
+    loudest, quietest = _full(flat, 99.9), _ranked(flat, 5)[..., None, None]
+    floor = np.maximum(quietest / loudest, 10 ** (-range_db / 10))
+    span = np.maximum(-np.log10(np.minimum(floor, 1)), _LEAST_SPAN)
+    share = np.maximum(np.minimum(power, loudest) / loudest, floor)
+    shown: NDArray[np.float32] = np.clip(np.log10(share / floor) / span, 0, 1).astype(np.float32)
     return shown
 
 
 def _full(values: NDArray[np.float32], percentile: float) -> NDArray[np.float32]:
     """Of pictures `[..., pixel]`, as `[..., 1, 1]`: the value at that percentile, the next one down; the
     largest where that is 0, and 1 where there is nothing."""
-    rank = int(percentile / 100 * (values.shape[-1] - 1))
-    ranked, most = np.partition(values, rank, axis=-1)[..., rank], values.max(-1)
+    ranked, most = _ranked(values, percentile), values.max(-1)
     full: NDArray[np.float32] = np.where(ranked > 0, ranked, np.where(most > 0, most, 1))
     return full[..., None, None]
+
+
+def _ranked(values: NDArray[np.float32], percentile: float) -> NDArray[np.float32]:
+    """Along the last axis: the value at that percentile, the next one down."""
+    rank = int(percentile / 100 * (values.shape[-1] - 1))
+    ranked: NDArray[np.float32] = np.partition(values, rank, axis=-1)[..., rank]
+    return ranked
 
 
 def empty(sheet: Sheet) -> Pixels:

@@ -123,10 +123,14 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
     rows_wanted = preview_rows(along, across, options.banks, options.sound)
     smallest: Plan | None = None
     # Short shards cost less than short bands.
-    for rows, (frames, blocks), decoded in product(
-        bands, zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True), _picture_choices(source, options)
+    # Fewer workers, of more threads each, only where bands of any height are too much for all of them.
+    for workers, rows, (frames, blocks), decoded in product(
+        range(divided(limits.threads)[0], 0, -1),
+        bands,
+        list(zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True)),
+        _picture_choices(source, options),
     ):
-        candidate = _candidate(source, options, limits, rows, frames, blocks, decoded, rows_wanted)
+        candidate = _candidate(source, options, limits, workers, rows, frames, blocks, decoded, rows_wanted)
         stores = store_bytes(candidate.banks, candidate.workers, rows * across) if options.stored else 0
         if stores > _STORE_BYTES and frames > _SHARD_FRAMES[-1]:
             continue
@@ -151,6 +155,7 @@ def _candidate(
     source: Source,
     options: SonifyOptions,
     limits: Limits,
+    workers: int,
     rows: int,
     frames: int,
     block: int,
@@ -169,7 +174,7 @@ def _candidate(
     slab_rows = max(SPOOL_TILE if decoded == STORED_SPOOL else 64, rows)
     kept, final = _disk(banks, mix, stft, options, (preview, across))
     spool = tiles * SPOOL_TILE**2 * source.bytes_per_pixel if decoded == STORED_SPOOL else 0
-    workers, threads_each = divided(limits.threads)
+    threads_each = limits.threads // workers
     plan = Plan(
         height=source.height,
         width=source.width,

@@ -199,17 +199,18 @@ class Plan:
 
     @property
     def rows_along(self) -> int:
-        """Of the picture along the time axis, as far as it is looked at."""
+        """The picture's rows along the time axis, as far as it is looked at."""
         along = self.width if self.time_axis == "x" else self.height
         return along if self.preview_rows is None else self.preview_rows
 
     @property
     def pixels(self) -> int:
-        """That are looked at."""
+        """How many pixels are looked at."""
         return self.rows_along * (self.height if self.time_axis == "x" else self.width)
 
     @property
     def peak_memory_bytes(self) -> int:
+        """The largest of the stages' peaks."""
         return max(self.forward_memory_bytes, self.sound_memory_bytes, self.report_memory_bytes)
 
     @property

@@ -43,8 +43,16 @@ def render(
     """Sound again from stored activations (`.zarr` or `.npy`), without the network.
 
     Args:
+        array: where they are stored: the folder of a `.zarr` array, or a `.npy` file.
         out: the file; its ending says its format, where `format` does not.
-        words: any of the sound's, as for `sonify`.
+        scheme: 'sum' or 'concat'.
+        time_axis: 'x' or 'y'; None: what the array says, else its long edge.
+        overwrite: replace what is at `out`.
+        on_progress: called as the work goes on, from any thread.
+        words: any of the sound's options, as for `sonify`.
+
+    Returns:
+        What was written: samples, channels, container.
 
     Raises:
         NetsoundsError: one of its kinds; an existing file at `out` is kept then.

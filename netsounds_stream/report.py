@@ -25,7 +25,7 @@ from .bank_pictures import MAXIMA, MEANS, BankPictures, filter_picture, spectra_
 from .browser_forms import write_forms
 from .charts import sound_name, sound_title, waveform, write_charts
 from .errors import Stopped
-from .folder import PAGE, PICTURES, REPORT
+from .folder import PAGE, PICTURES, RECORD_NAME, REPORT
 from .geometry import bank
 from .journal import Journal
 from .overlap import Line
@@ -34,7 +34,7 @@ from .page import write_page
 from .page_data import Played, peaks, sound_entry
 from .pictures import coloured, save
 from .plans import AudioPlan, BankPlan, Plan
-from .progress import Advance
+from .progress import Advance, Stages
 from .sound_options import SoundOptions
 from .sound_view import View, Views, parts_begun, read_filter_extremes
 from .spectrum import FrequencyScale
@@ -68,6 +68,10 @@ class BankReport:
     means: Sequence[float]
 
 
+#: A sound, and the bank that it is of; None: the mix.
+Sounding = tuple[BankReport | None, Played]
+
+
 @dataclass(frozen=True)
 class Report:
     """Writes the report of the run in `folder`."""
@@ -83,41 +87,45 @@ class Report:
     mix: Path | None
     preview: Overview
 
-    def write(self, record: Callable[[], Mapping[str, Any]], names: Sequence[str], advance: Advance) -> None:
+    def write(self, record: Callable[[], Mapping[str, Any]], names: Sequence[str], stages: Stages) -> None:
         """Write all of it.
 
         Args:
             record: the run's, as far as it is known when the page is written.
             names: of the run's sounds and arrays, for links.
-            advance: called with shares of the work, 1 in all.
 
         Raises:
             Stopped: the run was asked to stop.
         """
         for name in (PICTURES, REPORT):
             (self.folder / name).mkdir(exist_ok=True)
-        played = [(each, self._with_forms(each, sound)) for each, sound in self._played()]
+        played = self._with_forms(self._played(), stages)
         jobs = list(self._jobs(played))
+        with stages.stage(STEP, len(jobs), "pictures") as advance:
 
-        def do(job: Callable[[], None]) -> None:
-            if self.journal.stopping:
-                raise Stopped
-            job()
-            advance(1 / (len(jobs) + 1))
+            def do(job: Callable[[], None]) -> None:
+                if self.journal.stopping:
+                    raise Stopped
+                job()
+                advance(1)
 
-        self.line.run(jobs, do, [])
+            self.line.run(jobs, do, [])
+        self._write_page(record(), played, [*names, PICTURES, REPORT, RECORD_NAME])
+
+    def _write_page(
+        self, record: Mapping[str, Any], played: Sequence[Sounding], names: Sequence[str]
+    ) -> None:
         data = {
             "format": 1,
-            "title": str(record()["label"]),
-            "picture": self._picture_entry(record()),
+            "title": str(record["label"]),
+            "picture": self._picture_entry(record),
             "time_axis": self.plan.time_axis,
             "sounds": [self._entry(each, sound) for each, sound in played],
             "banks": [self._bank_entry(each) for each in self.banks],
         }
-        write_page(self.folder, record(), data, names)
-        advance(1 / (len(jobs) + 1))
+        write_page(self.folder, record, data, names)
 
-    def _jobs(self, played: Sequence[tuple[BankReport | None, Played]]) -> Iterable[Callable[[], None]]:
+    def _jobs(self, played: Sequence[Sounding]) -> Iterable[Callable[[], None]]:
         for each in self.banks:
             yield partial(each.pictures.write_sheet, MEANS, self.folder / PICTURES, self.folder / REPORT)
             yield partial(each.pictures.write_sheet, MAXIMA, self.folder / PICTURES)
@@ -157,8 +165,8 @@ class Report:
             "full_height": full_height,
         }
 
-    def _played(self) -> list[tuple[BankReport | None, Played]]:
-        found: list[tuple[BankReport | None, Played]] = []
+    def _played(self) -> list[Sounding]:
+        found: list[Sounding] = []
         if self.mix is not None and self.plan.mix is not None:
             found.append((None, Played(0, self.plan.mix, (self.mix.name,), (), ())))
         for each in self.banks:
@@ -180,22 +188,30 @@ class Report:
         rate = self.sound.resample_hz or self.sound.sample_rate_hz
         return Fraction(self._filter_samples(each) * rate, self.sound.sample_rate_hz)
 
-    def _with_forms(self, each: BankReport | None, sound: Played) -> Played:
-        """The sound with forms that a browser plays, where it needs some; they are written here."""
-        if not sound.audio.browser_bytes:
-            return sound
-        part = Fraction(0) if each is None else self._part_samples(each)
+    def _with_forms(self, played: Sequence[Sounding], stages: Stages) -> list[Sounding]:
+        """The sounds with forms that a browser plays, where they need some; those are written here."""
+        wanted = [sound.audio for _, sound in played if sound.audio.browser_bytes]
+        if not wanted:
+            return list(played)
+        work = sum(audio.files * audio.samples * audio.channels for audio in wanted)
+        with stages.stage("forms", work, "samples") as advance:
+            return [
+                (each, self._with_form(each, sound, advance) if sound.audio.browser_bytes else sound)
+                for each, sound in played
+            ]
+
+    def _with_form(self, each: BankReport | None, sound: Played, advance: Advance) -> Played:
         return write_forms(
             sound,
             self.sound,
-            part,
+            Fraction(0) if each is None else self._part_samples(each),
             self.folder,
             REPORT,
             self.line,
             self.journal,
             self.tags,
             self._peak(each, sound) if self.sound.scale == "none" else 1.0,
-            Advance("", 1, "", lambda progress: None),
+            advance,
         )
 
     def _peak(self, each: BankReport | None, sound: Played) -> float:

@@ -42,19 +42,22 @@ class SoundOptions:
             samples as the inversion gives them.
         sample_rate_hz: at which samples follow one another. By 'ifft' it changes the pitch only.
         resample_hz: convert the sound to this rate; None: it stays at `sample_rate_hz`.
-        format: of the files. subtype: their sample format ('ogg' has none).
-        method: 'ifft', netsounds' own; 'istft' or 'griffin-lim', windowed frames: see `synthesis`.
-        phase: of windowed frames, to begin with for 'griffin-lim'.
+        format: of the files: 'wav', 'flac', 'ogg'.
+        subtype: their sample format: 'PCM_16', 'PCM_24', 'FLOAT' ('ogg' has none).
+        method: 'ifft', netsounds' own; 'istft' or 'griffin-lim', windowed frames.
+        phase: of windowed frames, to begin with for 'griffin-lim': 'zero', 'random', 'pghi'.
         iterations: of 'griffin-lim'.
         seed: of all that is drawn (phases, dither).
-        duration_s: of a windowed signal; None: see `planning.default_duration_s`.
-        fft_size, hop: of windowed frames, in samples; no hop: a quarter of `fft_size`.
+        duration_s: of a windowed signal; None: bank 1's rows a quarter of a window apart, 10 to 120 s.
+        fft_size: of windowed frames, in samples.
+        hop: between them, in samples; None: a quarter of `fft_size`.
         contrast: the power to which activations are raised before they become windowed frames' magnitudes.
-        frequency, fmin_hz, fmax_hz: how a picture's rows are spread over frequencies when windowed, and
-            between which; None: 40 Hz to 12 kHz, but for 'linear' 0 to half the rate.
+        frequency: how a picture's rows are spread over frequencies when windowed: 'linear', 'mel', 'log'.
+        fmin_hz: the lowest row's frequency; None: 40 Hz, by 'linear' 0.
+        fmax_hz: the highest row's; None: 12 kHz, by 'linear' half the rate.
         flip_frequency: puts the highest frequencies where the lowest were.
-        stereo: pans each filter in a sum by constant power, by `pan`: its index, or where across the
-            picture's short edge its energy lies.
+        stereo: pans each filter in a sum by constant power.
+        pan: where to: 'index', by its index; 'centroid', where on the picture's short edge its energy lies.
         top: sound only so many filters of each bank, those with most energy.
         filters: sound only these, counted from 0.
         loudness_lufs: bring files to this integrated loudness; None: the mix to -16, others by `scale`.

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 
 class Stop:
-    """Whether a run has been asked to stop. `ask` may be called from a signal handler or any thread."""
+    """Whether a run has been asked to stop.
+
+    Give one to `sonify` or `resume`, and `ask` it from a signal handler, a listener or any thread.
+    """
 
     def __init__(self) -> None:
         self._asked = threading.Event()

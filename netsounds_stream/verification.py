@@ -44,6 +44,7 @@ class BankAgreement:
 
     @property
     def relative(self) -> float:
+        """The difference as a share of the largest value."""
         return self.difference / self.largest if self.largest else self.difference
 
 
@@ -62,6 +63,7 @@ class Verification:
 
     @property
     def agreed(self) -> bool:
+        """Whether every bank is within the tolerance, and by fp32 the same five classes are seen."""
         # in half precision the order of near-equals is chance
         mine, theirs = ({guess.category for guess in each} for each in (self.stream_top5, self.whole_top5))
         same = mine == theirs or self.precision != "fp32"

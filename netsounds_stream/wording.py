@@ -29,11 +29,12 @@ def long_plan(plan: Plan) -> str:
     free = "unknown" if plan.free_disk_bytes is None else format_bytes(plan.free_disk_bytes)
     final, while_it_runs = format_bytes(plan.final_disk_bytes), format_bytes(plan.disk_bytes)
     network, sound = format_bytes(plan.forward_memory_bytes), format_bytes(plan.sound_memory_bytes)
+    report = f", report {format_bytes(plan.report_memory_bytes)}" if plan.report_memory_bytes else ""
     lines = [
         f"picture   {plan.width} x {plan.height} px, decoded {decoded[plan.picture_stored]}",
         f"time      along {plan.time_axis}, {plan.band_rows} rows a band",
         f"memory    {format_bytes(plan.peak_memory_bytes)} of {format_bytes(plan.budget_bytes)} at the peak "
-        f"(network {network}, sound {sound})",
+        f"(network {network}, sound {sound}{report})",
         f"disk      {final} in the end, {while_it_runs} while it runs; {free} free",
     ]
     if plan.gpu_budget_bytes is not None:
@@ -46,20 +47,23 @@ def long_plan(plan: Plan) -> str:
             f"bank {bank.number}    {' x '.join(map(str, bank.shape))} values [channel, y, x], "
             f"{format_bytes(bank.raw_bytes)} raw, {stored if plan.stored else 'not stored'}"
         )
-        lines += [f"          {_audio_text(audio)}" for audio in bank.audio]
+        lines += [f"          {_audio_text(audio, report=bool(report))}" for audio in bank.audio]
     if plan.mix is not None:
-        lines.append(_audio_text(plan.mix))
+        lines.append(_audio_text(plan.mix, report=bool(report)))
     if plan.preview_rows is not None:
         lines.append(f"preview   {plan.preview_rows} rows of the picture in time are looked at")
     return "\n".join(lines)
 
 
-def _audio_text(audio: AudioPlan) -> str:
+def _audio_text(audio: AudioPlan, *, report: bool) -> str:
     files = f"{audio.files} files of " if audio.files > 1 else ""
     channels = " in stereo" if audio.channels > 1 else ""
     size = format_bytes(audio.bytes_per_file)
     at_most = "at most " if audio.container in ("FLAC", "OGG") else ""
-    return f"{audio.scheme}: {files}{audio.samples} samples{channels}, {at_most}{size} {audio.container}"
+    text = f"{audio.scheme}: {files}{audio.samples} samples{channels}, {at_most}{size} {audio.container}"
+    if report and audio.browser_bytes:
+        text += f", and at most {format_bytes(audio.browser_bytes)} of FLAC for browsers"
+    return text
 
 
 def verification_text(result: Verification) -> str:

@@ -1,11 +1,13 @@
-"""What several tests share: where the real data is, weights with every parameter at work, small pictures."""
+"""What several tests share: real data, weights with every parameter at work, small pictures, a browser."""
 
 from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 # Before torch is loaded, here and in every command that is run: threads that wait sleep. They would spin, and
 # keep those that have work from a busy machine's cores: ten runs at once took five times as long.
@@ -15,9 +17,12 @@ import pytest
 import pyvips
 import torch
 
-from netsounds_stream import machine
+from netsounds_stream import machine, sonify
 from netsounds_stream.drawing import draw
 from netsounds_stream.weights import Weights, expected_shapes, load_weights
+
+from .browser import DESK, Open, started, tab
+from .report_sample import make_run, render
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,3 +74,71 @@ def picture_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pictures") / "a landscape.png"
     pyvips.Image.new_from_array(draw(331, 230)).pngsave(str(path))
     return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One browser a module; it keeps an event loop in this thread, so it does not outlive that."""
+    with started() as found:
+        yield found
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A name of the kind that people have: with what an address cannot hold as it is."""
+    return tmp_path / "a bowl #1, 100 %"
+
+
+@pytest.fixture
+def opened(browser: Any, run_folder: Path) -> Iterator[Open]:
+    """Makes a sample run (`run`: of what kind; `change`: its page's variables), and opens its page.
+
+    `options` are of the browser's context; `script` runs before the page's own. Afterwards nothing may have
+    gone wrong in the page: no error, no failed request, no word in the console.
+    """
+    with ExitStack() as tabs:
+        problems: list[list[str]] = []
+
+        def open_run(
+            change: Callable[[dict[str, Any]], None] | None = None,
+            options: dict[str, Any] | None = None,
+            script: str = "",
+            **run: Any,
+        ) -> Any:
+            variables = make_run(run_folder, **run)
+            if change:
+                change(variables)
+            found = tabs.enter_context(tab(browser, **{"viewport": DESK} | (options or {})))
+            problems.append(found.problems)
+            if script:
+                found.page.add_init_script(script)
+            return found.open(render(run_folder, variables))
+
+        yield open_run
+        assert not any(problems), problems
+
+
+@pytest.fixture(scope="session")
+def small_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """161 x 107 pixels."""
+    path = tmp_path_factory.mktemp("pictures") / "a.png"
+    pyvips.Image.new_from_array(draw(161, 107)).pngsave(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory, small_picture: Path, weights_file: Path) -> Path:
+    """A run over the small picture, to be read: the arrays of banks 1 and 3; time along x."""
+    out = tmp_path_factory.mktemp("stored") / "run"
+    words: dict[str, Any] = {"banks": (1, 3), "scheme": "sum", "mix": False}
+    sonify(small_picture, out, weights=str(weights_file), label="a", **words)
+    return out
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As a run's workers have it; on a busy machine transforms wait for a second thread at length."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -9,15 +9,11 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyvips
+from .reference import PROGRAM, large_picture
 
-from netsounds_stream.drawing import draw
-
-_PROGRAM = Path(sys.executable).parent / "netsounds-stream"
 # Width and height in pixels: small, usual, strips both ways, a spooled one.
 SIZES = ((300, 200), (1400, 900), (900, 1400), (20000, 64), (64, 20000), (5300, 4300))
 SCHEMES = (
@@ -91,7 +87,7 @@ def chosen(count: int, seed: int) -> list[Case]:
 def measure(case: Case, folder: Path, weights: Path) -> Measured:
     """Run the command; what it was made of is removed."""
     picture = folder / "grid.jpg"
-    pyvips.Image.new_from_array(draw(case.width, case.height)).jpegsave(str(picture))
+    large_picture(case.width, case.height, picture)
     words = ["sonify", picture, "--out", folder / "grid", "--weights", weights, "--json", "--quiet"]
     words += [
         "--codec",
@@ -104,7 +100,7 @@ def measure(case: Case, folder: Path, weights: Path) -> Measured:
     environment = {**os.environ, "OMP_NUM_THREADS": str(case.threads)}
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [str(word) for word in (_PROGRAM, *words, *more)]
+        command = [str(word) for word in (PROGRAM, *words, *more)]
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
     memory: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The plain ways that the fast ones are compared with, and the real command in a process of its own."""
+"""The plain ways that fast ones are compared with, large pictures, the real command in its own process."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyvips
 import torch
 
+from netsounds_stream.drawing import draw
 from netsounds_stream.geometry import BANKS
 from netsounds_stream.weights import Weights, reference_module
 
@@ -41,6 +43,16 @@ def normalised(pixels: np.ndarray) -> torch.Tensor:
     values = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1) / 255
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     return (values - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+
+
+def large_picture(width: int, height: int, path: Path) -> None:
+    """A picture for what follows from its size: the demonstration's beginning, again and again.
+
+    To draw one as a whole takes longer than the network over it.
+    """
+    tile = pyvips.Image.new_from_array(draw(256, 256))
+    tiles = tile.replicate(-(-width // 256), -(-height // 256))
+    tiles.crop(0, 0, width, height).write_to_file(str(path))
 
 
 def command(

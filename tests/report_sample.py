@@ -1,6 +1,6 @@
-"""A run's folder with a report page, made by hand: tiny sounds and pictures, the real template, style and script.
+"""A run's folder with a report page, by hand: tiny sounds and pictures, the real template, style and script.
 
-What a run gives the page is laid down in these variables; the page's tests need no network and no run.
+What a run gives the page is laid down in these variables; the page's tests need no run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PAGE = Path(netsounds_stream.__file__).parent / "page"
 RATE_HZ = 8000
 FULL = (400, 300)
 MIX_SECONDS = 8.0
-FILTER_SECONDS = 0.75
+FILTER_SECONDS = 0.5
 CHANNELS = {1: 12, 2: 20}
 COLUMNS = 64
 

@@ -9,7 +9,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sections import SECTIONS
 from targets import TARGETS
 from workload import operations
 
+Ask = Callable[[str], dict[str, Any]]
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
@@ -122,7 +124,7 @@ def test_operations_are_the_layers() -> None:
 # --- the questions
 
 
-def ask(name: str, results: Path, *words: object) -> dict[str, Any]:
+def answer_to(name: str, results: Path, *words: object) -> dict[str, Any]:
     """The smoke form of a question, as a user would run it."""
     command = [sys.executable, BENCHMARKS / f"{name}.py", "--smoke", "--results", results, *words]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
@@ -139,6 +141,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("results")
 
 
+@pytest.fixture(scope="module")
+def ask(folder: Path, weights_file: Path, picture_file: Path) -> Iterator[Ask]:
+    """The questions' answers. Two are asked at a time: most of each is processes that begin, on one core."""
+    weights, picture = ("--weights", weights_file), ("--picture", picture_file)
+    questions = {
+        "forward": weights,
+        "end_to_end": (*weights, *picture),
+        "memory": (*weights, "--check"),
+        "codecs": (*weights, *picture),
+        "fft": (),
+        "phases": (),
+        "stages": (*weights, *picture),
+    }
+    with ThreadPoolExecutor(2) as pool:
+        answers = {name: pool.submit(answer_to, name, folder, *words) for name, words in questions.items()}
+        yield lambda name: answers[name].result()
+        pool.shutdown(cancel_futures=True)
+
+
 def sound(case: Mapping[str, Any], *, error: float | None = None) -> None:
     """A case that ran: its times and memory are there, and its error is at most this."""
     assert case["failure"] is None, case["failure"]
@@ -149,8 +170,8 @@ def sound(case: Mapping[str, Any], *, error: float | None = None) -> None:
         assert case["error"] <= error
 
 
-def test_forward(folder: Path, weights_file: Path) -> None:
-    result = ask("forward", folder, "--weights", weights_file)
+def test_forward(ask: Ask) -> None:
+    result = ask("forward")
     found = {case["facts"]["way"]: case for case in result["cases"]}
     for name, case in found.items():
         # bf16 keeps 8 bits of each value
@@ -165,8 +186,8 @@ def test_forward(folder: Path, weights_file: Path) -> None:
     assert "ONNX Runtime, fp32" in found
 
 
-def test_end_to_end(folder: Path, weights_file: Path, picture_file: Path) -> None:
-    result = ask("end_to_end", folder, "--weights", weights_file, "--picture", picture_file)
+def test_end_to_end(ask: Ask) -> None:
+    result = ask("end_to_end")
     for case in result["cases"]:
         if case["facts"]["group"] == "start-up":
             assert case["wall_seconds"]["median"] > 0
@@ -177,32 +198,32 @@ def test_end_to_end(folder: Path, weights_file: Path, picture_file: Path) -> Non
     assert {case["facts"].get("way") for case in result["cases"]} >= {"ours", "whole", "flow"}
 
 
-def test_memory(folder: Path, weights_file: Path) -> None:
-    result = ask("memory", folder, "--weights", weights_file, "--check")
+def test_memory(ask: Ask) -> None:
+    result = ask("memory")
     for case in result["cases"]:
         sound(case)
         assert case["checked"]["exact"], case["checked"]
         assert case["peak_memory_bytes"] <= case["planned_memory_bytes"]
 
 
-def test_codecs(folder: Path, weights_file: Path, picture_file: Path) -> None:
-    (case,) = ask("codecs", folder, "--weights", weights_file, "--picture", picture_file)["cases"]
+def test_codecs(ask: Ask) -> None:
+    (case,) = ask("codecs")["cases"]
     sound(case, error=0.0)
     assert 0 < case["stored_share"] < 1.5
     assert case["encode_bytes_per_second"] > 0
     assert case["decode_bytes_per_second"] > 0
 
 
-def test_fft(folder: Path) -> None:
-    result = ask("fft", folder)
+def test_fft(ask: Ask) -> None:
+    result = ask("fft")
     for case in result["cases"]:
         sound(case, error=2e-6)
         assert all(each["samples_per_second"] > 0 for each in case["lengths"])
     assert {case["facts"]["way"] for case in result["cases"]} >= {"package", "torch", "scipy"}
 
 
-def test_phases(folder: Path) -> None:
-    result = ask("phases", folder)
+def test_phases(ask: Ask) -> None:
+    result = ask("phases")
     (case,) = result["cases"]
     sound(case)
     ours = {"zero", "random", "pghi", "griffin-lim from random", "griffin-lim"}
@@ -216,8 +237,8 @@ def test_phases(folder: Path) -> None:
     assert case["ways"]["librosa"]["cost"] == 1
 
 
-def test_stages(folder: Path, weights_file: Path, picture_file: Path) -> None:
-    result = ask("stages", folder, "--weights", weights_file, "--picture", picture_file)
+def test_stages(ask: Ask) -> None:
+    result = ask("stages")
     sound(result["cases"][0])
     assert result["cases"][0]["stages"]["network"] > 0
     if "failure" in result["cpu"]:

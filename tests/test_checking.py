@@ -27,7 +27,13 @@ FLIPS = 200
 def run(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> Path:
     folder = tmp_path_factory.mktemp("check")
     pyvips.Image.new_from_array(draw(120, 90)).pngsave(str(folder / "a.png"))
-    words = {"scheme": ("sum", "concat", "filters"), "subtype": "PCM_24", "label": "a"}
+    words = {
+        "scheme": ("sum", "concat", "filters"),
+        "top": 9,
+        "subtype": "PCM_24",
+        "label": "a",
+        "duration": 1,
+    }
     sonify(
         folder / "a.png",
         folder / "run",

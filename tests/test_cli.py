@@ -58,7 +58,7 @@ def test_json_is_all_of_stdout(tmp_path: Path, picture_file: Path, weights_file:
 
 def test_the_recorded_command_repeats_the_run(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
     words = "--size 200 --no-normalize --time-axis y --banks 1,4 --codec lz4 --scheme concat --balance filter"
-    words += " --scale minmax --sample-rate 8000 --subtype PCM_24 --label x --memory 900MiB"
+    words += " --scale minmax --sample-rate 8000 --subtype PCM_24 --duration 1.5 --label x --memory 900MiB"
     done = forked("sonify", picture_file, "--out", tmp_path / "a", "--weights", weights_file, *words.split())
     assert done.returncode == 0, done.stderr
     again = json.loads((tmp_path / "a" / "run.json").read_text())["command"]

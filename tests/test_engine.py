@@ -40,6 +40,7 @@ def test_a_run_is_the_whole_image_way(
         label="a/b: c",
         scheme=("sum", "concat", "filters"),
         subtype="FLOAT",
+        duration=1,
     )
     banks, _ = whole_image(weights, normalised(pixels))
     for number, reference in banks.items():
@@ -70,7 +71,7 @@ def test_a_run_is_the_whole_image_way(
 def test_without_activations_the_sound_is_the_same(
     tmp_path: Path, picture_file: Path, weights_file: Path
 ) -> None:
-    words = {"weights": str(weights_file), "report": False, "label": "same", "banks": (1, 3)}
+    words = {"weights": str(weights_file), "report": False, "label": "same", "banks": (1, 3), "duration": 3}
     kept = sonify(picture_file, tmp_path / "kept", **words)
     one_pass = sonify(picture_file, tmp_path / "sum", scheme="sum", activations=False, **words)
     two_passes = sonify(picture_file, tmp_path / "both", activations=False, **words)
@@ -104,7 +105,12 @@ def test_real_photographs_are_named(
     data: Path, tmp_path: Path, name: str, label: str, shape: tuple[int, ...]
 ) -> None:
     run = sonify(
-        data / "images" / f"{name}.jpg", tmp_path / "run", weights=str(data / TRAINED), size=256, banks=(4,)
+        data / "images" / f"{name}.jpg",
+        tmp_path / "run",
+        weights=str(data / TRAINED),
+        size=256,
+        banks=(4,),
+        duration=1,
     )
     assert run.label == label
     stem = f"activations-4_{file_label(label)}"
@@ -148,7 +154,7 @@ def test_verify_notices_a_difference(
 
 
 def test_an_existing_run_is_kept(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
-    words = {"weights": str(weights_file), "report": False, "banks": (4,), "scheme": "sum"}
+    words = {"weights": str(weights_file), "report": False, "banks": (4,), "scheme": "sum", "duration": 1}
     first = sonify(picture_file, tmp_path / "run", label="one", **words)
     before = {path: path.stat().st_mtime_ns for path in first.folder.rglob("*")}
     with pytest.raises(OutputError, match="--overwrite"):
@@ -214,7 +220,7 @@ def test_half_precision_takes_white_in_16_bits(tmp_path: Path, weights_file: Pat
     pyvips.Image.new_from_array(deep).copy(interpretation="rgb16").pngsave(
         str(tmp_path / "a.png"), bitdepth=16
     )
-    words = {"weights": str(weights_file), "report": False, "label": "a", "scheme": "sum"}
+    words = {"weights": str(weights_file), "report": False, "label": "a", "scheme": "sum", "mix": False}
     exact = sonify(tmp_path / "a.png", tmp_path / "fp32", **words)
     half = sonify(tmp_path / "a.png", tmp_path / precision, precision=precision, **words)
     for mine, theirs in zip(half.files, exact.files, strict=True):
@@ -226,7 +232,14 @@ def test_half_precision_takes_white_in_16_bits(tmp_path: Path, weights_file: Pat
 
 
 def test_only_runs_of_ours_are_replaced(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
-    words = {"weights": str(weights_file), "report": False, "banks": (4,), "scheme": "sum", "overwrite": True}
+    words = {
+        "weights": str(weights_file),
+        "report": False,
+        "banks": (4,),
+        "scheme": "sum",
+        "mix": False,
+        "overwrite": True,
+    }
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "run.json").write_text('{"speed": "5 km/h"}')
@@ -250,6 +263,7 @@ def test_out_may_be_a_link(tmp_path: Path, picture_file: Path, weights_file: Pat
             report=False,
             banks="4",
             scheme="sum",
+            mix=False,
             overwrite=True,
         )
     assert (tmp_path / "link").is_symlink()
@@ -279,7 +293,7 @@ def test_results_that_arrive_later_are_taken_in_order(
     picture_file: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU, where hooks leave before their copies are there; here all copies are there at once."""
-    words = {"weights": str(weights_file), "report": False, "banks": (1, 4), "label": "a"}
+    words = {"weights": str(weights_file), "report": False, "banks": (1, 4), "label": "a", "duration": 1}
     usual = sonify(picture_file, tmp_path / "usual", **words)
     monkeypatch.setattr(Transfers, "beside", property(lambda self: True))
     later = sonify(picture_file, tmp_path / "later", **words)

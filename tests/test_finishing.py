@@ -13,7 +13,6 @@ import numpy as np
 import pyloudnorm
 import pytest
 import soundfile
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -30,16 +29,8 @@ from netsounds_stream.tags import Tags
 
 Samples = NDArray[np.float32]
 CEILING = 10 ** (CEILING_DBTP / 20)
+pytestmark = pytest.mark.usefixtures("one_thread")
 TAGS = Tags("a title", "a.png", "a label", "sum", "istft", "some software", "1")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As a run's workers have it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def true_peak(samples: NDArray[Any]) -> float:

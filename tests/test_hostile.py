@@ -219,8 +219,8 @@ def test_labels_stay_in_the_folder(folder: Path) -> None:
 
 
 def test_a_bomb_that_is_allowed_keeps_to_its_plan(folder: Path) -> None:
-    """900 megapixels out of 110 kB, made small: the label's picture and the network's, in planned memory."""
-    (folder / "allowed.png").write_bytes(made.png_bomb(30_000, 30_000))
+    """400 megapixels out of 50 kB, made small: the label's picture and the network's, in planned memory."""
+    (folder / "allowed.png").write_bytes(made.png_bomb(20_000, 20_000))
     words = ("sonify", "allowed.png", *SMALL, "--size", "64", "--time-axis", "y", "--out", "black", "--json")
     (answer,) = many_commands([(words, folder)])
     assert answer["status"] == 0, answer

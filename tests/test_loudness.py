@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from math import inf
 
 import numpy as np
 import pyloudnorm
 import pytest
-import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -30,16 +29,8 @@ from netsounds_stream.loudness import (
 )
 
 Samples = NDArray[np.float32]
+pytestmark = pytest.mark.usefixtures("one_thread")
 RATES = [8000, 44_100, 48_000, 96_000, 192_000]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As a run's workers have it; on a busy machine transforms wait for a second thread at length."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def measure(samples: Samples, rate: int, pieces: Iterable[int] = ()) -> Loudness:

@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pyvips
-
-from netsounds_stream.drawing import draw
 
 from .memory_grid import Case, chosen, measure
-from .reference import command
+from .reference import command, large_picture
 from .test_resume import contents
 
 # Something else in the process takes memory that nobody planned: whenever a band is begun, what is free of
@@ -34,7 +31,8 @@ def listen(progress):
         held.append(np.ones(room, np.uint8))
     if progress.stage != "network" or progress.finished:
         held.clear()
-run = sonify(picture, out, weights=weights, label="a", scheme="sum", memory=budget, on_progress=listen)
+words = {"weights": weights, "label": "a", "scheme": "sum", "mix": False}
+run = sonify(picture, out, memory=budget, on_progress=listen, **words)
 print(json.dumps({name: run.record[name] for name in ("notes", "peak_memory_bytes")}))
 """
 # Resident memory after every band.
@@ -70,18 +68,18 @@ def test_a_grid_of_runs_keeps_its_budget(tmp_path: Path, weights_file: Path, cas
 
 def test_near_its_budget_a_run_does_with_less(tmp_path: Path, weights_file: Path) -> None:
     picture, budget = tmp_path / "a.jpg", 1200 << 20
-    pyvips.Image.new_from_array(draw(3000, 2000)).jpegsave(str(picture))
+    large_picture(3000, 2000, picture)
     found = in_a_process(TAKEN, budget, picture, tmp_path / "run", weights_file)
     assert found["notes"] == ["memory came near the budget: 1 of 2 workers went on"]
     assert budget * 95 // 100 < found["peak_memory_bytes"] <= budget
-    plain = ("--weights", weights_file, "--label", "a", "--memory", budget, "--scheme", "sum")
+    plain = ("--weights", weights_file, "--label", "a", "--memory", budget, "--scheme", "sum", "--no-mix")
     assert command("sonify", picture, "--out", tmp_path / "whole", *plain).returncode == 0
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
 
 
 def test_memory_is_flat_over_two_thousand_bands(tmp_path: Path, weights_file: Path) -> None:
     picture = tmp_path / "a.png"
-    pyvips.Image.new_from_array(draw(64, 2100 * 64)).pngsave(str(picture))
+    large_picture(64, 2100 * 64, picture)
     found = in_a_process(BANDS, picture, tmp_path / "run", weights_file)
     held = found["held"][300:]  # after the first ones, which fill every buffer
     assert len(held) > 1800

@@ -7,12 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import pyvips
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netsounds_stream.drawing import draw
 from netsounds_stream.errors import BudgetError, PictureError
 from netsounds_stream.geometry import SMALLEST_SIDE, bank_length
 from netsounds_stream.options import SonifyOptions, format_bytes, parse_bytes
@@ -21,7 +19,7 @@ from netsounds_stream.plans import STORED_SPOOL, STORED_STREAM, Limits, Source
 from netsounds_stream.sound_options import SoundOptions
 from netsounds_stream.sound_planning import audio_plan
 
-from .reference import TRAINED, command
+from .reference import TRAINED, command, large_picture
 
 GIB = 1 << 30
 SOME = Limits(300 << 20, GIB)
@@ -174,7 +172,7 @@ CASES = {
 def test_measured_memory_stays_under_the_plan(tmp_path: Path, weights_file: Path, case: str) -> None:
     width, height, options = CASES[case]
     picture = tmp_path / "a.jpg"
-    pyvips.Image.new_from_array(draw(width, height)).jpegsave(str(picture))
+    large_picture(width, height, picture)
     run = command(
         "sonify", picture, "--out", tmp_path / "run", "--weights", weights_file, "--json", "--quiet", *options
     )
@@ -199,3 +197,11 @@ def test_a_whole_photograph_at_its_own_size(data: Path, tmp_path: Path) -> None:
         for audio in bank["audio"]:
             wav = tmp_path / "run" / f"activations-{bank['number']}_mixing-bowl_{audio['scheme']}.wav"
             assert soundfile.info(wav).frames == audio["samples"]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 8, 16])
+def test_a_gigapixel_fits_a_gibibyte_on_any_number_of_cores(threads: int) -> None:
+    """With fewer workers than cores where all of them would be too many."""
+    plan = make_plan(Source(32768, 32768), SonifyOptions(), replace(SOME, threads=threads))
+    plan.check()
+    assert plan.workers * plan.threads_each <= threads

@@ -24,7 +24,7 @@ from netsounds_stream.progress import Progress
 from netsounds_stream.stopping import Stop
 
 from .forks import Command, forked
-from .reference import PROGRAM, TIMED, command, page_data
+from .reference import PROGRAM, TIMED, command, large_picture, page_data
 
 
 def contents(run: Path) -> dict[str, str]:
@@ -130,10 +130,13 @@ def test_killed_again_and_again(tmp_path: Path, weights_file: Path, case: str) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "run", "whole"]
 
 
+SOUND: dict[str, Any] = {"scheme": ("filters", "sum"), "scale": "minmax", "duration": 1}
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, picture_file: Path, weights_file: Path) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    sonify(picture_file, out, weights=str(weights_file), label="a", scheme=("filters", "sum"), scale="minmax")
+    sonify(picture_file, out, weights=str(weights_file), label="a", **SOUND)
     return out
 
 
@@ -148,8 +151,7 @@ def test_stopped_in_every_stage(
         if progress.stage == stage and progress.done > progress.earlier:
             stop.ask()
 
-    words: dict[str, Any] = {"weights": str(weights_file), "label": "a", "scheme": ("filters", "sum")}
-    words |= {"scale": "minmax"}
+    words: dict[str, Any] = {"weights": str(weights_file), "label": "a", **SOUND}
     with pytest.raises(Stopped) as caught:
         sonify(picture_file, tmp_path / "run", stop=stop, on_progress=listen, **words)
     assert "netsounds-stream resume" in "".join(caught.value.__notes__)
@@ -181,7 +183,18 @@ def test_asked_to_stop(
     times: int,
 ) -> None:
     words = ["sonify", picture_file, "--out", "run", "--weights", weights_file, "--checkpoint-seconds", "0"]
-    words += ["--label", "a", "--scheme", "filters", "--scheme", "sum", "--scale", "minmax"]
+    words += [
+        "--label",
+        "a",
+        "--scheme",
+        "filters",
+        "--scheme",
+        "sum",
+        "--scale",
+        "minmax",
+        "--duration",
+        "1",
+    ]
     process = subprocess.Popen([PROGRAM, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     while not (left := read_journal(tmp_path / ".run.partial")) or not left["steps"]:
@@ -252,7 +265,7 @@ def test_the_budget_of_a_resumed_run(tmp_path: Path, picture_file: Path, weights
     stop = Stop()
     with pytest.raises(Stopped):
         sonify(picture_file, tmp_path / "run", stop=stop, on_progress=lambda each: stop.ask(),
-               weights=str(weights_file), report=False, label="a")  # fmt: skip
+               weights=str(weights_file), report=False, label="a", duration=1)  # fmt: skip
     done = forked("resume", tmp_path / "run", "--memory", "64MiB")
     assert (done.returncode, "raise --memory" in done.stderr) == (1, True)
     assert forked("resume", tmp_path / "run", "--memory", "2GiB").returncode == 0
@@ -276,6 +289,7 @@ def stopped_run(tmp_path: Path, picture: Path, weights_file: Path, stage: str, *
 def test_what_a_kill_kept_from_being_removed(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
     """Between a commit and what was to follow it: arrays half removed, states and spools left."""
     options = {"activations": False, "scheme": ("sum", "concat"), "balance": "filter", "banks": (3, 4)}
+    options |= {"duration": 1}
     sonify(picture_file, tmp_path / "whole", weights=str(weights_file), report=False, label="a", **options)
     work = stopped_run(tmp_path, picture_file, weights_file, "sound 4", **options)
     (work / "activations-3_a.zarr" / "c").mkdir(parents=True)
@@ -289,7 +303,13 @@ def test_what_a_kill_kept_from_being_removed(tmp_path: Path, picture_file: Path,
 
 
 def test_a_label_like_a_working_file(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
-    words: dict[str, Any] = {"weights": str(weights_file), "report": False, "label": "x.spool", "banks": (4,)}
+    words: dict[str, Any] = {
+        "weights": str(weights_file),
+        "report": False,
+        "label": "x.spool",
+        "banks": (4,),
+        "duration": 1,
+    }
     run = sonify(picture_file, tmp_path / "run", **words)
     assert len(run.files) == 4
     check(tmp_path / "run").require_whole()
@@ -323,6 +343,8 @@ def test_a_damaged_working_folder(
         "--weights",
         weights_file,
         "--overwrite",
+        "--duration",
+        1,
         "--no-report",
     )
     assert again.returncode == 0, again.stderr
@@ -330,7 +352,7 @@ def test_a_damaged_working_folder(
 
 def test_a_damaged_picture_spool(tmp_path: Path, weights_file: Path) -> None:
     picture = tmp_path / "a.jpg"
-    pyvips.Image.new_from_array(draw(5300, 4300)).jpegsave(str(picture))  # past what is kept in memory
+    large_picture(5300, 4300, picture)  # past what is kept in memory
     work = stopped_run(tmp_path, picture, weights_file, "network", banks=(4,), scheme="sum", memory="2GiB")
     (work / "picture.spool.tif").write_bytes(b"not a picture")
     done = forked("resume", tmp_path / "run")

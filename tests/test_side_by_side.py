@@ -24,16 +24,8 @@ AT_ONCE = 10
 def test_a_second_run_is_refused_until_the_first_is_dead(tmp_path: Path, weights_file: Path) -> None:
     picture = tmp_path / "a.png"
     pyvips.Image.new_from_array(draw(900, 700)).pngsave(str(picture))
-    words = [
-        "sonify",
-        picture,
-        "--out",
-        tmp_path / "run",
-        "--weights",
-        weights_file,
-        "--quiet",
-        "--no-report",
-    ]
+    words = ["sonify", picture, "--out", tmp_path / "run", "--weights", weights_file, "--quiet"]
+    words += ["--duration", "1", "--no-report"]
     first = Command(*words, "--checkpoint-seconds", "0")
     while not (left := read_journal(tmp_path / ".run.partial")) or not left["steps"]:
         assert first.poll() is None
@@ -67,7 +59,7 @@ def test_what_came_to_the_folder_meanwhile_is_not_replaced(
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / "letter").write_text("dear")
 
-    words = {"weights": str(weights_file), "report": False, "banks": (4,), "label": "a"}
+    words = {"weights": str(weights_file), "report": False, "banks": (4,), "label": "a", "duration": 1}
     with pytest.raises(OutputError, match="holds other files"):
         sonify(picture_file, tmp_path / "run", on_progress=meddle, **words)
     (tmp_path / "run" / "letter").rename(tmp_path / "letter")
@@ -79,7 +71,7 @@ def test_what_came_to_the_folder_meanwhile_is_not_replaced(
 def test_a_kill_between_the_runs_end_and_its_place(
     tmp_path: Path, picture_file: Path, weights_file: Path
 ) -> None:
-    words = {"weights": str(weights_file), "report": False, "banks": (4,), "label": "a"}
+    words = {"weights": str(weights_file), "report": False, "banks": (4,), "label": "a", "duration": 1}
     sonify(picture_file, tmp_path / "run", **words)
     (tmp_path / "run").rename(tmp_path / ".run.partial")  # as it is before its rename
     run = resume(tmp_path / "run")
@@ -106,7 +98,7 @@ def test_a_kill_between_the_runs_end_and_its_place(
 def test_a_run_without_permission_replaces_nothing_even_when_it_is_resumed(
     tmp_path: Path, picture_file: Path, weights_file: Path
 ) -> None:
-    words = {"weights": str(weights_file), "report": False, "banks": (4,)}
+    words = {"weights": str(weights_file), "report": False, "banks": (4,), "duration": 1}
     sonify(picture_file, tmp_path / "run", label="first", **words)
     (tmp_path / "run").rename(tmp_path / ".run.partial")  # whole, killed before its rename
     sonify(picture_file, tmp_path / "other", label="second", **words)

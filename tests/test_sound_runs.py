@@ -6,7 +6,6 @@ Tolerance: 2e-5 of full scale where float32 sums are added in another order; non
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +24,6 @@ from .test_resume import contents
 from .test_windowed import ATOL, STFT, array_of, numbers_of, read
 
 
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """161 x 107 pixels."""
-    path = tmp_path_factory.mktemp("pictures") / "a.png"
-    pyvips.Image.new_from_array(draw(161, 107)).pngsave(str(path))
-    return path
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory, picture: Path, weights_file: Path) -> Path:
-    """The arrays of banks 1 and 3; time along x."""
-    out = tmp_path_factory.mktemp("stored") / "run"
-    sonify(
-        picture, out, weights=str(weights_file), report=False, label="a", banks=(1, 3), scheme="sum", **STFT
-    )
-    return out
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -55,13 +36,13 @@ def stored(tmp_path_factory: pytest.TempPathFactory, picture: Path, weights_file
     ids=str,
 )
 def test_rendering_gives_what_the_run_gave(
-    tmp_path: Path, picture: Path, weights_file: Path, words: dict[str, Any]
+    tmp_path: Path, small_picture: Path, weights_file: Path, words: dict[str, Any]
 ) -> None:
     words = {**STFT, **words, "subtype": "FLOAT"}
     out, files = tmp_path / "run", tmp_path / "run" / "activations-1_a_filters"
     schemes = ("sum", "concat", "filters") if "method" in words else ("sum", "concat")
     sonify(
-        picture,
+        small_picture,
         out,
         weights=str(weights_file),
         report=False,
@@ -97,7 +78,7 @@ CASES = [
 
 @pytest.mark.parametrize("stereo", [False, True])
 def test_runs_write_what_their_plans_say(
-    tmp_path: Path, picture: Path, weights_file: Path, stereo: bool
+    tmp_path: Path, small_picture: Path, weights_file: Path, stereo: bool
 ) -> None:
     for method, format, subtype, rate in CASES[stereo::2]:
         words: dict[str, Any] = {
@@ -116,8 +97,8 @@ def test_runs_write_what_their_plans_say(
             "resample": rate,
         }
         out = tmp_path / f"{method}-{format}"
-        planned = plan(picture, tmp_path, **words)
-        run = sonify(picture, out, **words)
+        planned = plan(small_picture, tmp_path, **words)
+        run = sonify(small_picture, out, **words)
         assert planned.mix is not None
         expected = {f"mix.{format}": planned.mix}
         for bank in planned.banks:
@@ -142,7 +123,9 @@ def test_runs_write_what_their_plans_say(
             assert np.isfinite(sound).all() and np.abs(sound).max() > 0.01, name
 
 
-def test_the_mix_is_there_unless_it_is_not_wanted(tmp_path: Path, picture: Path, weights_file: Path) -> None:
+def test_the_mix_is_there_unless_it_is_not_wanted(
+    tmp_path: Path, small_picture: Path, weights_file: Path
+) -> None:
     """And the raw sound is the same by its bytes, whether it is or not."""
     words: dict[str, Any] = {
         "weights": str(weights_file),
@@ -153,7 +136,9 @@ def test_the_mix_is_there_unless_it_is_not_wanted(tmp_path: Path, picture: Path,
         "fft_size": 512,
     }
     words["scheme"] = ("sum", "concat")
-    with_mix, without = (sonify(picture, tmp_path / str(mix), mix=mix, **words) for mix in (True, False))
+    with_mix, without = (
+        sonify(small_picture, tmp_path / str(mix), mix=mix, **words) for mix in (True, False)
+    )
     first, second = contents(with_mix.folder), contents(without.folder)
     assert first.keys() - second.keys() == {"mix.wav"}
     assert all(first[name] == sums for name, sums in second.items())
@@ -240,15 +225,8 @@ def test_a_preview_has_a_mix(tmp_path: Path, weights_file: Path) -> None:
     np.testing.assert_allclose(head[:3920], gain * whole, atol=ATOL * np.abs(head).max())
 
 
-@pytest.fixture
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("_threads")
-def test_runs_repeat(tmp_path: Path, picture: Path, weights_file: Path) -> None:
+@pytest.mark.usefixtures("one_thread")  # which puts back how many there were
+def test_runs_repeat(tmp_path: Path, small_picture: Path, weights_file: Path) -> None:
     """By their bytes, with one worker or two; but not with another seed."""
     words: dict[str, Any] = {
         **STFT,
@@ -263,7 +241,7 @@ def test_runs_repeat(tmp_path: Path, picture: Path, weights_file: Path) -> None:
     sums = []
     for name, threads, seed in (("a", 2, 0), ("b", 2, 0), ("c", 1, 0), ("d", 2, 1)):
         torch.set_num_threads(threads)
-        sums.append(contents(sonify(picture, tmp_path / name, seed=seed, **words).folder))
+        sums.append(contents(sonify(small_picture, tmp_path / name, seed=seed, **words).folder))
     assert sums[0] == sums[1] == sums[2]
     for name, each in sums[3].items():
         assert (each != sums[0][name]) is name.endswith(".ogg")
@@ -315,7 +293,9 @@ def test_a_render_has_no_mix(tmp_path: Path, stored: Path) -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused(picture: Path, tmp_path: Path, words: dict[str, Any], says: str) -> None:
+def test_what_cannot_be_is_refused(
+    small_picture: Path, tmp_path: Path, words: dict[str, Any], says: str
+) -> None:
     with pytest.raises(OptionError, match=says) as error:
-        plan(picture, tmp_path, options_from_words(**words))
+        plan(small_picture, tmp_path, options_from_words(**words))
     assert "\n" not in str(error.value)

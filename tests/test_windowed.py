@@ -11,38 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pyvips
 import soundfile
 import torch
 import zarr
 from numpy.typing import NDArray
 
 from netsounds_stream import render, sonify
-from netsounds_stream.drawing import draw
 from netsounds_stream.plans import Stft
 from netsounds_stream.spectrum import FrequencyMap, FrequencyScale, interval_weights
 
 Array = NDArray[np.float64]
 STFT = {"duration": 1.2, "fft_size": 256, "sample_rate": 8000}
 ATOL = 2e-5
-
-
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """161 x 107 pixels."""
-    path = tmp_path_factory.mktemp("pictures") / "a.png"
-    pyvips.Image.new_from_array(draw(161, 107)).pngsave(str(path))
-    return path
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory, picture: Path, weights_file: Path) -> Path:
-    """The arrays of banks 1 and 3; time along x."""
-    out = tmp_path_factory.mktemp("stored") / "run"
-    sonify(
-        picture, out, weights=str(weights_file), report=False, label="a", banks=(1, 3), scheme="sum", **STFT
-    )
-    return out
 
 
 def array_of(run: Path, bank: int) -> Array:
@@ -238,10 +218,12 @@ def test_a_panned_filter_keeps_its_power(tmp_path: Path, stored: Path, number: i
         np.testing.assert_allclose((stereo**2).sum(1), mono[:, 0] ** 2, atol=10 * ATOL * (mono**2).max())
 
 
-def test_the_mix_is_the_banks_sums_at_one_level(tmp_path: Path, picture: Path, weights_file: Path) -> None:
+def test_the_mix_is_the_banks_sums_at_one_level(
+    tmp_path: Path, small_picture: Path, weights_file: Path
+) -> None:
     """Panned sums, windowed, each divided by its magnitudes' level, added: up to the loudness's gain."""
     words: dict[str, Any] = {**STFT, "phase": "zero", "subtype": "FLOAT", "loudness": -50.0, "banks": (1, 3)}
-    run = sonify(picture, tmp_path / "run", weights=str(weights_file), report=False, label="a", **words)
+    run = sonify(small_picture, tmp_path / "run", weights=str(weights_file), report=False, label="a", **words)
     total = np.zeros((9600, 2))
     for bank in (1, 3):
         array = array_of(run.folder, bank)

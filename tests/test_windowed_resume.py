@@ -50,26 +50,19 @@ STAGES = {
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pictures") / "a.png"
-    pyvips.Image.new_from_array(draw(161, 107)).pngsave(str(path))
-    return path
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, picture: Path, weights_file: Path) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, small_picture: Path, weights_file: Path) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     for name, words in RUNS.items():
-        sonify(picture, folder / name, weights=str(weights_file), report=False, label="a", **words)
+        sonify(small_picture, folder / name, weights=str(weights_file), report=False, label="a", **words)
     return folder
 
 
 @pytest.mark.parametrize(("run", "stage"), [(run, stage) for run, found in STAGES.items() for stage in found])
 def test_stopped_and_gone_on_with(
-    tmp_path: Path, picture: Path, weights_file: Path, undisturbed: Path, run: str, stage: str
+    tmp_path: Path, small_picture: Path, weights_file: Path, undisturbed: Path, run: str, stage: str
 ) -> None:
     """Stopped in a stage, and once more where it goes on."""
-    stopped_run(tmp_path, picture, weights_file, stage, **RUNS[run])
+    stopped_run(tmp_path, small_picture, weights_file, stage, **RUNS[run])
     stop = Stop()
 
     def listen(progress: Progress) -> None:
