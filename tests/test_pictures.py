@@ -103,10 +103,17 @@ def test_brightness_of_nothing_and_of_almost_nothing() -> None:
 def test_decibels() -> None:
     power = np.full((50, 50), 1e-3)
     power[:, 0], power[0, 1], power[1, 1] = 1.0, 0.0, 1e-9
+    power[10:, 10] = 1e-5  # a sixtieth: below the 5th percentile
+    shown = decibels(power, 60)
+    assert shown[:, 0].min() == 1 and shown[2, 2] == 0  # what most of it is, is the quietest that shows
+    power[:, 1:6] = 1e-9
     shown = decibels(power, 60)
     assert shown[:, 0].min() == 1
-    np.testing.assert_allclose(shown[2, 2], 0.5, atol=1e-6)  # 30 of 60 dB down
+    np.testing.assert_allclose(shown[2, 8], 0.5, atol=1e-6)  # 30 of 60 dB down
     assert shown[0, 1] == 0 and shown[1, 1] == 0
+    even = np.full((50, 50), 2.0)
+    even[0] = 1.9
+    assert 0.95 > decibels(even, 60)[0, 0] >= 0 and decibels(even, 60).max() < 0.1  # 0.2 dB is no contrast
     for quiet in (1e-20, 1e-36, 1e-44, 1e30):  # no matter how quiet all of it is
         np.testing.assert_allclose(decibels(power * quiet, 60)[:, 0], 1)
     assert not decibels(np.zeros((3, 3))).any() and not decibels(np.full((3, 3), np.nan)).any()
