@@ -93,7 +93,10 @@ def assert_wavs_are_whole(folder: Path) -> None:
     for path in folder.rglob("*.wav"):
         scheme = "filters" if path.parent != folder else path.stem.rpartition("_")[2]
         stem = path.parent.name if scheme == "filters" else path.name
-        audio = planned[int(stem.removeprefix("activations-")[0]), scheme]
+        if scheme == "mix":
+            audio = left["record"]["plan"]["mix"]
+        else:
+            audio = planned[int(stem.removeprefix("activations-")[0]), scheme]
         content = path.open("rb").read(12)
         assert content[:4] == b"RIFF"
         assert int.from_bytes(content[4:8], "little") + 8 == path.stat().st_size
