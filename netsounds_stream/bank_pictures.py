@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from .overview import Overview, across_cells, cells_of
+from .overview import Overview, across_cells
 from .pictures import Pixels, Sheet, brightness, coloured, decibels, empty, halved, put, save, sheet_of
+from .plans import cells_of
 from .spectrum import interval_weights
 from .store import Activations
 

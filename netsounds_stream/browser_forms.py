@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ _LOUDEST = 1.0
 def write_forms(
     sound: Played,
     options: SoundOptions,
-    part_samples: float,
+    part_samples: Fraction,
     folder: Path,
     into: str,
     line: Line,
@@ -41,7 +44,7 @@ def write_forms(
     """`sound` with its forms, which are written into the folder `into` of the run's.
 
     Args:
-        part_samples: of one filter of `concat`, at the file's rate.
+        part_samples: of one filter of `concat`, at the file's rate: a fraction where that is another one.
         peak: the largest magnitude of a sample, where that may pass full scale: the forms are brought within.
 
     Raises:
@@ -54,10 +57,8 @@ def write_forms(
         (folder / into / name).mkdir(exist_ok=True)
         names = [f"{into}/{name}/{number:03d}.flac" for number in sound.filters]
     if audio.scheme == "concat":
-        # whole samples, of which a resampled filter may have none at its end
-        ends = [int((at + 1) * part_samples) for at in range(len(sound.filters) - 1)] + [audio.samples]
-        starts = [0, *ends[:-1]]
-        lengths = [end - start for start, end in zip(starts, ends, strict=True)]
+        ends = [min(ceil(at * part_samples), audio.samples) for at in range(len(sound.filters) + 1)]
+        starts, lengths = ends[:-1], [end - start for start, end in pairwise(ends)]
     files = sound.files * (len(names) if len(sound.files) == 1 else 1)
     rate = options.resample_hz or options.sample_rate_hz
     plain = replace(

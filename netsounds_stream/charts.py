@@ -16,9 +16,10 @@ from .sound_view import View
 from .spectrum import FrequencyScale
 
 _PAPER, _INK, _GRID, _WAVE = (255, 255, 255), (40, 40, 48), (225, 225, 230), (152, 38, 92)
-_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 20, 34, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 36, 34, 44
 _TEXT, _TICK = 13, 5
 _WAVE_HEIGHT = 200
+_PIXELS_A_TICK = 64  # along; a time in hours takes 50
 _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 
@@ -47,12 +48,11 @@ def time_ticks(seconds: float, most: int = 10) -> list[Tick]:
 def frequency_ticks(scale: FrequencyScale, most: int = 8) -> list[Tick]:
     """At round frequencies."""
     low, high = scale.low_hz, scale.high_hz
-    if scale.name == "linear":
+    powers = range(math.floor(math.log10(max(low, 1))), math.ceil(math.log10(high)) + 1)
+    values = [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
+    if scale.name == "linear" or len(values) < 3:  # the scale may be a narrow one
         step = _round_up((high - low) / most)
         values = [n * step for n in range(math.ceil(low / step), int(high / step * (1 + 1e-9)) + 1)]
-    else:
-        powers = range(math.floor(math.log10(max(low, 1))), math.ceil(math.log10(high)) + 1)
-        values = [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
     shares = scale.share(np.array(values, dtype=np.float64))
     return [Tick(float(at), _hertz_text(f)) for at, f in zip(shares, values, strict=True)]
 
@@ -62,7 +62,7 @@ def spectrogram(image: Pixels, seconds: float, scale: FrequencyScale, title: str
     height, width = image.shape
     chart, draw = _paper(width, height, title)
     chart.paste(coloured(image).convert("RGB"), (_LEFT, _TOP))
-    _axes(draw, width, height, time_ticks(seconds), frequency_ticks(scale), _time_name(seconds), "Hz")
+    _axes(draw, width, height, _along(seconds, width), frequency_ticks(scale), _time_name(seconds), "Hz")
     return chart
 
 
@@ -72,7 +72,7 @@ def waveform(extremes: NDArray[np.float32], seconds: float, title: str) -> Image
     chart, draw = _paper(width, _WAVE_HEIGHT, title)
     middle, half = _TOP + _WAVE_HEIGHT / 2, _WAVE_HEIGHT / 2
     ticks = [Tick((value + 1) / 2, f"{value:g}") for value in (-1, -0.5, 0, 0.5, 1)]
-    _axes(draw, width, _WAVE_HEIGHT, time_ticks(seconds), ticks, _time_name(seconds), "")
+    _axes(draw, width, _WAVE_HEIGHT, _along(seconds, width), ticks, _time_name(seconds), "")
     for column, (low, high) in enumerate(np.clip(extremes, -1, 1)):
         if np.isfinite(low):
             x = _LEFT + column
@@ -135,6 +135,10 @@ def _axes(
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)  # part of Pillow, so that a picture is the same on every machine
+
+
+def _along(seconds: float, width: int) -> list[Tick]:
+    return time_ticks(seconds, max(1, min(10, width // _PIXELS_A_TICK)))
 
 
 def _time_name(seconds: float) -> str:

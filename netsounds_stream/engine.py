@@ -313,6 +313,7 @@ class _Beginning:
 
         def described(logits: Tensor) -> dict[str, Any]:
             levels = measured_levels(journal.noted_steps)
+            loudest = {} if options.sound.top is None else {"sounding": execution.sounding()}
             full = [asdict(guess) for guess in top5(logits)]
             return {
                 **record,
@@ -322,6 +323,7 @@ class _Beginning:
                 "cuda_peak_bytes": peak_bytes(compute.device),
                 "notes": [*record["notes"], *noted, *notes_now, *sound_notes(levels, options.sound)],
                 "levels": levels,
+                **loudest,
                 "starts": content["starts"],
                 "overwrite": content["overwrite"],
             }

@@ -21,14 +21,14 @@ from .errors import Stopped
 from .folder import file_label
 from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
 from .journal import Journal, no_files
-from .levels import LevelMeter
+from .levels import LevelMeter, Levels
 from .mixture import Mixture, chosen, mixture_of
 from .options import SonifyOptions
 from .overlap import Line
-from .overview import Overview, cells_of
+from .overview import Overview
 from .picture import Picture, slabs, write_spool
 from .places import Places
-from .plans import FILTER_CELLS, PICTURE_CELLS, STORED_SPOOL, AudioPlan, BankPlan, Plan
+from .plans import FILTER_CELLS, PICTURE_CELLS, STORED_SPOOL, AudioPlan, BankPlan, Plan, cells_of
 from .progress import Stages
 from .record import array_attributes, tags_of
 from .report import STEP as REPORT_STEP
@@ -294,7 +294,7 @@ class Execution:
             bank = BankSound(
                 each.number, raw, self._windowing(line), self._places.temporary, each.whole_frames
             )
-            bank.write(files, self.stages, LevelMeter(each.channels, left["levels"]).levels(), total, spectra)
+            bank.write(files, self.stages, self._levels(each), total, spectra)
         array = self._places.array(each.number)
         unwanted = self.plan.stored and not options.activations
         journal.reached(
@@ -317,7 +317,7 @@ class Execution:
                 state = network["banks"][str(each.number)]
                 if self.options.sound.weighed:
                     state = self.journal.state(summing_step(f"sound {each.number}"))
-                mixture = self._mixture(each, network)
+                mixture = self._mixture(each)
                 banks[each.number] = self._spectra(each, mixture, line, state, stack)["mix"]
             write_mix(windowing, banks, self._places.mix, audio, advance)
 
@@ -327,7 +327,7 @@ class Execution:
             return
         assert network is not None and views is not None
         with ExitStack() as stack:
-            banks = []
+            banks, written = [], [] if self.plan.mix is None else [self._places.mix]
             for each in self.plan.banks:
                 state = network["banks"][str(each.number)]
                 overview = stack.enter_context(self._overview(each, state))
@@ -335,9 +335,10 @@ class Execution:
                 source = None
                 if self.plan.stored and self.options.activations:
                     source = open_activations(self._places.array(each.number), self.plan.time_axis)
+                    written.append(self._places.array(each.number))
                 files = [(audio, self._sound_paths(each, audio)) for audio in each.audio]
-                levels = LevelMeter(each.channels, state["levels"]).levels()
-                filters = chosen(each.channels, self.options.sound, levels)
+                written += [path for _, paths in files for path in paths]
+                filters = self._sounding(each)
                 banks.append(BankReport(each, pictures, source, files, filters, pictures.means()))
             preview = stack.enter_context(self._preview(network["preview"]))
             Report(
@@ -351,17 +352,28 @@ class Execution:
                 banks,
                 None if self.plan.mix is None else self._places.mix,
                 preview,
-            ).write(record, self.stages)
-        written = report_files(self.folder)
+            ).write(record, [path.relative_to(self.folder).as_posix() for path in written], self.stages)
+        made = report_files(self.folder)
         self.journal.reached(
-            REPORT_STEP, {"whole": True}, lambda given_up: {path: file_sum(path) for path in written}
+            REPORT_STEP, {"whole": True}, lambda given_up: {path: file_sum(path) for path in made}
         )
 
-    def _mixture(self, each: BankPlan, network: Mapping[str, Any]) -> Mixture:
-        if not self.options.sound.weighed:
-            return mixture_of(each.channels, self.options.sound)
-        levels = LevelMeter(each.channels, network["banks"][str(each.number)]["levels"]).levels()
+    def _mixture(self, each: BankPlan) -> Mixture:
+        levels = self._levels(each) if self.options.sound.weighed else None
         return mixture_of(each.channels, self.options.sound, levels)
+
+    def _levels(self, each: BankPlan) -> Levels:
+        """As the network's stage measured them."""
+        network = self.journal.state(STEP)
+        assert network is not None
+        return LevelMeter(each.channels, network["banks"][str(each.number)]["levels"]).levels()
+
+    def sounding(self) -> dict[str, list[int]]:
+        """The filters that sound, in order, by bank; once the network is through."""
+        return {str(each.number): list(self._sounding(each)) for each in self.plan.banks}
+
+    def _sounding(self, each: BankPlan) -> tuple[int, ...]:
+        return chosen(each.channels, self.options.sound, self._levels(each))
 
     @property
     def _places(self) -> Places:
@@ -370,7 +382,4 @@ class Execution:
     def _sound_paths(self, each: BankPlan, audio: AudioPlan) -> list[Path]:
         if audio.scheme != "filters":
             return [self._places.sound(each.number, audio.scheme)]
-        network = self.journal.state(STEP)
-        assert network is not None
-        levels = LevelMeter(each.channels, network["banks"][str(each.number)]["levels"]).levels()
-        return self._places.filters(each.number, chosen(each.channels, self.options.sound, levels))
+        return self._places.filters(each.number, self._sounding(each))

@@ -5,7 +5,17 @@ Upper bounds of what was measured; the tests hold measured <= planned.
 
 from __future__ import annotations
 
-from .plans import FILTER_CELLS, MIB, PICTURE_CELLS, STORED_MEMORY, STORED_STREAM, BankPlan, Source, Stft
+from .plans import (
+    FILTER_CELLS,
+    MIB,
+    PICTURE_CELLS,
+    STORED_MEMORY,
+    STORED_STREAM,
+    BankPlan,
+    Source,
+    Stft,
+    cells_of,
+)
 
 
 def state_bytes(banks: tuple[BankPlan, ...], across: int, value_bytes: int) -> int:
@@ -70,6 +80,8 @@ FINISHING_BYTES = 16 * MIB
 OVERVIEW_BYTES = 4 * MIB
 #: The page, its data and the pictures, forms of sounds apart.
 REPORT_DISK_BYTES = 16 * MIB
+# What is seen of a bank's sound, and of a filter's.
+_VIEW_BYTES, _FILTER_VIEW_BYTES = 5 << 18, 3 << 12
 # A contact sheet in the making: cells, brightness, colours, the encoder's own.
 _SHEET_BYTES = 72 * MIB
 
@@ -79,11 +91,17 @@ def report_bytes(workers: int) -> int:
     return 64 * MIB + workers * _SHEET_BYTES
 
 
-def overview_disk_bytes(banks: tuple[BankPlan, ...]) -> int:
-    """Overviews of banks and picture, and views of sounds, while they wait."""
-    channels = sum(each.channels for each in banks)
-    files = sum(audio.files for each in banks for audio in each.audio)
-    return 4 * FILTER_CELLS**2 * channels + 12 * PICTURE_CELLS**2 + 32 * MIB + files * (1 << 16)
+def overview_disk_bytes(banks: tuple[BankPlan, ...], along: int, across: int) -> int:
+    """Overviews of the banks and of a picture of that size, and views of sounds, while they wait."""
+    overviews = [(cells_of(each.frames, each.frequencies, FILTER_CELLS), each.channels) for each in banks]
+    overviews.append((cells_of(along, across, PICTURE_CELLS), 3))
+    waiting = sum(4 * cells.along * cells.across * channels for cells, channels in overviews)
+    waiting += _VIEW_BYTES  # of the mix
+    for each in banks:
+        schemes = {audio.scheme for audio in each.audio}
+        waiting += _VIEW_BYTES * ("sum" in schemes)
+        waiting += _FILTER_VIEW_BYTES * each.channels * len({"concat", "filters"} & schemes)
+    return waiting
 
 
 def spectra_bytes(stft: Stft, signals: int) -> int:

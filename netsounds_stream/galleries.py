@@ -9,9 +9,9 @@ from typing import Any
 
 from PIL import Image
 
-from .errors import OptionError, OutputError
+from .errors import OptionError, OutputError, StoreError
 from .folder import PAGE, RECORD_NAME, REPORT, read_record
-from .page import write_gallery
+from .page import is_ours, write_gallery
 from .page_data import href, media_type
 from .pictures import save
 from .record import PACKAGE, versions
@@ -28,7 +28,8 @@ def gallery(runs: Iterable[str | Path], out: str | Path, *, title: str = "netsou
 
     Raises:
         OptionError: no run was given.
-        OutputError: one is no finished run, or `out` cannot be written or is one itself.
+        OutputError: one is no finished run, or `out` cannot be written, is one itself or another page.
+        StoreError: a run's picture cannot be read.
     """
     folders, into = [Path(run) for run in runs], Path(out)
     if not folders:
@@ -41,6 +42,8 @@ def gallery(runs: Iterable[str | Path], out: str | Path, *, title: str = "netsou
         records.append(record)
     if (into / RECORD_NAME).exists():
         raise OutputError(f"{into} holds a run; choose another --out")
+    if (into / PAGE).exists() and not is_ours(into / PAGE):
+        raise OutputError(f"{into} holds an {PAGE} of another kind; choose another --out")
     try:
         (into / _THUMBNAILS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -56,9 +59,8 @@ def gallery(runs: Iterable[str | Path], out: str | Path, *, title: str = "netsou
 def _card(at: int, folder: Path, record: Mapping[str, Any], into: Path) -> dict[str, Any]:
     picture, shown = folder / REPORT / "picture.webp", None
     if picture.exists():
-        with Image.open(picture) as image:
-            image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
-            name = f"{_THUMBNAILS}/{at:05d}.webp"
+        name = f"{_THUMBNAILS}/{at:05d}.webp"
+        with _opened(picture) as image:
             save(image, into / name)
             shown = {"thumbnail": name, "width": image.width, "height": image.height}
     page = folder / PAGE
@@ -66,8 +68,7 @@ def _card(at: int, folder: Path, record: Mapping[str, Any], into: Path) -> dict[
     play, seconds = None, 0.0
     if mix is not None:
         form = folder / REPORT / "mix.flac"
-        (name,) = [name for name in record["files"] if name.startswith("mix.")]
-        play = form if form.exists() else folder / name
+        play = form if form.exists() else folder / f"mix.{record['options']['sound']['format']}"
         sound = record["options"]["sound"]
         seconds = mix["samples"] / (sound["resample_hz"] or sound["sample_rate_hz"])
     return {
@@ -79,6 +80,20 @@ def _card(at: int, folder: Path, record: Mapping[str, Any], into: Path) -> dict[
         "duration": f"{seconds:.1f} s" if play is not None else "",
         "facts": f"{about['name']}, {about['resized_width']} × {about['resized_height']} px",
     }
+
+
+def _opened(picture: Path) -> Image.Image:
+    """A picture made small.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        image = Image.open(picture)
+        image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
+    except OSError as error:
+        raise StoreError(f"{picture} cannot be read ({error}); make the run again") from error
+    return image
 
 
 def _to(path: Path, into: Path) -> str:

@@ -15,7 +15,6 @@ Only the row of cells that fills is held; full ones wait on disk in float16.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,29 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .plans import Cells
 from .spool import Spool
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Square cells of `factor` values over `rows` x `cross` values."""
-
-    rows: int
-    cross: int
-    factor: int
-
-    @property
-    def along(self) -> int:
-        return -(-self.rows // self.factor)
-
-    @property
-    def across(self) -> int:
-        return -(-self.cross // self.factor)
-
-
-def cells_of(rows: int, cross: int, most: int) -> Cells:
-    """Cells of the least size at which neither edge has more than `most`."""
-    return Cells(rows, cross, -(-max(rows, cross) // most))
 
 
 def across_cells(values: Tensor, factor: int) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,8 @@ from .page_data import facts, href, predictions, stages
 
 _ASSETS = "page"
 _BESIDE = ("report.css", "report.js")
+# Of the record, which is written after the page.
+_RECORD = {"name": RECORD_NAME, "href": RECORD_NAME, "size": "", "what": "everything about the run"}
 
 
 def write_page(
@@ -24,7 +26,7 @@ def write_page(
     Args:
         record: the run's, as far as it is known.
         data: what the script is told; see `page_data`.
-        names: of the run's files, for links.
+        names: of the run's sounds and arrays, for links.
     """
     seconds = record["seconds"]
     peak, plan = record["peak_memory_bytes"], record["plan"]
@@ -48,7 +50,7 @@ def write_page(
         seconds=sum(seconds.values()),
         command=record["command"],
         notes=record["notes"],
-        files=[_file_entry(folder, name) for name in names],
+        files=[*(_file_entry(folder, name) for name in (*names, PICTURES)), _RECORD],
     )
     for name in _BESIDE:
         _write(folder / REPORT / name, (_package() / name).read_text(encoding="utf-8"))
@@ -58,6 +60,12 @@ def write_page(
 def write_gallery(out: Path, title: str, version: str, runs: Sequence[Mapping[str, Any]]) -> None:
     """Write `index.html` of a gallery into the folder `out`; `runs` as the template has them."""
     _write(out / PAGE, _rendered("gallery.html", title=title, version=version, runs=list(runs)))
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the page at `path` was written here."""
+    with path.open("rb") as file:
+        return b'<meta name="generator" content="netsounds-stream ' in file.read(4096)
 
 
 def _package() -> Any:
@@ -76,33 +84,37 @@ def _rendered(template: str, **values: Any) -> str:
 
 def _file_entry(folder: Path, name: str) -> dict[str, str]:
     path = folder / name
-    inside = [each.stat().st_size for each in path.rglob("*") if each.is_file()] if path.is_dir() else []
-    size = "" if not path.exists() else format_bytes(sum(inside) if path.is_dir() else path.stat().st_size)
+    size = path.stat().st_size if path.exists() else 0  # the record is written last
+    if path.is_dir():
+        size = sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
     return {
         "name": name,
         "href": href(name) + ("/" if path.is_dir() else ""),
-        "size": size,
-        "what": _what(name, len(inside)),
+        "size": format_bytes(size) if size else "",
+        "what": _what(name),
     }
 
 
-def _what(name: str, count: int) -> str:
+def _what(name: str) -> str:
     path = Path(name)
-    if name in _WHAT:
-        return f"{_WHAT[name]}, {count} files" if count else _WHAT[name]
+    if name in _NAMED:
+        return _NAMED[name]
     if path.suffix == ".zarr":
         return "activations, float16 [channel, y, x]"
+    if path.stem == "mix":
+        return "all banks over one another"
     for ending, what in _WHAT.items():
         if path.stem.endswith(ending):
             return what
     return "one filter"
 
 
-_WHAT = {
+_NAMED = {
     PICTURES: "contact sheets, single filters, spectrograms, waveforms",
     REPORT: "what this page loads",
     RECORD_NAME: "everything about the run: options, plan, times, checksums",
-    "mix": "all banks over one another",
+}
+_WHAT = {
     "_sum": "all filters of a bank added",
     "_concat": "a bank's filters, one after another",
 }

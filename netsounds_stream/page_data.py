@@ -93,8 +93,8 @@ def place_of(
 ) -> tuple[float, float]:
     """Where on the time axis a sound, or each filter's part of it, begins and ends: in pixels.
 
-    A frame is as long as the bank's stride, and lies around the pixel that it is centred on. The mix lies
-    over the picture's whole length.
+    A frame is as long as the bank's stride, and lies around the middle of the pixel it is centred on, which
+    goes from its number to the next. The mix lies over the picture's whole length.
     """
     along = planned.width if planned.time_axis == "x" else planned.height
     rate = (sound.resample_hz or sound.sample_rate_hz) / sound.sample_rate_hz
@@ -103,7 +103,7 @@ def place_of(
         start, length = 0.0, float(along)
     else:
         about = bank(each.number)
-        start = about.offset - about.stride / 2
+        start = about.offset + (1 - about.stride) / 2
         length = float(about.stride * (each.whole_frames if windowed else each.frames))
     assert planned.stft is not None or not windowed
     if windowed and planned.stft is not None:
@@ -115,8 +115,10 @@ def place_of(
     return start, start + length * min(1.0, heard / whole)
 
 
-def sound_entry(planned: Plan, each: BankPlan | None, played: Played, sound: SoundOptions) -> dict[str, Any]:
-    """One of the page's sounds, without what is seen of it."""
+def sound_entry(
+    planned: Plan, each: BankPlan | None, played: Played, sound: SoundOptions, size_bytes: int
+) -> dict[str, Any]:
+    """One of the page's sounds, without what is seen of it; `size_bytes` is that of its files."""
     audio, rate = played.audio, sound.resample_hz or sound.sample_rate_hz
     bank_name = None if each is None else each.number
     name = "Mix of all banks" if each is None else f"Bank {each.number}, {_SCHEMES[audio.scheme]}"
@@ -149,7 +151,7 @@ def sound_entry(planned: Plan, each: BankPlan | None, played: Played, sound: Sou
         "duration_s": audio.samples / rate * (len(played.filters) if many else 1),
         "sample_rate_hz": rate,
         "channels": channels,
-        "bytes": audio.bytes_per_file,
+        "bytes": size_bytes,
         "start_px": begins,
         "end_px": ends,
         "parts": parts,

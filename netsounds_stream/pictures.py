@@ -50,21 +50,29 @@ def brightness(values: NDArray[Any]) -> Pixels:
     percentile on."""
     values = np.maximum(np.nan_to_num(np.asarray(values, np.float32)), 0)
     flat = values.reshape(*values.shape[:-2], -1)
-    full, most = _ranked(flat, _PERCENTILE), flat.max(-1)
-    full = np.where(full > 0, full, np.where(most > 0, most, 1))[..., None, None]
-    return np.round(np.minimum(values / full, 1) * 255).astype(np.uint8)
+    return np.round(np.minimum(values / _full(flat, _PERCENTILE), 1) * 255).astype(np.uint8)
 
 
 def decibels(power: NDArray[Any], range_db: float = RANGE_DB) -> NDArray[np.float32]:
     """Of pictures `[..., y, x]` of power, each by itself, 0 to 1: from the quietest (the 5th percentile, or
-    `range_db` below the loudest if that is more) to the loudest (the 99.9th); 0 where there is none."""
+    `range_db` below the loudest if that is more) to the loudest (the 99.9th percentile, if there is anything
+    there); 0 where there is none."""
     power = np.maximum(np.nan_to_num(np.asarray(power, np.float32)), 0)
     flat = power.reshape(*power.shape[:-2], -1)
-    loudest, quietest = (_ranked(flat, percentile)[..., None, None] for percentile in (99.9, 5))
-    floor = np.maximum(quietest, np.where(loudest > 0, loudest, 1) * 10 ** (-range_db / 10))
-    span = np.maximum(np.log10(np.maximum(loudest, floor) / floor), _LEAST_SPAN)
-    shown: NDArray[np.float32] = np.minimum(np.log10(np.maximum(power, floor) / floor) / span, 1)
-    return shown.astype(np.float32)
+    loudest, quietest = _full(flat, 99.9), _ranked(flat, 5)[..., None, None]
+    floor = np.maximum(quietest / loudest, 10 ** (-range_db / 10))
+    span = np.maximum(-np.log10(np.minimum(floor, 1)), _LEAST_SPAN)
+    share = np.maximum(np.minimum(power, loudest) / loudest, floor)
+    shown: NDArray[np.float32] = np.clip(np.log10(share / floor) / span, 0, 1).astype(np.float32)
+    return shown
+
+
+def _full(values: NDArray[np.float32], percentile: float) -> NDArray[np.float32]:
+    """Of pictures `[..., pixel]`, as `[..., 1, 1]`: the value at that percentile, the next one down; the
+    largest where that is 0, and 1 where there is nothing."""
+    ranked, most = _ranked(values, percentile), values.max(-1)
+    full: NDArray[np.float32] = np.where(ranked > 0, ranked, np.where(most > 0, most, 1))
+    return full[..., None, None]
 
 
 def _ranked(values: NDArray[np.float32], percentile: float) -> NDArray[np.float32]:

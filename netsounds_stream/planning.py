@@ -172,7 +172,7 @@ def _candidate(
     mix = audio_plan("mix", 0, 0, 0, options.sound, stft) if options.sound.mix else None
     tiles = -(-across // SPOOL_TILE) * -(-preview // SPOOL_TILE)
     slab_rows = max(SPOOL_TILE if decoded == STORED_SPOOL else 64, rows)
-    kept, final = _disk(banks, mix, stft, options)
+    kept, final = _disk(banks, mix, stft, options, (preview, across))
     spool = tiles * SPOOL_TILE**2 * source.bytes_per_pixel if decoded == STORED_SPOOL else 0
     threads_each = limits.threads // workers
     plan = Plan(
@@ -264,8 +264,13 @@ def _bank_plan(
 
 
 def _disk(
-    banks: tuple[BankPlan, ...], mix: AudioPlan | None, stft: Stft | None, options: SonifyOptions
+    banks: tuple[BankPlan, ...],
+    mix: AudioPlan | None,
+    stft: Stft | None,
+    options: SonifyOptions,
+    looked_at: tuple[int, int],
 ) -> tuple[int, int]:
+    """While it is made, and in the end; `looked_at` are the picture's rows and columns in time order."""
     store = sum(each.stored_bytes_estimate for each in banks)
     files = [audio for each in banks for audio in each.audio] + ([] if mix is None else [mix])
     sound = sum(audio.files * audio.bytes_per_file for audio in files)
@@ -280,7 +285,7 @@ def _disk(
         waiting += len(banks) * spectra_bytes(stft, signals)
     report = 0
     if options.report:
-        waiting += overview_disk_bytes(banks)
+        waiting += overview_disk_bytes(banks, *looked_at)
         report = REPORT_DISK_BYTES + sum(audio.browser_bytes for audio in files)
     return store + sound + waiting + report, (store if options.activations else 0) + sound + report
 

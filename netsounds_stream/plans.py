@@ -26,6 +26,28 @@ _STRAINED = 0.95
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Square cells of `factor` values over `rows` x `cross` values."""
+
+    rows: int
+    cross: int
+    factor: int
+
+    @property
+    def along(self) -> int:
+        return -(-self.rows // self.factor)
+
+    @property
+    def across(self) -> int:
+        return -(-self.cross // self.factor)
+
+
+def cells_of(rows: int, cross: int, most: int) -> Cells:
+    """Cells of the least size at which neither edge has more than `most`."""
+    return Cells(rows, cross, -(-max(rows, cross) // most))
+
+
+@dataclass(frozen=True)
 class Source:
     """The picture as the plan sees it: upright size in pixels after resizing, decoded bytes a pixel.
 

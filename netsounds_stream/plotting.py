@@ -14,11 +14,12 @@ import torch
 from .bank_pictures import MAXIMA, MEANS, PLANES, SINGLE_PIXELS, BankPictures, filter_picture
 from .charts import sound_name, sound_title, write_charts
 from .errors import OptionError, OutputError, StoreError
-from .folder import PICTURES, RECORD_NAME, add_pictures, read_record
-from .overview import Overview, across_cells, cells_of
+from .folder import PICTURES, RECORD_NAME, add_pictures, file_label, read_record
+from .overview import Overview, across_cells
 from .passes import blocks_of
 from .pictures import save
-from .plans import FILTER_CELLS, AudioPlan, Plan
+from .places import Places
+from .plans import FILTER_CELLS, AudioPlan, Plan, cells_of
 from .progress import Listener, Stages
 from .record import recorded_options, recorded_plan
 from .sound_options import SoundOptions, one_of
@@ -66,12 +67,20 @@ def plot(
     record = read_record(top / RECORD_NAME)
     if record is None:
         raise OutputError(f"{folder} holds no finished run; give a run's folder")
-    planned, sound = recorded_plan(record), recorded_options(record).sound
+    try:
+        planned, sound = recorded_plan(record), recorded_options(record).sound
+    except (LookupError, TypeError, AttributeError) as error:
+        raise StoreError(f"{folder} is of another version of netsounds-stream; make the run again") from error
     numbers = [each.number for each in planned.banks]
     if bank is not None and bank not in numbers:
         raise OptionError(f"the run has no bank {bank}; use one of {', '.join(map(str, numbers))}")
     if filter is not None and bank is None:
         raise OptionError("a filter is of a bank; give --bank, too")
+    places = Places(top, file_label(record["label"]), sound.format)
+    sources = {number: _array(places, number) for number in (numbers if bank is None else [bank])}
+    if bank is not None and filter is not None and not 0 <= filter < sources[bank].channels:
+        last = sources[bank].channels - 1
+        raise OptionError(f"bank {bank} has no filter {filter}: its filters are 0 to {last}")
     into = top / PICTURES if out is None else Path(out)
     try:
         into.mkdir(parents=True, exist_ok=True)
@@ -79,35 +88,33 @@ def plot(
         raise OutputError(f"cannot make {into} ({error.strerror}); choose another --out") from error
     stages = Stages(on_progress)
     if bank is not None and filter is not None:
-        written = [_plot_filter(top, record, bank, filter, reduce, size, format, into, stages)]
+        written = [_plot_filter(sources[bank], bank, filter, reduce, size, format, into, stages)]
     else:
         written = []
-        for number in numbers if bank is None else [bank]:
-            written += _plot_bank(_array(top, record, number), number, into, stages)
-            written += _plot_sum(top, record, planned, sound, number, into, stages)
+        for number, source in sources.items():
+            written += _plot_bank(source, number, into, stages)
+            written += _plot_sum(places, planned, sound, number, into, stages)
         if bank is None and planned.mix is not None:
-            (name,) = [name for name in record["files"] if name.startswith("mix.")]
-            written += _plot_sound(top / name, planned.mix, sound, 0, into, stages)
+            written += _plot_sound(places.mix, planned.mix, sound, 0, into, stages)
     if into.resolve() == (top / PICTURES).resolve():
         add_pictures(top, record, written)
     return written
 
 
-def _array(top: Path, record: dict[str, Any], number: int) -> Activations:
-    names = [name for name in record["files"] if name.startswith(f"activations-{number}_")]
-    arrays = [name for name in names if name.endswith(".zarr")]
-    if not arrays:
+def _array(places: Places, number: int) -> Activations:
+    path = places.array(number)
+    if not path.exists():
         raise StoreError(
-            f"{top} keeps no arrays, of which pictures are made; make the run again, with --activations"
+            f"{places.folder} keeps no array of bank {number}, of which its pictures are made; make the run "
+            f"again, with --activations"
         )
-    source = open_activations(top / arrays[0])
+    source = open_activations(path)
     source.check()
     return source
 
 
 def _plot_filter(
-    top: Path,
-    record: dict[str, Any],
+    source: Activations,
     bank: int,
     number: int,
     reduce: str,
@@ -116,9 +123,6 @@ def _plot_filter(
     into: Path,
     stages: Stages,
 ) -> Path:
-    source = _array(top, record, bank)
-    if not 0 <= number < source.channels:
-        raise OptionError(f"bank {bank} has no filter {number}: its filters are 0 to {source.channels - 1}")
     plane = next(plane for plane, name in PLANES.items() if name == reduce)
     ending = "" if plane == MEANS else f"_{reduce}"
     path = into / f"bank-{bank}_filter-{number:03d}{ending}.{form}"
@@ -153,8 +157,7 @@ def _plot_bank(source: Activations, number: int, into: Path, stages: Stages) -> 
 
 
 def _plot_sum(
-    top: Path,
-    record: dict[str, Any],
+    places: Places,
     planned: Plan,
     sound: SoundOptions,
     number: int,
@@ -164,10 +167,7 @@ def _plot_sum(
     (each,) = [each for each in planned.banks if each.number == number]
     for audio in each.audio:
         if audio.scheme == "sum":
-            stem = f"activations-{number}_"
-            names = [name for name in record["files"] if name.startswith(stem)]
-            (name,) = [name for name in names if Path(name).stem.endswith("_sum")]
-            return _plot_sound(top / name, audio, sound, number, into, stages)
+            return _plot_sound(places.sound(number, "sum"), audio, sound, number, into, stages)
     return []
 
 

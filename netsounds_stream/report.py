@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -24,7 +25,7 @@ from .bank_pictures import MAXIMA, MEANS, BankPictures, filter_picture, spectra_
 from .browser_forms import write_forms
 from .charts import sound_name, sound_title, waveform, write_charts
 from .errors import Stopped
-from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, outputs
+from .folder import PAGE, PICTURES, RECORD_NAME, REPORT
 from .geometry import bank
 from .journal import Journal
 from .overlap import Line
@@ -35,7 +36,7 @@ from .pictures import coloured, save
 from .plans import AudioPlan, BankPlan, Plan
 from .progress import Advance, Stages
 from .sound_options import SoundOptions
-from .sound_view import View, Views, read_filter_extremes
+from .sound_view import View, Views, parts_begun, read_filter_extremes
 from .spectrum import FrequencyScale
 from .store import Activations
 from .tags import Tags
@@ -86,11 +87,12 @@ class Report:
     mix: Path | None
     preview: Overview
 
-    def write(self, record: Callable[[], Mapping[str, Any]], stages: Stages) -> None:
+    def write(self, record: Callable[[], Mapping[str, Any]], names: Sequence[str], stages: Stages) -> None:
         """Write all of it.
 
         Args:
             record: the run's, as far as it is known when the page is written.
+            names: of the run's sounds and arrays, for links.
 
         Raises:
             Stopped: the run was asked to stop.
@@ -108,19 +110,20 @@ class Report:
                 advance(1)
 
             self.line.run(jobs, do, [])
-        self._write_page(record, played)
+        self._write_page(record(), played, [*names, PICTURES, REPORT, RECORD_NAME])
 
-    def _write_page(self, record: Callable[[], Mapping[str, Any]], played: Sequence[Sounding]) -> None:
+    def _write_page(
+        self, record: Mapping[str, Any], played: Sequence[Sounding], names: Sequence[str]
+    ) -> None:
         data = {
             "format": 1,
-            "title": str(record()["label"]),
-            "picture": self._picture_entry(record()),
+            "title": str(record["label"]),
+            "picture": self._picture_entry(record),
             "time_axis": self.plan.time_axis,
             "sounds": [self._entry(each, sound) for each, sound in played],
             "banks": [self._bank_entry(each) for each in self.banks],
         }
-        names = [name for name in outputs(self.folder) if name != PAGE]
-        write_page(self.folder, record(), data, [*names, RECORD_NAME])
+        write_page(self.folder, record, data, names)
 
     def _jobs(self, played: Sequence[Sounding]) -> Iterable[Callable[[], None]]:
         for each in self.banks:
@@ -171,16 +174,19 @@ class Report:
                 names = tuple(path.relative_to(self.folder).as_posix() for path in paths)
                 filters = () if audio.scheme == "sum" else each.filters
                 if audio.scheme == "concat":  # a preview may be through before the last one
-                    filters = filters[: ceil(audio.samples / self._part_samples(each) - 1e-6)]
+                    filters = filters[: parts_begun(audio.samples, self._filter_samples(each), self.sound)]
                 found.append((each, Played(each.planned.number, audio, names, (), filters)))
         return found
 
-    def _part_samples(self, each: BankReport) -> float:
-        """Of one filter, at the rate of the file."""
-        rate, planned = self.sound.resample_hz or self.sound.sample_rate_hz, each.planned
+    def _filter_samples(self, each: BankReport) -> int:
+        """Of one filter, before any resampling."""
         windowed = self.plan.stft if self.sound.windowed else None
-        samples = planned.frames * planned.frequencies if windowed is None else windowed.samples
-        return samples * rate / self.sound.sample_rate_hz
+        return each.planned.frames * each.planned.frequencies if windowed is None else windowed.samples
+
+    def _part_samples(self, each: BankReport) -> Fraction:
+        """The same at the rate of the file."""
+        rate = self.sound.resample_hz or self.sound.sample_rate_hz
+        return Fraction(self._filter_samples(each) * rate, self.sound.sample_rate_hz)
 
     def _with_forms(self, played: Sequence[Sounding], stages: Stages) -> list[Sounding]:
         """The sounds with forms that a browser plays, where they need some; those are written here."""
@@ -198,7 +204,7 @@ class Report:
         return write_forms(
             sound,
             self.sound,
-            0 if each is None else self._part_samples(each),
+            Fraction(0) if each is None else self._part_samples(each),
             self.folder,
             REPORT,
             self.line,
@@ -218,7 +224,8 @@ class Report:
         return self.views.path(sound.number, sound.audio.scheme)
 
     def _entry(self, each: BankReport | None, sound: Played) -> dict[str, Any]:
-        entry = sound_entry(self.plan, None if each is None else each.planned, sound, self.sound)
+        size = sum((self.folder / name).stat().st_size for name in sound.files)
+        entry = sound_entry(self.plan, None if each is None else each.planned, sound, self.sound, size)
         if sound.filters:
             return entry
         seen = View.load(self._view_path(sound))
@@ -277,16 +284,16 @@ class Report:
     def _seen_by_filter(self, each: BankReport) -> tuple[Floats, Callable[[], Floats], FrequencyScale] | None:
         """Extremes and power `[filter, column, ...]` of the filters that sound one by one, if any do; the
         power when it is asked for."""
-        schemes = {audio.scheme: audio for audio, _ in each.files}
+        schemes = {audio.scheme for audio, _ in each.files}
         number, filters = each.planned.number, each.filters
-        if "concat" in schemes and (path := self.views.path(number, "concat")).exists():
-            seen = View.load(path)
-            return seen.extremes, lambda: seen.power, _scale(seen)
         if "filters" in schemes and self.views.path(number, f"filter {filters[0]}").exists():
             views = [View.load(self.views.path(number, f"filter {at}")) for at in filters]
             extremes, power = ([getattr(view, name)[0] for view in views] for name in ("extremes", "power"))
             return np.stack(extremes), lambda: np.stack(power), _scale(views[0])
-        if not {"concat", "filters"} & {*schemes}:
+        if "concat" in schemes and (path := self.views.path(number, "concat")).exists():
+            seen = View.load(path)
+            return seen.extremes, lambda: seen.power, _scale(seen)
+        if not {"concat", "filters"} & schemes:
             return None
         path = self.views.extremes_path(number)
         extremes_found = read_filter_extremes(path, len(filters), each.planned.frames)
@@ -306,9 +313,14 @@ class Report:
             save(coloured(shown), self.folder / REPORT / f"{name}.webp")
             return
         assert each is not None
-        found = self._seen_by_filter(each)
-        assert found is not None
-        extremes = _fewer(found[0].reshape(-1, 2), _CHART_COLUMNS)
+        if (path := self._view_path(sound)).exists():
+            found, part_samples = View.load(path).extremes, View.load(path).plan.part_samples
+        else:
+            by_filter, part_samples = self._seen_by_filter(each), float(self._part_samples(each))
+            assert by_filter is not None
+            found = by_filter[0]
+        columns = ceil(sound.audio.samples / part_samples * found.shape[1])  # fewer in a preview
+        extremes = _about(found.reshape(-1, 2)[:columns], _CHART_COLUMNS)
         seconds = sound.audio.samples / (self.sound.resample_hz or self.sound.sample_rate_hz)
         save(waveform(extremes, seconds, f"{title}: waveform"), pictures / f"{name}_waveform.png")
 
@@ -328,8 +340,10 @@ def _scale(seen: View) -> FrequencyScale:
     return FrequencyScale(seen.plan.scale, seen.plan.low_hz, seen.plan.high_hz)
 
 
-def _fewer(extremes: NDArray[np.float32], most: int) -> NDArray[np.float32]:
-    """Extremes over `most` columns at most, of `[column, 2]`."""
+def _about(extremes: Floats, most: int) -> Floats:
+    """Extremes `[column, 2]` over half as many columns as `most` or more: of some, or each several times."""
+    if len(extremes) < most:
+        return np.repeat(extremes, most // len(extremes), axis=0)
     factor = -(-len(extremes) // most)
     starts = np.arange(0, len(extremes), factor)
     low = np.fmin.reduceat(extremes[:, 0], starts)

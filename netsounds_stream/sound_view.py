@@ -11,7 +11,6 @@ import json
 import threading
 import zipfile
 from dataclasses import asdict, dataclass
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +62,22 @@ def view_plan(audio: AudioPlan, sound: SoundOptions, *, windowed: bool, filter_s
     rate, parts, length, sizes = sound.resample_hz or sound.sample_rate_hz, 1, float(audio.samples), _WHOLE
     if audio.scheme == "concat":
         length = filter_samples * rate / sound.sample_rate_hz
-        parts = ceil(audio.samples / length - 1e-9)
+        parts = parts_begun(audio.samples, filter_samples, sound)
     if audio.scheme in ("concat", "filters"):
         sizes = _FILTER
     low, high = sound.frequencies_hz if windowed else (0.0, rate / 2)
     scale = sound.frequency if windowed else "linear"
-    high = min(high, rate / 2)
-    return ViewPlan(audio.samples, audio.channels, rate, parts, length, scale, low, high, *sizes)
+    if low >= rate / 2:  # another rate has left nothing of what sounded
+        scale, low = "linear", 0.0
+    return ViewPlan(
+        audio.samples, audio.channels, rate, parts, length, scale, low, min(high, rate / 2), *sizes
+    )
+
+
+def parts_begun(samples: int, each: int, sound: SoundOptions) -> int:
+    """How many parts of `each` samples, before any resampling, a file of `samples` has something of."""
+    rate = sound.resample_hz or sound.sample_rate_hz
+    return (samples - 1) * sound.sample_rate_hz // (each * rate) + 1
 
 
 @dataclass(frozen=True)
@@ -174,9 +182,9 @@ class SoundMeter:
     def _add_extremes(self, piece: Floats) -> None:
         a_column = self._plan.part_samples / self._plan.columns
         at, end = self._came, self._came + len(piece)
-        first = int(at / a_column)
-        last = min(int(np.ceil(end / a_column)), len(self._low))
-        # column n has the samples from ceil(n a_column) on
+        # column n has the samples from ceil(n a_column) on; one more to either side, for what is rounded here
+        first = min(max(0, int(at / a_column) - 1), len(self._low) - 1)
+        last = min(int(end / a_column) + 2, len(self._low))
         bounds = np.ceil(np.arange(first, last) * a_column).astype(np.int64)
         begins = np.clip(bounds - at, 0, len(piece))
         columns, places = np.arange(first, last), begins

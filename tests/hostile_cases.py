@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import os
 
-SMALL = ("--weights", "good.pth", "--banks", "4", "--scheme", "sum", "--no-mix", "--no-activations")
+SMALL = (
+    "--weights",
+    "good.pth",
+    "--banks",
+    "4",
+    "--scheme",
+    "sum",
+    "--no-mix",
+    "--no-activations",
+    "--no-report",
+)
 SOUND = "activations-4_x_sum.wav"
 
 # name: (exit status, what the one line of error must say, words of the command)

@@ -33,6 +33,7 @@ SCHEMES = (
 CODECS = ("lz4", "zstd", "pcodec", "none")
 PRECISIONS = ("fp32", "bf16")
 THREADS = (1, 2, 4)
+REPORTS = (True, True, False)
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,12 @@ class Case:
     precision: str
     threads: int
     tight: bool
+    report: bool
 
     def __str__(self) -> str:
         words = f"{self.width}x{self.height} {' '.join(self.scheme)} {self.codec} {self.precision}"
-        return f"{words} {self.threads} threads{', tight' if self.tight else ''}"
+        more = (", tight" if self.tight else "") + ("" if self.report else ", no report")
+        return f"{words} {self.threads} threads{more}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Measured:
 
 def chosen(count: int, seed: int) -> list[Case]:
     """`count` cases out of all combinations, every single value among them."""
-    everything = [SIZES, SCHEMES, CODECS, PRECISIONS, THREADS, (False, True)]
+    everything = [SIZES, SCHEMES, CODECS, PRECISIONS, THREADS, (False, True), REPORTS]
     rng = random.Random(seed)
     # Each column by itself runs through all its values: so none is left out, and rows are not alike.
     columns = []
@@ -77,7 +80,7 @@ def chosen(count: int, seed: int) -> list[Case]:
     return [
         Case(300, 200, *row) if case.precision == "bf16" and case.width * case.height > 1e6 else case
         for case in cases
-        for row in [(case.scheme, case.codec, case.precision, case.threads, case.tight)]
+        for row in [(case.scheme, case.codec, case.precision, case.threads, case.tight, case.report)]
     ]
 
 
@@ -86,7 +89,14 @@ def measure(case: Case, folder: Path, weights: Path) -> Measured:
     picture = folder / "grid.jpg"
     large_picture(case.width, case.height, picture)
     words = ["sonify", picture, "--out", folder / "grid", "--weights", weights, "--json", "--quiet"]
-    words += ["--codec", case.codec, "--precision", case.precision, *case.scheme]
+    words += [
+        "--codec",
+        case.codec,
+        "--precision",
+        case.precision,
+        *case.scheme,
+        *(() if case.report else ("--no-report",)),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": str(case.threads)}
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyvips
@@ -17,6 +20,8 @@ from netsounds_stream.weights import Weights, reference_module
 ROOT = Path(__file__).parent.parent
 PROGRAM = Path(sys.executable).parent / "netsounds-stream"
 TRAINED = "weights/squeezenet1_0-deep-compression.pth"
+#: What of a run's folder holds times: two runs that are alike differ in them.
+TIMED = ("run.json", "index.html")
 
 
 @torch.inference_mode()
@@ -62,3 +67,13 @@ def command(
         timeout=timeout,
         check=False,
     )
+
+
+def page_data(run: Path) -> dict[str, Any]:
+    """What the script of a run's page is told."""
+    page = (run / "index.html").read_text(encoding="utf-8", errors="surrogateescape")
+    (found,) = re.findall(
+        r'<script type="application/json" id="netsounds-data">(.*?)</script>', page, re.DOTALL
+    )
+    data: dict[str, Any] = json.loads(found)
+    return data

@@ -34,7 +34,15 @@ def run(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> Path:
         "label": "a",
         "duration": 1,
     }
-    sonify(folder / "a.png", folder / "run", weights=str(weights_file), banks=(1, 2), codec="zstd", **words)
+    sonify(
+        folder / "a.png",
+        folder / "run",
+        weights=str(weights_file),
+        report=False,
+        banks=(1, 2),
+        codec="zstd",
+        **words,
+    )
     return folder / "run"
 
 
@@ -152,6 +160,7 @@ def test_what_is_no_finished_run(tmp_path: Path, picture_file: Path, weights_fil
             picture_file,
             tmp_path / "run",
             weights=str(weights_file),
+            report=False,
             stop=stop,
             on_progress=lambda _: stop.ask(),
         )

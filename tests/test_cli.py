@@ -18,7 +18,7 @@ from netsounds_stream.drawing import draw
 from netsounds_stream.weights import Weights
 
 from .forks import forked, many_commands
-from .reference import command
+from .reference import TIMED, command
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, picture_file: Path, weights_fi
     done = command("sonify", picture_file, "--out", out, "--weights", weights_file, "--label", "my picture")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == f"my picture: 13 files in {out}"
-    assert len(done.stdout.splitlines()) == 14
+    assert done.stdout.splitlines()[1] == f"open {out / 'index.html'}"
+    assert len(done.stdout.splitlines()) == 15
     assert "plan: 331 x 230 px, time along x" in done.stderr
     return out
 
@@ -43,7 +44,16 @@ def test_json_is_all_of_stdout(tmp_path: Path, picture_file: Path, weights_file:
     assert record["options"]["banks"] == [1, 2]
     assert [len(guesses) for guesses in record["prediction"].values()] == [5, 5]
     assert record["peak_memory_bytes"] > 100e6
-    assert set(record["seconds"]) == {"weights", "label", "network", "sound 1", "sound 2", "mix", "sync"}
+    assert set(record["seconds"]) == {
+        "weights",
+        "label",
+        "network",
+        "sound 1",
+        "sound 2",
+        "mix",
+        "report",
+        "sync",
+    }
 
 
 def test_the_recorded_command_repeats_the_run(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
@@ -58,7 +68,7 @@ def test_the_recorded_command_repeats_the_run(tmp_path: Path, picture_file: Path
     assert program == "netsounds-stream"
     assert forked(*rest, "--out", tmp_path / "b").returncode == 0
     for path in (tmp_path / "a").rglob("*"):
-        if path.is_file() and path.name != "run.json":
+        if path.is_file() and path.name not in TIMED:
             assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
 
 
@@ -104,7 +114,17 @@ def test_verify_from_the_command_line(picture_file: Path, weights_file: Path) ->
 def test_a_picture_by_folder_and_fragment(tmp_path: Path, weights_file: Path) -> None:
     for name in ("cat 2.png", "cat 1.png", "dog.png"):
         pyvips.Image.new_from_array(draw(64, 48)).pngsave(str(tmp_path / name))
-    words = ("--dpath", tmp_path, "--image-name", "cat", "--weights", weights_file, "--banks", "4")
+    words = (
+        "--dpath",
+        tmp_path,
+        "--image-name",
+        "cat",
+        "--weights",
+        weights_file,
+        "--banks",
+        "4",
+        "--no-report",
+    )
     done = forked("sonify", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "-> cat 1.png\n   cat 2.png" in done.stderr

@@ -20,7 +20,7 @@ from netsounds_stream.folder import file_label, outputs
 from netsounds_stream.options import SonifyOptions
 from netsounds_stream.weights import Weights
 
-from .reference import TRAINED, normalised, whole_image
+from .reference import TIMED, TRAINED, normalised, whole_image
 from .test_sound import plain_sound
 
 
@@ -35,6 +35,7 @@ def test_a_run_is_the_whole_image_way(
         tmp_path / "a.png",
         tmp_path / "out",
         weights=str(weights_file),
+        report=False,
         time_axis=chosen,
         label="a/b: c",
         scheme=("sum", "concat", "filters"),
@@ -70,7 +71,7 @@ def test_a_run_is_the_whole_image_way(
 def test_without_activations_the_sound_is_the_same(
     tmp_path: Path, picture_file: Path, weights_file: Path
 ) -> None:
-    words = {"weights": str(weights_file), "label": "same", "banks": (1, 3), "duration": 3}
+    words = {"weights": str(weights_file), "report": False, "label": "same", "banks": (1, 3), "duration": 3}
     kept = sonify(picture_file, tmp_path / "kept", **words)
     one_pass = sonify(picture_file, tmp_path / "sum", scheme="sum", activations=False, **words)
     two_passes = sonify(picture_file, tmp_path / "both", activations=False, **words)
@@ -86,7 +87,7 @@ def test_render_repeats_the_run(tmp_path: Path, picture_file: Path, weights_file
         words = {"balance": balance, "scale": scale}
         run = sonify(
             picture_file, tmp_path / "run", weights=str(weights_file), banks=(3,), label="a", scheme=scheme,
-            mix=False, overwrite=True, **words,
+            mix=False, report=False, overwrite=True, **words,
         )  # fmt: skip
         array, wav = run.files
         render(array, tmp_path / "again.wav", scheme=scheme, overwrite=True, **words)
@@ -134,12 +135,12 @@ def test_netsounds_own_activations(data: Path, tmp_path: Path) -> None:
 
 
 def test_verify_agrees(picture_file: Path, weights_file: Path) -> None:
-    result = verify(picture_file, weights=str(weights_file))
+    result = verify(picture_file, weights=str(weights_file), report=False)
     assert result.agreed
     assert (result.width, result.height) == (331, 230)
     assert all(0 < each.relative <= 1e-5 for each in result.banks)
     with pytest.raises(BudgetError, match="whole-image"):
-        verify(picture_file, weights=str(weights_file), size=20000)
+        verify(picture_file, weights=str(weights_file), report=False, size=20000)
 
 
 def test_verify_notices_a_difference(
@@ -149,11 +150,11 @@ def test_verify_notices_a_difference(
 
     whole = PoolStage._down
     monkeypatch.setattr(PoolStage, "_down", staticmethod(lambda line, n: whole(line, n) * 1.0001))
-    assert not verify(picture_file, weights=str(weights_file)).agreed
+    assert not verify(picture_file, weights=str(weights_file), report=False).agreed
 
 
 def test_an_existing_run_is_kept(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
-    words = {"weights": str(weights_file), "banks": (4,), "scheme": "sum", "duration": 1}
+    words = {"weights": str(weights_file), "report": False, "banks": (4,), "scheme": "sum", "duration": 1}
     first = sonify(picture_file, tmp_path / "run", label="one", **words)
     before = {path: path.stat().st_mtime_ns for path in first.folder.rglob("*")}
     with pytest.raises(OutputError, match="--overwrite"):
@@ -179,7 +180,7 @@ def test_a_failing_run_leaves_nothing(tmp_path: Path, weights: Weights, weights_
     content = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(content[: len(content) * 3 // 4])
     with pytest.raises(PictureError, match=r"cut\.jpg"):
-        sonify(tmp_path / "cut.jpg", tmp_path / "out", weights=str(weights_file))
+        sonify(tmp_path / "cut.jpg", tmp_path / "out", weights=str(weights_file), report=False)
 
     first = "features.0.weight"
     loud = {**weights.state, first: weights.state[first] * 3e5}
@@ -219,7 +220,7 @@ def test_half_precision_takes_white_in_16_bits(tmp_path: Path, weights_file: Pat
     pyvips.Image.new_from_array(deep).copy(interpretation="rgb16").pngsave(
         str(tmp_path / "a.png"), bitdepth=16
     )
-    words = {"weights": str(weights_file), "label": "a", "scheme": "sum", "mix": False}
+    words = {"weights": str(weights_file), "report": False, "label": "a", "scheme": "sum", "mix": False}
     exact = sonify(tmp_path / "a.png", tmp_path / "fp32", **words)
     half = sonify(tmp_path / "a.png", tmp_path / precision, precision=precision, **words)
     for mine, theirs in zip(half.files, exact.files, strict=True):
@@ -227,11 +228,18 @@ def test_half_precision_takes_white_in_16_bits(tmp_path: Path, weights_file: Pat
             a, b = (zarr.open_array(str(path), mode="r")[:].astype(np.float32) for path in (mine, theirs))
             # 11 and 8 significant bits through up to 26 layers
             assert np.abs(a - b).max() <= {"fp16": 1e-2, "bf16": 5e-2}[precision] * b.max()
-    assert verify(tmp_path / "a.png", weights=str(weights_file), precision=precision).agreed
+    assert verify(tmp_path / "a.png", weights=str(weights_file), report=False, precision=precision).agreed
 
 
 def test_only_runs_of_ours_are_replaced(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
-    words = {"weights": str(weights_file), "banks": (4,), "scheme": "sum", "mix": False, "overwrite": True}
+    words = {
+        "weights": str(weights_file),
+        "report": False,
+        "banks": (4,),
+        "scheme": "sum",
+        "mix": False,
+        "overwrite": True,
+    }
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "run.json").write_text('{"speed": "5 km/h"}')
@@ -252,6 +260,7 @@ def test_out_may_be_a_link(tmp_path: Path, picture_file: Path, weights_file: Pat
             picture_file,
             tmp_path / "link",
             weights=str(weights_file),
+            report=False,
             banks="4",
             scheme="sum",
             mix=False,
@@ -284,13 +293,13 @@ def test_results_that_arrive_later_are_taken_in_order(
     picture_file: Path, weights_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU, where hooks leave before their copies are there; here all copies are there at once."""
-    words = {"weights": str(weights_file), "banks": (1, 4), "label": "a", "duration": 1}
+    words = {"weights": str(weights_file), "report": False, "banks": (1, 4), "label": "a", "duration": 1}
     usual = sonify(picture_file, tmp_path / "usual", **words)
     monkeypatch.setattr(Transfers, "beside", property(lambda self: True))
     later = sonify(picture_file, tmp_path / "later", **words)
     assert later.record["files"] == usual.record["files"]
     for path in (tmp_path / "usual").rglob("*"):
-        if path.is_file() and path.name not in ("run.json", "zarr.json"):
+        if path.is_file() and path.name not in (*TIMED, "zarr.json"):
             assert (
                 path.read_bytes() == (tmp_path / "later" / path.relative_to(tmp_path / "usual")).read_bytes()
             )

@@ -5,20 +5,25 @@ On a real small file system where the test may mount one; else by the system's l
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pyvips
 
+from netsounds_stream import check, resume, sonify
 from netsounds_stream.drawing import draw
+from netsounds_stream.errors import OutputError
 from netsounds_stream.journal import read_journal
+from netsounds_stream.progress import Progress
 
 from .forks import Command, forked
-from .reference import command
+from .reference import command, page_data
 from .test_resume import contents
 
 Whole = dict[str, str]
@@ -46,7 +51,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def words_for(picture: Path, weights_file: Path) -> list[object]:
     words = ["sonify", picture, "--out", "run", "--weights", weights_file, "--label", "a", "--banks", "1,2"]
-    return [*words, "--duration", 1, "--checkpoint-seconds", 0]
+    return [*words, "--duration", 1, "--no-report", "--checkpoint-seconds", 0]
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +132,27 @@ def test_the_folder_vanishes(tmp_path: Path, picture: Path, weights_file: Path, 
     done = forked("resume", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "run") == whole
+
+
+def test_the_disk_fills_in_the_report(small_disk: Path, picture_file: Path, weights_file: Path) -> None:
+    """Nothing is lost, and the page is that of a run that was never stopped."""
+    words: dict[str, Any] = {"weights": str(weights_file), "label": "a", "banks": (4,), "duration": 1}
+    words |= {"subtype": "FLOAT"}  # which has forms for browsers, written in this stage
+    sonify(picture_file, small_disk.parent / "whole", **words)
+    ballast = small_disk / "ballast"
+
+    def listen(progress: Progress) -> None:
+        if progress.stage == "report" and not ballast.exists():
+            with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while file.write(bytes(1 << 16)):
+                    pass
+
+    for _ in range(2):  # as long as it is full
+        with pytest.raises((OutputError, OSError), match=r"cannot|No space"):
+            sonify(picture_file, small_disk / "run", resume=True, on_progress=listen, **words)
+    assert not (small_disk / "run").exists()
+    ballast.unlink()
+    resume(small_disk / "run")
+    assert contents(small_disk / "run") == contents(small_disk.parent / "whole")
+    assert page_data(small_disk / "run") == page_data(small_disk.parent / "whole")
+    check(small_disk / "run").require_whole()

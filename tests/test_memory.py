@@ -45,7 +45,7 @@ def listen(progress):
     if progress.stage == "network":
         held.append(resident_bytes())
 picture, out, weights = sys.argv[1:]
-run = sonify(picture, out, weights=weights, label="a", scheme="sum", banks=(4,), mix=False,
+run = sonify(picture, out, weights=weights, label="a", scheme="sum", banks=(4,), mix=False, report=False,
     on_progress=listen)
 print(json.dumps({"held": held, "notes": run.record["notes"]}))
 """

@@ -61,7 +61,8 @@ def write_sources(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as elsewhere:
         for codec in ("lz4", "zstd", "pcodec", "none"):
             words = {"weights": str(folder / "zip.pth"), "banks": (4,), "scheme": "sum", "label": "x"}
-            run = sonify(pictures[4], Path(elsewhere) / codec, codec=codec, mix=False, **words)
+            words |= {"mix": False, "report": False}
+            run = sonify(pictures[4], Path(elsewhere) / codec, codec=codec, **words)
             (run.folder / "activations-4_x.zarr").rename(folder / f"{codec}.zarr")
             (run.folder / "activations-4_x_sum.wav").rename(folder / "plain.wav")
     np.save(folder / "plain.npy", np.ones((3, 9, 9), np.float16))

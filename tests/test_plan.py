@@ -161,9 +161,9 @@ CASES = {
         600,
         ("--scheme", "filters", "--balance", "filter", "--scale", "minmax", "--banks", "3"),
     ),
-    "label of a strip": (30000, 21, ("--banks", "4")),
+    "label of a strip": (30000, 21, ("--banks", "4", "--no-report")),
     "spooled": (5300, 4300, ("--banks", "4")),
-    "half precision": (600, 500, ("--precision", "bf16")),
+    "half precision": (600, 500, ("--precision", "bf16", "--no-report")),
     "tight": (2600, 2200, ("--memory", "428MiB", "--banks", "1,4")),
 }
 

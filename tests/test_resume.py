@@ -24,15 +24,15 @@ from netsounds_stream.progress import Progress
 from netsounds_stream.stopping import Stop
 
 from .forks import Command, forked
-from .reference import PROGRAM, command, large_picture
+from .reference import PROGRAM, TIMED, command, large_picture, page_data
 
 
 def contents(run: Path) -> dict[str, str]:
-    """Every file of a run but its record, by its checksum."""
+    """Every file of a run, by its checksum, but those that hold times."""
     return {
         path.relative_to(run).as_posix(): file_sum(path).to_json()
         for path in sorted(run.rglob("*"))
-        if path.is_file() and path.name != "run.json"
+        if path.is_file() and path.name not in TIMED
     }
 
 
@@ -93,19 +93,22 @@ def assert_wavs_are_whole(folder: Path) -> None:
     for path in folder.rglob("*.wav"):
         scheme = "filters" if path.parent != folder else path.stem.rpartition("_")[2]
         stem = path.parent.name if scheme == "filters" else path.name
-        audio = planned[int(stem.removeprefix("activations-")[0]), scheme]
+        if scheme == "mix":
+            audio = left["record"]["plan"]["mix"]
+        else:
+            audio = planned[int(stem.removeprefix("activations-")[0]), scheme]
         content = path.open("rb").read(12)
         assert content[:4] == b"RIFF"
         assert int.from_bytes(content[4:8], "little") + 8 == path.stat().st_size
         assert path.stat().st_size >= 2 * audio["samples"]
 
 
-ALL_SCHEMES = """--scheme filters --scheme sum --scheme concat --balance filter --scale minmax
+ALL_SCHEMES = """--no-report --scheme filters --scheme sum --scheme concat --balance filter --scale minmax
     --subtype PCM_24 --banks 1,4 --codec zstd"""
 CASES = {
     "usual": (9, 700, 500, ""),
     "all schemes, levelled": (9, 500, 450, ALL_SCHEMES),
-    "sum only": (8, 700, 900, "--scheme sum --no-activations --memory 460MiB"),
+    "sum only": (8, 700, 900, "--scheme sum --no-activations --no-report --memory 460MiB"),
 }
 
 
@@ -125,6 +128,8 @@ def test_killed_again_and_again(tmp_path: Path, weights_file: Path, case: str) -
         len(steps) > 1 or case == "sum only"
     )  # not at one place only, where there is more than one of weight
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+    if case == "usual":
+        assert page_data(tmp_path / "run") == page_data(tmp_path / "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "run", "whole"]
 
 
@@ -138,7 +143,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, picture_file: Path, we
     return out
 
 
-@pytest.mark.parametrize("stage", ["network", "sound 1", "sound 4"])
+@pytest.mark.parametrize("stage", ["network", "sound 1", "sound 4", "mix", "report"])
 def test_stopped_in_every_stage(
     tmp_path: Path, picture_file: Path, weights_file: Path, undisturbed: Path, stage: str
 ) -> None:
@@ -165,6 +170,8 @@ def test_stopped_in_every_stage(
         break
     run = resume(tmp_path / "run")
     assert contents(tmp_path / "run") == contents(undisturbed)
+    assert page_data(tmp_path / "run") == page_data(undisturbed)
+    check(tmp_path / "run").require_whole()
     assert run.record["starts"] >= 2
     assert resume(tmp_path / "run").record == run.record  # a finished run is given as it is
 
@@ -215,7 +222,7 @@ def test_what_would_change_the_bytes_is_refused(
 ) -> None:
     picture = tmp_path / "a.png"
     shutil.copy(picture_file, picture)
-    words: dict[str, Any] = {"weights": str(weights_file), "label": "a", "banks": (1, 4)}
+    words: dict[str, Any] = {"weights": str(weights_file), "report": False, "label": "a", "banks": (1, 4)}
 
     def stopped() -> None:
         stop = Stop()
@@ -261,7 +268,7 @@ def test_the_budget_of_a_resumed_run(tmp_path: Path, picture_file: Path, weights
     stop = Stop()
     with pytest.raises(Stopped):
         sonify(picture_file, tmp_path / "run", stop=stop, on_progress=lambda each: stop.ask(),
-               weights=str(weights_file), label="a", duration=1)  # fmt: skip
+               weights=str(weights_file), report=False, label="a", duration=1)  # fmt: skip
     done = forked("resume", tmp_path / "run", "--memory", "64MiB")
     assert (done.returncode, "raise --memory" in done.stderr) == (1, True)
     assert forked("resume", tmp_path / "run", "--memory", "2GiB").returncode == 0
@@ -270,7 +277,7 @@ def test_the_budget_of_a_resumed_run(tmp_path: Path, picture_file: Path, weights
 def stopped_run(tmp_path: Path, picture: Path, weights_file: Path, stage: str, **words: Any) -> Path:
     """A run that was put down in `stage`; its working folder."""
     stop = Stop()
-    words = {"weights": str(weights_file), "label": "a", **words}
+    words = {"weights": str(weights_file), "report": False, "label": "a", **words}
     with pytest.raises(Stopped):
         sonify(
             picture,
@@ -284,9 +291,8 @@ def stopped_run(tmp_path: Path, picture: Path, weights_file: Path, stage: str, *
 
 def test_what_a_kill_kept_from_being_removed(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
     """Between a commit and what was to follow it: arrays half removed, states and spools left."""
-    options = {"activations": False, "scheme": ("sum", "concat"), "balance": "filter", "banks": (3, 4)}
-    options |= {"duration": 1}
-    sonify(picture_file, tmp_path / "whole", weights=str(weights_file), label="a", **options)
+    options = {"activations": False, "balance": "filter", "banks": (3, 4), "duration": 1}
+    sonify(picture_file, tmp_path / "whole", weights=str(weights_file), report=False, label="a", **options)
     work = stopped_run(tmp_path, picture_file, weights_file, "sound 4", **options)
     (work / "activations-3_a.zarr" / "c").mkdir(parents=True)
     (work / "activations-3_a.zarr" / "zarr.json").write_text("{}")
@@ -299,7 +305,13 @@ def test_what_a_kill_kept_from_being_removed(tmp_path: Path, picture_file: Path,
 
 
 def test_a_label_like_a_working_file(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
-    words: dict[str, Any] = {"weights": str(weights_file), "label": "x.spool", "banks": (4,), "duration": 1}
+    words: dict[str, Any] = {
+        "weights": str(weights_file),
+        "report": False,
+        "label": "x.spool",
+        "banks": (4,),
+        "duration": 1,
+    }
     run = sonify(picture_file, tmp_path / "run", **words)
     assert len(run.files) == 4
     check(tmp_path / "run").require_whole()
@@ -335,6 +347,7 @@ def test_a_damaged_working_folder(
         "--overwrite",
         "--duration",
         1,
+        "--no-report",
     )
     assert again.returncode == 0, again.stderr
 
@@ -360,7 +373,14 @@ def test_a_failed_shard_stops_a_run_whose_commits_wait_for_it(
 
     monkeypatch.setattr(ShardWriter, "_write", fail)
     with pytest.raises(OutputError, match="no room for a shard"):
-        sonify(picture_file, tmp_path / "run", weights=str(weights_file), checkpoint_seconds=0, memory="2GiB")
+        sonify(
+            picture_file,
+            tmp_path / "run",
+            weights=str(weights_file),
+            report=False,
+            checkpoint_seconds=0,
+            memory="2GiB",
+        )
 
 
 def test_nothing_is_committed_on_top_of_a_commit_that_failed(tmp_path: Path) -> None:

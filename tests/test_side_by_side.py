@@ -25,7 +25,7 @@ def test_a_second_run_is_refused_until_the_first_is_dead(tmp_path: Path, weights
     picture = tmp_path / "a.png"
     pyvips.Image.new_from_array(draw(900, 700)).pngsave(str(picture))
     words = ["sonify", picture, "--out", tmp_path / "run", "--weights", weights_file, "--quiet"]
-    words += ["--duration", "1"]
+    words += ["--duration", "1", "--no-report"]
     first = Command(*words, "--checkpoint-seconds", "0")
     while not (left := read_journal(tmp_path / ".run.partial")) or not left["steps"]:
         assert first.poll() is None
@@ -43,7 +43,7 @@ def test_a_second_run_is_refused_until_the_first_is_dead(tmp_path: Path, weights
 
 def test_ten_runs_at_once(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
     words = ["sonify", picture_file, "--weights", weights_file, "--label", "a", "--banks", "1,3"]
-    words += ["--duration", "1", "--quiet", "--checkpoint-seconds", "0", "--out"]
+    words += ["--duration", "1", "--no-report", "--quiet", "--checkpoint-seconds", "0", "--out"]
     assert command(*words, tmp_path / "alone").returncode == 0
     names = [f"run {number}" for number in range(AT_ONCE)]
     runs = [Command(*words, tmp_path / name) for name in names]
@@ -59,7 +59,7 @@ def test_what_came_to_the_folder_meanwhile_is_not_replaced(
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / "letter").write_text("dear")
 
-    words = {"weights": str(weights_file), "banks": (4,), "label": "a", "duration": 1}
+    words = {"weights": str(weights_file), "report": False, "banks": (4,), "label": "a", "duration": 1}
     with pytest.raises(OutputError, match="holds other files"):
         sonify(picture_file, tmp_path / "run", on_progress=meddle, **words)
     (tmp_path / "run" / "letter").rename(tmp_path / "letter")
@@ -71,7 +71,7 @@ def test_what_came_to_the_folder_meanwhile_is_not_replaced(
 def test_a_kill_between_the_runs_end_and_its_place(
     tmp_path: Path, picture_file: Path, weights_file: Path
 ) -> None:
-    words = {"weights": str(weights_file), "banks": (4,), "label": "a", "duration": 1}
+    words = {"weights": str(weights_file), "report": False, "banks": (4,), "label": "a", "duration": 1}
     sonify(picture_file, tmp_path / "run", **words)
     (tmp_path / "run").rename(tmp_path / ".run.partial")  # as it is before its rename
     run = resume(tmp_path / "run")
@@ -98,7 +98,7 @@ def test_a_kill_between_the_runs_end_and_its_place(
 def test_a_run_without_permission_replaces_nothing_even_when_it_is_resumed(
     tmp_path: Path, picture_file: Path, weights_file: Path
 ) -> None:
-    words = {"weights": str(weights_file), "banks": (4,), "duration": 1}
+    words = {"weights": str(weights_file), "report": False, "banks": (4,), "duration": 1}
     sonify(picture_file, tmp_path / "run", label="first", **words)
     (tmp_path / "run").rename(tmp_path / ".run.partial")  # whole, killed before its rename
     sonify(picture_file, tmp_path / "other", label="second", **words)

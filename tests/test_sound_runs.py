@@ -45,6 +45,7 @@ def test_rendering_gives_what_the_run_gave(
         small_picture,
         out,
         weights=str(weights_file),
+        report=False,
         label="a",
         banks=(1,),
         mix=False,
@@ -83,6 +84,7 @@ def test_runs_write_what_their_plans_say(
         words: dict[str, Any] = {
             **STFT,
             "weights": str(weights_file),
+            "report": False,
             "label": "a",
             "banks": (4,),
             "scheme": ("sum", "concat", "filters"),
@@ -127,6 +129,7 @@ def test_the_mix_is_there_unless_it_is_not_wanted(
     """And the raw sound is the same by its bytes, whether it is or not."""
     words: dict[str, Any] = {
         "weights": str(weights_file),
+        "report": False,
         "label": "a",
         "banks": (1, 4),
         "duration": 1,
@@ -161,7 +164,13 @@ def long_picture(folder: Path, axis: str) -> Path:
 @pytest.mark.parametrize("axis", ["x", "y", "exif"])
 def test_a_preview_of_raw_sound_is_its_beginning(tmp_path: Path, weights_file: Path, axis: str) -> None:
     """Sample by sample; only part of the picture is looked at, and no arrays of a part are kept."""
-    words: dict[str, Any] = {"weights": str(weights_file), "label": "a", "banks": (1, 2), "mix": False}
+    words: dict[str, Any] = {
+        "weights": str(weights_file),
+        "report": False,
+        "label": "a",
+        "banks": (1, 2),
+        "mix": False,
+    }
     words |= {"scheme": ("sum", "concat"), "scale": "none", "subtype": "FLOAT", "sample_rate": 8000}
     picture = long_picture(tmp_path, axis)
     whole = sonify(picture, tmp_path / "whole", **words)
@@ -185,6 +194,7 @@ def test_a_preview_of_windowed_sound_is_its_beginning(
     words = {
         **words,
         "weights": str(weights_file),
+        "report": False,
         "label": "a",
         "banks": (1, 2),
         "mix": False,
@@ -206,7 +216,7 @@ def test_a_preview_of_windowed_sound_is_its_beginning(
 def test_a_preview_has_a_mix(tmp_path: Path, weights_file: Path) -> None:
     """One bank's, which is then its beginning up to a gain."""
     words: dict[str, Any] = {**STFT, "duration": 4.0, "banks": (2,), "scheme": "sum", "loudness": -60.0}
-    words |= {"weights": str(weights_file), "label": "a", "subtype": "FLOAT"}
+    words |= {"weights": str(weights_file), "report": False, "label": "a", "subtype": "FLOAT"}
     picture = long_picture(tmp_path, "x")
     whole = read(sonify(picture, tmp_path / "whole", **words).folder / "mix.wav")[:3920]
     head = read(sonify(picture, tmp_path / "head", preview=0.5, **words).folder / "mix.wav")
@@ -227,7 +237,7 @@ def test_runs_repeat(tmp_path: Path, small_picture: Path, weights_file: Path) ->
         "format": "ogg",
     }
     words["phase"] = "random"  # of 'pghi' only what is faint is drawn
-    words |= {"weights": str(weights_file), "label": "a", "banks": (4,)}
+    words |= {"weights": str(weights_file), "report": False, "label": "a", "banks": (4,)}
     sums = []
     for name, threads, seed in (("a", 2, 0), ("b", 2, 0), ("c", 1, 0), ("d", 2, 1)):
         torch.set_num_threads(threads)
