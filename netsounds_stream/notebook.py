@@ -135,7 +135,7 @@ class Shown:
         """A bank's file by 'sum' or 'concat'."""
         wanted = f"{self._stem(bank)}_{scheme}"
         for name in self.record["files"]:
-            if Path(name).suffix != ".zarr" and Path(name).stem == wanted:  # a label may end like a scheme
+            if Path(name).stem == wanted:  # all of it: a label may end like a scheme
                 return Sound(self.folder / name, f"{self.record['label']}, bank {bank}, {scheme}")
         raise StoreError(
             f"{self.folder} has no sound of bank {bank} by {scheme}; its schemes are in run.json"
