@@ -291,8 +291,7 @@ def stopped_run(tmp_path: Path, picture: Path, weights_file: Path, stage: str, *
 
 def test_what_a_kill_kept_from_being_removed(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
     """Between a commit and what was to follow it: arrays half removed, states and spools left."""
-    options = {"activations": False, "scheme": ("sum", "concat"), "balance": "filter", "banks": (3, 4)}
-    options |= {"duration": 1}
+    options = {"activations": False, "balance": "filter", "banks": (3, 4), "duration": 1}
     sonify(picture_file, tmp_path / "whole", weights=str(weights_file), report=False, label="a", **options)
     work = stopped_run(tmp_path, picture_file, weights_file, "sound 4", **options)
     (work / "activations-3_a.zarr" / "c").mkdir(parents=True)

@@ -14,7 +14,8 @@ import pyvips
 
 from netsounds_stream.drawing import draw
 
-from .reference import ROOT, command, many_commands
+from .forks import many_commands
+from .reference import ROOT, command
 
 PAGE = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
 MESSAGES = re.findall(r"\*\*`(.+?)`\*\*", PAGE)

@@ -16,6 +16,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -38,8 +39,11 @@ def run_command(line: str, folder: Path, *, interrupted: bool) -> str:
         done = subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
         return done.stderr + done.stdout
     engine.sonify = _interrupted if interrupted else _sonify
-    done = command_server.run(words, folder)
-    return f"{done['stderr']}{done['stdout']}"
+    with tempfile.TemporaryDirectory() as streams:
+        printed = [Path(streams) / name for name in ("stdout", "stderr")]
+        command_server.end(command_server.begin(words, str(folder), [str(each) for each in printed], {}))
+        out, errors = (each.read_text(encoding="utf-8", errors="replace") for each in printed)
+    return f"{errors}{out}"
 
 
 def _interrupted(*args: Any, **words: Any) -> engine.Run:
