@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +62,11 @@ class Run:
     folder: Path
     label: str
     files: tuple[Path, ...]
-    record: dict[str, Any]
+    record: dict[str, Any] = field(repr=False)
     page: Path | None = None
+
+    def _repr_html_(self) -> str:
+        return self._shown.html(self.page)
 
     @property
     def mix(self) -> Sound:
@@ -91,7 +94,7 @@ class Run:
         return self._shown.activations(bank)
 
     def dataarray(self, bank: int) -> DataArray:
-        """The same as an `xarray.DataArray`, read where it is indexed; `y` and `x` are pixels of the picture.
+        """The same as an `xarray.DataArray`, read where it is indexed; `y` and `x` are pixels, after `size`.
 
         Raises:
             OptionError: xarray is not installed.

@@ -8,21 +8,27 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from dataclasses import dataclass
+from fractions import Fraction
 from html import escape
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import soundfile
 import zarr
 
 from .errors import OptionError, StoreError
+from .folder import file_label
 from .page_data import media_type
+from .windowed import FILTERS
 
 if TYPE_CHECKING:
     from xarray import DataArray
 
-#: A sound up to this size is shown as it is; of a larger one the beginning, as FLAC.
+#: A sound up to this size is shown as it is; of a larger one the beginning, as FLAC. A mix is 21 MB at most,
+#: where nobody chose its length.
 EMBEDDED_BYTES = 24 << 20
 _PIECE_SAMPLES = 1 << 16
 
@@ -41,14 +47,31 @@ class Sound:
     samples: int | None = None
 
     @property
+    def info(self) -> Any:
+        """What libsndfile says of the whole file.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        try:
+            return soundfile.info(str(self.path))
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise StoreError(f"{self.path} cannot be read ({error})") from error
+
+    @property
     def sample_rate_hz(self) -> int:
-        return int(soundfile.info(str(self.path)).samplerate)
+        return int(self.info.samplerate)
 
     def read(self) -> np.ndarray[Any, np.dtype[np.float32]]:
         """All of it, float32 `[sample, channel]`, full scale being 1."""
+        wanted = self._wanted(self.info)
         with soundfile.SoundFile(str(self.path)) as file:
             file.seek(self.start)
-            return np.asarray(file.read(self.samples or -1, dtype="float32", always_2d=True))
+            return np.asarray(file.read(wanted, dtype="float32", always_2d=True))
+
+    def _wanted(self, info: Any) -> int:
+        rest = int(info.frames) - self.start
+        return rest if self.samples is None else min(rest, self.samples)
 
     def _repr_html_(self) -> str:
         content, kind, note = self._embedded()
@@ -62,11 +85,11 @@ class Sound:
     def _embedded(self) -> tuple[bytes, str, str]:
         """What a browser plays: the file, or FLAC of 16 bits of it; its type; what is to be said of that."""
         whole = self.start == 0 and self.samples is None
-        info = soundfile.info(str(self.path))
+        info = self.info
         plain = info.format in ("WAV", "FLAC", "OGG") and info.subtype != "FLOAT"
         if whole and plain and self.path.stat().st_size <= EMBEDDED_BYTES:
             return self.path.read_bytes(), media_type(self.path.suffix), ""
-        wanted = info.frames - self.start if self.samples is None else self.samples
+        wanted = self._wanted(info)
         taken = min(wanted, EMBEDDED_BYTES // (2 * info.channels))
         made = io.BytesIO()
         with (
@@ -89,7 +112,9 @@ class Mosaic:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         shown = b64encode(self.path.read_bytes()).decode()
-        page = f'<img alt="{escape(self.title)}" src="data:image/webp;base64,{shown}">'
+        page = (
+            f'<img alt="{escape(self.title)}" style="max-width: 100%" src="data:image/webp;base64,{shown}">'
+        )
         return {"text/plain": self.title, "text/html": page}
 
 
@@ -108,8 +133,9 @@ class Shown:
 
     def sound(self, bank: int, scheme: str) -> Sound:
         """A bank's file by 'sum' or 'concat'."""
-        for name in self._names(bank):
-            if Path(name).stem.endswith(f"_{scheme}"):
+        wanted = f"{self._stem(bank)}_{scheme}"
+        for name in self.record["files"]:
+            if Path(name).suffix != ".zarr" and Path(name).stem == wanted:  # a label may end like a scheme
                 return Sound(self.folder / name, f"{self.record['label']}, bank {bank}, {scheme}")
         raise StoreError(
             f"{self.folder} has no sound of bank {bank} by {scheme}; its schemes are in run.json"
@@ -118,15 +144,21 @@ class Shown:
     def filter(self, bank: int, number: int) -> Sound:
         """One filter's: a file of its own, or its stretch of `concat`."""
         title = f"{self.record['label']}, bank {bank}, filter {number}"
-        for name in self._names(bank):
-            if Path(name).parent.name.endswith("_filters") and Path(name).stem == f"{number:03d}":
+        for name in self.record["files"]:
+            path = Path(name)
+            if path.parent.name == f"{self._stem(bank)}{FILTERS}" and path.stem == f"{number:03d}":
                 return Sound(self.folder / name, title)
-        whole, planned = self.sound(bank, "concat"), self._plan(bank)
-        sounding = self._sounding(planned)
+        whole = self.sound(bank, "concat")
+        sounding = self._sounding(bank)
         if number not in sounding:
             raise OptionError(f"filter {number} of bank {bank} does not sound in {whole.path.name}")
-        each = soundfile.info(str(whole.path)).frames // len(sounding)
-        return Sound(whole.path, title, sounding.index(number) * each, each)
+        # At another rate filters may begin between samples: each has those from its beginning on.
+        each, place = self._filter_samples(bank), sounding.index(number)
+        frames = whole.info.frames
+        start, end = (min(ceil(at * each), frames) for at in (place, place + 1))
+        if start == end:
+            raise OptionError(f"{whole.path.name} is a preview that ends before filter {number}")
+        return Sound(whole.path, title, start, end - start)
 
     def mosaic(self, bank: int, reduce: str = "mean") -> Mosaic:
         path = self.folder / "pictures" / f"bank-{bank}_{reduce}.webp"
@@ -139,54 +171,66 @@ class Shown:
         return zarr.open_array(str(self._array(bank)), mode="r")
 
     def dataarray(self, bank: int) -> DataArray:
-        """The same for xarray, read where it is indexed; `y` and `x` in pixels of the picture.
+        """The same for xarray, read where it is indexed; `y` and `x` in pixels that the network saw.
 
         Raises:
             OptionError: xarray is not installed.
         """
         try:
-            import xarray
-            from xarray.backends import BackendArray
-            from xarray.core import indexing
+            from .dataarrays import data_array
         except ImportError as error:
-            raise OptionError("xarray is not installed; install it, or use activations()") from error
-        array = self.activations(bank)
+            raise OptionError(
+                f"xarray cannot be imported ({error}); install netsounds-stream[notebook], or "
+                f"use activations()"
+            ) from error
+        return data_array(self.activations(bank), f"bank {bank}")
 
-        class Stored(BackendArray):
-            shape, dtype = array.shape, array.dtype
+    def html(self, page: Path | None) -> str:
+        """The run at a glance: what the picture was taken for, the mix, where its page is."""
+        said = [f"<strong>{escape(self.record['label'])}</strong>, {escape(self.record['picture']['name'])}"]
+        if any(name.startswith("mix.") for name in self.record["files"]):
+            said.append(self.mix()._repr_html_())
+        if page is not None:
+            said.append(f'<a href="{escape(_reference(page))}">{escape(str(page))}</a>')
+        return "".join(f"<div>{part}</div>" for part in said)
 
-            def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-                return indexing.explicit_indexing_adapter(
-                    key, self.shape, indexing.IndexingSupport.OUTER, array.oindex.__getitem__
-                )
-
-        about: dict[str, Any] = dict(array.attrs)
-        places = {
-            axis: about["offset_pixels"] + about["stride_pixels"] * np.arange(length)
-            for axis, length in zip(("y", "x"), array.shape[1:], strict=True)
-        }
-        variable = xarray.Variable(("channel", "y", "x"), indexing.LazilyIndexedArray(Stored()), about)
-        coordinates = {"channel": np.arange(array.shape[0]), **places}
-        return xarray.DataArray(variable, coordinates, name=f"bank {bank}")
-
-    def _names(self, bank: int) -> list[str]:
-        return [name for name in self.record["files"] if name.startswith(f"activations-{bank}_")]
+    def _stem(self, bank: int) -> str:
+        return f"activations-{bank}_{file_label(self.record['label'])}"
 
     def _array(self, bank: int) -> Path:
-        for name in self._names(bank):
-            if name.endswith(".zarr"):
-                return self.folder / name
-        raise StoreError(f"{self.folder} keeps no activations of bank {bank}; its banks are in run.json")
+        name = f"{self._stem(bank)}.zarr"
+        if name not in self.record["files"]:
+            raise StoreError(f"{self.folder} keeps no activations of bank {bank}; its banks are in run.json")
+        return self.folder / name
 
-    def _plan(self, bank: int) -> dict[str, Any]:
+    def _bank(self, bank: int) -> dict[str, Any]:
         return next(each for each in self.record["plan"]["banks"] if each["number"] == bank)
 
-    def _sounding(self, planned: dict[str, Any]) -> list[int]:
-        sound = self.record["options"]["sound"]
+    def _filter_samples(self, bank: int) -> Fraction:
+        """Of one filter in `concat`, at the file's rate."""
+        sound, planned = self.record["options"]["sound"], self._bank(bank)
+        windowed = sound["method"] != "ifft"
+        samples = (
+            self.record["plan"]["stft"]["samples"] if windowed else planned["frames"] * planned["frequencies"]
+        )
+        rate = sound["sample_rate_hz"]
+        return Fraction(samples * (sound["resample_hz"] or rate), rate)
+
+    def _sounding(self, bank: int) -> list[int]:
+        sound, channels = self.record["options"]["sound"], self._bank(bank)["shape"][0]
         if sound["filters"] is not None:
             return list(sound["filters"])
-        if sound["top"] is not None:
+        if sound["top"] is not None and sound["top"] < channels:
             raise StoreError(
                 "which filters sound by --top is not in the record; make the run with --scheme filters"
             )
-        return list(range(planned["shape"][0]))
+        return list(range(channels))
+
+
+def _reference(page: Path) -> str:
+    """From a notebook: relative to the kernel's folder, which is the notebook's; or with all of its path."""
+    at = page.resolve()
+    try:
+        return quote(at.relative_to(Path.cwd()).as_posix())
+    except ValueError:
+        return at.as_uri()
