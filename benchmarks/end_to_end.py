@@ -70,9 +70,7 @@ def main() -> None:
     made.add_argument("--picture", type=Path, help="a photograph, for the 12 megapixels")
     made.add_argument("--pictures", type=Path, help="folder where drawn pictures are kept")
     made.add_argument("--check", action="store_true", help="compare each run with the whole-image network")
-    made.add_argument(
-        "--no-large", action="store_true", help="leave the 100 megapixels out, most of the time"
-    )
+    made.add_argument("--no-large", action="store_true", help="leave the 100 megapixels out")
     given = parse(made)
     check = check_of(given.weights) if given.check else ()
     rows = []
