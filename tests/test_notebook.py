@@ -155,8 +155,11 @@ def test_chosen_filters_files_and_previews(tmp_path: Path, small_picture: Path, 
     assert len(early.filter(1, 7).read()) == each // 2
     with pytest.raises(OptionError, match="ends before filter 90"):
         early.filter(1, 90)
+    given["duration"] = 0.7333  # 32339 samples, which at this rate do not end with a sample
     other = sonify(small_picture, tmp_path / "other", scheme="concat", resample=16001, **given)
-    assert [other.filter(1, n).start for n in (3, 7, 90)] == [0, 16001, 32002]
+    stretches = [other.filter(1, number) for number in (3, 7, 90)]
+    assert [each.start for each in stretches] == [0, 11734, 23468]
+    assert [len(each.read()) for each in stretches] == [11734, 11734, other.concat(1).info.frames - 23468]
 
 
 def test_open_run_is_the_run(run: Run, tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ).execute()
     by_name = {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
     assert notebook.cells[-1].outputs[0].text.strip() == sys.executable
+    said = [out for cell in by_name.values() for out in cell.outputs if out.get("name") == "stderr"]
+    assert not said  # no warnings
     for name in ("picture", "sum", "render"):
         assert "<audio controls" in shown(by_name[name]), name
     assert 'href=\\"a%20run/index.html\\"' in shown(by_name["picture"])
