@@ -70,6 +70,7 @@ def main() -> None:
     made.add_argument("--picture", type=Path, help="a photograph, for the 12 megapixels")
     made.add_argument("--pictures", type=Path, help="folder where drawn pictures are kept")
     made.add_argument("--check", action="store_true", help="compare each run with the whole-image network")
+    made.add_argument("--no-large", action="store_true", help="leave the 100 megapixels out")
     given = parse(made)
     check = check_of(given.weights) if given.check else ()
     rows = []
@@ -89,7 +90,8 @@ def main() -> None:
             groups[0] = [start, groups[0][1], flow]
             groups.append(group("12 Mpx", photograph, given.weights, check)[:2])
         else:
-            for name, size in (("1 Mpx", SMALL), ("12 Mpx", None), ("100 Mpx", LARGE)):
+            sizes = (("1 Mpx", SMALL), ("12 Mpx", None), ("100 Mpx", LARGE))
+            for name, size in sizes[: 2 if given.no_large else 3]:
                 picture = photograph if size is None else drawn(folder, *size)
                 groups.append(group(name, picture, given.weights, check))
         for cases in groups:

@@ -220,10 +220,8 @@ class Shown:
         sound, channels = self.record["options"]["sound"], self._bank(bank)["shape"][0]
         if sound["filters"] is not None:
             return list(sound["filters"])
-        if sound["top"] is not None and sound["top"] < channels:
-            raise StoreError(
-                "which filters sound by --top is not in the record; make the run with --scheme filters"
-            )
+        if sound["top"] is not None:
+            return list(self.record["sounding"][str(bank)])
         return list(range(channels))
 
 

@@ -130,7 +130,7 @@ def small_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stored(tmp_path_factory: pytest.TempPathFactory, small_picture: Path, weights_file: Path) -> Path:
     """A run over the small picture, to be read: the arrays of banks 1 and 3; time along x."""
     out = tmp_path_factory.mktemp("stored") / "run"
-    words: dict[str, Any] = {"banks": (1, 3), "scheme": "sum", "mix": False}
+    words: dict[str, Any] = {"banks": (1, 3), "scheme": "sum", "mix": False, "report": False}
     sonify(small_picture, out, weights=str(weights_file), label="a", **words)
     return out
 

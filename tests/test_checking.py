@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pyvips
@@ -173,3 +174,16 @@ def test_what_is_no_finished_run(tmp_path: Path, picture_file: Path, weights_fil
     assert done.returncode == 1
     assert done.stdout.startswith("DAMAGED run.json: its bytes have changed")
     assert "is damaged (run.json)" in done.stderr
+
+
+def test_a_label_like_a_working_file(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    words: dict[str, Any] = {
+        "weights": str(weights_file),
+        "report": False,
+        "label": "x.spool",
+        "banks": (4,),
+        "duration": 1,
+    }
+    run = sonify(picture_file, tmp_path / "run", **words)
+    assert len(run.files) == 4
+    check(tmp_path / "run").require_whole()

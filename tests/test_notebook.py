@@ -224,3 +224,17 @@ def test_without_xarray_it_is_said_what_to_do(run: Run, monkeypatch: pytest.Monk
         run.dataarray(1)
     assert "\n" not in str(error.value)
     assert run.activations(1).shape[0] == 96
+
+
+def test_a_filter_of_the_loudest(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    """The record says which they are."""
+    run = sonify(
+        picture_file, tmp_path / "run", weights=str(weights_file), banks=(4,), scheme="concat", top=3,
+        mix=False, report=False,
+    )  # fmt: skip
+    whole, sounding = run.concat(4).read(), run.record["sounding"]["4"]
+    each = len(whole) // 3
+    for at, number in enumerate(sounding):
+        assert np.array_equal(run.filter(4, number).read(), whole[at * each : (at + 1) * each])
+    with pytest.raises(OptionError, match="does not sound"):
+        run.filter(4, next(number for number in range(512) if number not in sounding))

@@ -304,19 +304,6 @@ def test_what_a_kill_kept_from_being_removed(tmp_path: Path, picture_file: Path,
     check(tmp_path / "run").require_whole()
 
 
-def test_a_label_like_a_working_file(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
-    words: dict[str, Any] = {
-        "weights": str(weights_file),
-        "report": False,
-        "label": "x.spool",
-        "banks": (4,),
-        "duration": 1,
-    }
-    run = sonify(picture_file, tmp_path / "run", **words)
-    assert len(run.files) == 4
-    check(tmp_path / "run").require_whole()
-
-
 @pytest.mark.parametrize("damage", ["state", "state is gone", "sum", "sum is gone", "journal"])
 def test_a_damaged_working_folder(
     tmp_path: Path, picture_file: Path, weights_file: Path, damage: str
