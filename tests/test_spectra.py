@@ -206,7 +206,8 @@ def test_it_goes_on_where_it_was(rows: int, ratio: float, cuts: list[int]) -> No
     made_by, found = spectra_map(rows, rows, stft), [torch.zeros(0, 2, 33)]
     for piece in torch.tensor_split(values, sorted(min(cut, rows) for cut in cuts)):
         found += made_by(piece)
-        assert made_by.waiting.shape[0] <= max(96, 3 * ratio + 6)  # memory is bounded
+        rows_a_frame = rows * stft.hop / stft.samples
+        assert made_by.waiting.shape[0] <= 3 * max(32, rows_a_frame + 3)  # memory is bounded
         state, waiting = made_by.state, made_by.waiting.clone()
         made_by = spectra_map(rows, rows, stft)
         made_by.restore(state, waiting)
