@@ -88,7 +88,7 @@ _SHEET_BYTES = 72 * MIB
 
 def report_bytes(workers: int) -> int:
     """The report's pictures, a sheet a worker."""
-    return 64 * MIB + workers * _SHEET_BYTES
+    return 80 * MIB + workers * _SHEET_BYTES
 
 
 def overview_disk_bytes(banks: tuple[BankPlan, ...], along: int, across: int) -> int:

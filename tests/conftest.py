@@ -33,16 +33,23 @@ def _garbage() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run in the tests' own process plans from what that holds: not from what others have given up.
-
-    And it has as much beyond that as in a process of its own, for shards and blocks follow what is left, and two
-    runs that are to be the same, byte for byte, must be planned alike. (The whole suite's process holds 900 MiB in
-    the end, of the 1 GiB that a run may take; what a run promises is tested in fresh processes.)
-    """
+def _own_memory() -> None:
+    """A run in the tests' own process plans from what that holds: not from what others have given up."""
     machine.trim_heap()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _same_budget() -> Iterator[None]:
+    """A run in the tests' own process has as much beyond what that holds as in a process of its own.
+
+    For shards and blocks follow what is left, and two runs that are to be the same, byte for byte, must be
+    planned alike. (The whole suite's process holds 900 MiB in the end, of the 1 GiB that a run may take; what
+    a run promises is tested in fresh processes.)
+    """
     usual = machine.default_budget_bytes
-    monkeypatch.setattr(machine, "default_budget_bytes", lambda: usual() + machine.resident_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "default_budget_bytes", lambda: usual() + machine.resident_bytes())
+        yield
 
 
 @pytest.fixture(scope="session")
