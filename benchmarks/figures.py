@@ -61,7 +61,7 @@ def matrix_share(results: Results, dtype: str) -> float | None:
     return ratio(ratio(found["facts"]["operations"] if found else None, seconds), ceiling)
 
 
-def end_to_end(group: str, way: str, what: str) -> Callable[[Results], float | None]:
+def end_to_end(group: str, way: str, what: str, mine: str = "ours") -> Callable[[Results], float | None]:
     """A peer's seconds or peak memory over ours in one group (a name, or how it begins)."""
 
     def of(results: Results, wanted: str) -> float | None:
@@ -70,7 +70,7 @@ def end_to_end(group: str, way: str, what: str) -> Callable[[Results], float | N
                 return median(each) if what == "seconds" else each["peak_memory_bytes"]
         return None
 
-    return lambda results: ratio(of(results, way), of(results, "ours"))
+    return lambda results: ratio(of(results, way), of(results, mine))
 
 
 def size_penalty(results: Results) -> float | None:

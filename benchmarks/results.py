@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from figures import Results, forward_size, mib, row
+from figures import Results, end_to_end, forward_size, mib, row
 from plots import draw_all
 from sections import NOT_MEASURED, SECTIONS, target_table
 from tables import machine
@@ -36,12 +36,14 @@ def headline(results: Results) -> str:
     faster, smaller = found["photograph"], found["photograph, memory"]
     if ours is None or faster is None or smaller is None:
         return ""
+    alike = end_to_end("12 Mpx", "whole", "seconds", "alike")(results)
+    same_work = f" ({alike:.1f} times where it does no more than that script)" if alike else ""
     gigapixel = found["gigapixel"]
     more = f" A gigapixel takes {mib(gigapixel)}." if gigapixel else ""
     return (
         f"**A picture of {ours['facts']['pixels'] / 1e6:.1f} megapixels in "
         f"{ours['wall_seconds']['median']:.1f} s and {mib(ours['peak_memory_bytes'])}: {faster:.1f} times as "
-        f"fast as the plain whole-image script, at 1/{smaller:.1f} of its memory.{more}**\n\n"
+        f"fast as the plain whole-image script{same_work}, at 1/{smaller:.1f} of its memory.{more}**\n\n"
     )
 
 

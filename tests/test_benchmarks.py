@@ -195,7 +195,7 @@ def test_end_to_end(ask: Ask) -> None:
         sound(case)
         assert case["bytes_written"] > 1e5
         assert sum(case["stages"].values()) < case["wall_seconds"]["median"] * 2
-    assert {case["facts"].get("way") for case in result["cases"]} >= {"ours", "whole", "flow"}
+    assert {case["facts"].get("way") for case in result["cases"]} >= {"ours", "alike", "whole", "flow"}
 
 
 def test_memory(ask: Ask) -> None:

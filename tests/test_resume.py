@@ -37,14 +37,15 @@ def contents(run: Path) -> dict[str, str]:
 
 
 def kill_until_finished(words: list[str], out: Path, *, kills: int, seed: int) -> Counter[str]:
-    """Start `words`, kill them with SIGKILL, `kills` times; then let them be. The steps they were killed in.
+    """Start `words`, kill them with SIGKILL, `kills` times or until the network was met; then let them be.
+    The steps they were killed in.
 
     Each time after some commits, a random number of them, and some milliseconds: so that one falls in every
     step, before, amid and after its commits. What ends them is a process of its own.
     """
     rng, steps = random.Random(seed), Counter[str]()
     work = work_path(out)
-    while steps.total() < kills:
+    while steps.total() < kills or not (steps["network"] or steps.total() > 4 * kills):
         process = Command(*words)
         while process.poll() is None and "plan:" not in process.stderr:
             pass
