@@ -53,3 +53,7 @@ class Stopped(NetsoundsError):
     """The run was asked to stop, and what it had finished is kept."""
 
     exit_status = 130
+
+
+class ClusterError(NetsoundsError):
+    """The cluster cannot be reached, or could not do the work."""

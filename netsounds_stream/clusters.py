@@ -1,0 +1,187 @@
+"""A Dask cluster for a while: one that runs somewhere, or one of this machine's own processes.
+
+Where work is done, how it is shared out and what happens when a worker dies is Dask's affair. Here is how a
+cluster is named, what is asked of it, and how its errors are told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .errors import ClusterError, NetsoundsError, OptionError, Stopped
+from .stopping import Stop
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_LOCAL = re.compile(r"local(?::([1-9]\d{0,3}))?")
+_REMOTE = re.compile(r"(tcp|tls)://[^\s/]+:\d+/?")
+# How long a scheduler may take to answer, and how often a wait looks whether it was asked to stop.
+_PATIENCE, _LOOK_UP_SECONDS = "30s", 0.5
+# Tasks whose workers die are given out again so often; Dask's own limit is for each time.
+_LIVES = 8
+
+
+def check_address(address: str) -> str:
+    """The address, if it is one.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if _LOCAL.fullmatch(address) or _REMOTE.fullmatch(address):
+        return address
+    raise OptionError(
+        f"--cluster {address} names no cluster; give local, local:4, tcp://HOST:PORT or tls://HOST:PORT"
+    )
+
+
+class Cluster:
+    """A connected cluster, until it is closed."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @property
+    def workers(self) -> int:
+        """How many there are now."""
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def everywhere(self, ask: Callable[[], R]) -> list[R]:
+        """What each worker answers."""
+        found: dict[str, R] = self._client.run(ask)
+        return list(found.values())
+
+    def each(
+        self, work: Callable[[T], R], items: Iterable[T], *, name: str, stop: Stop
+    ) -> Iterator[tuple[T, R | NetsoundsError]]:
+        """Every item with what `work` gave for it, or with the error that a user can mend, as they end.
+
+        An item whose worker died is worked on again by another.
+
+        Args:
+            name: what a task is called on Dask's pages.
+
+        Raises:
+            Stopped: it was asked; what had not begun is not begun any more.
+            ClusterError: the cluster is gone.
+        """
+        pending: dict[Future, tuple[T, int]] = {}
+        ended: SimpleQueue[Future] = SimpleQueue()
+
+        def give(item: T, lives: int) -> None:
+            key = f"{name}-{os.urandom(8).hex()}"
+            future = self._client.submit(_guarded, work, item, pure=False, key=key)
+            pending[future] = item, lives
+            future.add_done_callback(ended.put)
+
+        for item in items:
+            give(item, _LIVES)
+        try:
+            while pending:
+                future = _next(ended, stop)
+                item, lives = pending.pop(future)
+                found = self._outcome(future)
+                if isinstance(found, _WorkerDied) and lives > 1:
+                    give(item, lives - 1)
+                    continue
+                yield item, found
+        finally:
+            self._client.cancel(list(pending))
+
+    def _outcome(self, future: Future) -> Any:
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
+
+        try:
+            return future.result()
+        except KilledWorker as error:
+            return _WorkerDied(
+                f"the worker died at it again and again, last at {error.last_worker.address}; see its log, "
+                f"and give it more memory"
+            )
+        except FutureCancelledError as error:
+            raise ClusterError(
+                "the cluster gave the work up, or is gone; when it is back, go on with --resume"
+            ) from error
+
+
+class _WorkerDied(ClusterError):
+    """It died at the same item several times."""
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Cluster]:
+    """The cluster at `address` ('tcp://HOST:PORT', 'tls://HOST:PORT'), or one of this machine's processes
+    ('local', a process a core; 'local:N').
+
+    TLS takes its certificates from Dask's own settings (`distributed.comm.tls`).
+
+    Raises:
+        OptionError: it is no address, or Dask is not installed.
+        ClusterError: nothing answers there, or it has no workers.
+    """
+    check_address(address)
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise OptionError(
+            f"--cluster needs Dask ({error.name} is not installed); install it with: "
+            f"pip install 'netsounds-stream[cluster]'"
+        ) from error
+    with ExitStack() as stack:
+        # the plan bounds memory; Dask's own bounds would kill what keeps to it
+        stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": _PATIENCE}))
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        if (local := _LOCAL.fullmatch(address)) is not None:
+            count = int(local[1] or _cores())
+            made = LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+            client = stack.enter_context(Client(stack.enter_context(made)))
+        else:
+            try:
+                client = stack.enter_context(Client(address, timeout=_PATIENCE))
+            except (OSError, ValueError, TypeError) as error:
+                raise ClusterError(
+                    f"no cluster answers at {address} ({error}); begin its scheduler, or give another one"
+                ) from error
+        cluster = Cluster(client)
+        if not cluster.workers:
+            raise ClusterError(f"the cluster at {address} has no workers; begin some")
+        yield cluster
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _guarded(work: Callable[[T], R], item: T) -> R | NetsoundsError:
+    """What users can mend comes back as a value: Dask would take the rest of the batch down with it."""
+    try:
+        return work(item)
+    except NetsoundsError as error:
+        return error
+
+
+def _next(ended: SimpleQueue[Future], stop: Stop) -> Future:
+    """The next future to end."""
+    while True:
+        if stop.asked:
+            raise Stopped
+        with contextlib.suppress(Empty):
+            return ended.get(timeout=_LOOK_UP_SECONDS)
