@@ -1,6 +1,7 @@
 """What is done with a bank's rows where the network gives them, a few at a time, while they are in the cache.
 
-They are rounded to what is stored, summed, measured and reduced, then handed to the bank's `Sinks`.
+They are rounded to what is stored, summed, measured and reduced, then handed to what takes them: a run's
+`Sinks`, or a segment's.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,9 +17,9 @@ from torch import Tensor
 from .device import Arrived, Transfers
 from .errors import RangeError
 from .levels import energies
+from .mixture import Mixture
 from .overview import across_cells
 from .row_layers import Parts
-from .sinks import Sinks
 from .stream import RowBlock
 from .transform import half_frames
 
@@ -25,60 +27,111 @@ from .transform import half_frames
 _PIECE_VALUES = 1 << 18
 
 
+class Taker(Protocol):
+    """What takes one bank's rows, in order, as the network gives them.
+
+    Attributes:
+        mixture: what the filters are summed to as they come; None where only their plain sum is heard.
+        energies: whether the filters' energies are wanted.
+    """
+
+    @property
+    def mixture(self) -> Mixture | None: ...
+    @property
+    def energies(self) -> bool: ...
+    @property
+    def cell_factor(self) -> int | None:
+        """Of the overview's cells; None where there is no overview."""
+
+    @property
+    def stored(self) -> bool:
+        """Whether the activations themselves are wanted."""
+
+    @property
+    def inverted(self) -> bool:
+        """Whether the raw sum is."""
+
+    def take_parts(self, means: Tensor, parts: Parts) -> None:
+        """Frame means `[frame, channel]`, and float16 `[1, channel, frame, frequency]`, in parts."""
+
+    def take_energies(self, found: Tensor) -> None:
+        """See `levels.energies`."""
+
+    def take_cells(self, sums: Tensor, highest: Tensor) -> None:
+        """See `overview.across_cells`."""
+
+    def take_half(self, half: Tensor) -> None:
+        """The raw sum's frames, inverted: see `SumSpool.add`."""
+
+    def take_columns(self, columns: Tensor) -> None:
+        """The mixture's weighted sums `[frame, column, frequency]`."""
+
+
 def bank_hook(
-    number: int, sink: Sinks, precision: str, transfers: Transfers, do: Callable[[Callable[[], None]], None]
+    number: int,
+    taker: Taker,
+    per_shard: int,
+    precision: str,
+    transfers: Transfers,
+    do: Callable[[Callable[[], None]], None],
+    own: tuple[int, int] | None = None,
 ) -> Callable[[RowBlock], None]:
     """What takes every block of the bank's rows.
 
     Args:
+        per_shard: frames in a shard. No piece of what is measured lies across two, so that who begins with
+            a shard measures what the single stream does.
         do: called with what is to be done once a band's results have arrived on the host.
+        own: the rows from and to which are handed on; None: all. On the CPU only.
 
     Raises:
         RangeError: from what it gives, where an activation left float16's range.
     """
-    weights = None if sink.mixture is None else torch.from_numpy(sink.mixture.weights)
-    factor = None if sink.overview is None else sink.overview.cells.factor
+    weights = None if taker.mixture is None else torch.from_numpy(taker.mixture.weights)
+    raw = 0 if taker.mixture is None else taker.mixture.raw
 
     def take(block: RowBlock) -> None:
+        mine = slice(0, block.rows) if own is None else _within(own, block)
+        if mine.start >= mine.stop:
+            return
         totals: list[Tensor] = []
         mixed: list[Tensor] = []
-        for piece in [block.parts] if transfers.beside else _pieces(block.parts):
+        row = 0
+        for piece in [block.parts] if transfers.beside else _pieces(block, per_shard):
             # Rounded to what is stored first: what is heard follows from the stored values.
             parts = tuple(part.to(torch.float16) for part in piece)
             on_it = None if weights is None else weights.to(parts[0].device)
-            sums = _sums(parts, on_it, sink.energies, factor)
+            sums = _sums(parts, on_it, taker.energies, taker.cell_factor)
             totals.append(sums.total)
             mixed.extend(sums.mixed)
-            if sink.store is not None:
-                do(partial(keep, transfers.to_host(sums.means, *parts)))
-            if sink.energies:
-                do(partial(measure, transfers.to_host(*sums.energies)))
-            if sums.cells:
-                do(partial(reduce, transfers.to_host(*sums.cells)))
+            if mine.start <= row < mine.stop:
+                hand_over(sums, parts)
+            row += int(parts[0].shape[2])
         total = torch.cat(totals)
         columns = torch.cat(mixed).transpose(1, 2) if mixed else total.new_zeros(len(total), 0, 0)
-        raw = (
-            columns[:, : sink.mixture.raw]
-            if sink.mixture is not None and sink.mixture.raw
-            else total[:, None]
-        )
+        heard = columns[:, :raw] if raw else total[:, None]
         # an infinity in the sum becomes one, or NaN, in the half frame: either tells
-        arrived = transfers.to_host(total if sink.total is None else half_frames(raw), columns)
-        do(partial(add, block.start, arrived))
+        half = half_frames(heard) if taker.inverted else total
+        do(partial(add, block.start + mine.start, transfers.to_host(half[mine], columns[mine])))
 
-    def reduce(arrived: Arrived) -> None:
-        assert sink.overview is not None
-        sink.overview.add(*arrived())
+    def hand_over(sums: _Sums, parts: Parts) -> None:
+        if taker.stored:
+            do(partial(keep, transfers.to_host(sums.means, *parts)))
+        if taker.energies:
+            do(partial(measure, transfers.to_host(*sums.energies)))
+        if sums.cells:
+            do(partial(reduce, transfers.to_host(*sums.cells)))
+
+    def keep(arrived: Arrived) -> None:
+        means, *parts = arrived()
+        taker.take_parts(means, tuple(parts))
 
     def measure(arrived: Arrived) -> None:
         for each in arrived():
-            sink.meter.add_energies(0, each)
+            taker.take_energies(each)
 
-    def keep(arrived: Arrived) -> None:
-        assert sink.store is not None
-        means, *parts = arrived()
-        sink.meter.add_means(0, means)
-        sink.store.append(tuple(parts))
+    def reduce(arrived: Arrived) -> None:
+        taker.take_cells(*arrived())
 
     def add(start: int, arrived: Arrived) -> None:
         half, columns = arrived()
@@ -88,20 +141,28 @@ def bank_hook(
                 f"bank {number} holds a value past float16's largest, 65504, near row {start} of it; "
                 f"use {way_out}, or leave bank {number} out with --banks"
             )
-        if sink.total is not None:
-            sink.total.add(half)
-        if sink.mixture is not None:
-            for spool, (_, part) in zip(sink.spectra, sink.mixture.spectra, strict=True):
-                spool.add(columns[:, part])
+        if taker.inverted:
+            taker.take_half(half)
+        if taker.mixture is not None:
+            taker.take_columns(columns)
 
     return take
 
 
-def _pieces(parts: Parts) -> Iterator[Parts]:
+def _within(own: tuple[int, int], block: RowBlock) -> slice:
+    """Which of the block's rows lie from `own[0]` to `own[1]`."""
+    first, last = (min(max(each - block.start, 0), block.rows) for each in own)
+    return slice(first, last)
+
+
+def _pieces(block: RowBlock, per_shard: int) -> Iterator[Parts]:
     """Rows a few at a time, small enough for a core's own cache to hold them through all that follows."""
-    _, channels, _, cross = parts[0].shape
-    rows = max(1, _PIECE_VALUES // (channels * cross))
-    return zip(*(torch.split(part, rows, dim=2) for part in parts), strict=True)
+    _, channels, _, cross = block.parts[0].shape
+    most, row = max(1, _PIECE_VALUES // (channels * cross)), 0
+    while row < block.rows:
+        count = min(most, block.rows - row, per_shard - (block.start + row) % per_shard)
+        yield tuple(part[:, :, row : row + count] for part in block.parts)
+        row += count
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,18 @@ class CheckpointReader:
             if name.startswith(f"{folder}/")
         }
 
+    def all(self) -> dict[str, Tensor]:
+        """All tensors, by their names."""
+        names = (name.removesuffix(".npy") for name in self._zip.namelist())
+        return {name.removesuffix(_BFLOAT16): self._tensor(name) for name in names}
+
+    def each(self, folder: str) -> Iterator[Tensor]:
+        """The tensors in `folder` that have numbers for names, in order, one at a time."""
+        names = (name.removesuffix(".npy") for name in self._zip.namelist())
+        numbers = (name.removeprefix(f"{folder}/") for name in names if name.startswith(f"{folder}/"))
+        for number in sorted(numbers, key=int):
+            yield self._tensor(f"{folder}/{number}")
+
     def _tensor(self, name: str) -> Tensor:
         with self._zip.open(f"{name}.npy") as member:
             array = np.lib.format.read_array(member, allow_pickle=False)

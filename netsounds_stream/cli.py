@@ -13,6 +13,7 @@ import click
 
 from .command_options import (
     CHECKPOINT,
+    CLUSTER,
     COMPUTE,
     JSON,
     NETWORK,
@@ -46,13 +47,15 @@ def cli(context: click.Context) -> None:
 @cli.command()
 @stacked(PICTURE, OUT, NETWORK, RUN)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped; begin where there is none.")
-@stacked(CHECKPOINT, OVERWRITE, QUIET, JSON)
+@stacked(CLUSTER, CHECKPOINT, OVERWRITE, QUIET, JSON)
 def sonify(
     image: Path | None,
     dpath: Path | None,
     image_name: str | None,
     out: Path | None,
     resume: bool,
+    cluster: str | None,
+    segment_rows: int | None,
     checkpoint_seconds: float | None,
     overwrite: bool,
     quiet: bool,
@@ -77,6 +80,8 @@ def sonify(
             stop=stop,
             on_plan=planned(quiet=quiet),
             on_progress=shown,
+            cluster=cluster,
+            segment_rows=segment_rows,
         )
     print_run(run, as_json=as_json)
 
@@ -84,9 +89,15 @@ def sonify(
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--memory", metavar="SIZE", help="Instead of the budget that the run began with.")
-@stacked(CHECKPOINT, QUIET, JSON)
+@stacked(CLUSTER, CHECKPOINT, QUIET, JSON)
 def resume(
-    folder: Path, memory: str | None, checkpoint_seconds: float | None, quiet: bool, as_json: bool
+    folder: Path,
+    memory: str | None,
+    cluster: str | None,
+    segment_rows: int | None,
+    checkpoint_seconds: float | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Go on with the run that was stopped before it became FOLDER."""
     with importing():
@@ -101,6 +112,8 @@ def resume(
             stop=stop,
             on_plan=planned(quiet=quiet),
             on_progress=shown,
+            cluster=cluster,
+            segment_rows=segment_rows,
         )
     print_run(run, as_json=as_json)
 

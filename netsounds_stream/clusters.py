@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -63,7 +63,7 @@ class Cluster:
 
     def each(
         self, work: Callable[[T], R], items: Iterable[T], *, name: str, stop: Stop
-    ) -> Iterator[tuple[T, R | NetsoundsError]]:
+    ) -> Generator[tuple[T, R | NetsoundsError]]:
         """Every item with what `work` gave for it, or with the error that a user can mend, as they end.
 
         An item whose worker died is worked on again by another.

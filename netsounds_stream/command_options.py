@@ -161,6 +161,19 @@ CHECKPOINT = click.option(
     metavar="SECONDS",
     help="How often what is finished is made durable. [default: 8, less often in long runs]",
 )
+CLUSTER = stacked(
+    click.option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Dask: tcp://HOST:PORT, tls://HOST:PORT, local (a process a core) or local:N.",
+    ),
+    click.option(
+        "--segment-rows",
+        type=int,
+        metavar="N",
+        help="Of the picture, that a worker gets at a time. [default: 2048, in whole shards]",
+    ),
+)
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 QUIET = click.option("--quiet", is_flag=True, help="Errors only on stderr.")
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else there.")

@@ -18,8 +18,8 @@ from .stopping import Stop
 from .wording import short_plan
 
 if TYPE_CHECKING:
-    from .engine import Run
     from .plans import Plan
+    from .runs import Run
 
 
 @contextmanager

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import zarr
 from torch import Tensor
 
 from . import machine
 from .checksums import file_sum
+from .clusters import connected
 from .device import out_of_memory, peak_bytes, reserve
 from .errors import OptionError, OutputError, UnfinishedError
 from .execution import Execution
 from .folder import (
-    PAGE,
-    PICTURES,
     RECORD_NAME,
-    REPORT,
     RunFolder,
     check_out,
     out_path,
@@ -31,7 +29,6 @@ from .folder import (
 )
 from .forward import Compute, choose_compute
 from .journal import Journal, new_journal, read_journal
-from .notebook import Mosaic, Shown, Sound
 from .options import SonifyOptions, options_from_words, parse_bytes
 from .picture import open_picture
 from .planning import make_plan
@@ -39,71 +36,14 @@ from .plans import Limits, Plan
 from .predict import Guess, predict_label, top5
 from .progress import Listener, Stages
 from .record import begin_record, differences, recorded_options, recorded_plan
+from .runs import Run, as_run
+from .segment_merge import Shared, check_shared
 from .stopping import Stop
 from .weights import PRETRAINED, UNTRAINED, load_weights
 from .windowed import measured_levels, sound_notes
 
 if TYPE_CHECKING:
-    from xarray import DataArray
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run.
-
-    Attributes:
-        folder: where it is.
-        label: what its files are named after.
-        files: its sounds, the mix first, and its arrays.
-        record: what `run.json` says: options, plan, prediction, times, measured memory, checksums.
-        page: its report, to be opened in a browser; None where there is none.
-    """
-
-    folder: Path
-    label: str
-    files: tuple[Path, ...]
-    record: dict[str, Any] = field(repr=False)
-    page: Path | None = None
-
-    def _repr_html_(self) -> str:
-        return self._shown.html(self.page)
-
-    @property
-    def mix(self) -> Sound:
-        """All banks over one another; a notebook shows a player."""
-        return self._shown.mix()
-
-    def sum(self, bank: int) -> Sound:
-        """All filters of a bank added."""
-        return self._shown.sound(bank, "sum")
-
-    def concat(self, bank: int) -> Sound:
-        """A bank's filters, one after another."""
-        return self._shown.sound(bank, "concat")
-
-    def filter(self, bank: int, number: int) -> Sound:
-        """One filter of a bank, where `concat` or `filters` was asked for."""
-        return self._shown.filter(bank, number)
-
-    def mosaic(self, bank: int, reduce: str = "mean") -> Mosaic:
-        """The contact sheet of a bank's filters, of area means ('mean') or maxima ('max')."""
-        return self._shown.mosaic(bank, reduce)
-
-    def activations(self, bank: int) -> zarr.Array[Any]:
-        """A bank's stored array, float16 `[channel, y, x]`."""
-        return self._shown.activations(bank)
-
-    def dataarray(self, bank: int) -> DataArray:
-        """The same as an `xarray.DataArray`, read where it is indexed; `y` and `x` are pixels, after `size`.
-
-        Raises:
-            OptionError: xarray is not installed.
-        """
-        return self._shown.dataarray(bank)
-
-    @property
-    def _shown(self) -> Shown:
-        return Shown(self.folder, self.record)
+    pass
 
 
 def plan(
@@ -141,6 +81,8 @@ def sonify(
     on_plan: Callable[[Plan], None] = lambda plan: None,
     on_progress: Listener | None = None,
     notes: tuple[str, ...] = (),
+    cluster: str | None = None,
+    segment_rows: int | None = None,
     **words: Any,
 ) -> Run:
     """Turn a picture into stored activations and sound, in the folder `out`.
@@ -159,6 +101,9 @@ def sonify(
         on_plan: called with the plan before the work starts.
         on_progress: called as the work goes on, from any thread.
         notes: said to the user before, to be kept in the record (a fallback, say).
+        cluster: a Dask cluster that the network's stage is shared out to: 'local', 'local:4', 'tcp://HOST:PORT'
+            or 'tls://HOST:PORT'. All its workers must see `out` by that name.
+        segment_rows: of the picture, about, that a worker gets at a time; None: 2048.
         words: options by the command line's words, as in
             `sonify("a.jpg", "out", size=512, banks=(1, 2), scheme="sum", memory="800MiB")`.
 
@@ -169,7 +114,8 @@ def sonify(
     options = resolve_options(options, words)
     if options.weights not in (PRETRAINED, UNTRAINED):  # a resume may come from another folder
         options = replace(options, weights=str(Path(options.weights).absolute()))
-    beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress)
+    shared = check_shared(options.device, cluster, segment_rows)
+    beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared)
     with RunFolder(Path(out), overwrite=overwrite) as folder:
         check_out(folder.out, overwrite=overwrite)  # again: it may have been found whole, and put there
         left = read_journal(folder.path) if resume or not overwrite else None
@@ -189,6 +135,8 @@ def resume(
     stop: Stop | None = None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
     on_progress: Listener | None = None,
+    cluster: str | None = None,
+    segment_rows: int | None = None,
 ) -> Run:
     """Go on with the run that was stopped before it became `folder`; see `sonify`.
 
@@ -201,6 +149,8 @@ def resume(
         stop: as for `sonify`.
         on_plan: as for `sonify`.
         on_progress: as for `sonify`.
+        cluster: as for `sonify`: where the run was begun with one and the network was not through.
+        segment_rows: as for `sonify`, and as it was begun.
 
     Raises:
         OutputError: there is nothing to go on with, or what decides the bytes is not as it was.
@@ -212,7 +162,8 @@ def resume(
         if memory is not None:
             budget = parse_bytes(memory) if isinstance(memory, str) else memory
             options = replace(options, memory_bytes=budget)
-        beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress)
+        shared = check_shared(options.device, cluster, segment_rows)
+        beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared)
         given = Path(folder) if resolved(Path(folder)) == out else out
         with RunFolder(given, overwrite=left["overwrite"]) as at:
             left = read_journal(at.path)
@@ -225,19 +176,7 @@ def resume(
     record = read_record(out / RECORD_NAME)
     if record is None:
         raise OutputError(f"no run was begun at {folder}; begin one with: netsounds-stream sonify PICTURE")
-    return _as_run(out, record)
-
-
-def open_run(folder: str | Path) -> Run:
-    """A finished run, to be looked at and heard.
-
-    Raises:
-        OutputError: there is none in `folder`.
-    """
-    record = read_record(Path(folder) / RECORD_NAME)
-    if record is None:
-        raise OutputError(f"{folder} holds no finished run; give a run's folder")
-    return _as_run(Path(folder), record)
+    return as_run(out, record)
 
 
 @dataclass(frozen=True)
@@ -249,6 +188,8 @@ class _Beginning:
     stop: Stop | None
     on_plan: Callable[[Plan], None]
     on_progress: Listener | None
+    cluster: str | None
+    segment_rows: int
 
     def run(
         self,
@@ -260,6 +201,22 @@ class _Beginning:
         notes: tuple[str, ...],
     ) -> Run:
         """Carry the run out in `folder`, from its beginning or from what is `left` of it there."""
+        with ExitStack() as stack:
+            shared = None
+            if self.cluster is not None:
+                shared = Shared(stack.enter_context(connected(self.cluster)), self.segment_rows)
+            return self._run(image, folder, left, shared, overwrite=overwrite, notes=notes)
+
+    def _run(
+        self,
+        image: Path,
+        folder: RunFolder,
+        left: dict[str, Any] | None,
+        shared: Shared | None,
+        *,
+        overwrite: bool,
+        notes: tuple[str, ...],
+    ) -> Run:
         options = self.options
         if left is not None and not left["steps"]:
             left = None  # it had done nothing yet
@@ -272,7 +229,8 @@ class _Beginning:
             weights = load_weights(options.weights)
             advance(1)
         if left is None:
-            planned = make_plan(picture.source, options, _limits(options, compute, folder.path, gpu_budget))
+            limits = _limits(options, compute, folder.path, gpu_budget)
+            planned = make_plan(picture.source, options, limits, spooled=shared is not None)
         else:
             planned = _plan_left(left["record"], options)
         planned.check()
@@ -324,6 +282,7 @@ class _Beginning:
                 "notes": [*record["notes"], *noted, *notes_now, *sound_notes(levels, options.sound)],
                 "levels": levels,
                 **loudest,
+                **({} if shared is None else {"cluster": shared.facts()}),
                 "starts": content["starts"],
                 "overwrite": content["overwrite"],
             }
@@ -333,7 +292,17 @@ class _Beginning:
         )
         journal.write()
         execution = Execution(
-            picture, weights, options, planned, compute, record, folder.path, journal, stages, notes_now
+            picture,
+            weights,
+            options,
+            planned,
+            compute,
+            record,
+            folder.path,
+            journal,
+            stages,
+            notes_now,
+            shared,
         )
         if options.sound.preview_s is not None:
             notes_now.append(
@@ -353,7 +322,7 @@ class _Beginning:
         folder.finish(done)
         finished = read_record(folder.out / RECORD_NAME)
         assert finished is not None
-        return _as_run(folder.given, finished)
+        return as_run(folder.given, finished)
 
 
 def _plan_left(record: dict[str, Any], options: SonifyOptions) -> Plan:
@@ -372,12 +341,6 @@ def _checksums(folder: Path, known: dict[str, Any]) -> dict[str, Any]:
     for path in folder.glob("*.zarr/zarr.json"):
         sums[path.relative_to(folder).as_posix()] = file_sum(path).to_json()
     return dict(sorted(sums.items()))
-
-
-def _as_run(out: Path, record: dict[str, Any]) -> Run:
-    names = [name for name in record["files"] if name not in (PAGE, PICTURES, REPORT)]
-    page = out / PAGE if PAGE in record["files"] else None
-    return Run(out, record["label"], tuple(out / name for name in names), record, page)
 
 
 def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> SonifyOptions:

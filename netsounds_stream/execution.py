@@ -29,10 +29,12 @@ from .overview import Overview
 from .picture import Picture, slabs, write_spool
 from .places import Places
 from .plans import FILTER_CELLS, PICTURE_CELLS, STORED_SPOOL, AudioPlan, BankPlan, Plan, cells_of
-from .progress import Stages
+from .progress import Advance, Stages
 from .record import array_attributes, tags_of
 from .report import STEP as REPORT_STEP
 from .report import BankReport, Report, report_files
+from .segment_merge import Shared
+from .segment_work import new_job
 from .sinks import Sinks
 from .sound import Rendering
 from .sound_options import MIX_LUFS
@@ -51,7 +53,7 @@ _PICTURE_STEP = "decode"
 class Execution:
     """What carrying out a plan needs. `record` is what `begin_record` gave; `folder` is worked in.
 
-    `notes` gathers what was done otherwise than planned.
+    `notes` gathers what was done otherwise than planned. `shared` is what a cluster has to do with it.
     """
 
     picture: Picture
@@ -64,6 +66,7 @@ class Execution:
     journal: Journal
     stages: Stages
     notes: list[str] = field(default_factory=list)
+    shared: Shared | None = None
 
     def run(self, describe: Callable[[Tensor], dict[str, Any]]) -> Tensor:
         """Do all of it; the logits' average over the full picture.
@@ -127,35 +130,41 @@ class Execution:
                 preview = stack.enter_context(self._preview((journal.state(STEP) or {}).get("preview")))
             if planned.picture_stored == STORED_SPOOL and not journal.done(_PICTURE_STEP):
                 self._spool_picture(spool)
-            first = rows_done(journal)
-            pixels = planned.pixels
-            with self.stages.stage("network", pixels, "px") as advance:
-                advance.skip(first * pixels // planned.rows_along)
-                logits = run_forward(
-                    slabs(
-                        self.picture,
-                        time_axis=planned.time_axis,
-                        rows=planned.slab_rows,
-                        stored=planned.picture_stored,
-                        spool=spool,
-                        first=first,
-                    ),
-                    planned,
-                    pixel_network(
-                        self.weights, self.picture.full_scale, options.normalize, self.compute.dtype
-                    ),
-                    sinks,
-                    compute=self.compute,
-                    line=line,
-                    advance=advance,
-                    journal=journal,
-                    folder=self.folder,
-                    preview=preview,
-                )
+            with self.stages.stage("network", planned.pixels, "px") as advance:
+                advance.skip(rows_done(journal) * planned.pixels // planned.rows_along)
+                if self.shared is not None:
+                    job = new_job(planned, self.picture, self._places, self.weights, options, self.compute)
+                    logits = self.shared.run(job, sinks, preview, journal, advance)
+                else:
+                    logits = self._network_here(sinks, preview, line, advance)
         if planned.picture_stored == STORED_SPOOL:
             journal.reached("spool", {"whole": True}, no_files, after=lambda: spool.unlink(missing_ok=True))
         journal.step_ended()
         return logits
+
+    def _network_here(
+        self, sinks: Mapping[int, Sinks], preview: Overview | None, line: Line, advance: Advance
+    ) -> Tensor:
+        planned = self.plan
+        return run_forward(
+            slabs(
+                self.picture,
+                time_axis=planned.time_axis,
+                rows=planned.slab_rows,
+                stored=planned.picture_stored,
+                spool=self._places.picture_spool,
+                first=rows_done(self.journal),
+            ),
+            planned,
+            pixel_network(self.weights, self.picture.full_scale, self.options.normalize, self.compute.dtype),
+            sinks,
+            compute=self.compute,
+            line=line,
+            advance=advance,
+            journal=self.journal,
+            folder=self.folder,
+            preview=preview,
+        )
 
     @contextmanager
     def _workers(
@@ -175,12 +184,14 @@ class Execution:
         total, mixture, spectra = self._sums(each, line, state, stack)
         if self.plan.stored:
             path, codec, axis = self._places.array(each.number), self.options.codec, self.plan.time_axis
-            if state is None:
+            # segments of a cluster's may be whole before the first commit
+            if state is None and (self.shared is None or not (path / "zarr.json").exists()):
                 shutil.rmtree(path, ignore_errors=True)  # of a run that ended before its first commit
                 facts = array_attributes(each, self.record)
                 create = partial(create_array, path, time_axis=axis, codec=codec, attributes=facts)
                 line.run([each], create, [])  # by a worker, for Ctrl-C must not leave zarr writing behind
-            store = ShardWriter(path, each, axis, codec, line.errand)
+            if self.shared is None:
+                store = ShardWriter(path, each, axis, codec, line.errand)
         meter = LevelMeter(each.channels, None if state is None else state["levels"])
         windowed, energies, overview = tuple(spectra.values()), self.options.sound.energies, None
         if self.options.report:

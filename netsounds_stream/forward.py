@@ -21,7 +21,7 @@ from .checksums import FileSum, file_sum
 from .device import Transfers
 from .errors import OptionError, Stopped
 from .geometry import bank
-from .journal import Journal
+from .journal import Files, Journal
 from .overlap import Line, ahead
 from .overview import Overview, across_cells
 from .picture import Slab
@@ -34,7 +34,7 @@ Cells = tuple[Tensor, Tensor]  # sums and maxima, see `across_cells`
 
 #: The network's step in the journal, and the files that hold what the stream retains.
 STEP, _STATE = "network", "state-"
-_PREVIEW = "preview"
+PREVIEW = "preview"
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,19 @@ def pixel_network(weights: Weights, full_scale: int, normalize: bool, dtype: tor
     return PixelNetwork(weights.state, lambda pixels: normalised(pixels, full_scale, normalize), full_scale)
 
 
+def as_values(band: NDArray[np.generic], device: str) -> Tensor:
+    """Pixels for `device`. Torch takes no negative strides of numpy's; bytes go elsewhere as bytes."""
+    small = band.dtype == np.uint8 and device != "cpu"
+    return torch.from_numpy(band.astype("uint8" if small else "float32", order="C"))
+
+
+def preview_cells(values: Tensor, factor: int, full_scale: int) -> Cells:
+    """Of pixels `[time, frequency, rgb]`, in 0 to 255: see `across_cells`."""
+    sums, highest = across_cells(values.float(), factor)
+    to_byte = 255 / full_scale
+    return sums * to_byte, highest * to_byte
+
+
 def run_forward(
     slabs: Iterable[Slab],
     plan: Plan,
@@ -120,8 +133,9 @@ def run_forward(
     pending = _Pending()
     do = pending.later if transfers.beside else lambda job: job()
     kept = journal.state(STEP)
+    per_shard = {each.number: each.frames_per_shard for each in plan.banks}
     hooks = {
-        bank(number).layer: bank_hook(number, sink, compute.precision, transfers, do)
+        bank(number).layer: bank_hook(number, sink, per_shard[number], compute.precision, transfers, do)
         for number, sink in sinks.items()
     }
     stream = RowStream(
@@ -134,7 +148,7 @@ def run_forward(
             for number, sink in sinks.items():
                 sink.restore(kept["banks"][str(number)], reader, f"bank-{number}")
             if preview is not None:
-                preview.restore(reader.tensors(_PREVIEW)["cells"])
+                preview.restore(reader.tensors(PREVIEW)["cells"])
 
     ended, under_way = threading.Event(), set[_Keeping]()
 
@@ -143,21 +157,15 @@ def run_forward(
             ended.set()
             return stream.ending(), None
         if isinstance(band, _Mark):
-            name = f"{_STATE}{journal.content['starts']}-{band.rows}.npz"
-            keeping = _Keeping(journal, folder / name, band.rows, sinks, do, preview)
+            keeping = _Keeping(journal, state_path(folder, journal, band.rows), band.rows, sinks, do, preview)
             under_way.add(keeping)
             return stream.keeping(keeping), None
-        # torch takes no negative strides of numpy's; bytes go to a device as bytes
-        small = band.dtype == np.uint8 and compute.device != "cpu"
-        values = torch.from_numpy(band.astype("uint8" if small else "float32", order="C"))
+        values = as_values(band, compute.device)
         advance(band.shape[0] * band.shape[1])
         cells = None
         if preview is not None:
-            sums, highest = across_cells(values.float(), preview.cells.factor)
-            to_byte = 255 / pixels.full_scale
-            cells = sums * to_byte, highest * to_byte
-        there = transfers.to_device(values).float()
-        return stream.enter(pixels.prepare(there.permute(2, 0, 1))), cells
+            cells = preview_cells(values, preview.cells.factor, pixels.full_scale)
+        return stream.enter(pixels.prepare(transfers.to_device(values).float().permute(2, 0, 1))), cells
 
     def look(entered: tuple[Band, Cells | None]) -> Band:
         band, cells = entered
@@ -185,22 +193,34 @@ def run_forward(
         raise Stopped
     assert all(sink.store is None or sink.store.finished for sink in sinks.values())
     logits = stream.logits()
-    banks = {str(number): sink.state() for number, sink in sinks.items()}
-    state = {"whole": True, "logits": logits.tolist(), "banks": banks, "preview": _state_of(preview)}
-    journal.reached(
-        STEP,
-        state,
-        lambda given_up: _written(sinks, preview, banks, given_up),
-        after=lambda: remove_states(folder),
-    )
+    network_ended(journal, sinks, preview, logits, after=lambda: remove_states(folder))
     return logits
 
 
-def _state_of(preview: Overview | None) -> dict[str, int] | None:
-    return None if preview is None else preview.state()
+def network_ended(
+    journal: Journal,
+    sinks: Mapping[int, Sinks],
+    preview: Overview | None,
+    logits: Tensor,
+    *,
+    files: Callable[[], Files] = dict,
+    after: Callable[[], None],
+) -> None:
+    """Note that the whole stage is done.
+
+    Args:
+        files: what was written besides, for the commit.
+        after: called when it is durable.
+    """
+    banks = {str(number): sink.state() for number, sink in sinks.items()}
+    seen = None if preview is None else preview.state()
+    state = {"whole": True, "logits": logits.tolist(), "banks": banks, "preview": seen}
+    journal.reached(
+        STEP, state, lambda given_up: {**files(), **written(sinks, preview, banks, given_up)}, after=after
+    )
 
 
-def _written(
+def written(
     sinks: Mapping[int, Sinks],
     preview: Overview | None,
     banks: Mapping[str, Any],
@@ -279,7 +299,7 @@ class _Keeping:
     def keep_preview(self, preview: Overview) -> None:
         """All bands before it are in the preview, and none after it."""
         self._preview_state = preview.state()
-        self._writer.add(f"{_PREVIEW}/cells", preview.waiting)
+        self._writer.add(f"{PREVIEW}/cells", preview.waiting)
 
     def discard(self) -> None:
         """It will not be finished."""
@@ -294,10 +314,15 @@ class _Keeping:
 
         def files(given_up: Callable[[], bool]) -> dict[Path, FileSum | None]:
             state["sum"] = file_sum(path).to_json()  # here, beside the work
-            return {path: None, **_written(self._sinks, self._preview, banks, given_up)}
+            return {path: None, **written(self._sinks, self._preview, banks, given_up)}
 
         self._journal.reached(STEP, state, files, after=lambda: remove_states(path.parent, path))
         self._journal.flush_soon()
+
+
+def state_path(folder: Path, journal: Journal, rows: int) -> Path:
+    """A new file for what is retained behind so many of the picture's rows."""
+    return folder / f"{_STATE}{journal.content['starts']}-{rows}.npz"
 
 
 def remove_states(folder: Path, newest: Path | None = None) -> None:

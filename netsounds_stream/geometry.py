@@ -151,6 +151,16 @@ def layer_names() -> tuple[str, ...]:
     return (*names, CLASSIFIER_NAME, CLASSIFIER_ACTIVATION_NAME)
 
 
+@cache
+def layer_strides() -> dict[str, int]:
+    """Rows of the picture for a row of each layer, by the names of `layer_names`."""
+    found, stride = {}, 1
+    for layer in LAYERS:
+        stride *= 1 if isinstance(layer, Fire) else layer.stride
+        found.update(dict.fromkeys(layers_of(layer), stride))
+    return {**found, CLASSIFIER_NAME: stride, CLASSIFIER_ACTIVATION_NAME: stride}
+
+
 def layers_of(layer: Layer) -> tuple[str, ...]:
     """The layers that one entry of `LAYERS` stands for, its output last."""
     match layer:

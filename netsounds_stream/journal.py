@@ -81,6 +81,11 @@ class Journal:
         return not self._ended.is_set()
 
     @property
+    def stop(self) -> Stop:
+        """The wish that the work be put down."""
+        return self._stop
+
+    @property
     def stopping(self) -> bool:
         """Whether the work should be put down at the next place that can be gone on from."""
         return self._stop.asked

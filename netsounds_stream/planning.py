@@ -92,8 +92,11 @@ def time_axis_of(source: Source, wanted: str) -> str:
     return "x" if source.width >= source.height else "y"
 
 
-def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
+def make_plan(source: Source, options: SonifyOptions, limits: Limits, *, spooled: bool = False) -> Plan:
     """The plan that is fastest within the budget; the smallest there is where none is (see `Plan.check`).
+
+    Args:
+        spooled: whether the picture is to be spooled in any case, for several to read it anywhere.
 
     Raises:
         PictureError: the picture is too small for the network, or has more pixels than are allowed.
@@ -128,7 +131,7 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits) -> Plan:
         range(divided(limits.threads)[0], 0, -1),
         bands,
         list(zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True)),
-        _picture_choices(source, options),
+        (STORED_SPOOL,) if spooled else _picture_choices(source, options),
     ):
         candidate = _candidate(source, options, limits, workers, rows, frames, blocks, decoded, rows_wanted)
         stores = store_bytes(candidate.banks, candidate.workers, rows * across) if options.stored else 0

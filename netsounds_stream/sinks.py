@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from .checkpoint import CheckpointReader, CheckpointWriter
 from .checksums import FileSum
 from .levels import LevelMeter
@@ -35,6 +37,39 @@ class Sinks:
     spectra: tuple[SpectraSpool, ...] = ()
     energies: bool = False
     overview: Overview | None = None
+
+    @property
+    def cell_factor(self) -> int | None:
+        return None if self.overview is None else self.overview.cells.factor
+
+    @property
+    def stored(self) -> bool:
+        return self.store is not None
+
+    @property
+    def inverted(self) -> bool:
+        return self.total is not None
+
+    def take_parts(self, means: Tensor, parts: tuple[Tensor, ...]) -> None:
+        assert self.store is not None
+        self.meter.add_means(0, means)
+        self.store.append(parts)
+
+    def take_energies(self, found: Tensor) -> None:
+        self.meter.add_energies(0, found)
+
+    def take_cells(self, sums: Tensor, highest: Tensor) -> None:
+        assert self.overview is not None
+        self.overview.add(sums, highest)
+
+    def take_half(self, half: Tensor) -> None:
+        assert self.total is not None
+        self.total.add(half)
+
+    def take_columns(self, columns: Tensor) -> None:
+        assert self.mixture is not None
+        for spool, (_, part) in zip(self.spectra, self.mixture.spectra, strict=True):
+            spool.add(columns[:, part])
 
     def state(self) -> dict[str, Any]:
         """How far they have come, JSON-ready; the frames of the shard that fills are apart (`keep`)."""

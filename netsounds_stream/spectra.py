@@ -96,7 +96,8 @@ def raised(rows: Tensor, power: float) -> Tensor:
     what lies aside moves further there.
     """
     # arrays of another origin may hold negative values, of which not every power is a number
-    sizes = rows.abs()
+    # into one layout, whatever the rows': the last bit of what follows may depend on it
+    sizes = torch.abs(rows, out=torch.empty(rows.shape))
     if power == 1:
         return sizes
     sizes /= _USUAL

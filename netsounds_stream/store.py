@@ -50,6 +50,8 @@ _UNREADABLE = (
 _LONGEST_REASON = 300
 
 DIMENSIONS = ("channel", "y", "x")
+#: Has a file at a path, given what writes one.
+Put = Callable[[Path, Callable[[Path], None]], None]
 
 
 def _codecs(codec: str) -> dict[str, Any]:
@@ -95,6 +97,10 @@ class ShardWriter:
 
     Holds one shard that fills; a full one is handed to `errand`, which has it encoded and written later,
     by another thread, and holds it until then.
+
+    Args:
+        frames: from and to which they come; both where shards begin or the bank ends. None: all.
+        put: given a shard's path and what writes it, has it there; None: it is written at once, by `errand`.
     """
 
     def __init__(
@@ -104,13 +110,15 @@ class ShardWriter:
         time_axis: str,
         codec: str,
         errand: Callable[[Callable[[], None]], None],
+        frames: tuple[int, int] | None = None,
+        put: Put | None = None,
     ) -> None:
         self._path, self._bank, self._time_axis, self._errand = path, bank, time_axis, errand
-        self._encode = encoder(codec)
-        self._start = self._filled = 0
+        self._encode, self._put = encoder(codec), put or (lambda path, write: write(path))
+        self._start, self._stop = frames or (0, bank.frames)
+        self._asked, self._filled = -(-self._start // bank.frames_per_shard), 0
         self._parts: tuple[Tensor, ...] = ()
         self._written: dict[int, FileSum] = {}  # since `written` was last called
-        self._asked = 0
         self._changed = threading.Condition()
 
     def append(self, parts: tuple[Tensor, ...]) -> None:
@@ -124,13 +132,13 @@ class ShardWriter:
                 mine[self._filled : self._filled + room] = part[0, :, taken : taken + room].permute(1, 2, 0)
             self._filled += room
             taken += room
-            if self._filled == self._bank.frames_per_shard or self._start + self._filled == self._bank.frames:
+            if self._filled == self._bank.frames_per_shard or self._start + self._filled == self._stop:
                 self._hand_over()
 
     @property
     def finished(self) -> bool:
         """Whether every frame has come; the last shard was handed over with its last frame."""
-        return self._start == self._bank.frames
+        return self._start == self._stop
 
     @property
     def metadata_path(self) -> Path:
@@ -182,21 +190,28 @@ class ShardWriter:
         self._errand(partial(self._write, parts, number))
 
     def _write(self, parts: tuple[Tensor, ...], number: int) -> None:
-        path, size, crc = shard_path(self._path, self._time_axis, number), 0, 0
+        path, found = shard_path(self._path, self._time_axis, number), FileSum(0, 0)
+
+        def write(to: Path) -> None:
+            nonlocal found
+            size = crc = 0
+            with to.open("wb") as file:
+                for piece in shard_pieces(parts, self._time_axis, self._encode):
+                    file.write(piece)
+                    size, crc = size + len(piece), crc32c(piece, crc)
+            found = FileSum(size, crc)
+
         try:
             # From the array's own folder on: a run's folder that vanished is not to be made anew, half empty.
             for folder in reversed(path.relative_to(self._path).parents[:-1]):
                 (self._path / folder).mkdir(exist_ok=True)
-            with path.open("wb") as file:
-                for piece in shard_pieces(parts, self._time_axis, self._encode):
-                    file.write(piece)
-                    size, crc = size + len(piece), crc32c(piece, crc)
+            self._put(path, write)
         except OSError as error:
             raise OutputError(
                 f"cannot write {path} ({error}); make room on the disk, or make it writable"
             ) from error
         with self._changed:
-            self._written[number] = FileSum(size, crc)
+            self._written[number] = found
             self._changed.notify_all()
 
 

@@ -24,6 +24,7 @@ from .geometry import (
     Fire,
     Pool,
     layer_names,
+    layer_strides,
 )
 from .row_layers import ClassifierStage, ConvStage, FireStage, Parts, PoolStage, Stage
 
@@ -94,6 +95,9 @@ class RowStream:
         hooks: what to call with each new `RowBlock` of a layer, by torchvision's layer name.
         transposed: rows run along the picture's x axis; see the module's text.
         dtype: what is computed in: float32, bfloat16 or float16.
+        first_row: of the picture, where the stream begins; a multiple of the network's stride. What the rows
+            before it would have a part in comes out wrong, so take nothing of a layer before it sees none of
+            them.
     """
 
     def __init__(
@@ -104,12 +108,14 @@ class RowStream:
         transposed: bool = False,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        first_row: int = 0,
     ) -> None:
         unknown = sorted(set(hooks) - set(layer_names()))
         if unknown:
             raise OptionError(f"no layer is called {unknown[0]!r}; the names are {', '.join(layer_names())}")
         self._hooks = dict(hooks)
-        self._next_row = dict.fromkeys(layer_names(), 0)
+        assert all(first_row % stride == 0 for stride in layer_strides().values())
+        self._next_row = {name: first_row // stride for name, stride in layer_strides().items()}
         self._dtype, self._device = dtype, torch.device(device)
         params: dict[str, Tensor] = {}
         for name, value in state.items():

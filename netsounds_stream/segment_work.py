@@ -1,0 +1,301 @@
+"""One segment of a picture through the network, on whichever worker: shards to the store, the rest to a file.
+
+A segment may be worked on twice, or by two at once: every file has a name of its own until it is whole, and
+its bytes are the same whoever makes it. What an attempt makes that another has replaced is not put in place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import machine
+from .bank_hook import bank_hook
+from .checkpoint import CheckpointReader, CheckpointWriter
+from .checksums import FileSum, file_sum, is_sealed, sealed
+from .device import Transfers
+from .errors import ClusterError
+from .forward import Compute, PixelNetwork, as_values, pixel_network
+from .geometry import CLASSIFIER_ACTIVATION_NAME, bank
+from .journal import durably_replace, sync
+from .options import SonifyOptions
+from .overlap import Line
+from .picture import Picture, Slab, slabs
+from .places import Places
+from .plans import STORED_SPOOL, BankPlan, Plan
+from .segment_rows import Rows, SegmentPreview, SegmentTaker, averaging
+from .segments import Segment
+from .sound_options import SoundOptions
+from .store import Put, ShardWriter
+from .stream import Band, RowBlock, RowStream
+from .weights import Weights
+from .workers import workers
+
+#: In a run's temporary folder: says which attempt's files are wanted.
+TOKEN = "attempt"
+#: What results' names there begin with, and those of unfinished files end with.
+SEGMENT, UNFINISHED = "segment-", ".part"
+_WEIGHTS = "weights.npz"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every segment of a run needs, the same for all: sizes, options, and where files lie.
+
+    Attributes:
+        attempt: the one that this is part of, as the folder's `TOKEN` has it.
+        weights: a file in the temporary folder, and its sum.
+        report: whether a report will be made.
+    """
+
+    plan: Plan
+    picture: Picture
+    places: Places
+    attempt: str
+    weights: tuple[str, FileSum]
+    normalize: bool
+    compute: Compute
+    sound: SoundOptions
+    codec: str
+    report: bool
+
+    def result(self, segment: Segment) -> Path:
+        """What a segment leaves besides its shards; beside it, as JSON, what `do_segment` gave."""
+        return self.places.temporary / f"{SEGMENT}{segment.start}-{segment.stop}.npz"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished segment: its result's sum, its shards' by their paths in the run's folder, what it took."""
+
+    result: FileSum
+    shards: dict[str, FileSum]
+    cpu_seconds: float
+    wall_seconds: float
+    peak_memory_bytes: int
+    processor: str
+
+
+def new_job(
+    plan: Plan,
+    picture: Picture,
+    places: Places,
+    weights: Weights,
+    options: SonifyOptions,
+    compute: Compute,
+) -> Job:
+    """A new attempt at a run, which ends earlier ones; its weights are put where every worker finds them."""
+    path, attempt = places.temporary / _WEIGHTS, os.urandom(8).hex()
+    writer = CheckpointWriter(path)
+    for name, values in weights.state.items():
+        writer.add(name, values)
+    writer.close()
+    durably_replace(places.temporary / TOKEN, attempt)
+    return Job(
+        plan,
+        picture,
+        places,
+        attempt,
+        (path.name, file_sum(path)),
+        options.normalize,
+        compute,
+        options.sound,
+        options.codec,
+        options.report,
+    )
+
+
+def do_segment(job: Job, segment: Segment) -> Done:
+    """Have the segment's shards in the store, and its result in the run's temporary folder.
+
+    Raises:
+        ClusterError: the run's folder is not to be seen here, or another attempt has begun.
+        NetsoundsError: as in a run on one machine.
+    """
+    began, spent = time.monotonic(), time.process_time()
+    require_current(job)
+    result = job.result(segment)
+    if (before := _read_done(result)) is not None:
+        return before
+    machine.tune_heap()
+    unique = f"{job.attempt}.{os.getpid()}.{os.urandom(4).hex()}{UNFINISHED}"
+
+    def put(path: Path, write: Callable[[Path], None]) -> None:
+        partial = path.with_name(f"{path.name}.{unique}")
+        try:
+            write(partial)
+            _put_in_place(job, partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    writer = CheckpointWriter(result.with_name(f"{result.name}.{unique}"))
+    try:
+        with workers(1, job.plan.threads_each) as line:
+            shards = _streamed(job, segment, line, writer, put)
+        writer.close()
+        found = file_sum(writer.path)
+        _put_in_place(job, writer.path, result)
+    except BaseException:
+        writer.discard()
+        writer.path.unlink(missing_ok=True)
+        raise
+    done = Done(
+        found,
+        shards,
+        time.process_time() - spent,
+        time.monotonic() - began,
+        machine.peak_resident_bytes(),
+        str(machine.describe()["processor"]),
+    )
+    put(result.with_suffix(".json"), lambda path: _write_done(path, done))
+    return done
+
+
+def _write_done(path: Path, done: Done) -> None:
+    sums = {name: each.to_json() for name, each in done.shards.items()}
+    content = {**vars(done), "result": done.result.to_json(), "shards": sums}
+    path.write_text(sealed(content), encoding="utf-8")
+
+
+def _read_done(result: Path) -> Done | None:
+    """What was given for a segment that an attempt before had finished."""
+    try:
+        text = result.with_suffix(".json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    if not is_sealed(text) or not result.exists():
+        return None
+    words = {name: value for name, value in json.loads(text).items() if name in Done.__dataclass_fields__}
+    shards = {name: FileSum.from_json(each) for name, each in words["shards"].items()}
+    return Done(**{**words, "result": FileSum.from_json(words["result"]), "shards": shards})
+
+
+def _streamed(
+    job: Job, segment: Segment, line: Line, writer: CheckpointWriter, put: Put
+) -> dict[str, FileSum]:
+    """The segment's rows through the network; the shards that were written."""
+    plan, pixels, transfers = job.plan, _network(job), Transfers(job.compute.device)
+    stores = {each.number: _store(job, each, segment, line, put) for each in plan.banks if plan.stored}
+    takers = {
+        each.number: SegmentTaker(
+            each,
+            job.sound,
+            cells=job.report,
+            rows=Rows(writer, f"bank-{each.number}"),
+            store=stores.get(each.number),
+        )
+        for each in plan.banks
+    }
+    classes = Rows(writer, "classifier")
+    hooks: dict[str, Callable[[RowBlock], None]] = {CLASSIFIER_ACTIVATION_NAME: averaging(segment, classes)}
+    for each in plan.banks:
+        hooks[bank(each.number).layer] = bank_hook(
+            each.number,
+            takers[each.number],
+            each.frames_per_shard,
+            job.compute.precision,
+            transfers,
+            lambda todo: todo(),
+            segment.frames[each.number],
+        )
+    preview = SegmentPreview(plan, segment, Rows(writer, "picture")) if job.report else None
+    stream = RowStream(
+        pixels.state,
+        hooks,
+        transposed=plan.time_axis == "x",
+        dtype=job.compute.dtype,
+        first_row=segment.first,
+    )
+    row = segment.first
+
+    def enter(band: NDArray[np.generic] | None) -> Band:
+        nonlocal row
+        if band is None:
+            return stream.ending()
+        values = as_values(band, job.compute.device)
+        if preview is not None:
+            preview.take(row, values, pixels.full_scale)
+        row += band.shape[0]
+        return stream.enter(pixels.prepare(values.float().permute(2, 0, 1)))
+
+    line.run(_bands(job, segment), enter, stream.stations)
+    for taker in takers.values():
+        taker.end()
+    classes.end()
+    if preview is not None:
+        preview.end()
+    shards: dict[str, FileSum] = {}
+    for store in stores.values():
+        assert store.finished
+        written = store.written(store.handed_over, lambda: False)
+        shards |= {path.relative_to(job.places.folder).as_posix(): each for path, each in written.items()}
+    return shards
+
+
+def _store(job: Job, planned: BankPlan, segment: Segment, line: Line, put: Put) -> ShardWriter:
+    path, own = job.places.array(planned.number), segment.frames[planned.number]
+    return ShardWriter(path, planned, job.plan.time_axis, job.codec, line.errand, own, put)
+
+
+def _network(job: Job) -> PixelNetwork:
+    name, expected = job.weights
+    weights = _weights(job.places.temporary / name, expected)
+    return pixel_network(weights, job.picture.full_scale, job.normalize, job.compute.dtype)
+
+
+@lru_cache(maxsize=1)
+def _weights(path: Path, expected: FileSum) -> Weights:
+    """Read once a worker."""
+    with CheckpointReader(path, expected) as reader:
+        return Weights(path.name, "", {name: values.contiguous() for name, values in reader.all().items()})
+
+
+def _bands(job: Job, segment: Segment) -> Iterator[Slab | None]:
+    """The picture's bands from the segment's first row to its last; then None, if that is the end."""
+    plan, row = job.plan, segment.first
+    decoded = slabs(
+        job.picture,
+        time_axis=plan.time_axis,
+        rows=plan.slab_rows,
+        stored=STORED_SPOOL,
+        spool=job.places.picture_spool,
+        first=segment.first,
+    )
+    for slab in decoded:
+        for start in range(0, slab.shape[0], plan.band_rows):
+            if row >= segment.last:
+                return
+            band = slab[start : start + plan.band_rows]
+            row += band.shape[0]
+            yield band
+    if segment.ends:
+        yield None
+
+
+def require_current(job: Job) -> None:
+    """Raise ClusterError where this attempt's files are not wanted, or are not to be seen from here."""
+    path = job.places.temporary / TOKEN
+    try:
+        current = path.read_text(encoding="ascii")
+    except OSError as error:
+        raise ClusterError(
+            f"a worker cannot read {path} ({error.strerror}); give an --out that all workers see by that name"
+        ) from error
+    if current != job.attempt:
+        raise ClusterError("the run was begun anew meanwhile; let that one go on")
+
+
+def _put_in_place(job: Job, partial: Path, path: Path) -> None:
+    """Under its own name once it is whole, and on the disk."""
+    sync([partial], [])
+    require_current(job)
+    partial.replace(path)
+    sync([], [path.parent])
