@@ -27,7 +27,7 @@ R = TypeVar("R")
 _LOCAL = re.compile(r"local(?::([1-9]\d{0,3}))?")
 _REMOTE = re.compile(r"(tcp|tls)://[^\s/]+:\d+/?")
 # How long a scheduler may take to answer, and how often a wait looks whether it was asked to stop.
-_PATIENCE, _LOOK_UP_SECONDS = "30s", 0.5
+_PATIENCE, _LOOK_UP_SECONDS = "10s", 0.5
 # Tasks whose workers die are given out again so often; Dask's own limit is for each time.
 _LIVES = 8
 
@@ -149,7 +149,7 @@ def connected(address: str) -> Iterator[Cluster]:
                 n_workers=count,
                 threads_per_worker=1,
                 memory_limit=0,
-                dashboard_address=None,
+                dashboard_address=":0",  # wherever there is room
                 silence_logs=logging.CRITICAL,
             )
             client = stack.enter_context(Client(stack.enter_context(made)))

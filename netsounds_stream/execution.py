@@ -17,7 +17,7 @@ from . import machine
 from .bank_pictures import BankPictures
 from .bank_sound import BankSound, summing_step
 from .checksums import file_sum
-from .errors import Stopped
+from .errors import OutputError, Stopped
 from .folder import file_label
 from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
 from .journal import Journal, no_files
@@ -121,6 +121,9 @@ class Execution:
         if journal.done(STEP):
             assert state is not None
             return torch.tensor(state["logits"], dtype=torch.float64)
+        if state is not None and (self.shared is None) == ("segments" in state):
+            here = "on one machine; go on with it without --cluster"
+            raise OutputError(f"the run was begun {here if self.shared else 'on a cluster; give --cluster'}")
         spool = self._places.picture_spool
         with ExitStack() as stack:
             line = stack.enter_context(self._workers(planned.trim_bytes, planned.strained_bytes))

@@ -155,8 +155,6 @@ class Shared:
             NetsoundsError: a segment failed, or the cluster did.
         """
         state = journal.state(STEP)
-        if state is not None and "segments" not in state:
-            raise OutputError("the run was begun on one machine; go on with it there, without --cluster")
         merge = Merge(job, sinks, preview, state)
         segments = segments_of(job.plan, self.segment_rows)
         if merge.rows not in (0, *(segment.stop for segment in segments)):

@@ -1,0 +1,258 @@
+"""One picture on a Dask cluster of real processes: the same bytes as on one machine, whatever dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import pyvips
+from distributed import Client
+
+from netsounds_stream import clusters, resume, sonify
+from netsounds_stream.clusters import Cluster, check_address, connected
+from netsounds_stream.drawing import draw
+from netsounds_stream.errors import ClusterError, OptionError, OutputError, Stopped
+from netsounds_stream.folder import work_path
+from netsounds_stream.journal import read_journal
+from netsounds_stream.progress import Progress
+from netsounds_stream.segment_merge import Shared
+from netsounds_stream.segment_work import TOKEN, Job, do_segment
+from netsounds_stream.segments import Segment
+from netsounds_stream.stopping import Stop
+
+from .forks import Command
+from .reference import PROGRAM, ROOT
+from .test_resume import contents
+
+#: Options, and rows of a segment, of a picture of 2,300 x 170.
+CASES: dict[str, tuple[dict[str, Any], int]] = {
+    "all defaults": ({}, 1024),
+    "weighed": (
+        {"balance": "filter", "top": 9, "scheme": ("sum", "concat"), "stereo": True, "banks": (1, 2)},
+        256,
+    ),
+    "no arrays, by centroid": (
+        {"scheme": "sum", "pan": "centroid", "activations": False, "banks": (1, 3)},
+        512,
+    ),
+    "windowed, zstd": (
+        {"method": "istft", "scheme": "sum", "codec": "zstd", "contrast": 1.0, "banks": (2,)},
+        256,
+    ),
+    "bf16, no report": ({"precision": "bf16", "report": False, "mix": False, "banks": (1, 4)}, 1024),
+    "a preview": ({"preview": 4, "duration": 10, "banks": (1, 2)}, 256),
+}
+
+
+@pytest.fixture(scope="module")
+def long_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "long.png"
+    pyvips.Image.new_from_array(draw(2300, 170)).pngsave(str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler with two workers of one thread, each a process, its nanny another."""
+    folder = tmp_path_factory.mktemp("dask")
+    file = folder / "scheduler.json"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "False",
+    }
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--memory-limit", "0"]
+    log = (folder / "log").open("wb")
+    common: dict[str, Any] = {"cwd": folder, "env": environment, "stdout": log, "stderr": log}
+    made = [subprocess.Popen([*dask, "--no-dashboard", "--scheduler-file", str(file)], **common)]
+    for _ in range(2):
+        made.append(subprocess.Popen([*worker, "--no-dashboard", "--scheduler-file", str(file)], **common))
+    try:
+        with Client(scheduler_file=str(file), timeout="60s") as client:
+            client.wait_for_workers(2, timeout=60)
+        yield str(json.loads(file.read_text())["address"])
+    finally:
+        for each in reversed(made):
+            each.terminate()
+        for each in made:
+            each.wait()
+        log.close()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_bytes_are_those_of_one_machine(
+    tmp_path: Path, long_picture: Path, weights_file: Path, scheduler: str, case: str
+) -> None:
+    words, rows = CASES[case]
+    words = {"weights": str(weights_file), "label": "a", "duration": 3, **words}
+    alone = sonify(long_picture, tmp_path / "alone", **words)
+    run = sonify(long_picture, tmp_path / "shared", cluster=scheduler, segment_rows=rows, **words)
+    assert contents(run.folder) == contents(alone.folder)
+    assert run.record["prediction"] == alone.record["prediction"]
+    about = run.record["cluster"]
+    assert about["segments"] >= 2
+    assert about["peak_worker_memory_bytes"] <= run.record["plan"]["peak_memory_bytes"]
+    assert not list(run.folder.rglob("*.part"))
+
+
+def test_workers_are_killed(tmp_path: Path, weights_file: Path, scheduler: str) -> None:
+    """Twenty times in the middle, by SIGKILL: their segments are given to others."""
+    picture = tmp_path / "a.png"
+    pyvips.Image.new_from_array(draw(16_000, 150)).pngsave(str(picture))
+    words = {"weights": str(weights_file), "label": "a", "banks": (1, 2), "scheme": "sum", "report": False}
+    words |= {"duration": 1, "mix": False}
+    alone = sonify(picture, tmp_path / "alone", **words)
+    rng, kills = random.Random(3), 0
+    process = Command(
+        *("sonify", picture, "--out", tmp_path / "run", "--weights", weights_file, "--label", "a"),
+        *("--banks", "1,2", "--scheme", "sum", "--no-report", "--duration", "1", "--no-mix"),
+        *("--cluster", scheduler, "--segment-rows", "256"),
+    )
+    temporary = work_path(tmp_path / "run") / "temporary"
+    while process.poll(rng.uniform(0, 0.1)) is None:
+        begun = {int(path.name.split(".")[-3]) for path in temporary.glob("segment-*.part")}
+        living = [each for each in begun if psutil.pid_exists(each)]  # as `do_segment` names its files
+        if kills < 20 and living:
+            os.kill(rng.choice(living), signal.SIGKILL)
+            kills += 1
+    assert process.wait() == 0, process.stderr
+    assert kills == 20, "the run was through before"
+    assert contents(tmp_path / "run") == contents(alone.folder)
+    assert not list((tmp_path / "run").rglob("*.part"))
+
+
+def test_the_run_is_stopped_and_gone_on_with(
+    tmp_path: Path, long_picture: Path, weights_file: Path, scheduler: str
+) -> None:
+    words = {"weights": str(weights_file), "label": "a", "banks": (1, 2), "duration": 1}
+    alone = sonify(long_picture, tmp_path / "alone", **words)
+    stop, rows = Stop(), {"cluster": scheduler, "segment_rows": 256}
+
+    def listen(progress: Progress) -> None:
+        if progress.stage == "network" and progress.done > progress.total / 2:
+            stop.ask()
+
+    with pytest.raises(Stopped):
+        sonify(
+            long_picture,
+            tmp_path / "run",
+            stop=stop,
+            on_progress=listen,
+            checkpoint_seconds=0,
+            **rows,
+            **words,
+        )
+    left = read_journal(work_path(tmp_path / "run"))
+    assert left is not None
+    assert 0 < left["steps"]["network"]["rows"] < 2300
+    with pytest.raises(OutputError, match="on a cluster; give --cluster"):
+        resume(tmp_path / "run")
+    with pytest.raises(OutputError, match="--segment-rows"):
+        resume(tmp_path / "run", cluster=scheduler, segment_rows=1024)
+    run = resume(tmp_path / "run", **rows)
+    assert contents(run.folder) == contents(alone.folder)
+    assert run.record["cluster"]["segments"] < 9  # those that are left
+
+
+def test_the_driver_is_killed(tmp_path: Path, long_picture: Path, weights_file: Path, scheduler: str) -> None:
+    """At random moments; what workers had finished by then is not made again."""
+    words = {"weights": str(weights_file), "label": "a", "banks": (1, 2), "duration": 1}
+    alone = sonify(long_picture, tmp_path / "alone", **words)
+    rng = random.Random(5)
+    command = ("sonify", long_picture, "--out", tmp_path / "run", "--weights", weights_file, "--label", "a")
+    command += ("--banks", "1,2", "--duration", "1", "--resume", "--checkpoint-seconds", "0")
+    command += ("--cluster", scheduler, "--segment-rows", "256")
+    temporary, kills = work_path(tmp_path / "run") / "temporary", 0
+    for whole in (1, 3, 6):
+        process = Command(*command)
+        while process.poll() is None and len(list(temporary.glob("segment-*.json"))) < whole:
+            pass
+        process.poll(rng.uniform(0, 0.1))
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+    assert kills
+    process = Command(*command)
+    assert process.wait() == 0, process.stderr
+    assert contents(tmp_path / "run") == contents(alone.folder)
+
+
+class _Backwards(Cluster):
+    """Work is done here, the last item first, and everything twice."""
+
+    def __init__(self) -> None:
+        self.results: list[Path] = []
+
+    @property
+    def workers(self) -> int:
+        return 1
+
+    def each(self, work: Callable[[Any], Any], items: Sequence[Any], **_: Any) -> Iterator[Any]:  # type: ignore[override]
+        for item in reversed(items):
+            first = work(item)
+            for path in self.results:
+                path.unlink()  # so that it is made again
+            second = work(item)
+            assert (first.result, first.shards) == (second.result, second.shards)
+            yield item, second
+
+
+def test_every_segment_twice_and_in_another_order(
+    tmp_path: Path, long_picture: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {"weights": str(weights_file), "label": "a", "banks": (1, 2), "duration": 1}
+    alone = sonify(long_picture, tmp_path / "alone", **words)
+    jobs: list[Job] = []
+    run_on = Shared.run
+
+    def backwards(shared: Shared, job: Job, *rest: Any) -> Any:
+        jobs.append(job)
+        return run_on(Shared(_Backwards(), shared.segment_rows), job, *rest)
+
+    monkeypatch.setattr(Shared, "run", backwards)
+    run = sonify(long_picture, tmp_path / "run", cluster="local:1", segment_rows=512, **words)
+    assert contents(run.folder) == contents(alone.folder)
+    (job,) = jobs
+    segment = Segment(0, 0, 512, 0, 512, {1: (0, 256), 2: (0, 128), 3: (0, 64), 4: (0, 32)}, False)
+    job.places.temporary.mkdir(parents=True)
+    with pytest.raises(ClusterError, match="by that name"):  # as on a machine that does not see the folder
+        do_segment(job, segment)
+    (job.places.temporary / TOKEN).write_text("another")
+    with pytest.raises(ClusterError, match="begun anew"):
+        do_segment(job, segment)
+    assert [path.name for path in job.places.temporary.iterdir()] == [TOKEN]
+
+
+@pytest.mark.parametrize(
+    "address", ["", "localhost:8786", "local:0", "local:x", "http://a:1", "tcp://a", "tcp://a b:1"]
+)
+def test_what_is_no_address(address: str) -> None:
+    with pytest.raises(OptionError, match="names no cluster"):
+        check_address(address)
+
+
+def test_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "_PATIENCE", "1s")
+    with pytest.raises(ClusterError, match="no cluster answers"), connected("tcp://127.0.0.1:9"):
+        pass
+
+
+def test_without_dask(tmp_path: Path, long_picture: Path) -> None:
+    (tmp_path / "distributed.py").write_text("raise ImportError('none', name='distributed')")
+    words = [PROGRAM, "sonify", long_picture, "--cluster", "local"]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run(
+        list(map(str, words)), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "pip install 'netsounds-stream[cluster]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
