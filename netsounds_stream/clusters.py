@@ -10,8 +10,9 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -98,6 +99,35 @@ class Cluster:
         finally:
             self._client.cancel(list(pending))
 
+    def in_order(
+        self,
+        work: Callable[[T], R],
+        items: Sequence[T],
+        *,
+        name: str,
+        stop: Stop,
+        on_end: Callable[[T, R], None],
+    ) -> Generator[R]:
+        """What `work` gave for each item, in their order, though they end in any.
+
+        Args:
+            on_end: told of each when it ends.
+
+        Raises:
+            NetsoundsError: the first that an item ended with.
+        """
+        arrived, following = dict[int, R](), 0
+        numbered = self.each(partial(_numbered, work), list(enumerate(items)), name=name, stop=stop)
+        with closing(numbered) as ended:
+            for (number, item), found in ended:
+                if isinstance(found, NetsoundsError):
+                    raise found
+                on_end(item, found)
+                arrived[number] = found
+                while following in arrived:
+                    yield arrived.pop(following)
+                    following += 1
+
     def _outcome(self, future: Future) -> Any:
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
@@ -168,6 +198,10 @@ def connected(address: str) -> Iterator[Cluster]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _numbered(work: Callable[[T], R], item: tuple[int, T]) -> R:
+    return work(item[1])
 
 
 def _guarded(work: Callable[[T], R], item: T) -> R | NetsoundsError:

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from . import machine
+from .attempts import Attempt, begin_attempt
 from .bank_pictures import BankPictures
 from .bank_sound import BankSound, summing_step
 from .checksums import file_sum
+from .decoding import planned_slabs, spool_picture
 from .errors import OutputError, Stopped
 from .folder import file_label
 from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
@@ -26,7 +28,7 @@ from .mixture import Mixture, chosen, mixture_of
 from .options import SonifyOptions
 from .overlap import Line
 from .overview import Overview
-from .picture import Picture, slabs, write_spool
+from .picture import Picture
 from .places import Places
 from .plans import FILTER_CELLS, PICTURE_CELLS, STORED_SPOOL, AudioPlan, BankPlan, Plan, cells_of
 from .progress import Advance, Stages
@@ -35,6 +37,7 @@ from .report import STEP as REPORT_STEP
 from .report import BankReport, Report, report_files
 from .segment_merge import Shared
 from .segment_work import new_job
+from .sharing_sound import SharedSound
 from .sinks import Sinks
 from .sound import Rendering
 from .sound_options import MIX_LUFS
@@ -45,8 +48,6 @@ from .sum_spool import SumSpool
 from .weights import Weights
 from .windowed import Windowing, signal_work, write_mix
 from .workers import workers
-
-_PICTURE_STEP = "decode"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Execution:
             Stopped: the run was asked to stop, and what was done is durable.
         """
         self._places.temporary.mkdir(exist_ok=True)
+        if self.shared is not None:
+            begin_attempt(self._places.temporary)
         try:
             logits = self._network()
             machine.trim_heap()
@@ -131,12 +134,15 @@ class Execution:
             preview = None
             if options.report:
                 preview = stack.enter_context(self._preview((journal.state(STEP) or {}).get("preview")))
-            if planned.picture_stored == STORED_SPOOL and not journal.done(_PICTURE_STEP):
-                self._spool_picture(spool)
+            if planned.picture_stored == STORED_SPOOL:
+                spool_picture(self.picture, planned, spool, journal, self.stages)
             with self.stages.stage("network", planned.pixels, "px") as advance:
                 advance.skip(rows_done(journal) * planned.pixels // planned.rows_along)
                 if self.shared is not None:
-                    job = new_job(planned, self.picture, self._places, self.weights, options, self.compute)
+                    attempt = Attempt.of(self._places.temporary)
+                    job = new_job(
+                        planned, self.picture, self._places, self.weights, options, self.compute, attempt
+                    )
                     logits = self.shared.run(job, sinks, preview, journal, advance)
                 else:
                     logits = self._network_here(sinks, preview, line, advance)
@@ -150,14 +156,7 @@ class Execution:
     ) -> Tensor:
         planned = self.plan
         return run_forward(
-            slabs(
-                self.picture,
-                time_axis=planned.time_axis,
-                rows=planned.slab_rows,
-                stored=planned.picture_stored,
-                spool=self._places.picture_spool,
-                first=rows_done(self.journal),
-            ),
+            planned_slabs(self.picture, planned, self._places.picture_spool, rows_done(self.journal)),
             planned,
             pixel_network(self.weights, self.picture.full_scale, self.options.normalize, self.compute.dtype),
             sinks,
@@ -264,21 +263,6 @@ class Execution:
             self._views,
         )
 
-    def _spool_picture(self, spool: Path) -> None:
-        pixels = self.plan.pixels
-        with self.stages.stage("decode", pixels, "px") as advance:
-            shares = [0.0]
-
-            def on_spooled(share: float) -> None:
-                if self.journal.stopping:
-                    raise Stopped
-                advance((share - shares[-1]) * pixels)
-                shares.append(share)
-
-            write_spool(self.picture, spool, on_spooled)
-        self.journal.reached(_PICTURE_STEP, {"whole": True}, lambda given_up: {spool: None})
-        self.journal.step_ended()
-
     def _sound(self, each: BankPlan, line: Line) -> None:
         journal, options, name = self.journal, self.options, f"sound {each.number}"
         if journal.done(name):
@@ -304,6 +288,7 @@ class Execution:
                 self.compute.device,
                 each.number,
                 self._views,
+                self._shared_sound,
             )
             bank = BankSound(
                 each.number, raw, self._windowing(line), self._places.temporary, each.whole_frames
@@ -316,6 +301,19 @@ class Execution:
             {"whole": True},
             no_files,
             after=lambda: shutil.rmtree(array, ignore_errors=True) if unwanted else None,
+        )
+
+    @property
+    def _shared_sound(self) -> SharedSound | None:
+        if self.shared is None:
+            return None
+        return SharedSound(
+            self.shared.cluster,
+            Attempt.of(self._places.temporary),
+            self._places.array,
+            self.plan.time_axis,
+            self.plan.threads_each,
+            self.journal.stop,
         )
 
     def _mix(self, audio: AudioPlan, line: Line) -> None:

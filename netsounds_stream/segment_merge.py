@@ -7,8 +7,7 @@ are at the segments behind. So the results are the same, to the bit; and this is
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,7 +18,7 @@ from torch import Tensor
 from .checkpoint import CheckpointReader, CheckpointWriter
 from .checksums import FileSum, file_sum
 from .clusters import Cluster, check_address
-from .errors import NetsoundsError, OptionError, OutputError, Stopped
+from .errors import OptionError, OutputError, Stopped
 from .forward import PREVIEW, STEP, network_ended, remove_states, state_path, written
 from .geometry import CLASSES
 from .journal import Files, Journal
@@ -127,7 +126,7 @@ def _add_bank(sink: Sinks, each: Callable[[str], Iterator[Tensor]], folder: str)
 
 @dataclass(frozen=True)
 class Shared:
-    """A cluster for the network's stage, and about how many of the picture's rows a segment has.
+    """A cluster for a run, and about how many of the picture's rows a segment has.
 
     `done` gathers what each segment took.
     """
@@ -162,9 +161,17 @@ class Shared:
                 "the run was begun with other --segment-rows; give those, or begin afresh with --overwrite"
             )
         left = [segment for segment in segments if segment.start >= merge.rows]
+        across = job.plan.pixels // job.plan.rows_along
+
+        def note(segment: Segment, done: Done) -> None:
+            self.done.append(done)
+            advance((segment.stop - segment.start) * across)
+
         shards: dict[str, FileSum] = {}  # not committed yet
         try:
-            for done in self._in_order(job, left, journal, advance):
+            for done in self.cluster.in_order(
+                partial(do_segment, job), list(left), name="segment", stop=journal.stop, on_end=note
+            ):
                 merge.add(left.pop(0), done.result)
                 shards |= done.shards
                 if left and journal.due():
@@ -185,24 +192,6 @@ class Shared:
             after=lambda: _clear(job),
         )
         return logits
-
-    def _in_order(
-        self, job: Job, segments: Sequence[Segment], journal: Journal, advance: Callable[[int], None]
-    ) -> Iterator[Done]:
-        """What each segment gave, in the picture's order, though they end in any."""
-        across, waited_for = job.plan.pixels // job.plan.rows_along, 0
-        in_order, arrived = list(segments), dict[int, Done]()
-        given = self.cluster.each(partial(do_segment, job), in_order, name="segment", stop=journal.stop)
-        with closing(given) as ended:
-            for segment, found in ended:
-                if isinstance(found, NetsoundsError):
-                    raise found
-                self.done.append(found)
-                advance((segment.stop - segment.start) * across)
-                arrived[segment.start] = found
-                while waited_for < len(in_order) and in_order[waited_for].start in arrived:
-                    yield arrived.pop(in_order[waited_for].start)
-                    waited_for += 1
 
     def facts(self) -> dict[str, Any]:
         """For the run's record: of the segments that were made or found in this attempt."""

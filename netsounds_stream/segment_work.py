@@ -18,19 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import machine
+from .attempts import Attempt
 from .bank_hook import bank_hook
 from .checkpoint import CheckpointReader, CheckpointWriter
 from .checksums import FileSum, file_sum, is_sealed, sealed
+from .decoding import planned_slabs
 from .device import Transfers
-from .errors import ClusterError
 from .forward import Compute, PixelNetwork, as_values, pixel_network
 from .geometry import CLASSIFIER_ACTIVATION_NAME, bank
-from .journal import durably_replace, sync
+from .journal import sync
 from .options import SonifyOptions
 from .overlap import Line
-from .picture import Picture, Slab, slabs
+from .picture import Picture, Slab
 from .places import Places
-from .plans import STORED_SPOOL, BankPlan, Plan
+from .plans import BankPlan, Plan
 from .segment_rows import Rows, SegmentPreview, SegmentTaker, averaging
 from .segments import Segment
 from .sound_options import SoundOptions
@@ -39,9 +40,7 @@ from .stream import Band, RowBlock, RowStream
 from .weights import Weights
 from .workers import workers
 
-#: In a run's temporary folder: says which attempt's files are wanted.
-TOKEN = "attempt"
-#: What results' names there begin with, and those of unfinished files end with.
+#: What results' names begin with in a run's temporary folder, and those of unfinished files end with.
 SEGMENT, UNFINISHED = "segment-", ".part"
 _WEIGHTS = "weights.npz"
 
@@ -51,7 +50,6 @@ class Job:
     """What every segment of a run needs, the same for all: sizes, options, and where files lie.
 
     Attributes:
-        attempt: the one that this is part of, as the folder's `TOKEN` has it.
         weights: a file in the temporary folder, and its sum.
         report: whether a report will be made.
     """
@@ -59,7 +57,7 @@ class Job:
     plan: Plan
     picture: Picture
     places: Places
-    attempt: str
+    attempt: Attempt
     weights: tuple[str, FileSum]
     normalize: bool
     compute: Compute
@@ -91,14 +89,14 @@ def new_job(
     weights: Weights,
     options: SonifyOptions,
     compute: Compute,
+    attempt: Attempt,
 ) -> Job:
-    """A new attempt at a run, which ends earlier ones; its weights are put where every worker finds them."""
-    path, attempt = places.temporary / _WEIGHTS, os.urandom(8).hex()
+    """What segments need; the weights are put where every worker finds them."""
+    path = places.temporary / _WEIGHTS
     writer = CheckpointWriter(path)
     for name, values in weights.state.items():
         writer.add(name, values)
     writer.close()
-    durably_replace(places.temporary / TOKEN, attempt)
     return Job(
         plan,
         picture,
@@ -121,12 +119,12 @@ def do_segment(job: Job, segment: Segment) -> Done:
         NetsoundsError: as in a run on one machine.
     """
     began, spent = time.monotonic(), time.process_time()
-    require_current(job)
+    job.attempt.require()
     result = job.result(segment)
     if (before := _read_done(result)) is not None:
         return before
     machine.tune_heap()
-    unique = f"{job.attempt}.{os.getpid()}.{os.urandom(4).hex()}{UNFINISHED}"
+    unique = f"{job.attempt.name}.{os.getpid()}.{os.urandom(4).hex()}{UNFINISHED}"
 
     def put(path: Path, write: Callable[[Path], None]) -> None:
         partial = path.with_name(f"{path.name}.{unique}")
@@ -261,14 +259,7 @@ def _weights(path: Path, expected: FileSum) -> Weights:
 def _bands(job: Job, segment: Segment) -> Iterator[Slab | None]:
     """The picture's bands from the segment's first row to its last; then None, if that is the end."""
     plan, row = job.plan, segment.first
-    decoded = slabs(
-        job.picture,
-        time_axis=plan.time_axis,
-        rows=plan.slab_rows,
-        stored=STORED_SPOOL,
-        spool=job.places.picture_spool,
-        first=segment.first,
-    )
+    decoded = planned_slabs(job.picture, plan, job.places.picture_spool, segment.first)
     for slab in decoded:
         for start in range(0, slab.shape[0], plan.band_rows):
             if row >= segment.last:
@@ -280,22 +271,9 @@ def _bands(job: Job, segment: Segment) -> Iterator[Slab | None]:
         yield None
 
 
-def require_current(job: Job) -> None:
-    """Raise ClusterError where this attempt's files are not wanted, or are not to be seen from here."""
-    path = job.places.temporary / TOKEN
-    try:
-        current = path.read_text(encoding="ascii")
-    except OSError as error:
-        raise ClusterError(
-            f"a worker cannot read {path} ({error.strerror}); give an --out that all workers see by that name"
-        ) from error
-    if current != job.attempt:
-        raise ClusterError("the run was begun anew meanwhile; let that one go on")
-
-
 def _put_in_place(job: Job, partial: Path, path: Path) -> None:
     """Under its own name once it is whole, and on the disk."""
     sync([partial], [])
-    require_current(job)
+    job.attempt.require()
     partial.replace(path)
     sync([], [path.parent])

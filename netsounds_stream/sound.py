@@ -17,25 +17,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from .checksums import FileSum, joined, moved
+from .checksums import FileSum
 from .errors import Stopped
+from .inversion import Inversion
 from .journal import Files, Journal
-from .levels import Floats, LevelMeter, Levels, energies, extremes, gains
+from .levels import LevelMeter, Levels, energies, extremes, gains
 from .mixture import chosen
 from .overlap import Line
 from .passes import Block, Pass, blocks_of
 from .plans import AudioPlan
 from .progress import Advance, Stages
 from .sound_options import SoundOptions
-from .sound_view import FilterExtremes, SoundMeter, Views, view_plan
+from .sound_view import SoundMeter, Views, view_plan
 from .store import Activations
 from .sum_spool import SumSpool
 from .tags import Tags, info_chunk
-from .transform import half_frames, mirrored
-from .wav import LaidOutWav, full_scale, to_samples
+from .wav import LaidOutWav
+
+#: Has a bank's blocks inverted elsewhere, into files laid out here; gives on what `invert` gives, in order.
+Share = Callable[[Inversion, int, list[Block], Callable[[tuple[Block, list[int]]], None], Advance], None]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Rendering:
         device: where filters are inverted, one by one.
         number: the bank's.
         views: where what is seen of the files is kept, if it is wanted.
+        share: what has blocks inverted elsewhere, if something does.
     """
 
     stored: Activations | None
@@ -65,6 +68,7 @@ class Rendering:
     device: str = "cpu"
     number: int = 0
     views: Views | None = None
+    share: Share | None = None
 
     @property
     def source(self) -> Activations:
@@ -103,77 +107,53 @@ def write_filters(
 
     Into one path, filters end to end; or into a path a filter. Inverted, scaled and rounded on the device.
     """
-    source, options, device = to.source, to.options, to.device
+    source, options = to.source, to.options
     together = audio.scheme == "concat"
     numbers = chosen(source.channels, options, levels)
     place = {number: at for at, number in enumerate(numbers)}
     each = levels if options.balance == "filter" else levels.of(numbers).whole()
     factor, offset = (np.broadcast_to(values, source.channels) for values in gains(each, options.scale))
-    per_filter = source.frames * source.frequencies
-    blocks = blocks_of(source, to.block_values, chosen=numbers)
-    cut = audio.samples < per_filter * (len(numbers) if together else 1)  # in a preview
-
-    def begins(block: Block) -> int:
-        first: int = block.frames.start * source.frequencies
-        return first + together * place[block.channels.start] * per_filter
-
-    blocks = [block for block in blocks if begins(block) < audio.samples]
+    inversion = Inversion(
+        options,
+        audio,
+        tuple(paths),
+        tuple(
+            info_chunk(to.tags("concat" if together else f"filter {number}"))
+            for number in ([0] if together else numbers)
+        ),
+        factor,
+        offset,
+        place,
+        source.frames * source.frequencies,
+        source.frequencies,
+        to.device,
+        None if to.views is None else (to.views.extremes_path(to.number), len(numbers), source.frames),
+    )
+    blocks = [
+        block
+        for block in blocks_of(source, to.block_values, chosen=numbers)
+        if inversion.begins(block) < audio.samples
+    ]
     last_frame = max(block.frames.stop for block in blocks)
     work = Pass(to.journal, f"{to.name}: {audio.scheme}", blocks)
     left_open = dict((work.state or {}).get("open", {}))
     files: dict[int, LaidOutWav] = {}
     whole: dict[Path, FileSum | None] = {}  # closed, and not kept yet
-    seen: FilterExtremes | None = None
 
     def opening(opened: ExitStack) -> Iterator[Block]:
         for block in work.left(advance, source.frequencies):
-            for number in [0] if together else range(block.channels.start, block.channels.stop):
+            for number in inversion.files_of(block):
                 if number not in files:
-                    path = paths[0] if together else paths[place[number]]
-                    info = info_chunk(to.tags("concat" if together else f"filter {number}"))
-                    wav = LaidOutWav(path, audio, options, left_open.pop(str(number), None), info)
+                    wav = inversion.laid_out(number, left_open.pop(str(number), None))
                     files[number] = opened.enter_context(wav)
             yield block
 
-    def invert(block: Block) -> tuple[Block, list[int]]:
-        values = source.read(block.channels, block.frames).to(device)
-        half = half_frames(values.float())
-        half.mul_(_column(factor[block.channels], device)).add_(_column(offset[block.channels], device))
-        taken = to_samples(half, options.subtype, bounded=options.scale != "none")
-        if seen is not None:
-            low, high = (
-                each.cpu().float() / full_scale(options.subtype) for each in torch.aminmax(taken, dim=2)
-            )
-            seen.add(place[block.channels.start], block.frames.start, low.numpy(), high.numpy())
-        samples = mirrored(taken, source.frequencies).cpu().numpy()
-        parts = []
-        for at, sound in enumerate(samples):
-            first = begins(block) + together * at * per_filter
-            number = 0 if together else block.channels.start + at
-            heard = sound.reshape(-1)[: max(0, audio.samples - first)] if cut else sound
-            parts.append(files[number].write(first, heard) if heard.size else 0)
-        advance(samples.size)
-        return block, parts
-
     def add(found: tuple[Block, list[int]]) -> None:
         block, parts = found
-        length = (block.frames.stop - block.frames.start) * source.frequencies
-        ends = [
-            min(audio.samples, begins(block) + together * at * per_filter + length)
-            for at in range(len(parts))
-        ]
-        if together and not cut:
-            one = files[0]
-            one.checksum ^= moved(joined(parts, per_filter * one.sample_bytes), one.bytes_after(ends[-1]))
-        else:
-            for at, (part, end) in enumerate(zip(parts, ends, strict=True)):
-                file = files[0 if together else block.channels.start + at]
-                file.checksum ^= moved(part, file.bytes_after(end)) if part else 0
+        inversion.add_sums(block, parts, files)
         # in order: all before it are written
         ended = block == blocks[-1] if together else block.frames.stop == last_frame
-        for number in (
-            ([0] if together else range(block.channels.start, block.channels.stop)) if ended else []
-        ):
+        for number in inversion.files_of(block) if ended else []:
             wav = files.pop(number)
             wav.close()
             whole[wav.path] = wav.file_sum()
@@ -185,16 +165,24 @@ def write_filters(
 
     def written() -> Files:
         found = {**whole, **{wav.path: None for wav in list(files.values())}}
-        if seen is not None:
-            found[seen.path] = None
+        if to.views is not None:
+            found[to.views.extremes_path(to.number)] = None
         whole.clear()
         return found
 
     with ExitStack() as opened:
-        if to.views is not None:
-            kept = FilterExtremes(to.views.extremes_path(to.number), len(numbers), source.frames)
-            seen = opened.enter_context(kept)
-        to.line.run(opening(opened), invert, [add])
+        if to.share is not None:
+            blocks = []
+            for block in opening(opened):
+                blocks.append(block)
+                for number in inversion.files_of(block):
+                    files[number].close()  # laid out, and opened again where it is written
+            to.share(inversion, to.number, blocks, add, advance)
+        else:
+            seen = inversion.seen(opened)
+            to.line.run(
+                opening(opened), lambda block: inversion.invert(source, block, files, seen, advance), [add]
+            )
         work.end(state, written)
 
 
@@ -246,7 +234,3 @@ def render_bank(
             else:
                 assert levels is not None
                 write_filters(to, levels, paths, audio, advance)
-
-
-def _column(values: Floats, device: str) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)

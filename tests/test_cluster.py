@@ -18,6 +18,7 @@ import pyvips
 from distributed import Client
 
 from netsounds_stream import clusters, resume, sonify
+from netsounds_stream.attempts import TOKEN
 from netsounds_stream.clusters import Cluster, check_address, connected
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import ClusterError, OptionError, OutputError, Stopped
@@ -25,7 +26,7 @@ from netsounds_stream.folder import work_path
 from netsounds_stream.journal import read_journal
 from netsounds_stream.progress import Progress
 from netsounds_stream.segment_merge import Shared
-from netsounds_stream.segment_work import TOKEN, Job, do_segment
+from netsounds_stream.segment_work import Job, do_segment
 from netsounds_stream.segments import Segment
 from netsounds_stream.stopping import Stop
 
