@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .errors import ClusterError
 from .journal import durably_replace
+from .roots import require_within
 
 #: In a run's temporary folder: the name of the attempt under way.
 TOKEN = "attempt"
@@ -28,6 +29,7 @@ class Attempt:
     def require(self) -> None:
         """Raise ClusterError where its files are not wanted any more, or are not to be seen from here."""
         path = self.folder / TOKEN
+        require_within([path])
         try:
             current = path.read_text(encoding="ascii")
         except OSError as error:

@@ -29,6 +29,9 @@ _LOCAL = re.compile(r"local(?::([1-9]\d{0,3}))?")
 _REMOTE = re.compile(r"(tcp|tls)://[^\s/]+:\d+/?")
 # How long a scheduler may take to answer, and how often a wait looks whether it was asked to stop.
 _PATIENCE, _LOOK_UP_SECONDS = "10s", 0.5
+# Of workers begun here: one heap for all threads, see `machine.tune_heap`, which comes too late for threads
+# that are there already.
+_ENVIRONMENT, _HEAP = "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX", "1"
 # Tasks whose workers die are given out again so often; Dask's own limit is for each time.
 _LIVES = 8
 
@@ -171,7 +174,8 @@ def connected(address: str) -> Iterator[Cluster]:
         ) from error
     with ExitStack() as stack:
         # the plan bounds memory; Dask's own bounds would kill what keeps to it
-        stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": _PATIENCE}))
+        settings = {"distributed.comm.timeouts.connect": _PATIENCE, _ENVIRONMENT: _HEAP}
+        stack.enter_context(dask.config.set(settings))
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         if (local := _LOCAL.fullmatch(address)) is not None:
             count = int(local[1] or _cores())

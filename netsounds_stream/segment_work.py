@@ -32,6 +32,7 @@ from .overlap import Line
 from .picture import Picture, Slab
 from .places import Places
 from .plans import BankPlan, Plan
+from .roots import require_within
 from .segment_rows import Rows, SegmentPreview, SegmentTaker, averaging
 from .segments import Segment
 from .sound_options import SoundOptions
@@ -119,6 +120,7 @@ def do_segment(job: Job, segment: Segment) -> Done:
         NetsoundsError: as in a run on one machine.
     """
     began, spent = time.monotonic(), time.process_time()
+    require_within([job.places.folder, job.places.temporary])
     job.attempt.require()
     result = job.result(segment)
     if (before := _read_done(result)) is not None:
@@ -136,7 +138,8 @@ def do_segment(job: Job, segment: Segment) -> Done:
 
     writer = CheckpointWriter(result.with_name(f"{result.name}.{unique}"))
     try:
-        with workers(1, job.plan.threads_each) as line:
+        strain = machine.Strain(job.plan.trim_bytes, job.plan.strained_bytes)
+        with workers(1, job.plan.threads_each, strained=strain) as line:
             shards = _streamed(job, segment, line, writer, put)
         writer.close()
         found = file_sum(writer.path)
@@ -153,6 +156,7 @@ def do_segment(job: Job, segment: Segment) -> Done:
         machine.peak_resident_bytes(),
         str(machine.describe()["processor"]),
     )
+    machine.trim_heap()
     put(result.with_suffix(".json"), lambda path: _write_done(path, done))
     return done
 

@@ -15,6 +15,7 @@ from .errors import Stopped
 from .inversion import Inversion
 from .passes import Block
 from .progress import Advance
+from .roots import require_within
 from .stopping import Stop
 from .store import open_activations
 from .workers import workers
@@ -77,6 +78,7 @@ class _Work:
 
 def _inverted(work: _Work, blocks: Sequence[Block]) -> _Found:
     """On a worker: the blocks' samples in their files; what `Inversion.invert` gives for each."""
+    require_within([work.array, *work.inversion.paths])
     work.attempt.require()
     source, found = open_activations(work.array, work.time_axis), list[tuple[Block, list[int]]]()
     with ExitStack() as opened:

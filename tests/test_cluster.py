@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import dask
 import psutil
 import pytest
 import pyvips
-from distributed import Client
+from distributed import Client, LocalCluster, Security
 
 from netsounds_stream import clusters, resume, sonify
 from netsounds_stream.attempts import TOKEN
@@ -25,6 +26,7 @@ from netsounds_stream.errors import ClusterError, OptionError, OutputError, Stop
 from netsounds_stream.folder import work_path
 from netsounds_stream.journal import read_journal
 from netsounds_stream.progress import Progress
+from netsounds_stream.roots import VARIABLE, require_within
 from netsounds_stream.segment_merge import Shared
 from netsounds_stream.segment_work import Job, do_segment
 from netsounds_stream.segments import Segment
@@ -257,3 +259,68 @@ def test_without_dask(tmp_path: Path, long_picture: Path) -> None:
     assert done.returncode == 2
     assert "pip install 'netsounds-stream[cluster]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_workers_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "mine"
+    (mine / "sub").mkdir(parents=True)
+    (mine / "out of it").symlink_to(tmp_path)
+    require_within([tmp_path])  # none were given
+    monkeypatch.setenv(VARIABLE, os.pathsep.join((str(mine), str(tmp_path / "other"))))
+    require_within([mine, mine / "sub" / "not there yet", tmp_path / "other" / "a"])
+    for outside in (tmp_path, tmp_path / "mine2", mine / ".." / "a", mine / "out of it" / "a"):
+        with pytest.raises(ClusterError, match="outside what a worker may use"):
+            require_within([mine, outside])
+
+
+def test_a_run_outside_of_the_workers_roots(
+    tmp_path: Path, long_picture: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "roots"))
+    words: dict[str, Any] = {"weights": str(weights_file), "banks": (1,), "report": False, "mix": False}
+    with pytest.raises(ClusterError, match="outside what a worker may use"):
+        sonify(long_picture, tmp_path / "run", cluster="local:1", segment_rows=128, **words)
+    run = sonify(long_picture, tmp_path / "roots" / "run", cluster="local:1", segment_rows=512, **words)
+    assert run.record["cluster"]["segments"] == 5
+
+
+def test_tls(tmp_path: Path, long_picture: Path, weights_file: Path) -> None:
+    """With certificates a run goes through; without them nothing answers."""
+    certificate, key = _certificate(tmp_path)
+    parts = {"cert": certificate, "key": key}
+    roles = {(role, part): path for role in ("client", "scheduler", "worker") for part, path in parts.items()}
+    keys = {f"tls_{role}_{part}": path for (role, part), path in roles.items()}
+    security = Security(require_encryption=True, tls_ca_file=certificate, **keys)
+    tls = "distributed.comm.tls"
+    settings = {f"{tls}.{role}.{part}": path for (role, part), path in roles.items()}
+    settings |= {f"{tls}.ca-file": certificate}
+    words: dict[str, Any] = {"weights": str(weights_file), "banks": (1,), "report": False, "mix": False}
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, protocol="tls://", security=security, dashboard_address=":0"
+    ) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tls://")
+        with dask.config.set(settings):
+            run = sonify(long_picture, tmp_path / "run", cluster=address, segment_rows=512, **words)
+        assert run.record["cluster"]["segments"] == 5
+        with pytest.raises(ClusterError, match="TLS"), connected(address):
+            pass
+
+
+def _certificate(folder: Path) -> tuple[str, str]:
+    """One for all, signed by itself."""
+    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    words = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=netsounds",
+    ]
+    subprocess.run([*words, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
