@@ -42,6 +42,8 @@ def test_a_command_line_is_taken(line: str) -> None:
         "out",
         "resume",
         "checkpoint_seconds",
+        "cluster",
+        "segment_rows",
         "overwrite",
         "quiet",
     ):
