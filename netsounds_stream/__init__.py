@@ -10,6 +10,8 @@ from typing import Any
 
 _HOMES = {
     "sonify": "engine",
+    "batch": "batch",
+    "plan_batch": "batch",
     "plan": "engine",
     "resume": "engine",
     "open_run": "engine",
@@ -17,6 +19,8 @@ _HOMES = {
     "plot": "plotting",
     "gallery": "galleries",
     "Run": "engine",
+    "Batch": "batch",
+    "BatchPlan": "batch_plan",
     "verify": "verification",
     "bench": "benchmark",
     "inspect": "inspection",

@@ -12,9 +12,8 @@ import zarr
 from torch import Tensor
 
 from . import machine
-from .checksums import file_sum
 from .device import out_of_memory, peak_bytes, reserve
-from .errors import OptionError, OutputError, UnfinishedError
+from .errors import ChangedError, OutputError, UnfinishedError
 from .execution import Execution
 from .folder import (
     PAGE,
@@ -23,6 +22,7 @@ from .folder import (
     REPORT,
     RunFolder,
     check_out,
+    checksums,
     out_path,
     outputs,
     read_record,
@@ -32,7 +32,7 @@ from .folder import (
 from .forward import Compute, choose_compute
 from .journal import Journal, new_journal, read_journal
 from .notebook import Mosaic, Shown, Sound
-from .options import SonifyOptions, options_from_words, parse_bytes
+from .options import SonifyOptions, parse_bytes, resolve_options
 from .picture import open_picture
 from .planning import make_plan
 from .plans import Limits, Plan
@@ -40,7 +40,7 @@ from .predict import Guess, predict_label, top5
 from .progress import Listener, Stages
 from .record import begin_record, differences, recorded_options, recorded_plan
 from .stopping import Stop
-from .weights import PRETRAINED, UNTRAINED, load_weights
+from .weights import PRETRAINED, UNTRAINED, Weights, load_weights
 from .windowed import measured_levels, sound_notes
 
 if TYPE_CHECKING:
@@ -107,7 +107,12 @@ class Run:
 
 
 def plan(
-    image: str | Path, out: str | Path = ".", options: SonifyOptions | None = None, **words: Any
+    image: str | Path,
+    out: str | Path = ".",
+    options: SonifyOptions | None = None,
+    *,
+    load: Callable[[str], Weights] = load_weights,
+    **words: Any,
 ) -> Plan:
     """What `sonify` would do with this picture here, without decoding a pixel; options as there.
 
@@ -115,6 +120,7 @@ def plan(
         image: the picture's file, of which the header is read.
         out: where the run would be: the disk there is what must hold it.
         options: what would be asked for; or give it by `words`.
+        load: as for `sonify`.
         words: options by the command line's words.
 
     Raises:
@@ -125,7 +131,7 @@ def plan(
     compute = choose_compute(options.device, options.precision)
     gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
     if options.weights == UNTRAINED:  # load what a run loads, so that the baseline is a run's
-        load_weights(UNTRAINED)
+        load(UNTRAINED)
     return make_plan(picture.source, options, _limits(options, compute, Path(out), gpu_budget))
 
 
@@ -141,6 +147,7 @@ def sonify(
     on_plan: Callable[[Plan], None] = lambda plan: None,
     on_progress: Listener | None = None,
     notes: tuple[str, ...] = (),
+    load: Callable[[str], Weights] = load_weights,
     **words: Any,
 ) -> Run:
     """Turn a picture into stored activations and sound, in the folder `out`.
@@ -159,6 +166,7 @@ def sonify(
         on_plan: called with the plan before the work starts.
         on_progress: called as the work goes on, from any thread.
         notes: said to the user before, to be kept in the record (a fallback, say).
+        load: gives the weights by their source, as `load_weights` does, which reads them each time.
         words: options by the command line's words, as in
             `sonify("a.jpg", "out", size=512, banks=(1, 2), scheme="sum", memory="800MiB")`.
 
@@ -169,7 +177,7 @@ def sonify(
     options = resolve_options(options, words)
     if options.weights not in (PRETRAINED, UNTRAINED):  # a resume may come from another folder
         options = replace(options, weights=str(Path(options.weights).absolute()))
-    beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress)
+    beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, load)
     with RunFolder(Path(out), overwrite=overwrite) as folder:
         check_out(folder.out, overwrite=overwrite)  # again: it may have been found whole, and put there
         left = read_journal(folder.path) if resume or not overwrite else None
@@ -249,6 +257,7 @@ class _Beginning:
     stop: Stop | None
     on_plan: Callable[[Plan], None]
     on_progress: Listener | None
+    load: Callable[[str], Weights] = load_weights
 
     def run(
         self,
@@ -264,12 +273,13 @@ class _Beginning:
         if left is not None and not left["steps"]:
             left = None  # it had done nothing yet
         machine.tune_heap()
+        machine.forget_peak()
         stages = Stages(self.on_progress, left and left["seconds"])
         picture = open_picture(image, options.size)
         compute = choose_compute(options.device, options.precision)
         gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
         with stages.stage("weights", 1, "share") as advance:
-            weights = load_weights(options.weights)
+            weights = self.load(options.weights)
             advance(1)
         if left is None:
             planned = make_plan(picture.source, options, _limits(options, compute, folder.path, gpu_budget))
@@ -292,7 +302,7 @@ class _Beginning:
         if left is not None:
             changed = differences(left["record"], record)
             if changed:
-                raise OutputError(
+                raise ChangedError(
                     f"the stopped run cannot be gone on with, for its bytes would differ: "
                     f"{'; '.join(changed)}; put that back, or begin afresh with --overwrite"
                 )
@@ -348,7 +358,7 @@ class _Beginning:
         done = {
             **described(logits),
             "files": outputs(folder.path),
-            "checksums": _checksums(folder.path, journal.content["checksums"]),
+            "checksums": checksums(folder.path, journal.content["checksums"]),
         }
         folder.finish(done)
         finished = read_record(folder.out / RECORD_NAME)
@@ -362,29 +372,10 @@ def _plan_left(record: dict[str, Any], options: SonifyOptions) -> Plan:
     return replace(recorded_plan(record), budget_bytes=budget, free_disk_bytes=None)
 
 
-def _checksums(folder: Path, known: dict[str, Any]) -> dict[str, Any]:
-    """Of every file of the run but its record: those known from their writing, and the arrays' metadata.
-
-    Arrays that were not to be kept are gone as a whole.
-    """
-    gone = {path.split("/")[0] for path in known if not (folder / path.split("/")[0]).exists()}
-    sums = {name: each for name, each in known.items() if name.split("/")[0] not in gone}
-    for path in folder.glob("*.zarr/zarr.json"):
-        sums[path.relative_to(folder).as_posix()] = file_sum(path).to_json()
-    return dict(sorted(sums.items()))
-
-
 def _as_run(out: Path, record: dict[str, Any]) -> Run:
     names = [name for name in record["files"] if name not in (PAGE, PICTURES, REPORT)]
     page = out / PAGE if PAGE in record["files"] else None
     return Run(out, record["label"], tuple(out / name for name in names), record, page)
-
-
-def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> SonifyOptions:
-    """The options given as such, or by words; not both."""
-    if options is not None and words:
-        raise OptionError(f"give options, or words such as {next(iter(words))}=, not both")
-    return options or options_from_words(**words)
 
 
 def _limits(options: SonifyOptions, compute: Compute, out: Path, gpu_budget: int | None) -> Limits:
