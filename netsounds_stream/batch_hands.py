@@ -74,7 +74,8 @@ def hands(asked: Asked) -> Iterator[Hands]:
     found = given(asked.patterns, asked.out, sys.stdin)
     if asked.cluster is None:
         # one device, one run on it
-        jobs = asked.jobs or (1 if asked.options.device.startswith("cuda") else None)
+        usual = 1 if asked.options.device == "cuda" else None
+        jobs = usual if asked.jobs is None else asked.jobs
         divided = _shares(asked, jobs, len(found))
         tasks = _tasks(asked, found, divided.threads, divided.memory_bytes)
         with processes.started(divided.jobs, divided.threads) as made:

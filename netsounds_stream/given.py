@@ -45,9 +45,9 @@ class _Found:
 def given(patterns: Sequence[str], out: Path, lines: Iterable[str] = ()) -> list[Given]:
     """The pictures that `patterns` stand for, each once, in the order in which they are first met.
 
-    A pattern is a folder, a file, a glob (with `**`), a `.txt` of names, or '-' for the names in `lines`. In
-    folders files that begin as pictures are taken, no hidden ones, nothing in `out` and nothing of a run. What
-    is named by itself or met by a glob is taken as it is.
+    A pattern is a folder, a file, a glob (with `**`), a `.txt` of names, or '-' for the names in `lines`.
+    In folders files that begin as pictures are taken, no hidden ones, nothing in `out` and nothing of a run.
+    What is named by itself or met by a glob is taken as it is.
 
     Raises:
         OptionError: a pattern stands for nothing.

@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from .errors import NetsoundsError, Stopped, WorkerError
@@ -125,14 +126,31 @@ class Processes:
 
 @contextmanager
 def started(count: int, threads: int) -> Iterator[Processes]:
-    """Processes for a while. An error, Ctrl-C among them, ends them at once."""
+    """Processes for a while. An error that nobody words, Ctrl-C among them, ends them at once."""
+    _hush_tracker()
     made = Processes(count, threads)
     try:
         yield made
+    except NetsoundsError:
+        made.close(at_once=False)
+        raise
     except BaseException:
         made.close(at_once=True)
         raise
     made.close(at_once=False)
+
+
+def _hush_tracker() -> None:
+    """Begin the process that clears away after killed ones  without a word."""
+    before, quiet = os.environ.get("PYTHONWARNINGS"), "ignore::UserWarning:multiprocessing.resource_tracker"
+    os.environ["PYTHONWARNINGS"] = quiet if before is None else f"{before},{quiet}"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def say(done: float) -> None:
