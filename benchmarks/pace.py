@@ -1,7 +1,7 @@
 """The two constants of a batch's estimate: `python benchmarks/pace.py --weights FILE [--jobs 2]`.
 
-Runs with all defaults over one drawn picture in several sizes, each a batch of as many copies as there are jobs;
-a line through their seconds over what the network alone takes for their pixels, as `batch` measures that.
+Runs with all defaults over one drawn picture in several sizes, each a batch of as many copies as there are
+jobs; a line through their seconds over what the network alone takes for their pixels, as `batch` measures it.
 """
 
 from __future__ import annotations

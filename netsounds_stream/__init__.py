@@ -10,8 +10,8 @@ from typing import Any
 
 _HOMES = {
     "sonify": "engine",
-    "batch": "batch",
-    "plan_batch": "batch",
+    "batch": "batches",
+    "plan_batch": "batches",
     "plan": "engine",
     "resume": "engine",
     "open_run": "engine",
@@ -19,7 +19,7 @@ _HOMES = {
     "plot": "plotting",
     "gallery": "galleries",
     "Run": "engine",
-    "Batch": "batch",
+    "Batch": "batches",
     "BatchPlan": "batch_plan",
     "verify": "verification",
     "bench": "benchmark",

@@ -40,7 +40,7 @@ def batch(
     """
     options = chosen(words)
     with importing():
-        from . import batch as many
+        from . import batches
         from . import machine
         from .display import display
 
@@ -55,7 +55,7 @@ def batch(
 
     if only_plan:
         with stoppable(quiet=quiet) as stop:
-            made = many.plan_batch(patterns, out, options, stop=stop, **where)
+            made = batches.plan_batch(patterns, out, options, stop=stop, **where)
         if as_json:
             print_json(asdict(made))
         else:
@@ -66,7 +66,7 @@ def batch(
         display(quiet=quiet, memory=machine.all_resident_bytes) as shown,
         stoppable(quiet=quiet) as stop,
     ):
-        ended = many.batch(
+        ended = batches.batch(
             patterns,
             out,
             options,

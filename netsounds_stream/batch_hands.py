@@ -32,7 +32,7 @@ class Workers(Protocol):
 
 @dataclass(frozen=True)
 class Asked:
-    """What a batch is asked; see `batch.batch`."""
+    """What a batch is asked; see `batches.batch`."""
 
     patterns: tuple[str, ...]
     out: Path

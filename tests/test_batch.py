@@ -14,8 +14,7 @@ import psutil
 import pytest
 import pyvips
 
-from netsounds_stream import check, sonify
-from netsounds_stream.batch import batch
+from netsounds_stream import batch, check, sonify
 from netsounds_stream.batch_plan import BatchPlan
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import BudgetError, OptionError, OutputError, Stopped, WeightsError
