@@ -40,8 +40,7 @@ def batch(
     """
     options = chosen(words)
     with importing():
-        from . import batches
-        from . import machine
+        from . import batches, machine
         from .display import display
 
     where: dict[str, Any] = {"jobs": jobs, "cluster": cluster, "overwrite": overwrite}
