@@ -150,20 +150,20 @@ def _look(task: Task) -> Look:
 
 def work(task: Task) -> Outcome:
     """Make the picture's run, go on with it, or leave it as it is; an error is the outcome's."""
-    began, started = time.perf_counter(), _now()
-    peak: int | None = None
-    status, why = FAILED, None
-    try:
-        with _threads(task.threads):
+    with _threads(task.threads):
+        began, started = time.perf_counter(), _now()
+        status, peak, why = FAILED, None, None
+        try:
             status, peak = _worked(task)
-    except Stopped:
-        status = STOPPED
-    except Exception as error:  # noqa: BLE001  (one picture's failure is not the batch's)
-        why = _line(error)
-    finally:
-        processes.say(0)
+        except Stopped:
+            status = STOPPED
+        except Exception as error:  # noqa: BLE001  (one picture's failure is not the batch's)
+            why = _line(error)
+        finally:
+            processes.say(0)
+        seconds = round(time.perf_counter() - began, 3)
     size = _bytes(task.folder) if status in (DONE, RESUMED, SKIPPED) else 0
-    return Outcome(status, why, round(time.perf_counter() - began, 3), peak, size, started, _now())
+    return Outcome(status, why, seconds, peak, size, started, _now())
 
 
 def _worked(task: Task) -> tuple[str, int | None]:
