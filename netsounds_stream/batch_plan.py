@@ -20,7 +20,8 @@ _LEAST_EACH = 600 * _MIB
 # Of free memory: the rest is the system's and the process's that began the others.
 _SHARE_OF_FREE = 0.9
 # A run's seconds: so many, and so many times what the network takes for its pixels. Fitted to runs with all
-# defaults, of 0.1 to 12 megapixels, in two processes of one thread each (`benchmarks/pace.py`).
+# defaults, of 0.1 to 12 megapixels, in two processes of one thread each (`benchmarks/pace.py`): first runs of
+# their processes, so that many small pictures take less, by a third or so.
 _RUN_SECONDS, _PER_NETWORK_SECOND = 5.0, 4.1
 # From so many finished runs on, they tell more than the fit.
 _ENOUGH_RUNS = 3
