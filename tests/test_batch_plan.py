@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsounds_stream import machine
 from netsounds_stream.batch_plan import BatchPlan, estimate, plan_of, shares
 from netsounds_stream.batch_work import FAILING, FINISHED, NEW, UNFINISHED, Look
 from netsounds_stream.errors import BudgetError
@@ -73,3 +76,13 @@ def test_time() -> None:
     assert planned(new + slow).seconds == pytest.approx(6 * one)
     assert planned(new + slow[:2]).seconds == pytest.approx(2 * one)
     assert planned([]).seconds == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is that of all the process has done")
+def test_a_peak_is_forgotten() -> None:
+    held = np.ones(64 << 20, np.uint8)
+    assert machine.peak_resident_bytes() >= held.nbytes
+    del held
+    before = machine.peak_resident_bytes()
+    machine.forget_peak()
+    assert machine.peak_resident_bytes() < before - (32 << 20)
