@@ -10,6 +10,8 @@ from typing import Any
 
 _HOMES = {
     "sonify": "engine",
+    "batch": "batches",
+    "plan_batch": "batches",
     "plan": "engine",
     "resume": "engine",
     "open_run": "runs",
@@ -17,6 +19,8 @@ _HOMES = {
     "plot": "plotting",
     "gallery": "galleries",
     "Run": "runs",
+    "Batch": "batches",
+    "BatchPlan": "batch_plan",
     "verify": "verification",
     "bench": "benchmark",
     "inspect": "inspection",

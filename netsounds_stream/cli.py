@@ -11,11 +11,13 @@ from typing import Any
 
 import click
 
+from .batch_command import batch
 from .command_options import (
     CHECKPOINT,
     CLUSTER,
     COMPUTE,
     JSON,
+    LABEL,
     NETWORK,
     OUT,
     OVERWRITE,
@@ -26,7 +28,7 @@ from .command_options import (
     chosen,
     stacked,
 )
-from .command_parts import importing, picture_path, planned, print_json, print_run, stoppable
+from .command_parts import importing, picture_path, plain, planned, print_json, print_run, stoppable
 from .errors import NetsoundsError, Stopped
 from .naming import folder_of
 from .wording import bench_text, check_text, facts_text, long_plan, short_plan, verification_text
@@ -45,7 +47,7 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command()
-@stacked(PICTURE, OUT, NETWORK, RUN)
+@stacked(PICTURE, OUT, NETWORK, RUN, LABEL)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped; begin where there is none.")
 @stacked(CLUSTER, CHECKPOINT, OVERWRITE, QUIET, JSON)
 def sonify(
@@ -86,6 +88,9 @@ def sonify(
     print_run(run, as_json=as_json)
 
 
+cli.add_command(batch)
+
+
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--memory", metavar="SIZE", help="Instead of the budget that the run began with.")
@@ -119,7 +124,7 @@ def resume(
 
 
 @cli.command()
-@stacked(PICTURE, OUT, NETWORK, RUN, JSON)
+@stacked(PICTURE, OUT, NETWORK, RUN, LABEL, JSON)
 def plan(
     image: Path | None,
     dpath: Path | None,
@@ -352,7 +357,5 @@ def _with_notes(text: str, error: BaseException) -> str:
 
 
 def _fail(text: str, status: int) -> int:
-    # a name out of a file or of a folder may hold what a terminal takes for an order
-    plain = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in " ".join(text.split()))
-    click.echo("netsounds-stream: " + plain, err=True)
+    click.echo("netsounds-stream: " + plain(" ".join(text.split())), err=True)
     return status

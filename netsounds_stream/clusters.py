@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,6 +50,11 @@ def check_address(address: str) -> str:
     )
 
 
+def is_local(address: str) -> bool:
+    """Whether the cluster is one that is made here, for a while."""
+    return _LOCAL.fullmatch(address) is not None
+
+
 class Cluster:
     """A connected cluster, until it is closed."""
 
@@ -60,6 +66,12 @@ class Cluster:
         """How many there are now."""
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
+    @property
+    def threads(self) -> int:
+        """How many items they can work on at a time now; workers come and go."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        return max(1, sum(int(each["nthreads"]) for each in workers))
+
     def everywhere(self, ask: Callable[[], R]) -> list[R]:
         """What each worker answers."""
         found: dict[str, R] = self._client.run(ask)
@@ -70,7 +82,7 @@ class Cluster:
     ) -> Generator[tuple[T, R | NetsoundsError]]:
         """Every item with what `work` gave for it, or with the error that a user can mend, as they end.
 
-        An item whose worker died is worked on again by another.
+        An item whose worker died is worked on again by another. Items are taken as workers come free.
 
         Args:
             name: what a task is called on Dask's pages.
@@ -88,10 +100,14 @@ class Cluster:
             pending[future] = item, lives
             future.add_done_callback(ended.put)
 
-        for item in items:
-            give(item, _LIVES)
+        waiting = iter(items)
         try:
-            while pending:
+            while True:
+                # some more than can be worked on at once: a worker that is free finds the next one there
+                for item in islice(waiting, max(0, 2 * self.threads - len(pending))):
+                    give(item, _LIVES)
+                if not pending:
+                    return
                 future = _next(ended, stop)
                 item, lives = pending.pop(future)
                 found = self._outcome(future)

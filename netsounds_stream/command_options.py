@@ -152,9 +152,19 @@ RUN = stacked(
         show_default=True,
         help="index.html, to see and hear the run, with pictures of the banks.",
     ),
-    click.option("--label", help="Names the files. [default: what the network sees]"),
 )
+LABEL = click.option("--label", help="Names the files. [default: what the network sees]")
 OUT = click.option("--out", type=click.Path(path_type=Path), help="Folder. [default: IMAGE-netsounds]")
+BATCH = stacked(
+    click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of all runs."),
+    click.option(
+        "--jobs", type=int, metavar="N", help="Pictures at a time. [default: cores, as memory allows]"
+    ),
+    click.option(
+        "--cluster", metavar="ADDRESS", help="A Dask cluster: tcp://HOST:PORT, or local, local:N made here."
+    ),
+    click.option("--plan", "only_plan", is_flag=True, help="Say what would be done, and do nothing."),
+)
 CHECKPOINT = click.option(
     "--checkpoint-seconds",
     type=click.FloatRange(min=0),

@@ -98,6 +98,11 @@ def print_run(run: Run, *, as_json: bool) -> None:
         click.echo(str(file))
 
 
+def plain(text: str) -> str:
+    """A line without what a terminal takes for an order, which the name of a file may hold."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def print_json(value: Any) -> None:
     """All of what a command has to say, for programs."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +16,7 @@ _LINE_EVERY_SECONDS = 5.0
 _WORTH_A_LINE_SECONDS = 1.0
 
 
-def describe(progress: Progress) -> str:
+def describe(progress: Progress, memory: Callable[[], int] = resident_bytes) -> str:
     """One stage's standing in words: share, rate, time left, memory now."""
     share = min(1.0, progress.done / progress.total) if progress.total else 1.0
     words = [f"{share:4.0%}"]
@@ -25,7 +26,7 @@ def describe(progress: Progress) -> str:
         words.append(f"in {_clock(progress.seconds)}")
     elif progress.seconds_left is not None:
         words.append(f"{_clock(progress.seconds_left)} left")
-    words.append(f"memory {format_bytes(resident_bytes())}")
+    words.append(f"memory {format_bytes(memory())}")
     return ", ".join(words)
 
 
@@ -39,7 +40,8 @@ def _clock(seconds: float) -> str:
 class LineDisplay:
     """Plain lines: one every five seconds, and one at the end of each stage that took over a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Callable[[], int] = resident_bytes) -> None:
+        self._memory = memory
         self._last = time.monotonic()
 
     def __enter__(self) -> LineDisplay:
@@ -53,17 +55,18 @@ class LineDisplay:
         due = now - self._last >= _LINE_EVERY_SECONDS
         if due or (progress.finished and progress.seconds >= _WORTH_A_LINE_SECONDS):
             self._last = now
-            print(f"{progress.stage}: {describe(progress)}", file=sys.stderr, flush=True)
+            print(f"{progress.stage}: {describe(progress, self._memory)}", file=sys.stderr, flush=True)
 
 
 class BarDisplay:
     """A live bar a stage, by rich."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Callable[[], int] = resident_bytes) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bars
 
+        self._memory = memory
         self._bars = Bars(
             TextColumn("{task.description:<9}"),
             BarColumn(),
@@ -86,7 +89,9 @@ class BarDisplay:
             self._tasks[progress.stage] = self._bars.add_task(
                 progress.stage, total=progress.total, standing=""
             )
-        self._bars.update(self._tasks[progress.stage], completed=progress.done, standing=describe(progress))
+        self._bars.update(
+            self._tasks[progress.stage], completed=progress.done, standing=describe(progress, self._memory)
+        )
 
 
 class NoDisplay:
@@ -102,8 +107,10 @@ class NoDisplay:
         return
 
 
-def display(*, quiet: bool) -> BarDisplay | LineDisplay | NoDisplay:
-    """What fits where stderr goes."""
+def display(
+    *, quiet: bool, memory: Callable[[], int] = resident_bytes
+) -> BarDisplay | LineDisplay | NoDisplay:
+    """What fits where stderr goes; `memory` is what is said to be held now."""
     if quiet:
         return NoDisplay()
-    return BarDisplay() if sys.stderr.isatty() else LineDisplay()
+    return BarDisplay(memory) if sys.stderr.isatty() else LineDisplay(memory)

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from . import machine
-from .checksums import file_sum
 from .clusters import connected
 from .device import out_of_memory, peak_bytes, reserve
-from .errors import OptionError, OutputError, UnfinishedError
+from .errors import ChangedError, OutputError, UnfinishedError
 from .execution import Execution
 from .folder import (
     RECORD_NAME,
     RunFolder,
     check_out,
+    checksums,
     out_path,
     outputs,
     read_record,
@@ -29,7 +29,7 @@ from .folder import (
 )
 from .forward import Compute, choose_compute
 from .journal import Journal, new_journal, read_journal
-from .options import SonifyOptions, options_from_words, parse_bytes
+from .options import SonifyOptions, parse_bytes, resolve_options
 from .picture import open_picture
 from .planning import make_plan
 from .plans import Limits, Plan
@@ -39,7 +39,7 @@ from .record import begin_record, differences, recorded_options, recorded_plan
 from .runs import Run, as_run
 from .segment_merge import Shared, check_shared
 from .stopping import Stop
-from .weights import PRETRAINED, UNTRAINED, load_weights
+from .weights import PRETRAINED, UNTRAINED, Weights, load_weights
 from .windowed import measured_levels, sound_notes
 
 if TYPE_CHECKING:
@@ -47,7 +47,12 @@ if TYPE_CHECKING:
 
 
 def plan(
-    image: str | Path, out: str | Path = ".", options: SonifyOptions | None = None, **words: Any
+    image: str | Path,
+    out: str | Path = ".",
+    options: SonifyOptions | None = None,
+    *,
+    load: Callable[[str], Weights] = load_weights,
+    **words: Any,
 ) -> Plan:
     """What `sonify` would do with this picture here, without decoding a pixel; options as there.
 
@@ -55,6 +60,7 @@ def plan(
         image: the picture's file, of which the header is read.
         out: where the run would be: the disk there is what must hold it.
         options: what would be asked for; or give it by `words`.
+        load: as for `sonify`.
         words: options by the command line's words.
 
     Raises:
@@ -65,7 +71,7 @@ def plan(
     compute = choose_compute(options.device, options.precision)
     gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
     if options.weights == UNTRAINED:  # load what a run loads, so that the baseline is a run's
-        load_weights(UNTRAINED)
+        load(UNTRAINED)
     return make_plan(picture.source, options, _limits(options, compute, Path(out), gpu_budget))
 
 
@@ -83,6 +89,7 @@ def sonify(
     notes: tuple[str, ...] = (),
     cluster: str | None = None,
     segment_rows: int | None = None,
+    load: Callable[[str], Weights] = load_weights,
     **words: Any,
 ) -> Run:
     """Turn a picture into stored activations and sound, in the folder `out`.
@@ -104,6 +111,7 @@ def sonify(
         cluster: a Dask cluster that the network's stage is shared out to: 'local', 'local:4', 'tcp://HOST:PORT'
             or 'tls://HOST:PORT'. All its workers must see `out` by that name.
         segment_rows: of the picture, about, that a worker gets at a time; None: 2048.
+        load: gives the weights by their source, as `load_weights` does, which reads them each time.
         words: options by the command line's words, as in
             `sonify("a.jpg", "out", size=512, banks=(1, 2), scheme="sum", memory="800MiB")`.
 
@@ -115,7 +123,7 @@ def sonify(
     if options.weights not in (PRETRAINED, UNTRAINED):  # a resume may come from another folder
         options = replace(options, weights=str(Path(options.weights).absolute()))
     shared = check_shared(options.device, cluster, segment_rows)
-    beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared)
+    beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared, load)
     with RunFolder(Path(out), overwrite=overwrite) as folder:
         check_out(folder.out, overwrite=overwrite)  # again: it may have been found whole, and put there
         left = read_journal(folder.path) if resume or not overwrite else None
@@ -190,6 +198,7 @@ class _Beginning:
     on_progress: Listener | None
     cluster: str | None
     segment_rows: int
+    load: Callable[[str], Weights] = load_weights
 
     def run(
         self,
@@ -221,12 +230,13 @@ class _Beginning:
         if left is not None and not left["steps"]:
             left = None  # it had done nothing yet
         machine.tune_heap()
+        machine.forget_peak()
         stages = Stages(self.on_progress, left and left["seconds"])
         picture = open_picture(image, options.size)
         compute = choose_compute(options.device, options.precision)
         gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
         with stages.stage("weights", 1, "share") as advance:
-            weights = load_weights(options.weights)
+            weights = self.load(options.weights)
             advance(1)
         if left is None:
             limits = _limits(options, compute, folder.path, gpu_budget)
@@ -250,7 +260,7 @@ class _Beginning:
         if left is not None:
             changed = differences(left["record"], record)
             if changed:
-                raise OutputError(
+                raise ChangedError(
                     f"the stopped run cannot be gone on with, for its bytes would differ: "
                     f"{'; '.join(changed)}; put that back, or begin afresh with --overwrite"
                 )
@@ -317,7 +327,7 @@ class _Beginning:
         done = {
             **described(logits),
             "files": outputs(folder.path),
-            "checksums": _checksums(folder.path, journal.content["checksums"]),
+            "checksums": checksums(folder.path, journal.content["checksums"]),
         }
         folder.finish(done)
         finished = read_record(folder.out / RECORD_NAME)
@@ -329,25 +339,6 @@ def _plan_left(record: dict[str, Any], options: SonifyOptions) -> Plan:
     """The plan that a stopped run was begun with, against the memory that may be used now."""
     budget = options.memory_bytes or machine.default_budget_bytes()
     return replace(recorded_plan(record), budget_bytes=budget, free_disk_bytes=None)
-
-
-def _checksums(folder: Path, known: dict[str, Any]) -> dict[str, Any]:
-    """Of every file of the run but its record: those known from their writing, and the arrays' metadata.
-
-    Arrays that were not to be kept are gone as a whole.
-    """
-    gone = {path.split("/")[0] for path in known if not (folder / path.split("/")[0]).exists()}
-    sums = {name: each for name, each in known.items() if name.split("/")[0] not in gone}
-    for path in folder.glob("*.zarr/zarr.json"):
-        sums[path.relative_to(folder).as_posix()] = file_sum(path).to_json()
-    return dict(sorted(sums.items()))
-
-
-def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> SonifyOptions:
-    """The options given as such, or by words; not both."""
-    if options is not None and words:
-        raise OptionError(f"give options, or words such as {next(iter(words))}=, not both")
-    return options or options_from_words(**words)
 
 
 def _limits(options: SonifyOptions, compute: Compute, out: Path, gpu_budget: int | None) -> Limits:

@@ -45,6 +45,10 @@ class UnfinishedError(OutputError):
     """A stopped run is where a new one was to begin."""
 
 
+class ChangedError(OutputError):
+    """What lies there is a run of something else: of other options, of a picture that has changed."""
+
+
 class DamagedError(NetsoundsError):
     """A finished run is not as it was written."""
 
@@ -57,3 +61,13 @@ class Stopped(NetsoundsError):
 
 class ClusterError(NetsoundsError):
     """The cluster cannot be reached, or could not do the work."""
+
+
+class WorkerError(NetsoundsError):
+    """A process that worked on a picture ended in its midst."""
+
+
+class SomeFailedError(NetsoundsError):
+    """Some pictures of a batch failed; the others are as they should be."""
+
+    exit_status = 3

@@ -281,6 +281,18 @@ def outputs(folder: Path) -> list[str]:
     return [*page, *names, *(name for name in (PICTURES, REPORT) if (folder / name).is_dir())]
 
 
+def checksums(folder: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Of every file of the run but its record: those known from their writing, and the arrays' metadata.
+
+    Arrays that were not to be kept are gone as a whole.
+    """
+    gone = {path.split("/")[0] for path in known if not (folder / path.split("/")[0]).exists()}
+    sums = {name: each for name, each in known.items() if name.split("/")[0] not in gone}
+    for path in folder.glob("*.zarr/zarr.json"):
+        sums[path.relative_to(folder).as_posix()] = file_sum(path).to_json()
+    return dict(sorted(sums.items()))
+
+
 def add_pictures(top: Path, record: Mapping[str, Any], paths: Iterable[Path]) -> None:
     """Have the record of the finished run at `top` know files that were put among its pictures."""
     sums = {f"{PICTURES}/{path.name}": file_sum(path).to_json() for path in paths}

@@ -62,11 +62,8 @@ def open_file(path: Path, access: str, **options: Any) -> Any:
     except OSError as error:
         raise PictureError(f"{path} cannot be read ({error.strerror}); check its name") from error
     name = _vips_name(path)
-    found = pyvips.vips_lib.vips_foreign_find_load(name)
-    loader = pyvips.ffi.string(found).decode() if found else ""
-    kind = loader.removeprefix("VipsForeignLoad").removesuffix("File")
+    kind = _recognised(name)
     if kind not in _LOADERS:
-        pyvips.vips_lib.vips_error_clear()
         says = f"libvips takes it for {kind}" if kind else "no picture format that is known here"
         raise PictureError(f"{path} is not a picture ({says}); give a JPEG, PNG, TIFF, WebP, GIF or AVIF")
     try:
@@ -76,6 +73,24 @@ def open_file(path: Path, access: str, **options: Any) -> Any:
         raise PictureError(
             f"{path} is not a picture that libvips can read ({reason(error)}); get a whole copy of it"
         ) from error
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the file at `path` begins as a picture of a kind that is opened here; it may be damaged."""
+    try:
+        return path.is_file() and _recognised(_vips_name(path)) in _LOADERS
+    except (OSError, PictureError):
+        return False
+
+
+def _recognised(name: bytes) -> str:
+    """What libvips takes a file for by its first bytes; empty: for nothing."""
+    found = pyvips.vips_lib.vips_foreign_find_load(name)
+    if not found:
+        pyvips.vips_lib.vips_error_clear()
+        return ""
+    loader: str = pyvips.ffi.string(found).decode()
+    return loader.removeprefix("VipsForeignLoad").removesuffix("File")
 
 
 def _vips_name(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -25,6 +26,23 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def all_resident_bytes() -> int:
+    """This process's and those of all that it began."""
+    total = resident_bytes()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            total += int(child.memory_info().rss)
+    return total
+
+
+def cores() -> int:
+    """How many cores this process may use: as many as `OMP_NUM_THREADS` says, where it does."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def peak_resident_bytes() -> int:
     """This process's largest resident memory so far.
 
@@ -41,6 +59,15 @@ def peak_resident_bytes() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget_peak() -> None:
+    """Let `peak_resident_bytes` begin again at what is resident now: a run's peak is not an earlier one's.
+
+    On Linux only; elsewhere it stays the peak of all that the process has done.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
 
 
 def seconds_since_start() -> float:

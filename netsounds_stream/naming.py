@@ -1,14 +1,18 @@
-"""The folder that a run goes to where none is named: after its picture, whatever the picture is called."""
+"""The names of runs' folders after their pictures, whatever those are called."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-_LONGEST_STEM_BYTES = 180  # file names may have 255, and the folder's partial name is longer than its own
+_LONGEST_BYTES = 180  # file names may have 255, and the folder's partial name is longer than its own
 
 
 def folder_of(picture: Path) -> Path:
-    """`PICTURE-netsounds` here: never hidden, never like an option, of printable characters, not too long."""
-    printable = "".join(each if each.isprintable() else "_" for each in picture.stem)
-    stem = printable.encode()[:_LONGEST_STEM_BYTES].decode(errors="ignore").lstrip(".-~ ")
-    return Path(f"{stem or 'picture'}-netsounds")
+    """`PICTURE-netsounds` here, where no folder is named."""
+    return Path(f"{safe(picture.stem)}-netsounds")
+
+
+def safe(name: str) -> str:
+    """A folder's name after `name`: never hidden or like an option, printable, not too long."""
+    printable = "".join(each if each.isprintable() else "_" for each in name)
+    return printable.encode()[:_LONGEST_BYTES].decode(errors="ignore").lstrip(".-~ ") or "picture"

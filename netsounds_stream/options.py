@@ -15,6 +15,9 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 CODECS = ("lz4", "zstd", "pcodec", "none")
 
+#: Weights by name, which no file has.
+PRETRAINED, UNTRAINED = "pretrained", "untrained"
+
 _SHOWN = 40  # characters of a word that an error repeats
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
 
@@ -132,6 +135,13 @@ def options_from_words(**words: Any) -> SonifyOptions:
         names = sorted(known - {"memory_bytes", "gpu_memory_bytes"} | {"memory", "gpu_memory", *_SOUND_WORDS})
         raise OptionError(f"there is no option {unknown[0]!r}; the options are {', '.join(names)}")
     return SonifyOptions(**words, sound=sound_from_words(**sound))
+
+
+def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> SonifyOptions:
+    """The options given as such, or by words; not both."""
+    if options is not None and words:
+        raise OptionError(f"give options, or words such as {next(iter(words))}=, not both")
+    return options or options_from_words(**words)
 
 
 def sound_from_words(**words: Any) -> SoundOptions:

@@ -78,18 +78,33 @@ def begin_record(
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What in two records of a run's beginning lets their files differ by a byte, in words; none: nothing."""
-    found = []
-    for name, of in (("picture", "sha256"), ("weights", "sha256")):
-        if then[name][of] != now[name][of]:
-            found.append(f"other {name} ({now[name].get('name') or now[name].get('source')})")
-    for group in ("options", "computed", "versions"):
-        before, after = _flat(then[group]), _flat(now[group])
-        for name in sorted({*before, *after} - set(_NO_BYTES)):
-            if before.get(name) != after.get(name):
-                found.append(f"{name.replace('_', ' ')} {after.get(name)} instead of {before.get(name)}")
+    found = changes(then, now) + _changed_values(then["versions"], now["versions"])
     if then["machine"]["processor"] != now["machine"]["processor"]:
         found.append(f"another processor ({now['machine']['processor']})")
     return found
+
+
+def changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What was asked for otherwise in two records: picture, weights, options, and what computed, in words.
+
+    Versions and processor are left out: a run is not made anew because torch is.
+    """
+    found = []
+    for name in ("picture", "weights"):
+        if then[name]["sha256"] != now[name]["sha256"]:
+            found.append(f"other {name} ({now[name].get('name') or now[name].get('source')})")
+    for group in ("options", "computed"):
+        found += _changed_values(then[group], now[group])
+    return found
+
+
+def _changed_values(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    before, after = _flat(then), _flat(now)
+    return [
+        f"{name.replace('_', ' ')} {after.get(name)} instead of {before.get(name)}"
+        for name in sorted({*before, *after} - set(_NO_BYTES))
+        if before.get(name) != after.get(name)
+    ]
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:

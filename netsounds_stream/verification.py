@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from . import machine
-from .engine import resolve_options
 from .errors import BudgetError
 from .forward import choose_compute, pixel_network
 from .geometry import BANKS, SMALLEST_SIDE, Bank
-from .options import SonifyOptions, format_bytes
+from .options import SonifyOptions, format_bytes, resolve_options
 from .picture import Picture, open_picture, slabs
 from .planning import make_plan
 from .plans import STORED_MEMORY, Limits

@@ -24,8 +24,9 @@ import torch
 
 from .errors import WeightsError
 from .geometry import CLASSES, CLASSIFIER_NAME, LAYERS, Conv, Fire
+from .options import PRETRAINED as PRETRAINED
+from .options import UNTRAINED as UNTRAINED
 
-PRETRAINED, UNTRAINED = "pretrained", "untrained"
 _UNTRAINED_SEED = 0
 _DOWNLOAD_TIMEOUT_SECONDS = 20.0
 

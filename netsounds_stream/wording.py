@@ -93,7 +93,7 @@ def bench_text(report: Report, machine: Mapping[str, str | int]) -> str:
     rows.append(("sound", [f"{s.pixels / s.sound_seconds / 1e6:.1f} Mpx/s" for s in report.speeds]))
     for name, pixels in report.foretold:
         times = [report.start_seconds + each.seconds_for(pixels) for each in report.speeds]
-        rows.append((name, [f"about {_duration(seconds)}" for seconds in times]))
+        rows.append((name, [f"about {duration(seconds)}" for seconds in times]))
     if any(each.cuda_peak_bytes for each in report.speeds):
         held = [each.cuda_peak_bytes for each in report.speeds]
         rows.append(("GPU memory", ["" if count is None else format_bytes(count) for count in held]))
@@ -112,7 +112,8 @@ def bench_text(report: Report, machine: Mapping[str, str | int]) -> str:
     return "\n".join(lines)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Roughly, as one waits."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

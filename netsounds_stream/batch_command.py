@@ -1,0 +1,86 @@
+"""`batch`, as the command line has it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .batch_wording import ended_text, plan_text, table_text
+from .command_options import BATCH, CHECKPOINT, JSON, NETWORK, OVERWRITE, QUIET, RUN, chosen, stacked
+from .command_parts import importing, plain, print_json, stoppable
+
+if TYPE_CHECKING:
+    from .batch_plan import BatchPlan
+
+
+@click.command()
+@click.argument("patterns", nargs=-1, required=True, metavar="PATTERN...")
+@stacked(BATCH, NETWORK, RUN, CHECKPOINT, OVERWRITE, QUIET, JSON)
+def batch(
+    patterns: tuple[str, ...],
+    out: Path,
+    jobs: int | None,
+    cluster: str | None,
+    only_plan: bool,
+    checkpoint_seconds: float | None,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    **words: Any,
+) -> None:
+    """Make a run of each of many pictures, each in a folder below --out, and a page over all.
+
+    A PATTERN is a folder, a file, a quoted glob such as 'photos/**/*.jpg', a .txt file with a name a line,
+    or - for names on the standard input. Runs that are finished are skipped, stopped ones gone on with;
+    pictures that fail are recorded in batch.jsonl, and do not stop the others. --memory is for all jobs
+    together; with --cluster tcp://..., each worker's.
+    """
+    options = chosen(words)
+    with importing():
+        from . import batches, machine
+        from .display import display
+
+    where: dict[str, Any] = {"jobs": jobs, "cluster": cluster, "overwrite": overwrite}
+
+    def say(*lines: str) -> None:
+        for line in lines if not quiet else ():
+            click.echo(plain(line), err=True)
+
+    def told(made: BatchPlan) -> None:
+        say(*plan_text(made))
+
+    if only_plan:
+        with stoppable(quiet=quiet) as stop:
+            made = batches.plan_batch(patterns, out, options, stop=stop, **where)
+        if as_json:
+            print_json(asdict(made))
+        else:
+            click.echo("\n".join(map(plain, plan_text(made))))
+        made.check()
+        return
+    with (
+        display(quiet=quiet, memory=machine.all_resident_bytes) as shown,
+        stoppable(quiet=quiet) as stop,
+    ):
+        ended = batches.batch(
+            patterns,
+            out,
+            options,
+            checkpoint_seconds=checkpoint_seconds,
+            stop=stop,
+            on_plan=told,
+            on_progress=shown,
+            on_end=lambda result: say(ended_text(result)),
+            **where,
+        )
+    if as_json:
+        print_json([asdict(each) for each in ended.results])
+    else:
+        for line in table_text(ended.results):
+            click.echo(plain(line))
+        if ended.page is not None:
+            click.echo(f"open {ended.page}")
+    ended.require_all()

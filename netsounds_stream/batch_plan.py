@@ -1,0 +1,146 @@
+"""The plan for a whole batch, as values: how many at a time, what that takes, and how long about.
+
+Pure arithmetic over what the workers found (`batch_work.Look`).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .batch_work import FAILING, FINISHED, NEW, UNFINISHED, Look
+from .errors import BudgetError, OptionError
+from .options import format_bytes
+
+_GIB, _MIB = 1 << 30, 1 << 20
+#: What a run of an ordinary photograph is content with.
+_LEAST_EACH = 600 * _MIB
+# Of free memory: the rest is the system's and the process's that began the others.
+_SHARE_OF_FREE = 0.9
+# A run's seconds: so many, and so many times what the network takes for its pixels. Fitted to runs with all
+# defaults, of 0.1 to 12 megapixels, in two processes of one thread each (`benchmarks/pace.py`): first runs of
+# their processes, so that many small pictures take less, by a third or so.
+_RUN_SECONDS, _PER_NETWORK_SECOND = 5.0, 4.1
+# From so many finished runs on, they tell more than the fit.
+_ENOUGH_RUNS = 3
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How many pictures at a time, the threads of torch and the bytes of memory for each."""
+
+    jobs: int
+    threads: int
+    memory_bytes: int
+
+
+def shares(
+    jobs: int | None, memory_bytes: int | None, *, cores: int, free_bytes: int, pictures: int
+) -> Shares:
+    """The machine divided among jobs: as many as its cores, fewer where memory, or pictures, are for fewer.
+
+    Args:
+        memory_bytes: for all together; None: 1 GiB each, or less where less is free.
+
+    Raises:
+        OptionError: fewer than one job.
+    """
+    if jobs is not None and jobs < 1:
+        raise OptionError(f"jobs cannot be {jobs}; use 1 or more")
+    together = int(_SHARE_OF_FREE * free_bytes) if memory_bytes is None else memory_bytes
+    count = jobs or min(cores, max(1, together // _LEAST_EACH))
+    count = max(1, min(count, pictures))
+    each = together // count
+    return Shares(count, max(1, cores // count), min(_GIB, each) if memory_bytes is None else each)
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """A batch in numbers: pictures by what is to be done with them, and what the work takes.
+
+    `memory_bytes` are of `jobs` runs at a time, with their processes, of `budget_bytes` (None: each worker's
+    own); `final_disk_bytes` and `disk_bytes` what the disk must hold yet, in the end and at most. `seconds`
+    are an estimate. `reasons` say why pictures would fail.
+    """
+
+    new: int
+    unfinished: int
+    finished: int
+    failing: int
+    pixels: int
+    jobs: int
+    memory_bytes: int
+    budget_bytes: int | None
+    final_disk_bytes: int
+    disk_bytes: int
+    free_disk_bytes: int
+    seconds: float
+    reasons: tuple[tuple[str, str], ...]
+
+    @property
+    def pictures(self) -> int:
+        return self.new + self.unfinished + self.finished + self.failing
+
+    def check(self) -> None:
+        """Raise BudgetError where the disk cannot hold the batch."""
+        if self.disk_bytes > self.free_disk_bytes:
+            raise BudgetError(
+                f"this batch needs {format_bytes(self.disk_bytes)} of disk and "
+                f"{format_bytes(self.free_disk_bytes)} are free; make room, choose another --out, give fewer "
+                f"pictures, or use --no-activations, --scheme sum, fewer --banks or a smaller --size"
+            )
+
+
+def plan_of(
+    pictures: Sequence[str],
+    looks: Sequence[Look],
+    *,
+    jobs: int,
+    pixel_seconds: float,
+    budget_bytes: int | None,
+    free_disk_bytes: int,
+) -> BatchPlan:
+    """The plan of all, out of what was found of each.
+
+    Args:
+        pixel_seconds: what the network takes for a pixel, in one of so many jobs.
+    """
+    count = Counter(each.state for each in looks)
+    to_make = [each for each in looks if each.state in (NEW, UNFINISHED)]
+    final = sum(each.final_disk_bytes for each in to_make)
+    beyond = _largest([each.disk_bytes - each.final_disk_bytes for each in to_make], jobs)
+    finished = [(each.pixels, each.seconds) for each in looks if each.seconds]
+    seconds = [estimate(each.pixels, pixel_seconds) for each in to_make]
+    if len(finished) >= _ENOUGH_RUNS:
+        ratio = statistics.median(took / estimate(pixels, pixel_seconds) for pixels, took in finished)
+        seconds = [ratio * each for each in seconds]
+    return BatchPlan(
+        new=count[NEW],
+        unfinished=count[UNFINISHED],
+        finished=count[FINISHED],
+        failing=count[FAILING],
+        pixels=sum(each.pixels for each in to_make),
+        jobs=jobs,
+        memory_bytes=_largest([each.memory_bytes for each in to_make], jobs),
+        budget_bytes=budget_bytes,
+        final_disk_bytes=final,
+        disk_bytes=final + max(0, beyond),
+        free_disk_bytes=free_disk_bytes,
+        # the last ones may have a worker to themselves
+        seconds=max(sum(seconds) / jobs, max(seconds, default=0.0)),
+        reasons=tuple(
+            (name, each.reason) for name, each in zip(pictures, looks, strict=True) if each.state == FAILING
+        ),
+    )
+
+
+def estimate(pixels: int, pixel_seconds: float) -> float:
+    """Seconds of a run, from what the network takes for a pixel."""
+    return _RUN_SECONDS + _PER_NETWORK_SECOND * pixel_seconds * pixels
+
+
+def _largest(values: Sequence[int], count: int) -> int:
+    """The sum of so many, the largest."""
+    return sum(sorted(values, reverse=True)[:count])

@@ -1,0 +1,126 @@
+"""What a batch keeps in its folder besides runs: `batch.jsonl`, a line for each picture that has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from .errors import OutputError
+from .folder import PAGE, RECORD_NAME
+from .given import RECORDS
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+#: Its being there tells the workers to put down what they do.
+STOP = ".batch.stop"
+_LOCK = ".batch.lock"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one picture.
+
+    Attributes:
+        picture: its file.
+        folder: its run's.
+        status: 'done', 'resumed' (gone on with, and done), 'skipped' (done before), 'failed' or 'stopped'.
+        error: why it failed, in a line.
+        seconds: that it took.
+        peak_memory_bytes: of the process that made the run; None where none was made.
+        bytes: those of the run's files.
+        started: when, in UTC, by ISO 8601; empty where its worker died.
+        ended: likewise.
+    """
+
+    picture: str
+    folder: str
+    status: str
+    error: str | None
+    seconds: float
+    peak_memory_bytes: int | None
+    bytes: int
+    started: str
+    ended: str
+
+
+class Records:
+    """`batch.jsonl` in `folder`, which takes an earlier one's place with its first line."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / RECORDS
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, result: Result) -> None:
+        """Have a line on the disk."""
+        new = self._path.with_name(f"{self._path.name}.new")
+        if self._file is None:
+            self._write(new.open("w", encoding="utf-8"), result)
+            new.replace(self._path)
+        else:
+            self._write(self._file, result)
+
+    def _write(self, file: IO[str], result: Result) -> None:
+        self._file = file
+        file.write(json.dumps(asdict(result)) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def check_folder(out: Path) -> None:
+    """Raise OutputError where a batch's page could not be written into `out` in the end."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file; choose another --out")
+    if (out / RECORD_NAME).exists():
+        raise OutputError(f"{out} holds a run; choose another --out")
+    if (out / PAGE).exists():
+        from .page import is_ours
+
+        if not is_ours(out / PAGE):
+            raise OutputError(f"{out} holds an {PAGE} of another kind; choose another --out")
+
+
+@contextmanager
+def taken(out: Path) -> Iterator[None]:
+    """The folder `out`, made where it is not there, for one batch at a time.
+
+    Raises:
+        OutputError: another is at work there, or it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = os.open(out / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise OutputError(f"cannot write in {out} ({error.strerror}); choose another --out") from error
+    try:
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise OutputError(
+                    f"another batch is at work in {out}; wait for its end, or choose another --out"
+                ) from error
+        (out / STOP).unlink(missing_ok=True)
+        yield
+        with contextlib.suppress(OSError):
+            (out / STOP).unlink(missing_ok=True)
+    finally:
+        os.close(lock)

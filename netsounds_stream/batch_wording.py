@@ -1,0 +1,58 @@
+"""A batch's values as the command line tells them to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from .options import format_bytes
+from .wording import duration
+
+if TYPE_CHECKING:
+    from .batch_plan import BatchPlan
+    from .batch_records import Result
+
+_REASONS = 20  # that a plan tells
+
+
+def plan_text(plan: BatchPlan) -> list[str]:
+    """A batch's plan, in lines."""
+    parts = {
+        "new": plan.new,
+        "to go on with": plan.unfinished,
+        "finished": plan.finished,
+        "that will fail": plan.failing,
+    }
+    told = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+    budget = "" if plan.budget_bytes is None else f" of {format_bytes(plan.budget_bytes)}"
+    lines = [
+        f"batch: {plan.pictures} pictures ({told}), {plan.pixels / 1e6:.1f} megapixels to make, "
+        f"{plan.jobs} at a time",
+        f"memory {format_bytes(plan.memory_bytes)}{budget}, disk {format_bytes(plan.final_disk_bytes)} "
+        f"({format_bytes(plan.disk_bytes)} at most; {format_bytes(plan.free_disk_bytes)} free), "
+        f"time about {duration(plan.seconds)} (an estimate)",
+    ]
+    lines += [f"will fail: {name}: {reason}" for name, reason in plan.reasons[:_REASONS]]
+    if len(plan.reasons) > _REASONS:
+        lines.append(f"and {len(plan.reasons) - _REASONS} more")
+    return lines
+
+
+def ended_text(result: Result) -> str:
+    """A picture's end, in a line."""
+    why = f": {result.error}" if result.error else ""
+    return f"{result.status:<8}{result.picture} ({result.seconds:.1f} s){why}"
+
+
+def table_text(results: Sequence[Result]) -> Iterator[str]:
+    """What became of all, a line each, and why some failed."""
+    width = max([len("picture"), *(len(each.picture) for each in results)])
+    into = max([len("folder"), *(len(each.folder) for each in results)])
+    yield f"{'status':<8} {'picture':<{width}}  {'folder':<{into}}  {'seconds':>8}  {'peak memory':>11}"
+    for each in results:
+        peak = "" if each.peak_memory_bytes is None else format_bytes(each.peak_memory_bytes)
+        line = f"{each.status:<8} {each.picture:<{width}}  {each.folder:<{into}}  {each.seconds:>8.1f}"
+        yield f"{line}  {peak:>11}".rstrip()
+    for each in results:
+        if each.error:
+            yield f"{each.picture}: {each.error}"

@@ -1,0 +1,259 @@
+"""Many pictures: a run each, in one folder, with a line about each in `batch.jsonl` and a page over all."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from . import machine
+from .batch_hands import Asked, Hands, hands
+from .batch_plan import BatchPlan, plan_of
+from .batch_records import Records, Result, taken
+from .batch_work import DONE, FAILED, NEW, RESUMED, SKIPPED, UNFINISHED, Look, Outcome, look, prepare, work
+from .errors import NetsoundsError, SomeFailedError, Stopped
+from .given import RECORDS
+from .options import SonifyOptions, resolve_options
+from .progress import Listener, Progress
+from .stopping import Stop
+
+R = TypeVar("R")
+
+_TICK_SECONDS = 0.5
+_PICTURES_A_LOOK = 32
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch that has come to its end.
+
+    Attributes:
+        folder: where its runs are.
+        results: one a picture, in the order in which they were given.
+        page: the page over all finished runs; None where there are none.
+    """
+
+    folder: Path
+    results: tuple[Result, ...]
+    page: Path | None
+
+    @property
+    def failed(self) -> tuple[Result, ...]:
+        """Those that failed."""
+        return tuple(each for each in self.results if each.status == FAILED)
+
+    def require_all(self) -> None:
+        """Raise SomeFailedError where some failed."""
+        if self.failed:
+            raise SomeFailedError(
+                f"{len(self.failed)} of {len(self.results)} pictures failed; {self.folder / RECORDS} says "
+                f"why, and the same command tries them again"
+            )
+
+
+def batch(
+    patterns: str | Path | Iterable[str | Path],
+    out: str | Path,
+    options: SonifyOptions | None = None,
+    *,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    overwrite: bool = False,
+    checkpoint_seconds: float | None = None,
+    stop: Stop | None = None,
+    on_plan: Callable[[BatchPlan], None] = lambda plan: None,
+    on_progress: Listener | None = None,
+    on_end: Callable[[Result], None] = lambda result: None,
+    **words: Any,
+) -> Batch:
+    """Make a run of each of many pictures, in processes of their own, each in a folder below `out`.
+
+    A run that is finished there, of the same picture, weights and options, is left as it is; one that was
+    stopped is gone on with. A picture that fails is recorded, and does not stop the others.
+
+    In a script, call it under `if __name__ == "__main__":`, since every process imports the script.
+
+    Args:
+        patterns: folders, files, globs, a `.txt` of names, or '-' for names on the standard input.
+        out: the folder of all.
+        options: what is asked for of each; or give it by `words`. Their memory is for all jobs together.
+        jobs: pictures at a time; None: as many as cores, fewer where memory is for fewer.
+        cluster: a Dask cluster to work on in the place of `jobs`: 'tcp://HOST:PORT', 'local' or 'local:N'. On
+            one that is not made here memory is each worker's, and pictures, weights and `out` are to be on a
+            disk that all share.
+        overwrite: make runs again that are there of other options, or of a picture that has changed.
+        checkpoint_seconds: as for `sonify`.
+        stop: asked, all runs are put down soon, so that the next batch goes on with them.
+        on_plan: called with the plan before the work starts.
+        on_progress: called as the work goes on, from any thread.
+        on_end: called with each picture's end.
+        words: options by the command line's words, as for `sonify`.
+
+    Raises:
+        OptionError: a pattern stands for nothing; Dask is asked for and not installed.
+        BudgetError: the disk cannot hold the batch.
+        Stopped: `stop` was asked.
+    """
+    asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, checkpoint_seconds)
+    stop = stop or Stop()
+    with hands(asked) as working, stop.heeded():
+        plan, looks = _planned(asked, working, stop)
+        on_plan(plan)
+        plan.check()
+        results = _worked(asked, working, plan, looks, stop, on_progress or (lambda progress: None), on_end)
+    return Batch(asked.out, results, _page(asked.out, results))
+
+
+def plan_batch(
+    patterns: str | Path | Iterable[str | Path],
+    out: str | Path,
+    options: SonifyOptions | None = None,
+    *,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    overwrite: bool = False,
+    stop: Stop | None = None,
+    **words: Any,
+) -> BatchPlan:
+    """What `batch` would do here; nothing is made. Arguments and errors are as there."""
+    asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, None)
+    stop = stop or Stop()
+    with hands(asked) as working, stop.heeded():
+        return _planned(asked, working, stop)[0]
+
+
+def _asked(
+    patterns: str | Path | Iterable[str | Path],
+    out: str | Path,
+    options: SonifyOptions | None,
+    words: dict[str, Any],
+    jobs: int | None,
+    cluster: str | None,
+    overwrite: bool,
+    checkpoint_seconds: float | None,
+) -> Asked:
+    listed = (patterns,) if isinstance(patterns, str | Path) else patterns
+    return Asked(
+        patterns=tuple(map(str, listed)),
+        out=Path(out),
+        options=resolve_options(options, words),
+        jobs=jobs,
+        cluster=cluster,
+        overwrite=overwrite,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+
+
+def _planned(asked: Asked, working: Hands, stop: Stop) -> tuple[BatchPlan, list[Look]]:
+    """The plan, and what was found of each picture.
+
+    Raises:
+        NetsoundsError: something that every picture needs, the weights say, cannot be had.
+    """
+    tasks, pace = working.tasks, 0.0
+    for count in sorted({1, working.jobs}):  # one first: it may fetch the weights for all
+        for _, found in working.workers.each(prepare, tasks[:1] * count, name="prepare", stop=stop):
+            pace = max(pace, _got(found))
+    parts = [tasks[at : at + _PICTURES_A_LOOK] for at in range(0, len(tasks), _PICTURES_A_LOOK)]
+    looked: dict[Path, Look] = {}
+    for part, looks in working.workers.each(look, parts, name="look", stop=stop):
+        looked |= zip((task.folder for task in part), _got(looks), strict=True)
+    in_order = [looked[task.folder] for task in tasks]
+    plan = plan_of(
+        [str(task.picture) for task in tasks],
+        in_order,
+        jobs=working.jobs,
+        pixel_seconds=pace,
+        budget_bytes=working.budget_bytes,
+        free_disk_bytes=machine.free_disk_bytes(asked.out),
+    )
+    return plan, in_order
+
+
+def _got(found: R | NetsoundsError) -> R:
+    if isinstance(found, NetsoundsError):
+        raise found
+    return found
+
+
+def _worked(
+    asked: Asked,
+    working: Hands,
+    plan: BatchPlan,
+    looks: Sequence[Look],
+    stop: Stop,
+    on_progress: Listener,
+    on_end: Callable[[Result], None],
+) -> tuple[Result, ...]:
+    """What became of each picture, in the order in which they were given."""
+    pixels = {
+        task.folder: look.pixels if look.state in (NEW, UNFINISHED) else 0
+        for task, look in zip(working.tasks, looks, strict=True)
+    }
+    results: dict[Path, Result] = {}
+    with taken(asked.out), Records(asked.out) as records:
+        with _watched(working, plan.pixels, stop, on_progress) as ended:
+            waiting = (task for task in working.tasks if not stop.asked)
+            # nobody asks this `each` to stop: what is under way is put down by itself, and waited for
+            for task, found in working.workers.each(work, waiting, name="picture", stop=Stop()):
+                if isinstance(found, NetsoundsError):
+                    found = Outcome.failed(found)
+                folder = asked.out / task.folder.relative_to(asked.out.absolute())
+                result = Result(str(task.picture), str(folder), **asdict(found))
+                records.add(result)
+                results[task.folder] = result
+                ended(pixels[task.folder])
+                on_end(result)
+        if stop.asked:
+            error = Stopped()
+            error.add_note("what was finished is kept; the same command goes on")
+            raise error
+    return tuple(results[task.folder] for task in working.tasks)
+
+
+@contextmanager
+def _watched(
+    working: Hands, pixels: int, stop: Stop, on_progress: Listener
+) -> Iterator[Callable[[float], None]]:
+    """Tells how far all is, and the workers when it is to stop; what it yields is told what has ended."""
+    began, over, lock = time.perf_counter(), threading.Event(), threading.Lock()
+    done = most = 0.0
+
+    def tell(amount: float = 0.0, *, finished: bool = False) -> None:
+        nonlocal done, most
+        with lock:
+            done += amount
+            # what ended is still under way for a moment
+            most = max(most, min(done + working.under_way(), pixels))
+            took = time.perf_counter() - began
+            on_progress(Progress("pictures", most, pixels, "px", took, finished))
+
+    def tick() -> None:
+        while not over.wait(_TICK_SECONDS):
+            if stop.asked:
+                with contextlib.suppress(OSError):  # on a full disk, say: then they go on to their ends
+                    working.tasks[0].stop_file.touch()
+            tell()
+
+    ticking = threading.Thread(target=tick, name="batch")
+    ticking.start()
+    try:
+        yield tell
+    finally:
+        over.set()
+        ticking.join()
+    tell(finished=True)
+
+
+def _page(out: Path, results: Sequence[Result]) -> Path | None:
+    runs = [each.folder for each in results if each.status in (DONE, RESUMED, SKIPPED)]
+    if not runs:
+        return None
+    from .galleries import gallery  # which takes torch: the workers have ended by now
+
+    return gallery(runs, out)

@@ -1,0 +1,129 @@
+"""Which pictures a batch is given, and what their folders are called, against the plain rules."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path, PurePath, PurePosixPath
+
+import pytest
+import pyvips
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from netsounds_stream.drawing import draw
+from netsounds_stream.errors import OptionError
+from netsounds_stream.given import folders, given
+
+# few letters, so that names meet; capitals, what is made safe, what a batch keeps for itself
+_PARTS = st.sampled_from(["a", "A", "b", "-a", "a b", "batch", "index", "run", "thumbnails", "a\n", "ﬁ"])
+_NAMES = st.sampled_from(["a", "A", "a.b", "b", "~a", "batch.jsonl", "index.html", "thumbnails", "run.json"])
+_ENDINGS = st.sampled_from(["", ".jpg", ".JPG", ".png", ".-x"])
+_PLACES = st.builds(
+    lambda parts, name, ending: PurePath(*parts, name + ending),
+    st.lists(_PARTS, max_size=2),
+    _NAMES,
+    _ENDINGS,
+)
+_TAKEN = {"batch.jsonl", "batch.jsonl.new", "index.html", "thumbnails", "run.json"}
+
+
+@settings(max_examples=400, deadline=None)
+@drawn(st.lists(_PLACES, min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_no_two_folders_meet(places: list[PurePath], rng: random.Random) -> None:
+    told_apart = [(place, f"/{at}/{place}") for at, place in enumerate(places)]
+    names = folders(told_apart)
+    keys = [PurePosixPath(name.casefold()) for name in names]
+    for at, key in enumerate(keys):
+        assert not key.is_absolute() and ".." not in key.parts
+        assert key.parts[0] not in _TAKEN and not any(part.startswith((".", "-", "~")) for part in key.parts)
+        for other in keys[:at]:
+            assert key != other
+            assert key not in other.parents and other not in key.parents
+    shuffled = told_apart[:]
+    rng.shuffle(shuffled)
+    assert dict(zip(shuffled, folders(shuffled), strict=True)) == dict(zip(told_apart, names, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        (["a.jpg"], ["a"]),
+        (["x/y/a.tar.jpg"], ["x/y/a.tar"]),
+        (["a.jpg", "a.PNG"], ["a-jpg", "a-png"]),
+        (["a.jpg", "A.jpg", "b.jpg"], ["a-jpg-2", "A-jpg", "b"]),
+        (["a.jpg", "a/b.jpg"], ["a-jpg", "a/b"]),
+        (["a", "a.jpg"], ["a-2", "a-jpg"]),
+        (["index.html.jpg", "thumbnails/a.jpg"], ["index.html-jpg", "thumbnails-pictures/a"]),
+        (["-rf.jpg", "x\n.jpg"], ["rf", "x_"]),
+    ],
+)
+def test_names(places: list[str], names: list[str]) -> None:
+    assert folders([(PurePath(place), place) for place in places]) == names
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pictures, what is none, what is hidden, a run, and the batch's folder among them."""
+    picture = pyvips.Image.new_from_array(draw(30, 20)).pngsave_buffer()
+    for name in (
+        "p/b.jpg",
+        "p/a.png",
+        "p/deep/c",
+        "p/.hidden/d.png",
+        "p/.e.png",
+        "p/run/f.png",
+        "p/out/g.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(picture)
+    (tmp_path / "p/text.jpg").write_text("no picture")
+    (tmp_path / "p/empty.png").touch()
+    (tmp_path / "p/run/run.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def found(*patterns: str, lines: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    return [(str(each.picture), each.folder) for each in given(patterns, Path("p/out"), lines)]
+
+
+def test_a_folder(tree: Path) -> None:
+    """By their first bytes, whatever they are called; nothing hidden, nothing of a run or a batch."""
+    assert found("p") == [("p/a.png", "a"), ("p/b.jpg", "b"), ("p/deep/c", "deep/c")]
+    assert found("p/") == found("p")
+
+
+def test_a_glob(tree: Path) -> None:
+    assert found("p/*.png") == [("p/a.png", "a"), ("p/empty.png", "empty")]
+    assert found("p/**/*.png") == [("p/a.png", "a"), ("p/empty.png", "empty")]
+    assert found("p/d*") == [("p/deep/c", "deep/c")]
+    assert found("p/*/c") == [("p/deep/c", "deep/c")]
+
+
+def test_a_name_with_a_wildcard_is_a_name(tree: Path) -> None:
+    (tree / "a[1].png").write_bytes((tree / "p/a.png").read_bytes())
+    assert found("a[1].png") == [("a[1].png", "a[1]")]
+
+
+def test_a_list(tree: Path) -> None:
+    names = "# mine\n\np/a.png\r\np/absent.png\np/deep\n"
+    expected = [("p/a.png", "a"), ("p/absent.png", "absent"), ("p/deep/c", "c")]
+    (tree / "names.txt").write_text(names)
+    assert found("names.txt") == expected
+    assert found("-", lines=tuple(names.splitlines(keepends=True))) == expected
+
+
+def test_a_picture_given_twice_is_taken_once(tree: Path) -> None:
+    os.symlink("a.png", tree / "p/z.png")
+    one = found("p/deep/c", "p", str(tree / "p/deep/c"))
+    assert [name for _, name in one] == ["deep/c", "a", "b"]
+    assert sorted(one) == sorted(found("p", "p/deep/c"))
+
+
+@pytest.mark.parametrize("pattern", ["absent.png", "absent/*.png", "p/*.gif", "p/run", "nothing.txt", "-"])
+def test_what_stands_for_nothing(tree: Path, pattern: str) -> None:
+    (tree / "nothing.txt").write_text("# none\n")
+    with pytest.raises(OptionError, match="stands for no picture"):
+        found("p", pattern)
