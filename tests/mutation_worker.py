@@ -35,7 +35,7 @@ from netsounds_stream.weights import load_weights
 PLACES = 20
 LIMIT_SECONDS = 20
 LIMIT_BYTES = 2 << 30  # of addresses, beyond what the imports take
-_BUDGET_BYTES = 1 << 30
+_ROOM_BYTES = 700 << 20  # beyond what the process holds
 _READ_VALUES = 1 << 22
 
 
@@ -102,7 +102,8 @@ def _read_array(path: Path, digest: Any) -> None:
 
 def _read_picture(path: Path, digest: Any) -> None:
     picture = open_picture(path)
-    limits = Limits(machine.resident_bytes(), _BUDGET_BYTES, machine.free_disk_bytes(path))
+    held = machine.resident_bytes()
+    limits = Limits(held, held + _ROOM_BYTES, machine.free_disk_bytes(path))
     plan = make_plan(picture.source, SonifyOptions(banks=(4,), max_pixels=10_000_000), limits)
     plan.check()
     digest.update(small_upright(picture, 256, 224).tobytes())

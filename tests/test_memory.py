@@ -16,21 +16,19 @@ from .memory_grid import Case, chosen, measure
 from .reference import command, large_picture
 from .test_resume import contents
 
-# Something else in the process takes memory that nobody planned: whenever a band is begun, what is free of
-# 88 % of the budget, so that what bands take at once brings the whole past 95 %.
+# Something else in the process takes memory that nobody planned, for a moment in the middle of the network's
+# stage: as much as brings the whole past 95 % of the budget. (What another worker takes meanwhile is far less
+# than the 4.5 % that are left, 92 MiB.)
 TAKEN = """
 import json, sys
 import numpy as np
 from netsounds_stream import sonify
 from netsounds_stream.machine import resident_bytes
 budget, (picture, out, weights) = int(sys.argv[1]), sys.argv[2:]
-held = []
+taken = []
 def listen(progress):
-    room = budget * 88 // 100 - resident_bytes()
-    if progress.stage == "network" and progress.done > progress.total / 3 and room > 0:
-        held.append(np.ones(room, np.uint8))
-    if progress.stage != "network" or progress.finished:
-        held.clear()
+    if progress.stage == "network" and progress.done > progress.total / 3 and not taken:
+        taken.append(np.ones(budget * 955 // 1000 - resident_bytes(), np.uint8).nbytes)
 words = {"weights": weights, "label": "a", "scheme": "sum", "mix": False}
 run = sonify(picture, out, memory=budget, on_progress=listen, **words)
 print(json.dumps({name: run.record[name] for name in ("notes", "peak_memory_bytes")}))
@@ -67,7 +65,7 @@ def test_a_grid_of_runs_keeps_its_budget(tmp_path: Path, weights_file: Path, cas
 
 
 def test_near_its_budget_a_run_does_with_less(tmp_path: Path, weights_file: Path) -> None:
-    picture, budget = tmp_path / "a.jpg", 1200 << 20
+    picture, budget = tmp_path / "a.jpg", 2 << 30
     large_picture(3000, 2000, picture)
     found = in_a_process(TAKEN, budget, picture, tmp_path / "run", weights_file)
     assert found["notes"] == ["memory came near the budget: 1 of 2 workers went on"]
