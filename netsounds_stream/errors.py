@@ -57,3 +57,7 @@ class Stopped(NetsoundsError):
 
 class ClusterError(NetsoundsError):
     """The cluster cannot be reached, or could not do the work."""
+
+
+class RemoteError(NetsoundsError):
+    """An object store, or a picture's server, refuses, or gives no answer however often it is asked."""
