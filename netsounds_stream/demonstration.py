@@ -8,13 +8,14 @@ from pathlib import Path
 import pyvips
 
 from .drawing import draw
-from .engine import Run, sonify
+from .engine import sonify
 from .errors import OutputError, WeightsError
 from .folder import RECORD_NAME, read_record, work_path
 from .journal import read_journal
 from .naming import folder_of
 from .plans import Plan
 from .progress import Listener
+from .runs import Run
 from .weights import PRETRAINED, UNTRAINED, load_weights
 
 WIDTH, HEIGHT = 1536, 1024

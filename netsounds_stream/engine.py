@@ -3,117 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
-import zarr
 from torch import Tensor
 
 from . import machine
-from .checksums import file_sum
+from .destinations import finished_elsewhere, opened_picture, run_folder, worked_in
 from .device import out_of_memory, peak_bytes, reserve
 from .errors import OptionError, OutputError, UnfinishedError
 from .execution import Execution
 from .folder import (
-    PAGE,
-    PICTURES,
     RECORD_NAME,
-    REPORT,
     RunFolder,
-    check_out,
     out_path,
-    outputs,
     read_record,
     resolved,
     work_path,
 )
 from .forward import Compute, choose_compute
 from .journal import Journal, new_journal, read_journal
-from .notebook import Mosaic, Shown, Sound
+from .locations import is_url
 from .options import SonifyOptions, options_from_words, parse_bytes
-from .picture import open_picture
+from .picture import Picture
 from .planning import make_plan
 from .plans import Limits, Plan
 from .predict import Guess, predict_label, top5
 from .progress import Listener, Stages
 from .record import begin_record, differences, recorded_options, recorded_plan
+from .runs import Run, as_run
 from .stopping import Stop
 from .weights import PRETRAINED, UNTRAINED, load_weights
 from .windowed import measured_levels, sound_notes
 
-if TYPE_CHECKING:
-    from xarray import DataArray
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run.
-
-    Attributes:
-        folder: where it is.
-        label: what its files are named after.
-        files: its sounds, the mix first, and its arrays.
-        record: what `run.json` says: options, plan, prediction, times, measured memory, checksums.
-        page: its report, to be opened in a browser; None where there is none.
-    """
-
-    folder: Path
-    label: str
-    files: tuple[Path, ...]
-    record: dict[str, Any] = field(repr=False)
-    page: Path | None = None
-
-    def _repr_html_(self) -> str:
-        return self._shown.html(self.page)
-
-    @property
-    def mix(self) -> Sound:
-        """All banks over one another; a notebook shows a player."""
-        return self._shown.mix()
-
-    def sum(self, bank: int) -> Sound:
-        """All filters of a bank added."""
-        return self._shown.sound(bank, "sum")
-
-    def concat(self, bank: int) -> Sound:
-        """A bank's filters, one after another."""
-        return self._shown.sound(bank, "concat")
-
-    def filter(self, bank: int, number: int) -> Sound:
-        """One filter of a bank, where `concat` or `filters` was asked for."""
-        return self._shown.filter(bank, number)
-
-    def mosaic(self, bank: int, reduce: str = "mean") -> Mosaic:
-        """The contact sheet of a bank's filters, of area means ('mean') or maxima ('max')."""
-        return self._shown.mosaic(bank, reduce)
-
-    def activations(self, bank: int) -> zarr.Array[Any]:
-        """A bank's stored array, float16 `[channel, y, x]`."""
-        return self._shown.activations(bank)
-
-    def dataarray(self, bank: int) -> DataArray:
-        """The same as an `xarray.DataArray`, read where it is indexed; `y` and `x` are pixels, after `size`.
-
-        Raises:
-            OptionError: xarray is not installed.
-        """
-        return self._shown.dataarray(bank)
-
-    @property
-    def _shown(self) -> Shown:
-        return Shown(self.folder, self.record)
-
 
 def plan(
-    image: str | Path, out: str | Path = ".", options: SonifyOptions | None = None, **words: Any
+    image: str | Path,
+    out: str | Path = ".",
+    options: SonifyOptions | None = None,
+    *,
+    work: Path | None = None,
+    **words: Any,
 ) -> Plan:
     """What `sonify` would do with this picture here, without decoding a pixel; options as there.
 
     Args:
-        image: the picture's file, of which the header is read.
+        image: the picture's file, of which the header is read. A picture at a URL is fetched for that, and
+            not kept.
         out: where the run would be: the disk there is what must hold it.
+        work: as for `sonify`.
         options: what would be asked for; or give it by `words`.
         words: options by the command line's words.
 
@@ -121,12 +62,14 @@ def plan(
         PictureError: it cannot be read, or is too small.
     """
     options = resolve_options(options, words)
-    picture = open_picture(Path(image), options.size)
+    with TemporaryDirectory() as folder:
+        picture = opened_picture(image, Path(folder), Stages(), options)
     compute = choose_compute(options.device, options.precision)
     gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
     if options.weights == UNTRAINED:  # load what a run loads, so that the baseline is a run's
         load_weights(UNTRAINED)
-    return make_plan(picture.source, options, _limits(options, compute, Path(out), gpu_budget))
+    where = worked_in(out, work)
+    return make_plan(picture.source, options, _limits(options, compute, where, gpu_budget, picture, out))
 
 
 def sonify(
@@ -136,6 +79,7 @@ def sonify(
     *,
     overwrite: bool = False,
     resume: bool = False,
+    work: Path | None = None,
     checkpoint_seconds: float | None = None,
     stop: Stop | None = None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
@@ -149,8 +93,10 @@ def sonify(
     and on CUDA how much torch may hold there.
 
     Args:
-        image: the picture's file.
-        out: a folder that is empty or not there; it appears when all of it is whole.
+        image: the picture's file, or its URL.
+        out: a folder that is empty or not there; it appears when all of it is whole. Or a URL in an object
+            store, as s3://BUCKET/NAME.
+        work: with such a URL, the folder that the run is worked in; None: one for temporary files.
         options: what is asked for; or give it by `words`.
         overwrite: replace a run at `out`, and one that was stopped there.
         resume: go on with a run that was stopped there; begin where there is none.
@@ -170,21 +116,22 @@ def sonify(
     if options.weights not in (PRETRAINED, UNTRAINED):  # a resume may come from another folder
         options = replace(options, weights=str(Path(options.weights).absolute()))
     beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress)
-    with RunFolder(Path(out), overwrite=overwrite) as folder:
-        check_out(folder.out, overwrite=overwrite)  # again: it may have been found whole, and put there
+    with run_folder(out, work, overwrite=overwrite) as folder:
+        folder.check(overwrite=overwrite)  # again: it may have been found whole, and put there
         left = read_journal(folder.path) if resume or not overwrite else None
         if left is not None and left["steps"] and not resume:
             raise UnfinishedError(
-                f"{out} was begun before and stopped; use --resume to go on with it, or --overwrite to begin "
-                f"afresh"
+                f"{folder.given} was begun before and stopped; use --resume to go on with it, or --overwrite "
+                f"to begin afresh"
             )
-        return beginning.run(Path(image), folder, left, overwrite=overwrite, notes=notes)
+        return beginning.run(image, folder, left, overwrite=overwrite, notes=notes)
 
 
 def resume(
     folder: str | Path,
     *,
     memory: str | int | None = None,
+    work: Path | None = None,
     checkpoint_seconds: float | None = None,
     stop: Stop | None = None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
@@ -197,6 +144,7 @@ def resume(
     Args:
         folder: the `out` of the run that was stopped.
         memory: a budget in the place of the one it was begun with, as '800MiB' or bytes.
+        work: as it was for `sonify`.
         checkpoint_seconds: as for `sonify`.
         stop: as for `sonify`.
         on_plan: as for `sonify`.
@@ -205,7 +153,8 @@ def resume(
     Raises:
         OutputError: there is nothing to go on with, or what decides the bytes is not as it was.
     """
-    out = out_path(Path(folder))
+    away = is_url(folder)
+    out = out_path(worked_in(folder, work) / "run" if away else Path(folder))
     left = read_journal(work_path(out))
     if left is not None:
         options = recorded_options(left["record"])
@@ -213,31 +162,21 @@ def resume(
             budget = parse_bytes(memory) if isinstance(memory, str) else memory
             options = replace(options, memory_bytes=budget)
         beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress)
-        given = Path(folder) if resolved(Path(folder)) == out else out
-        with RunFolder(given, overwrite=left["overwrite"]) as at:
+        given = folder if away or resolved(Path(folder)) == out else out
+        with run_folder(given, work, overwrite=left["overwrite"]) as at:
             left = read_journal(at.path)
             if left is not None:
-                image = Path(left["record"]["picture"]["path"])
+                image = left["record"]["picture"]["path"]
                 return beginning.run(image, at, left, overwrite=left["overwrite"], notes=())
+    elif away:
+        return finished_elsewhere(str(folder), work)
     elif (whole := read_record(work_path(out) / RECORD_NAME)) is not None:
         with RunFolder(out, overwrite=bool(whole.get("overwrite"))):
             pass  # puts a run in its place that was whole but for that
     record = read_record(out / RECORD_NAME)
     if record is None:
         raise OutputError(f"no run was begun at {folder}; begin one with: netsounds-stream sonify PICTURE")
-    return _as_run(out, record)
-
-
-def open_run(folder: str | Path) -> Run:
-    """A finished run, to be looked at and heard.
-
-    Raises:
-        OutputError: there is none in `folder`.
-    """
-    record = read_record(Path(folder) / RECORD_NAME)
-    if record is None:
-        raise OutputError(f"{folder} holds no finished run; give a run's folder")
-    return _as_run(Path(folder), record)
+    return as_run(out, record)
 
 
 @dataclass(frozen=True)
@@ -252,7 +191,7 @@ class _Beginning:
 
     def run(
         self,
-        image: Path,
+        image: str | Path,
         folder: RunFolder,
         left: dict[str, Any] | None,
         *,
@@ -265,14 +204,15 @@ class _Beginning:
             left = None  # it had done nothing yet
         machine.tune_heap()
         stages = Stages(self.on_progress, left and left["seconds"])
-        picture = open_picture(image, options.size)
+        picture = opened_picture(image, folder.path, stages, options)
         compute = choose_compute(options.device, options.precision)
         gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
         with stages.stage("weights", 1, "share") as advance:
             weights = load_weights(options.weights)
             advance(1)
         if left is None:
-            planned = make_plan(picture.source, options, _limits(options, compute, folder.path, gpu_budget))
+            limits = _limits(options, compute, folder.path, gpu_budget, picture, folder.given)
+            planned = make_plan(picture.source, options, limits)
         else:
             planned = _plan_left(left["record"], options)
         planned.check()
@@ -332,8 +272,9 @@ class _Beginning:
             folder.path, content, stop=self.stop, every_seconds=self.checkpoint_seconds, facts=facts
         )
         journal.write()
+        depot, at = folder.depot(journal), folder.path
         execution = Execution(
-            picture, weights, options, planned, compute, record, folder.path, journal, stages, notes_now
+            picture, weights, options, planned, compute, record, at, journal, stages, notes_now, depot
         )
         if options.sound.preview_s is not None:
             notes_now.append(
@@ -347,37 +288,15 @@ class _Beginning:
             raise out_of_memory(gpu_budget) from error
         done = {
             **described(logits),
-            "files": outputs(folder.path),
-            "checksums": _checksums(folder.path, journal.content["checksums"]),
+            **folder.contents(journal.content["checksums"], arrays=options.activations),
         }
-        folder.finish(done)
-        finished = read_record(folder.out / RECORD_NAME)
-        assert finished is not None
-        return _as_run(folder.given, finished)
+        return as_run(folder.given, folder.finish(done))
 
 
 def _plan_left(record: dict[str, Any], options: SonifyOptions) -> Plan:
     """The plan that a stopped run was begun with, against the memory that may be used now."""
     budget = options.memory_bytes or machine.default_budget_bytes()
     return replace(recorded_plan(record), budget_bytes=budget, free_disk_bytes=None)
-
-
-def _checksums(folder: Path, known: dict[str, Any]) -> dict[str, Any]:
-    """Of every file of the run but its record: those known from their writing, and the arrays' metadata.
-
-    Arrays that were not to be kept are gone as a whole.
-    """
-    gone = {path.split("/")[0] for path in known if not (folder / path.split("/")[0]).exists()}
-    sums = {name: each for name, each in known.items() if name.split("/")[0] not in gone}
-    for path in folder.glob("*.zarr/zarr.json"):
-        sums[path.relative_to(folder).as_posix()] = file_sum(path).to_json()
-    return dict(sorted(sums.items()))
-
-
-def _as_run(out: Path, record: dict[str, Any]) -> Run:
-    names = [name for name in record["files"] if name not in (PAGE, PICTURES, REPORT)]
-    page = out / PAGE if PAGE in record["files"] else None
-    return Run(out, record["label"], tuple(out / name for name in names), record, page)
 
 
 def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> SonifyOptions:
@@ -387,13 +306,24 @@ def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> Son
     return options or options_from_words(**words)
 
 
-def _limits(options: SonifyOptions, compute: Compute, out: Path, gpu_budget: int | None) -> Limits:
+def _limits(
+    options: SonifyOptions,
+    compute: Compute,
+    folder: Path,
+    gpu_budget: int | None,
+    picture: Picture,
+    out: str | Path,
+) -> Limits:
+    """What a run to `out`, worked on in `folder`, may use."""
+    fetched = 0 if picture.url is None else picture.file_bytes
     return Limits(
         baseline_bytes=machine.resident_bytes(),
         budget_bytes=options.memory_bytes or machine.default_budget_bytes(),
-        free_disk_bytes=machine.free_disk_bytes(out),
+        free_disk_bytes=machine.free_disk_bytes(folder) + (fetched if picture.path.exists() else 0),
         compute_bytes_per_value=compute.dtype.itemsize,
         # torch's MPS backend is not known to stand several threads
         threads=1 if compute.device == "mps" else torch.get_num_threads(),
         gpu_budget_bytes=gpu_budget,
+        remote=is_url(out),
+        fetched_bytes=fetched,
     )

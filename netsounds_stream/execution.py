@@ -17,8 +17,9 @@ from . import machine
 from .bank_pictures import BankPictures
 from .bank_sound import BankSound, summing_step
 from .checksums import file_sum
+from .depot import Depot
 from .errors import Stopped
-from .folder import file_label
+from .folder import DOWNLOAD, file_label
 from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
 from .journal import Journal, no_files
 from .levels import LevelMeter, Levels
@@ -38,7 +39,7 @@ from .sound import Rendering
 from .sound_options import MIX_LUFS
 from .sound_view import Views
 from .spectra import SpectraSpool
-from .store import Activations, ShardWriter, create_array, open_activations
+from .store import Activations, ShardWriter, create_array
 from .sum_spool import SumSpool
 from .weights import Weights
 from .windowed import Windowing, signal_work, write_mix
@@ -64,6 +65,7 @@ class Execution:
     journal: Journal
     stages: Stages
     notes: list[str] = field(default_factory=list)
+    depot: Depot = field(default_factory=Depot)
 
     def run(self, describe: Callable[[Tensor], dict[str, Any]]) -> Tensor:
         """Do all of it; the logits' average over the full picture.
@@ -81,6 +83,7 @@ class Execution:
             most = self.plan.strained_bytes
             with self._workers(most, most, self.compute.device) as line:
                 for each in self.plan.banks:
+                    self.depot.make_room(self.plan)
                     self._sound(each, line)
                 if self.plan.mix is not None:
                     self._mix(self.plan.mix, line)
@@ -90,11 +93,13 @@ class Execution:
                     self._report(line, lambda: describe(logits))
             with self.stages.stage("sync", 1, "share") as advance:
                 self.journal.flush()
+                self.depot.settle()
                 advance(1)
         except Stopped:
             self.journal.flush()
             raise
         finally:
+            self.depot.close()
             self.journal.abandon()
         self._tidy()
         return logits
@@ -107,10 +112,11 @@ class Execution:
         """Remove what is none of the run's: also what a kill kept a commit from removing."""
         remove_states(self.folder)
         self._places.picture_spool.unlink(missing_ok=True)
-        shutil.rmtree(self._places.temporary, ignore_errors=True)
+        for path in (self._places.temporary, self.folder / DOWNLOAD):
+            shutil.rmtree(path, ignore_errors=True)
         if not self.options.activations:
             for each in self.plan.banks:
-                shutil.rmtree(self._places.array(each.number), ignore_errors=True)
+                self.depot.forget(self._places.array(each.number))
 
     def _network(self) -> Tensor:
         journal, planned, options = self.journal, self.plan, self.options
@@ -152,6 +158,7 @@ class Execution:
                     folder=self.folder,
                     preview=preview,
                 )
+                self.depot.network_ended()
         if planned.picture_stored == STORED_SPOOL:
             journal.reached("spool", {"whole": True}, no_files, after=lambda: spool.unlink(missing_ok=True))
         journal.step_ended()
@@ -180,7 +187,7 @@ class Execution:
                 facts = array_attributes(each, self.record)
                 create = partial(create_array, path, time_axis=axis, codec=codec, attributes=facts)
                 line.run([each], create, [])  # by a worker, for Ctrl-C must not leave zarr writing behind
-            store = ShardWriter(path, each, axis, codec, line.errand)
+            store = ShardWriter(path, each, axis, codec, line.errand, self.depot.putting)
         meter = LevelMeter(each.channels, None if state is None else state["levels"])
         windowed, energies, overview = tuple(spectra.values()), self.options.sound.energies, None
         if self.options.report:
@@ -277,7 +284,7 @@ class Execution:
             total, _, spectra = self._sums(each, line, left, stack)
             source: Activations | None = None
             if self.plan.stored:
-                source = open_activations(self._places.array(each.number), self.plan.time_axis)
+                source = self.depot.activations(self._places.array(each.number), self.plan.time_axis)
             tags = partial(tags_of, self.record, str(each.number))
             raw = Rendering(
                 source,
@@ -301,7 +308,7 @@ class Execution:
             name,
             {"whole": True},
             no_files,
-            after=lambda: shutil.rmtree(array, ignore_errors=True) if unwanted else None,
+            after=lambda: self.depot.forget(array) if unwanted else None,
         )
 
     def _mix(self, audio: AudioPlan, line: Line) -> None:
@@ -334,7 +341,7 @@ class Execution:
                 pictures = BankPictures(each.number, overview, each.channels, self.plan.time_axis)
                 source = None
                 if self.plan.stored and self.options.activations:
-                    source = open_activations(self._places.array(each.number), self.plan.time_axis)
+                    source = self.depot.activations(self._places.array(each.number), self.plan.time_axis)
                     written.append(self._places.array(each.number))
                 files = [(audio, self._sound_paths(each, audio)) for audio in each.audio]
                 written += [path for _, paths in files for path in paths]
@@ -352,10 +359,13 @@ class Execution:
                 banks,
                 None if self.plan.mix is None else self._places.mix,
                 preview,
+                self.depot,
             ).write(record, [path.relative_to(self.folder).as_posix() for path in written], self.stages)
         made = report_files(self.folder)
         self.journal.reached(
-            REPORT_STEP, {"whole": True}, lambda given_up: {path: file_sum(path) for path in made}
+            REPORT_STEP,
+            {"whole": True},
+            lambda given_up: {path: file_sum(path) for path in made if path.exists()},
         )
 
     def _mixture(self, each: BankPlan) -> Mixture:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -205,9 +205,9 @@ def _written(
     preview: Overview | None,
     banks: Mapping[str, Any],
     given_up: Callable[[], bool],
-) -> dict[Path, FileSum | None]:
+) -> dict[PurePath, FileSum | None]:
     """What must be on the disk for the states of all `banks` to hold: written, when this returns."""
-    found: dict[Path, FileSum | None] = {} if preview is None else {preview.path: None}
+    found: dict[PurePath, FileSum | None] = {} if preview is None else {preview.path: None}
     for number, sink in sinks.items():
         found |= sink.files(banks[str(number)], given_up)
     return found
@@ -292,7 +292,7 @@ class _Keeping:
         state: dict[str, Any] = {"whole": False, "rows": self._rows, "file": path.name, "banks": banks}
         state["preview"] = self._preview_state
 
-        def files(given_up: Callable[[], bool]) -> dict[Path, FileSum | None]:
+        def files(given_up: Callable[[], bool]) -> dict[PurePath, FileSum | None]:
             state["sum"] = file_sum(path).to_json()  # here, beside the work
             return {path: None, **_written(self._sinks, self._preview, banks, given_up)}
 

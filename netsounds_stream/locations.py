@@ -18,7 +18,7 @@ from .errors import OptionError, OutputError
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 #: Where runs may lie besides folders, and pictures besides files.
-STORES = ("s3", "gs", "az", "memory")
+STORES = ("s3", "gs", "az")
 WEB = ("http", "https")
 
 
@@ -39,7 +39,9 @@ def place_of(word: str) -> str | Path:
     if scheme == "file":
         return Path(url2pathname(unquote(urlsplit(word).path)))
     if scheme not in (*STORES, *WEB):
-        raise OptionError(f"{scheme}:// is not known; give a path, s3://, gs://, az:// or, of a picture, https://")
+        raise OptionError(
+            f"{scheme}:// is not known; give a path, s3://, gs://, az:// or, of a picture, https://"
+        )
     return word
 
 

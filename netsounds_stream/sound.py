@@ -91,7 +91,7 @@ def measure_levels(to: Rendering, *, lowest: bool, advance: Advance) -> Levels:
             meter.add_energies(first, squares)
         work.reached(meter.state, dict)
 
-    to.line.run(work.left(advance, source.frequencies), measure, [add])
+    to.line.run(source.ahead(work.left(advance, source.frequencies)), measure, [add])
     work.end(meter.state, dict)
     return meter.levels()
 
@@ -126,7 +126,7 @@ def write_filters(
     seen: FilterExtremes | None = None
 
     def opening(opened: ExitStack) -> Iterator[Block]:
-        for block in work.left(advance, source.frequencies):
+        for block in source.ahead(work.left(advance, source.frequencies)):
             for number in [0] if together else range(block.channels.start, block.channels.stop):
                 if number not in files:
                     path = paths[0] if together else paths[place[number]]
