@@ -95,8 +95,11 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what a stopped run left, but for a picture that was fetched."""
+        self._clear_here()
+
+    def _clear_here(self, *kept: str) -> None:
         for path in self.path.iterdir():
-            if path.name in (LOCK, DOWNLOAD):
+            if path.name in (LOCK, DOWNLOAD, *kept):
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -245,7 +248,7 @@ class RunFolder:
         kept = holds_work(self.path) or (self.path / DOWNLOAD).exists()
         if self._is_at(self._lock) and not kept:
             with contextlib.suppress(OSError):
-                self.clear()  # the lock last, or another process could take it while this goes on
+                self._clear_here()  # the lock last, or another process could take it while this goes on
                 shutil.rmtree(self.path, ignore_errors=True)
         self._close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 from .checksums import file_sum, sealed
 from .depot import Depot
 from .errors import OutputError
-from .folder import DOWNLOAD, LOCK, RECORD_NAME, RunFolder, outputs_of, parsed_record
+from .folder import LOCK, RECORD_NAME, RunFolder, outputs_of, parsed_record
 from .journal import Journal, durably_replace
 from .locations import work_folder
 from .objects import ObjectFolder
@@ -84,11 +85,7 @@ class RemoteFolder(RunFolder):
 
     def clear(self) -> None:
         """Remove what a stopped run left, here and there; and the run that was there, its record first."""
-        for path in self.path.iterdir():
-            if path.is_dir() and not path.is_symlink() and path.name != DOWNLOAD:
-                shutil.rmtree(path)
-            elif path.name not in (LOCK, DOWNLOAD, _OURS):
-                path.unlink()
+        self._clear_here(_OURS)
         self.objects.delete([RECORD_NAME])
         self.objects.delete(self.objects.listed())
 
@@ -140,5 +137,9 @@ class RemoteFolder(RunFolder):
         return f"{super()._resuming()}{work}"
 
     def _leave(self) -> None:
-        kept = (self.path / _OURS).exists()  # shards may be there that no journal speaks of
-        self._close() if kept else super()._leave()
+        if (self.path / _OURS).exists():  # shards may be there that no journal speaks of
+            self._close()
+            return
+        super()._leave()
+        with contextlib.suppress(OSError):  # another process may have come
+            self.path.parent.rmdir()
