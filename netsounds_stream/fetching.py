@@ -30,7 +30,6 @@ def fetched(url: str, folder: Path, stages: Stages) -> Path:
         RemoteError: its server refuses, or does not answer.
     """
     spool, about = folder / DOWNLOAD / name_of(url), folder / DOWNLOAD / _ABOUT
-    spool.parent.mkdir(parents=True, exist_ok=True)
     known: dict[str, Any] = json.loads(about.read_text()) if about.exists() else {}
     mine = known.get("url") == redacted(url) and spool.exists()
     done = spool.stat().st_size if mine else 0
@@ -51,6 +50,7 @@ def fetched(url: str, folder: Path, stages: Stages) -> Path:
         raise BudgetError(
             f"the picture takes {format_bytes(size)} of disk and {format_bytes(free)} are free; make room"
         )
+    spool.parent.mkdir(parents=True, exist_ok=True)
     durably_replace(about, json.dumps({"url": redacted(url), "bytes": size, "etag": meta.get("e_tag")}))
     with stages.stage("fetch", max(1, size), "B") as advance, spool.open("r+b" if start else "wb") as file:
         advance.skip(start)

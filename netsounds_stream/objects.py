@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -26,10 +27,15 @@ PART_BYTES, PARTS_AT_ONCE, _MOST_PARTS = 8 << 20, 2, 10_000
 READER_BYTES = 4 << 20
 # How often a request is tried again, and for how long; the time a connection may say nothing.
 _RETRIES, _RETRY_SECONDS, _TIMEOUT = 10, 180, "60s"
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 15
 _TRIES_VARIABLE = "NETSOUNDS_STORE_RETRIES"
 
 # What an AWS profile may hold that takes AWS' own library to be used.
 _BEYOND_KEYS = ("sso_session", "sso_start_url", "role_arn", "credential_process", "login_session")
+
+
+class _BrokenOffError(RemoteError):
+    """An answer that began well."""
 
 
 class ObjectFolder:
@@ -81,8 +87,13 @@ class ObjectFolder:
             return
         keys = {"chunk_size": part, "max_concurrency": PARTS_AT_ONCE}
         with path.open("rb") as file:
+
+            def ask() -> Any:
+                file.seek(0)
+                return self._obstore.put(self._store, name, parts(file), **keys)
+
             try:
-                self._asked("put", name, lambda: self._obstore.put(self._store, name, parts(file), **keys))
+                self._asked("put", name, ask)
             except RemoteError:
                 if stopped:
                     raise Stopped from None
@@ -141,7 +152,7 @@ class ObjectFolder:
 
         def pieces() -> Iterator[bytes]:
             left = iter(found.stream(min_chunk_size=1 << 20))
-            while (piece := self._asked("read", name, lambda: next(left, None))) is not None:
+            while (piece := _told_of("read", f"{self.url}/{name}", lambda: next(left, None))) is not None:
                 yield bytes(piece)
 
         return found.meta, pieces()
@@ -174,14 +185,26 @@ class ObjectFolder:
                 continue
 
     def _asked(self, verb: str, name: str, ask: Callable[[], T]) -> T:
-        failure: Exception | None = None
-        try:
-            return ask()
-        except NetsoundsError:
-            raise
-        except Exception as error:  # noqa: BLE001  (told below, outside, so that its text goes no further)
-            failure = error
-        raise _told(failure, verb, f"{self.url}/{name}".rstrip("/"))
+        """What `ask` gives. Requests are tried again by obstore, but not where an answer breaks off that is
+        no object's content (a listing, say): there it is asked anew here."""
+        what = f"{self.url}/{name}".rstrip("/")
+        for tried in range(_retries()):
+            try:
+                return _told_of(verb, what, ask)
+            except _BrokenOffError:
+                time.sleep(min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**tried))
+        return _told_of(verb, what, ask)
+
+
+def _told_of(verb: str, what: str, ask: Callable[[], T]) -> T:
+    failure: Exception | None = None
+    try:
+        return ask()
+    except NetsoundsError:
+        raise
+    except Exception as error:  # noqa: BLE001  (told below, outside, so that its text goes no further)
+        failure = error
+    raise _told(failure, verb, what)
 
 
 def _told(error: Exception, verb: str, what: str) -> Exception:
@@ -212,6 +235,10 @@ def _told(error: Exception, verb: str, what: str) -> Exception:
         return RemoteError(
             f"{what} cannot be {_done(verb)}: there are no credentials; set AWS_ACCESS_KEY_ID and "
             f"AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket"
+        )
+    if "response body" in text.partition("\n")[0]:
+        return _BrokenOffError(
+            f"{what} cannot be {_done(verb)}: its answers break off; try again when it answers"
         )
     tries = 1 + int(found[1]) if (found := re.search(r"after (\d+) retries", text)) else 1
     why = " ".join(each for each in (status, code) if each) or _connection(text)
