@@ -7,6 +7,7 @@ answered, which may hold keys and tokens; here they become a status and an error
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import re
 import time
@@ -178,11 +179,9 @@ class ObjectFolder:
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects; those that are not there do not matter."""
-        for name in names:
-            try:
-                self._asked("delete", name, lambda name=name: self._obstore.delete(self._store, name))  # type: ignore[misc]
-            except FileNotFoundError:
-                continue
+        if them := list(names):
+            with contextlib.suppress(FileNotFoundError):
+                self._asked("delete", "", lambda: self._obstore.delete(self._store, them))
 
     def _asked(self, verb: str, name: str, ask: Callable[[], T]) -> T:
         """What `ask` gives. Requests are tried again by obstore, but not where an answer breaks off that is

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -86,7 +87,9 @@ class _Proxy(BaseHTTPRequestHandler):
         if self.path == "/__held":
             FAULTS.held.wait()
             return self._answer(200, b"")
-        fault = FAULTS.next(self.command, f"{self.path.split('?')[0]} {self.headers.get('Range', '')}")
+        where = [self.path.split("?")[0], self.headers.get("Range", "")]
+        where += [each.decode() for each in re.findall(rb"<Key>([^<]+)", content)]  # deleted at once
+        fault = FAULTS.next(self.command, " ".join(where))
         if fault == "hold":
             FAULTS.held.set()
             threading.Event().wait()
@@ -111,7 +114,9 @@ class _Proxy(BaseHTTPRequestHandler):
         behind = http.client.HTTPConnection("127.0.0.1", self.behind)
         headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
         path = self.path
-        if not headers.get("Authorization", "").startswith("AWS4"):  # by a signature that is not looked at
+        if not self.headers.get("Authorization", "").startswith(
+            "AWS4"
+        ):  # by a signature that is not looked at
             path, headers["Authorization"] = path.split("?")[0], _ANY_SIGNATURE
         behind.request(self.command, path, content, headers)
         answer = behind.getresponse()
@@ -158,7 +163,7 @@ class Server:
 
     def _ask(self, method: str, path: str, content: bytes | None = None) -> bytes:
         asked = urllib.request.Request(self.endpoint + path, data=content, method=method)
-        with urllib.request.urlopen(asked) as answer:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
             return bytes(answer.read())
 
 
