@@ -168,11 +168,11 @@ def resume(
             if left is not None:
                 image = left["record"]["picture"]["path"]
                 return beginning.run(image, at, left, overwrite=left["overwrite"], notes=())
-    elif away:
-        return finished_elsewhere(str(folder), work)
-    elif (whole := read_record(work_path(out) / RECORD_NAME)) is not None:
+    elif not away and (whole := read_record(work_path(out) / RECORD_NAME)) is not None:
         with RunFolder(out, overwrite=bool(whole.get("overwrite"))):
             pass  # puts a run in its place that was whole but for that
+    if away:
+        return finished_elsewhere(str(folder), work)
     record = read_record(out / RECORD_NAME)
     if record is None:
         raise OutputError(f"no run was begun at {folder}; begin one with: netsounds-stream sonify PICTURE")
