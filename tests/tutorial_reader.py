@@ -22,7 +22,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from netsounds_stream import engine
+from netsounds_stream import engine, runs
 from netsounds_stream.progress import Progress
 
 from . import command_server
@@ -46,7 +46,7 @@ def run_command(line: str, folder: Path, *, interrupted: bool) -> str:
     return f"{errors}{out}"
 
 
-def _interrupted(*args: Any, **words: Any) -> engine.Run:
+def _interrupted(*args: Any, **words: Any) -> runs.Run:
     """`sonify`, with a Ctrl-C as soon as some of the picture is through the network."""
     shown, stop = words["on_progress"], words["stop"]
 
