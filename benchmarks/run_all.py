@@ -23,6 +23,7 @@ QUESTIONS = {
     "end_to_end": ("weights", "picture", "pictures", "check"),
     "memory": ("weights", "pictures", "check"),
     "phases": ("weights", "picture", "arrays"),
+    "stores": (),
     "gpu": ("weights", "picture"),
 }
 

@@ -40,12 +40,14 @@ def write_forms(
     tags: Callable[[str, str], Tags],
     peak: float,
     advance: Advance,
+    opened: Callable[[Path], Any] = str,
 ) -> Played:
     """`sound` with its forms, which are written into the folder `into` of the run's.
 
     Args:
         part_samples: of one filter of `concat`, at the file's rate: a fraction where that is another one.
         peak: the largest magnitude of a sample, where that may pass full scale: the forms are brought within.
+        opened: what soundfile reads a file of the run through.
 
     Raises:
         Stopped: the run was asked to stop.
@@ -78,7 +80,7 @@ def write_forms(
                 False,
                 (0,),
             ),
-            [Segment(length, partial(_pieces, folder / file, start, length), factor)],
+            [Segment(length, partial(_pieces, partial(opened, folder / file), start, length), factor)],
         )
         for form, file, start, length in zip(names, files, starts, lengths, strict=True)
     ]
@@ -86,7 +88,7 @@ def write_forms(
     return replace(sound, forms=tuple(names))
 
 
-def _pieces(path: Path, start: int, samples: int) -> Iterator[Any]:
-    with soundfile.SoundFile(str(path)) as file:
+def _pieces(opened: Callable[[], Any], start: int, samples: int) -> Iterator[Any]:
+    with soundfile.SoundFile(opened()) as file:
         file.seek(start)
         yield from file.blocks(blocksize=PIECE_SAMPLES, frames=samples, dtype="float32", always_2d=True)

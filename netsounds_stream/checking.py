@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 
-from .checksums import FileSum, file_sum, is_sealed
+from .checksums import FileSum, is_sealed
 from .errors import DamagedError, OutputError, StoreError
-from .folder import RECORD_NAME, out_path, read_record, work_path
+from .folder import RECORD_NAME, parsed_record
+from .locations import is_url
 from .passes import Block, blocks_of
 from .planning import divided
 from .progress import Listener, Stages
+from .run_files import RunFiles, files_of, require_run
 from .shards import shard_path
-from .store import Activations, open_activations
+from .store import Activations
 from .workers import workers
 
 _BLOCK_VALUES = 1 << 20
@@ -36,7 +38,7 @@ class Check:
     `unknown` are files that are none of the run's; they may lie there.
     """
 
-    folder: Path
+    folder: Path | str
     files: int
     bytes: int
     damaged: tuple[Damage, ...]
@@ -66,26 +68,27 @@ def check(folder: str | Path, *, on_progress: Listener | None = None) -> Check:
     Raises:
         OutputError: there is no finished run, or one without checksums.
     """
-    top = Path(folder)
-    record_path = top / RECORD_NAME
-    if not record_path.exists():
-        if work_path(out_path(top)).exists():
-            raise OutputError(f"the run is not finished; go on with: netsounds-stream resume {folder}")
-        raise OutputError(f"{folder} holds no run; give a run's folder")
-    record = read_record(record_path)
-    if record is None or not is_sealed(record_path.read_text(encoding="utf-8", errors="replace")):
+    files = files_of(folder)
+    top = files.name if is_url(folder) else Path(folder)
+    text = require_run(files)
+    record, length = parsed_record(text), len(text.encode())
+    if record is None or not is_sealed(text):
         # what it says of the other files cannot be relied on
-        return Check(top, 1, record_path.stat().st_size, (Damage(RECORD_NAME, "its bytes have changed"),), ())
+        return Check(top, 1, length, (Damage(RECORD_NAME, "its bytes have changed"),), ())
     if "checksums" not in record:
-        raise OutputError(f"{record_path} has no checksums: the run is older than they are; make it again")
+        raise OutputError(
+            f"{top}/{RECORD_NAME} has no checksums: the run is older than they are; make it again"
+        )
+    there = set(files.sizes())
+    folders = {each.as_posix() for name in there for each in PurePosixPath(name).parents}
     sums = {name: FileSum.from_json(each) for name, each in record["checksums"].items()}
-    damaged = [Damage(name, "it is missing") for name in record["files"] if not (top / name).exists()]
-    jobs = list(_jobs(top, sums, damaged))
+    damaged = [Damage(name, "it is missing") for name in record["files"] if name not in there | folders]
+    jobs = list(_jobs(files, sums, there, damaged))
     total = sum(job.expected.bytes for job in jobs)
     with Stages(on_progress).stage("check", max(1, total), "B") as advance:
 
         def read(job: _Job) -> Damage | None:
-            found = _damage(top, job)
+            found = _damage(files, job)
             advance(job.expected.bytes)
             return found
 
@@ -95,19 +98,20 @@ def check(folder: str | Path, *, on_progress: Listener | None = None) -> Check:
 
         with workers(*divided(torch.get_num_threads())) as line:
             line.run(jobs, read, [gather])
-    there = {path.relative_to(top).as_posix() for path in top.rglob("*") if not path.is_dir()}
     unknown = tuple(sorted(there - {*sums} - {RECORD_NAME}))
-    return Check(top, len(sums) + 1, total + record_path.stat().st_size, tuple(damaged), unknown)
+    return Check(top, len(sums) + 1, total + length, tuple(damaged), unknown)
 
 
-def _jobs(top: Path, sums: dict[str, FileSum], damaged: list[Damage]) -> Iterator[_Job]:
+def _jobs(
+    files: RunFiles, sums: dict[str, FileSum], there: set[str], damaged: list[Damage]
+) -> Iterator[_Job]:
     shards: dict[str, tuple[Activations, tuple[Block, ...]]] = {}
     for name in sums:
-        if not name.endswith(".zarr/zarr.json") or not (top / name).exists():
+        if not name.endswith(".zarr/zarr.json") or name not in there:
             continue
-        array = (top / name).parent
+        array = PurePosixPath(name).parent
         try:
-            source = open_activations(array)
+            source = files.array(array.as_posix())
         except StoreError as error:
             damaged.append(Damage(array.name, str(error)))
             continue
@@ -115,7 +119,7 @@ def _jobs(top: Path, sums: dict[str, FileSum], damaged: list[Damage]) -> Iterato
         for block in blocks_of(source, _BLOCK_VALUES):
             by_start.setdefault(block.frames.start, []).append(block)
         for number, blocks in enumerate(by_start.values()):
-            path = shard_path(array, source.time_axis, number).relative_to(top).as_posix()
+            path = shard_path(array, source.time_axis, number).as_posix()
             shards[path] = source, tuple(blocks)
             if path not in sums:
                 damaged.append(Damage(path, "the record does not speak of it"))
@@ -126,9 +130,9 @@ def _jobs(top: Path, sums: dict[str, FileSum], damaged: list[Damage]) -> Iterato
             yield _Job(name, expected)
 
 
-def _damage(top: Path, job: _Job) -> Damage | None:
+def _damage(files: RunFiles, job: _Job) -> Damage | None:
     try:
-        found = file_sum(top / job.name)
+        found = files.sum(job.name)
     except FileNotFoundError:
         return Damage(job.name, "it is missing")
     except OSError as error:

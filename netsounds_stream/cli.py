@@ -18,18 +18,22 @@ from .command_options import (
     COMPUTE,
     JSON,
     LABEL,
+    LOCAL,
     NETWORK,
     OUT,
     OVERWRITE,
     PICTURE,
+    PLACE,
     QUIET,
     RUN,
     SOUND,
+    WORK,
     chosen,
     stacked,
 )
 from .command_parts import importing, picture_path, plain, planned, print_json, print_run, stoppable
 from .errors import NetsoundsError, Stopped
+from .locations import local_only
 from .naming import folder_of
 from .wording import bench_text, check_text, facts_text, long_plan, short_plan, verification_text
 
@@ -49,15 +53,16 @@ def cli(context: click.Context) -> None:
 @cli.command()
 @stacked(PICTURE, OUT, NETWORK, RUN, LABEL)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped; begin where there is none.")
-@stacked(CLUSTER, CHECKPOINT, OVERWRITE, QUIET, JSON)
+@stacked(CLUSTER, WORK, CHECKPOINT, OVERWRITE, QUIET, JSON)
 def sonify(
-    image: Path | None,
+    image: str | Path | None,
     dpath: Path | None,
     image_name: str | None,
-    out: Path | None,
+    out: str | Path | None,
     resume: bool,
     cluster: str | None,
     segment_rows: int | None,
+    work: Path | None,
     checkpoint_seconds: float | None,
     overwrite: bool,
     quiet: bool,
@@ -78,6 +83,7 @@ def sonify(
             options,
             overwrite=overwrite,
             resume=resume,
+            work=work,
             checkpoint_seconds=checkpoint_seconds,
             stop=stop,
             on_plan=planned(quiet=quiet),
@@ -92,14 +98,15 @@ cli.add_command(batch)
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PLACE)
 @click.option("--memory", metavar="SIZE", help="Instead of the budget that the run began with.")
-@stacked(CLUSTER, CHECKPOINT, QUIET, JSON)
+@stacked(CLUSTER, WORK, CHECKPOINT, QUIET, JSON)
 def resume(
-    folder: Path,
+    folder: str | Path,
     memory: str | None,
     cluster: str | None,
     segment_rows: int | None,
+    work: Path | None,
     checkpoint_seconds: float | None,
     quiet: bool,
     as_json: bool,
@@ -113,6 +120,7 @@ def resume(
         run = engine.resume(
             folder,
             memory=memory,
+            work=work,
             checkpoint_seconds=checkpoint_seconds,
             stop=stop,
             on_plan=planned(quiet=quiet),
@@ -124,12 +132,13 @@ def resume(
 
 
 @cli.command()
-@stacked(PICTURE, OUT, NETWORK, RUN, LABEL, JSON)
+@stacked(PICTURE, OUT, WORK, NETWORK, RUN, LABEL, JSON)
 def plan(
-    image: Path | None,
+    image: str | Path | None,
     dpath: Path | None,
     image_name: str | None,
-    out: Path | None,
+    out: str | Path | None,
+    work: Path | None,
     as_json: bool,
     **words: Any,
 ) -> None:
@@ -139,7 +148,7 @@ def plan(
     with importing():
         from . import engine
 
-    made = engine.plan(path, out or folder_of(path), options)
+    made = engine.plan(path, out or folder_of(path), options, work=work)
     if as_json:
         from dataclasses import asdict
 
@@ -150,8 +159,8 @@ def plan(
 
 
 @cli.command()
-@click.argument("array", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("array", type=LOCAL)
+@click.argument("out", type=LOCAL)
 @click.option("--scheme", default="sum", show_default=True, help="'sum' or 'concat'.")
 @click.option("--time-axis", default="auto", show_default=True, help="'x', 'y', or what the array says.")
 @stacked(SOUND)
@@ -172,9 +181,9 @@ def render(array: Path, out: Path, time_axis: str, quiet: bool, **words: Any) ->
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PLACE)
 @stacked(QUIET, JSON)
-def check(folder: Path, quiet: bool, as_json: bool) -> None:
+def check(folder: str | Path, quiet: bool, as_json: bool) -> None:
     """Read a finished run whole, and say what of it is damaged."""
     with importing():
         from .checking import check as read_whole
@@ -194,9 +203,9 @@ def check(folder: Path, quiet: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PLACE)
 @JSON
-def info(path: Path, as_json: bool) -> None:
+def info(path: str | Path, as_json: bool) -> None:
     """Say what a run's folder, a stored array or a WAV file holds."""
     from .inspection import inspect
 
@@ -210,7 +219,7 @@ def info(path: Path, as_json: bool) -> None:
 @cli.command()
 @stacked(PICTURE, NETWORK, QUIET, JSON)
 def verify(
-    image: Path | None,
+    image: str | Path | None,
     dpath: Path | None,
     image_name: str | None,
     quiet: bool,
@@ -225,7 +234,7 @@ def verify(
         from .verification import verify as compare
 
     with display(quiet=quiet) as shown:
-        result = compare(path, options, on_progress=shown)
+        result = compare(local_only("verify", path), options, on_progress=shown)
     if as_json:
         from dataclasses import asdict
 
@@ -240,8 +249,8 @@ def verify(
 
 
 @cli.command()
-@click.option("--image", type=click.Path(path_type=Path), help="Your picture. [default: one drawn here]")
-@click.option("--out", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder.")
+@click.option("--image", type=LOCAL, help="Your picture. [default: one drawn here]")
+@click.option("--out", type=LOCAL, default="demo", show_default=True, help="Folder.")
 @stacked(QUIET, JSON)
 def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
     """Do the main job on a picture drawn here, or on yours, untrained where no weights can be had."""
@@ -261,13 +270,13 @@ def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=LOCAL)
 @click.option("--bank", type=int, help="This bank only.")
 @click.option("--filter", type=int, help="One filter's picture, counted from 0; with --bank.")
 @click.option("--reduce", default="mean", show_default=True, help="'mean' or 'max' of what a pixel holds.")
 @click.option("--size", default=1024, show_default=True, help="The long edge of a filter's picture, at most.")
 @click.option("--format", default="webp", show_default=True, help="webp or png, of a filter's picture.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder. [default: pictures, in the run's]")
+@click.option("--out", type=LOCAL, help="Folder. [default: pictures, in the run's]")
 @stacked(QUIET)
 def plot(folder: Path, quiet: bool, **words: Any) -> None:
     """Make the pictures of the run in FOLDER again: contact sheets, spectrograms, or one filter."""
@@ -282,8 +291,8 @@ def plot(folder: Path, quiet: bool, **words: Any) -> None:
 
 
 @cli.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the page.")
+@click.argument("runs", nargs=-1, required=True, type=LOCAL)
+@click.option("--out", required=True, type=LOCAL, help="Folder for the page.")
 @click.option("--title", default="netsounds", show_default=True, help="Of the page.")
 def gallery(runs: tuple[Path, ...], out: Path, title: str) -> None:
     """Write a page over many RUNS, with their pictures and mixes, which stay where they are."""
@@ -293,7 +302,7 @@ def gallery(runs: tuple[Path, ...], out: Path, title: str) -> None:
 
 
 @cli.command()
-@click.argument("image", required=False, type=click.Path(path_type=Path))
+@click.argument("image", required=False, type=LOCAL)
 @click.option("--quick", is_flag=True, help="One run on a small picture, in seconds.")
 @stacked(COMPUTE, QUIET, JSON)
 def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: Any) -> None:

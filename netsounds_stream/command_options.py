@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from . import options, sound_options
+from .locations import local_only, place_of
 from .options import SonifyOptions, options_from_words
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -25,8 +26,27 @@ def stacked(*decorators: Decorator) -> Decorator:
     return apply
 
 
+class Place(click.Path):
+    """A path, or a URL, which stays text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        if isinstance(value, str) and isinstance(place := place_of(value), str):
+            return place
+        return super().convert(place_of(value) if isinstance(value, str) else value, param, context)
+
+
+class Local(click.Path):
+    """A path; no URL."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        command = "this" if context is None else str(context.info_name)
+        place = local_only(command, place_of(value)) if isinstance(value, str) else value
+        return super().convert(place, param, context)
+
+
+PLACE, LOCAL = Place(path_type=Path), Local(path_type=Path)
 PICTURE = stacked(
-    click.argument("image", required=False, type=click.Path(path_type=Path)),
+    click.argument("image", required=False, type=PLACE),
     click.option("--dpath", type=click.Path(path_type=Path), help="Folder to look for the picture in."),
     click.option("--image-name", metavar="FRAGMENT", help="Part of the picture's name in --dpath."),
 )
@@ -154,7 +174,7 @@ RUN = stacked(
     ),
 )
 LABEL = click.option("--label", help="Names the files. [default: what the network sees]")
-OUT = click.option("--out", type=click.Path(path_type=Path), help="Folder. [default: IMAGE-netsounds]")
+OUT = click.option("--out", type=PLACE, help="Folder, or s3://BUCKET/NAME. [default: IMAGE-netsounds]")
 BATCH = stacked(
     click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of all runs."),
     click.option(
@@ -164,6 +184,11 @@ BATCH = stacked(
         "--cluster", metavar="ADDRESS", help="A Dask cluster: tcp://HOST:PORT, or local, local:N made here."
     ),
     click.option("--plan", "only_plan", is_flag=True, help="Say what would be done, and do nothing."),
+)
+WORK = click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    help="With a URL for a run: where it is worked in. [default: a folder for temporary files]",
 )
 CHECKPOINT = click.option(
     "--checkpoint-seconds",

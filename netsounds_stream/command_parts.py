@@ -64,8 +64,10 @@ def planned(*, quiet: bool) -> Callable[[Plan], None]:
     return say
 
 
-def picture_path(image: Path | None, folder: Path | None, fragment: str | None, *, quiet: bool) -> Path:
-    """The picture, named as such or by a part of its name in a folder.
+def picture_path(
+    image: str | Path | None, folder: Path | None, fragment: str | None, *, quiet: bool
+) -> str | Path:
+    """The picture, named as such, by a URL too, or by a part of its name in a folder.
 
     Raises:
         OptionError: it is named in both ways, or in none.

@@ -6,31 +6,31 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import machine
 from .clusters import connected
+from .destinations import finished_elsewhere, opened_picture, run_folder, worked_in
 from .device import out_of_memory, peak_bytes, reserve
 from .errors import ChangedError, OutputError, UnfinishedError
 from .execution import Execution
 from .folder import (
     RECORD_NAME,
     RunFolder,
-    check_out,
-    checksums,
     out_path,
-    outputs,
     read_record,
     resolved,
     work_path,
 )
 from .forward import Compute, choose_compute
 from .journal import Journal, new_journal, read_journal
+from .locations import is_url
 from .options import SonifyOptions, parse_bytes, resolve_options
-from .picture import open_picture
+from .picture import Picture
 from .planning import make_plan
 from .plans import Limits, Plan
 from .predict import Guess, predict_label, top5
@@ -42,23 +42,23 @@ from .stopping import Stop
 from .weights import PRETRAINED, UNTRAINED, Weights, load_weights
 from .windowed import measured_levels, sound_notes
 
-if TYPE_CHECKING:
-    pass
-
 
 def plan(
     image: str | Path,
     out: str | Path = ".",
     options: SonifyOptions | None = None,
     *,
+    work: Path | None = None,
     load: Callable[[str], Weights] = load_weights,
     **words: Any,
 ) -> Plan:
     """What `sonify` would do with this picture here, without decoding a pixel; options as there.
 
     Args:
-        image: the picture's file, of which the header is read.
+        image: the picture's file, of which the header is read. A picture at a URL is fetched for that, and
+            not kept.
         out: where the run would be: the disk there is what must hold it.
+        work: as for `sonify`.
         options: what would be asked for; or give it by `words`.
         load: as for `sonify`.
         words: options by the command line's words.
@@ -67,12 +67,14 @@ def plan(
         PictureError: it cannot be read, or is too small.
     """
     options = resolve_options(options, words)
-    picture = open_picture(Path(image), options.size)
+    with TemporaryDirectory() as folder:
+        picture = opened_picture(image, Path(folder), Stages(), options)
     compute = choose_compute(options.device, options.precision)
     gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
     if options.weights == UNTRAINED:  # load what a run loads, so that the baseline is a run's
         load(UNTRAINED)
-    return make_plan(picture.source, options, _limits(options, compute, Path(out), gpu_budget))
+    where = worked_in(out, work)
+    return make_plan(picture.source, options, _limits(options, compute, where, gpu_budget, picture, out))
 
 
 def sonify(
@@ -82,6 +84,7 @@ def sonify(
     *,
     overwrite: bool = False,
     resume: bool = False,
+    work: Path | None = None,
     checkpoint_seconds: float | None = None,
     stop: Stop | None = None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
@@ -98,8 +101,10 @@ def sonify(
     and on CUDA how much torch may hold there.
 
     Args:
-        image: the picture's file.
-        out: a folder that is empty or not there; it appears when all of it is whole.
+        image: the picture's file, or its URL.
+        out: a folder that is empty or not there; it appears when all of it is whole. Or a URL in an object
+            store, as s3://BUCKET/NAME.
+        work: with such a URL, the folder that the run is worked in; None: one for temporary files.
         options: what is asked for; or give it by `words`.
         overwrite: replace a run at `out`, and one that was stopped there.
         resume: go on with a run that was stopped there; begin where there is none.
@@ -124,21 +129,22 @@ def sonify(
         options = replace(options, weights=str(Path(options.weights).absolute()))
     shared = check_shared(options.device, cluster, segment_rows)
     beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared, load)
-    with RunFolder(Path(out), overwrite=overwrite) as folder:
-        check_out(folder.out, overwrite=overwrite)  # again: it may have been found whole, and put there
+    with run_folder(out, work, overwrite=overwrite) as folder:
+        folder.check(overwrite=overwrite)  # again: it may have been found whole, and put there
         left = read_journal(folder.path) if resume or not overwrite else None
         if left is not None and left["steps"] and not resume:
             raise UnfinishedError(
-                f"{out} was begun before and stopped; use --resume to go on with it, or --overwrite to begin "
-                f"afresh"
+                f"{folder.given} was begun before and stopped; use --resume to go on with it, or --overwrite "
+                f"to begin afresh"
             )
-        return beginning.run(Path(image), folder, left, overwrite=overwrite, notes=notes)
+        return beginning.run(image, folder, left, overwrite=overwrite, notes=notes)
 
 
 def resume(
     folder: str | Path,
     *,
     memory: str | int | None = None,
+    work: Path | None = None,
     checkpoint_seconds: float | None = None,
     stop: Stop | None = None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
@@ -153,6 +159,7 @@ def resume(
     Args:
         folder: the `out` of the run that was stopped.
         memory: a budget in the place of the one it was begun with, as '800MiB' or bytes.
+        work: as it was for `sonify`.
         checkpoint_seconds: as for `sonify`.
         stop: as for `sonify`.
         on_plan: as for `sonify`.
@@ -163,7 +170,8 @@ def resume(
     Raises:
         OutputError: there is nothing to go on with, or what decides the bytes is not as it was.
     """
-    out = out_path(Path(folder))
+    away = is_url(folder)
+    out = out_path(worked_in(folder, work) / "run" if away else Path(folder))
     left = read_journal(work_path(out))
     if left is not None:
         options = recorded_options(left["record"])
@@ -172,15 +180,17 @@ def resume(
             options = replace(options, memory_bytes=budget)
         shared = check_shared(options.device, cluster, segment_rows)
         beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared)
-        given = Path(folder) if resolved(Path(folder)) == out else out
-        with RunFolder(given, overwrite=left["overwrite"]) as at:
+        given = folder if away or resolved(Path(folder)) == out else out
+        with run_folder(given, work, overwrite=left["overwrite"]) as at:
             left = read_journal(at.path)
             if left is not None:
-                image = Path(left["record"]["picture"]["path"])
+                image = left["record"]["picture"]["path"]
                 return beginning.run(image, at, left, overwrite=left["overwrite"], notes=())
-    elif (whole := read_record(work_path(out) / RECORD_NAME)) is not None:
+    elif not away and (whole := read_record(work_path(out) / RECORD_NAME)) is not None:
         with RunFolder(out, overwrite=bool(whole.get("overwrite"))):
             pass  # puts a run in its place that was whole but for that
+    if away:
+        return finished_elsewhere(str(folder), work)
     record = read_record(out / RECORD_NAME)
     if record is None:
         raise OutputError(f"no run was begun at {folder}; begin one with: netsounds-stream sonify PICTURE")
@@ -202,7 +212,7 @@ class _Beginning:
 
     def run(
         self,
-        image: Path,
+        image: str | Path,
         folder: RunFolder,
         left: dict[str, Any] | None,
         *,
@@ -218,7 +228,7 @@ class _Beginning:
 
     def _run(
         self,
-        image: Path,
+        image: str | Path,
         folder: RunFolder,
         left: dict[str, Any] | None,
         shared: Shared | None,
@@ -232,14 +242,14 @@ class _Beginning:
         machine.tune_heap()
         machine.forget_peak()
         stages = Stages(self.on_progress, left and left["seconds"])
-        picture = open_picture(image, options.size)
+        picture = opened_picture(image, folder.path, stages, options)
         compute = choose_compute(options.device, options.precision)
         gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
         with stages.stage("weights", 1, "share") as advance:
             weights = self.load(options.weights)
             advance(1)
         if left is None:
-            limits = _limits(options, compute, folder.path, gpu_budget)
+            limits = _limits(options, compute, folder.path, gpu_budget, picture, folder.given)
             planned = make_plan(picture.source, options, limits, spooled=shared is not None)
         else:
             planned = _plan_left(left["record"], options)
@@ -301,6 +311,7 @@ class _Beginning:
             folder.path, content, stop=self.stop, every_seconds=self.checkpoint_seconds, facts=facts
         )
         journal.write()
+        depot = folder.depot(journal)
         execution = Execution(
             picture,
             weights,
@@ -313,6 +324,7 @@ class _Beginning:
             stages,
             notes_now,
             shared,
+            depot,
         )
         if options.sound.preview_s is not None:
             notes_now.append(
@@ -326,13 +338,9 @@ class _Beginning:
             raise out_of_memory(gpu_budget) from error
         done = {
             **described(logits),
-            "files": outputs(folder.path),
-            "checksums": checksums(folder.path, journal.content["checksums"]),
+            **folder.contents(journal.content["checksums"], arrays=options.activations),
         }
-        folder.finish(done)
-        finished = read_record(folder.out / RECORD_NAME)
-        assert finished is not None
-        return as_run(folder.given, finished)
+        return as_run(folder.given, folder.finish(done))
 
 
 def _plan_left(record: dict[str, Any], options: SonifyOptions) -> Plan:
@@ -341,13 +349,24 @@ def _plan_left(record: dict[str, Any], options: SonifyOptions) -> Plan:
     return replace(recorded_plan(record), budget_bytes=budget, free_disk_bytes=None)
 
 
-def _limits(options: SonifyOptions, compute: Compute, out: Path, gpu_budget: int | None) -> Limits:
+def _limits(
+    options: SonifyOptions,
+    compute: Compute,
+    folder: Path,
+    gpu_budget: int | None,
+    picture: Picture,
+    out: str | Path,
+) -> Limits:
+    """What a run to `out`, worked on in `folder`, may use."""
+    fetched = 0 if picture.url is None else picture.file_bytes
     return Limits(
         baseline_bytes=machine.resident_bytes(),
         budget_bytes=options.memory_bytes or machine.default_budget_bytes(),
-        free_disk_bytes=machine.free_disk_bytes(out),
+        free_disk_bytes=machine.free_disk_bytes(folder) + (fetched if picture.path.exists() else 0),
         compute_bytes_per_value=compute.dtype.itemsize,
         # torch's MPS backend is not known to stand several threads
         threads=1 if compute.device == "mps" else torch.get_num_threads(),
         gpu_budget_bytes=gpu_budget,
+        remote=is_url(out),
+        fetched_bytes=fetched,
     )

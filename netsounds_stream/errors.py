@@ -71,3 +71,7 @@ class SomeFailedError(NetsoundsError):
     """Some pictures of a batch failed; the others are as they should be."""
 
     exit_status = 3
+
+
+class RemoteError(NetsoundsError):
+    """An object store, or a picture's server, refuses, or gives no answer however often it is asked."""

@@ -19,18 +19,19 @@ from .bank_pictures import BankPictures
 from .bank_sound import BankSound, summing_step
 from .checksums import file_sum
 from .decoding import planned_slabs, spool_picture
+from .depot import Depot
 from .errors import OutputError, Stopped
-from .folder import file_label
+from .folder import DOWNLOAD, file_label
 from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
 from .journal import Journal, no_files
 from .levels import LevelMeter, Levels
 from .mixture import Mixture, chosen, mixture_of
 from .options import SonifyOptions
 from .overlap import Line
-from .overview import Overview
+from .overview import Overview, bank_overview, picture_overview
 from .picture import Picture
 from .places import Places
-from .plans import FILTER_CELLS, PICTURE_CELLS, STORED_SPOOL, AudioPlan, BankPlan, Plan, cells_of
+from .plans import STORED_SPOOL, AudioPlan, BankPlan, Plan
 from .progress import Advance, Stages
 from .record import array_attributes, tags_of
 from .report import STEP as REPORT_STEP
@@ -43,7 +44,7 @@ from .sound import Rendering
 from .sound_options import MIX_LUFS
 from .sound_view import Views
 from .spectra import SpectraSpool
-from .store import Activations, ShardWriter, create_array, open_activations
+from .store import Activations, ShardWriter, create_array
 from .sum_spool import SumSpool
 from .weights import Weights
 from .windowed import Windowing, signal_work, write_mix
@@ -68,6 +69,7 @@ class Execution:
     stages: Stages
     notes: list[str] = field(default_factory=list)
     shared: Shared | None = None
+    depot: Depot = field(default_factory=Depot)
 
     def run(self, describe: Callable[[Tensor], dict[str, Any]]) -> Tensor:
         """Do all of it; the logits' average over the full picture.
@@ -87,6 +89,7 @@ class Execution:
             most = self.plan.strained_bytes
             with self._workers(most, most, self.compute.device) as line:
                 for each in self.plan.banks:
+                    self.depot.make_room(self.plan)
                     self._sound(each, line)
                 if self.plan.mix is not None:
                     self._mix(self.plan.mix, line)
@@ -96,11 +99,13 @@ class Execution:
                     self._report(line, lambda: describe(logits))
             with self.stages.stage("sync", 1, "share") as advance:
                 self.journal.flush()
+                self.depot.settle()
                 advance(1)
         except Stopped:
             self.journal.flush()
             raise
         finally:
+            self.depot.close()
             self.journal.abandon()
         self._tidy()
         return logits
@@ -113,10 +118,11 @@ class Execution:
         """Remove what is none of the run's: also what a kill kept a commit from removing."""
         remove_states(self.folder)
         self._places.picture_spool.unlink(missing_ok=True)
-        shutil.rmtree(self._places.temporary, ignore_errors=True)
+        for path in (self._places.temporary, self.folder / DOWNLOAD):
+            shutil.rmtree(path, ignore_errors=True)
         if not self.options.activations:
             for each in self.plan.banks:
-                shutil.rmtree(self._places.array(each.number), ignore_errors=True)
+                self.depot.forget(self._places.array(each.number))
 
     def _network(self) -> Tensor:
         journal, planned, options = self.journal, self.plan, self.options
@@ -146,6 +152,7 @@ class Execution:
                     logits = self.shared.run(job, sinks, preview, journal, advance)
                 else:
                     logits = self._network_here(sinks, preview, line, advance)
+                self.depot.network_ended()
         if planned.picture_stored == STORED_SPOOL:
             journal.reached("spool", {"whole": True}, no_files, after=lambda: spool.unlink(missing_ok=True))
         journal.step_ended()
@@ -193,7 +200,7 @@ class Execution:
                 create = partial(create_array, path, time_axis=axis, codec=codec, attributes=facts)
                 line.run([each], create, [])  # by a worker, for Ctrl-C must not leave zarr writing behind
             if self.shared is None:
-                store = ShardWriter(path, each, axis, codec, line.errand)
+                store = ShardWriter(path, each, axis, codec, line.errand, self.depot.putting)
         meter = LevelMeter(each.channels, None if state is None else state["levels"])
         windowed, energies, overview = tuple(spectra.values()), self.options.sound.energies, None
         if self.options.report:
@@ -201,16 +208,11 @@ class Execution:
         return Sinks(store, total, meter, mixture, windowed, energies, overview)
 
     def _overview(self, each: BankPlan, state: Mapping[str, Any] | None) -> Overview:
-        """Of one bank: new, or as it was left."""
-        cells = cells_of(each.frames, each.frequencies, FILTER_CELLS)
         path = self._places.overview(f"bank-{each.number}")
-        return Overview(path, cells, each.channels, None if state is None else state["overview"])
+        return bank_overview(path, each, None if state is None else state["overview"])
 
     def _preview(self, state: Mapping[str, Any] | None) -> Overview:
-        """Of the picture, as far as it is looked at."""
-        along = self.plan.rows_along
-        cells = cells_of(along, self.plan.pixels // along, PICTURE_CELLS)
-        return Overview(self._places.overview("picture"), cells, 3, state)
+        return picture_overview(self._places.overview("picture"), self.plan, state)
 
     def _sums(
         self, each: BankPlan, line: Line, state: Mapping[str, Any] | None, stack: ExitStack
@@ -275,7 +277,7 @@ class Execution:
             total, _, spectra = self._sums(each, line, left, stack)
             source: Activations | None = None
             if self.plan.stored:
-                source = open_activations(self._places.array(each.number), self.plan.time_axis)
+                source = self.depot.activations(self._places.array(each.number), self.plan.time_axis)
             tags = partial(tags_of, self.record, str(each.number))
             raw = Rendering(
                 source,
@@ -296,12 +298,8 @@ class Execution:
             bank.write(files, self.stages, self._levels(each), total, spectra)
         array = self._places.array(each.number)
         unwanted = self.plan.stored and not options.activations
-        journal.reached(
-            name,
-            {"whole": True},
-            no_files,
-            after=lambda: shutil.rmtree(array, ignore_errors=True) if unwanted else None,
-        )
+        forget = partial(self.depot.forget, array) if unwanted else lambda: None
+        journal.reached(name, {"whole": True}, no_files, after=forget)
 
     @property
     def _shared_sound(self) -> SharedSound | None:
@@ -346,7 +344,7 @@ class Execution:
                 pictures = BankPictures(each.number, overview, each.channels, self.plan.time_axis)
                 source = None
                 if self.plan.stored and self.options.activations:
-                    source = open_activations(self._places.array(each.number), self.plan.time_axis)
+                    source = self.depot.activations(self._places.array(each.number), self.plan.time_axis)
                     written.append(self._places.array(each.number))
                 files = [(audio, self._sound_paths(each, audio)) for audio in each.audio]
                 written += [path for _, paths in files for path in paths]
@@ -364,10 +362,13 @@ class Execution:
                 banks,
                 None if self.plan.mix is None else self._places.mix,
                 preview,
+                self.depot,
             ).write(record, [path.relative_to(self.folder).as_posix() for path in written], self.stages)
         made = report_files(self.folder)
         self.journal.reached(
-            REPORT_STEP, {"whole": True}, lambda given_up: {path: file_sum(path) for path in made}
+            REPORT_STEP,
+            {"whole": True},
+            lambda given_up: {path: file_sum(path) for path in made if path.exists()},
         )
 
     def _mixture(self, each: BankPlan) -> Mixture:

@@ -10,13 +10,14 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
 from .checksums import file_sum, sealed
+from .depot import Depot
 from .errors import OutputError, StoreError, UnfinishedError
-from .journal import JOURNAL_NAME, durably_replace, read_journal, sync
+from .journal import JOURNAL_NAME, Journal, durably_replace, read_journal, sync
 from .sound_options import FORMATS
 
 try:
@@ -27,7 +28,9 @@ except ImportError:  # Windows
 RECORD_NAME = "run.json"
 #: The report: its page, the pictures for people, the page's own data.
 PAGE, PICTURES, REPORT = "index.html", "pictures", "report"
-_PARTIAL, _LOCK = ".partial", ".lock"
+_PARTIAL, LOCK = ".partial", ".lock"
+#: A folder in the one that is worked in, with a picture on its way from a URL.
+DOWNLOAD = "download"
 _LONGEST_LABEL_BYTES = 80  # file names may have 255
 
 
@@ -72,7 +75,8 @@ class RunFolder:
     """
 
     def __init__(self, out: Path, *, overwrite: bool) -> None:
-        self.given, self.out, self._overwrite = out, resolved(out), overwrite
+        self.given: Path | str = out
+        self.out, self._overwrite = resolved(out), overwrite
         self.path = work_path(self.out)
         check_out(self.out, overwrite=overwrite)
         self._lock = self._take_lock()
@@ -85,30 +89,64 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         return self
 
+    def check(self, *, overwrite: bool) -> None:
+        """Raise OutputError if the run cannot be put at `out`."""
+        check_out(self.out, overwrite=overwrite)
+
     def clear(self) -> None:
-        """Remove what a stopped run left."""
+        """Remove what a stopped run left, but for a picture that was fetched."""
+        self._clear_here()
+
+    def _clear_here(self, *kept: str) -> None:
         for path in self.path.iterdir():
+            if path.name in (LOCK, DOWNLOAD, *kept):
+                continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path.name != _LOCK:
+            else:
                 path.unlink()
 
-    def finish(self, record: Mapping[str, Any]) -> None:
-        """Everything in `path` is whole and on the disk: add the record, and put the run in its place."""
+    def depot(self, journal: Journal) -> Depot:
+        """Where the run's arrays and finished files lie while it goes on."""
+        return Depot()
+
+    def contents(self, known: Mapping[str, Any], *, arrays: bool) -> dict[str, Any]:
+        """What the record says of the run's files, when it is done: their names and checksums.
+
+        Args:
+            known: checksums from the files' writing.
+            arrays: whether they were to be kept. Those that were not are gone as a whole.
+        """
+        gone = {path.split("/")[0] for path in known if not (self.path / path.split("/")[0]).exists()}
+        sums = {name: each for name, each in known.items() if name.split("/")[0] not in gone}
+        for path in self.path.glob("*.zarr/zarr.json"):
+            sums[path.relative_to(self.path).as_posix()] = file_sum(path).to_json()
+        return {"files": outputs(self.path), "checksums": dict(sorted(sums.items()))}
+
+    def finish(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything in `path` is whole and on the disk: add the record, and put the run in its place.
+
+        The record as it is there then.
+        """
         check_out(self.out, overwrite=self._overwrite)  # what came there meanwhile is not ours to replace
         durably_replace(self.path / RECORD_NAME, sealed(record))
         for name in (JOURNAL_NAME, f"{JOURNAL_NAME}.new"):
             (self.path / name).unlink(missing_ok=True)
         sync([], [self.path])
         self._put_in_place()
+        found = read_record(self.out / RECORD_NAME)
+        assert found is not None
+        return found
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and not isinstance(error, UnfinishedError) and holds_work(self.path):
-            command = f"netsounds-stream resume {shlex.quote(str(self.given))}"
-            error.add_note(f"what was finished is kept; go on with: {command}")
+            error.add_note(f"what was finished is kept; go on with: {self._resuming()}")
         self._leave()
+
+    def _resuming(self) -> str:
+        return f"netsounds-stream resume {shlex.quote(str(self.given))}"
 
     def _recover(self) -> None:
         """Finish what a process was killed at between a run's end and its place, or put back what it took."""
@@ -139,7 +177,7 @@ class RunFolder:
             raise OutputError(
                 f"the finished run could not be put at {self.out} ({failure.strerror}); it is in {self.path}"
             ) from failure
-        (self.out / _LOCK).unlink(missing_ok=True)
+        (self.out / LOCK).unlink(missing_ok=True)
         _remove(replaced)
 
     def _take_lock(self) -> int | None:
@@ -154,7 +192,7 @@ class RunFolder:
                     f"cannot make a folder in {self.out.parent} ({error.strerror}); choose another --out"
                 ) from error
             try:
-                lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+                lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
             except FileNotFoundError:  # put in its place, or removed, by another process just now
                 continue
             except OSError as error:
@@ -188,7 +226,7 @@ class RunFolder:
     def _make_folder(self) -> None:
         if self.path.is_symlink():
             raise FileExistsError(errno.EEXIST, f"{self.path.name} is a link")
-        ours = (_LOCK, JOURNAL_NAME, RECORD_NAME)
+        ours = (LOCK, JOURNAL_NAME, RECORD_NAME)
         if self.path.is_dir():
             there = {path.name for path in self.path.iterdir()}
             if there and not there.intersection(ours):
@@ -201,16 +239,20 @@ class RunFolder:
         if lock is None:
             return True
         try:
-            return os.path.samestat(os.fstat(lock), (self.path / _LOCK).stat())
+            return os.path.samestat(os.fstat(lock), (self.path / LOCK).stat())
         except FileNotFoundError:
             return False
 
     def _leave(self) -> None:
         # What is at the path may be another process's by now: ours was put in its place, say.
-        if self._is_at(self._lock) and not holds_work(self.path):
+        kept = holds_work(self.path) or (self.path / DOWNLOAD).exists()
+        if self._is_at(self._lock) and not kept:
             with contextlib.suppress(OSError):
-                self.clear()  # the lock last, or another process could take it while this goes on
+                self._clear_here()  # the lock last, or another process could take it while this goes on
                 shutil.rmtree(self.path, ignore_errors=True)
+        self._close()
+
+    def _close(self) -> None:
         _close(self._lock)
 
 
@@ -253,7 +295,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{out} holds other files, and no run; choose another --out or an empty folder")
     if not overwrite:
         raise OutputError(f"{out} holds a run already; use --overwrite to replace it, or another --out")
-    foreign = sorted(there - {RECORD_NAME, _LOCK} - {Path(name).parts[0] for name in record["files"]})
+    foreign = sorted(there - {RECORD_NAME, LOCK} - {Path(name).parts[0] for name in record["files"]})
     if foreign:
         raise OutputError(f"{out} holds {foreign[0]} besides a run; move it away, or choose another --out")
 
@@ -263,34 +305,37 @@ def read_record(path: Path) -> dict[str, Any] | None:
     try:
         if not path.is_file():  # reading a pipe would wait for ever
             return None
-        record = json.loads(path.read_text(encoding="utf-8"))
+        return parsed_record(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def parsed_record(text: str) -> dict[str, Any] | None:
+    """A run's record out of its text; None if this package did not write it."""
+    try:
+        record = json.loads(text)
         ours = "netsounds-stream" in record["versions"] and all(Path(name).parts for name in record["files"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return None
     return record if ours else None
 
 
 def outputs(folder: Path) -> list[str]:
-    """What a run's folder holds besides its record: the page first, then the mix; arrays, and sound files at
-    any depth; the report's folders last."""
-    kinds = {".zarr", *(f".{name}" for name in FORMATS)}
-    found = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix in kinds]
-    names = [path.as_posix() for path in found if path.parts[0] not in (PICTURES, REPORT)]
+    """What a run's folder holds besides its record; see `outputs_of`."""
+    return outputs_of(PurePosixPath(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def outputs_of(there: Iterable[PurePosixPath]) -> list[str]:
+    """What of the files of a run's folder its record names: the page first, then the mix; arrays, and sound
+    files at any depth; the report's folders last."""
+    found, kinds = set(there), {".zarr", *(f".{name}" for name in FORMATS)}
+    found |= {each for path in found for each in path.parents if each.parts}
+    names = [
+        path.as_posix() for path in found if path.suffix in kinds and path.parts[0] not in (PICTURES, REPORT)
+    ]
     names.sort(key=lambda name: (not name.startswith("mix."), name))
-    page = [PAGE] if (folder / PAGE).exists() else []
-    return [*page, *names, *(name for name in (PICTURES, REPORT) if (folder / name).is_dir())]
-
-
-def checksums(folder: Path, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Of every file of the run but its record: those known from their writing, and the arrays' metadata.
-
-    Arrays that were not to be kept are gone as a whole.
-    """
-    gone = {path.split("/")[0] for path in known if not (folder / path.split("/")[0]).exists()}
-    sums = {name: each for name, each in known.items() if name.split("/")[0] not in gone}
-    for path in folder.glob("*.zarr/zarr.json"):
-        sums[path.relative_to(folder).as_posix()] = file_sum(path).to_json()
-    return dict(sorted(sums.items()))
+    page = [PAGE] if PurePosixPath(PAGE) in found else []
+    return [*page, *names, *(name for name in (PICTURES, REPORT) if PurePosixPath(name) in found)]
 
 
 def add_pictures(top: Path, record: Mapping[str, Any], paths: Iterable[Path]) -> None:

@@ -6,9 +6,11 @@ Upper bounds of what was measured; the tests hold measured <= planned.
 from __future__ import annotations
 
 from .plans import (
+    AHEAD,
     FILTER_CELLS,
     MIB,
     PICTURE_CELLS,
+    PUTS,
     STORED_MEMORY,
     STORED_STREAM,
     BankPlan,
@@ -67,11 +69,26 @@ def store_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> 
     return 16 * MIB + sum(shards) + waiting + workers * max(shards)
 
 
+def putting_bytes(banks: tuple[BankPlan, ...], workers: int) -> int:
+    """Encoded shards on their way to an object store, those that workers hold until one has gone, a file's
+    parts, and what requests take besides. Hardly a shard is as long as its values; one may be."""
+    largest = max(2 * each.channels * each.frames_per_shard * each.frequencies for each in banks)
+    return REQUESTS_BYTES + (PUTS + workers) * largest
+
+
+def fetching_bytes(block: int, banks: tuple[BankPlan, ...]) -> int:
+    """Encoded blocks that are fetched before they are due, parts of a file being put, and requests."""
+    block = max(block, max(each.frames_per_shard * each.frequencies for each in banks))
+    return REQUESTS_BYTES + 2 * (2 * AHEAD + 1) * block
+
+
 def sound_bytes(block: int, banks: tuple[BankPlan, ...], workers: int) -> int:
     block = max(block, max(each.frames_per_shard * each.frequencies for each in banks))
     return 64 * MIB + 24 * workers * block
 
 
+#: Of requests: connections, parts of files, a reader's own.
+REQUESTS_BYTES = 64 * MIB
 #: A limiter, two meters and a resampler at work on one file.
 FINISHING_BYTES = 16 * MIB
 

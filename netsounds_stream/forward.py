@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from .checksums import FileSum, file_sum
 from .device import Transfers
 from .errors import OptionError, Stopped
 from .geometry import bank
-from .journal import Files, Journal
+from .journal import Journal
 from .overlap import Line, ahead
 from .overview import Overview, across_cells
 from .picture import Slab
@@ -203,7 +203,7 @@ def network_ended(
     preview: Overview | None,
     logits: Tensor,
     *,
-    files: Callable[[], Files] = dict,
+    files: Callable[[], Mapping[PurePath, FileSum | None]] = dict,
     after: Callable[[], None],
 ) -> None:
     """Note that the whole stage is done.
@@ -225,9 +225,9 @@ def written(
     preview: Overview | None,
     banks: Mapping[str, Any],
     given_up: Callable[[], bool],
-) -> dict[Path, FileSum | None]:
+) -> dict[PurePath, FileSum | None]:
     """What must be on the disk for the states of all `banks` to hold: written, when this returns."""
-    found: dict[Path, FileSum | None] = {} if preview is None else {preview.path: None}
+    found: dict[PurePath, FileSum | None] = {} if preview is None else {preview.path: None}
     for number, sink in sinks.items():
         found |= sink.files(banks[str(number)], given_up)
     return found
@@ -312,7 +312,7 @@ class _Keeping:
         state: dict[str, Any] = {"whole": False, "rows": self._rows, "file": path.name, "banks": banks}
         state["preview"] = self._preview_state
 
-        def files(given_up: Callable[[], bool]) -> dict[Path, FileSum | None]:
+        def files(given_up: Callable[[], bool]) -> dict[PurePath, FileSum | None]:
             state["sum"] = file_sum(path).to_json()  # here, beside the work
             return {path: None, **written(self._sinks, self._preview, banks, given_up)}
 

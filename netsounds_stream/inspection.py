@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import soundfile
 
 from .errors import NetsoundsError, OutputError, StoreError
-from .folder import RECORD_NAME, read_record
+from .folder import RECORD_NAME, parsed_record, read_record
+from .locations import is_url
 from .options import format_bytes
-from .store import open_activations
+from .run_files import files_of
+from .store import Activations, open_activations
 from .wav import missing_bytes
 
 
@@ -27,6 +29,8 @@ def inspect(path: str | Path) -> dict[str, Any]:
     Raises:
         NetsoundsError: it is none of these, or is damaged.
     """
+    if is_url(path):
+        return _elsewhere(str(path))
     path = Path(path)
     if not path.exists():
         raise NotOursError(f"nothing at {path}; give a run's folder, a .zarr or .npy array, or a .wav file")
@@ -41,9 +45,27 @@ def inspect(path: str | Path) -> dict[str, Any]:
     raise NotOursError(f"{path} holds no run; give a run's folder, a .zarr or .npy array, or a .wav file")
 
 
+def _elsewhere(url: str) -> dict[str, Any]:
+    """The same of a run's folder or of an array in an object store."""
+    files = files_of(url)
+    if (text := files.text(RECORD_NAME)) is not None:
+        there = set(files.sizes())
+        folders = {each.as_posix() for name in there for each in PurePosixPath(name).parents}
+        return _facts(f"{files.name}/{RECORD_NAME}", parsed_record(text), there | folders)
+    source = files.array("")
+    source.check()
+    return _array_facts(source, sum(files.sizes().values()))
+
+
 def _run(path: Path) -> dict[str, Any]:
+    record = read_record(path)
+    names = () if record is None else record["files"]
+    return _facts(str(path), record, {name for name in names if (path.parent / name).exists()})
+
+
+def _facts(path: str, record: dict[str, Any] | None, there: set[str]) -> dict[str, Any]:
+    """Of a run whose files are `there`, with the folders that they lie in."""
     try:
-        record = read_record(path)
         if record is None:
             raise OutputError(f"{path} is not a run's record; give a run's folder")
         return {
@@ -61,9 +83,7 @@ def _run(path: Path) -> dict[str, Any]:
             "planned_memory": format_bytes(record["plan"]["peak_memory_bytes"]),
             "command": record["command"],
             "notes": record["notes"],
-            "files": {
-                name: "there" if (path.parent / name).exists() else "MISSING" for name in record["files"]
-            },
+            "files": {name: "there" if name in there else "MISSING" for name in record["files"]},
         }
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise OutputError(f"{path} is not a whole record ({error}); make the run again") from error
@@ -73,6 +93,10 @@ def _array(path: Path) -> dict[str, Any]:
     source = open_activations(path)
     source.check()
     stored = sum(each.stat().st_size for each in path.rglob("*") if each.is_file()) or path.stat().st_size
+    return _array_facts(source, stored)
+
+
+def _array_facts(source: Activations, stored: int) -> dict[str, Any]:
     raw = source.channels * source.frames * source.frequencies * np.dtype(source.dtype).itemsize
     return {
         "kind": "activations",

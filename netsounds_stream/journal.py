@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from .checksums import FileSum, is_sealed, sealed
@@ -25,8 +25,9 @@ from .stopping import Stop
 JOURNAL_NAME = "journal.json"
 _FORMAT = 2
 State = Mapping[str, Any]
-#: Files that are written, with their sums where they are whole.
-Files = Mapping[Path, FileSum | None]
+#: Files that are written, with their sums where they are whole. A `Path` is synced; a name that is none is
+#: an object's, whose store has acknowledged it.
+Files = Mapping[PurePath, FileSum | None] | Mapping[Path, FileSum | None]
 GiveFiles = Callable[[Callable[[], bool]], Files]
 _Note = tuple[str, State, GiveFiles, Callable[[], None]]
 # Between commits: this, or this share of the time since the beginning if that is more. What a kill takes
@@ -42,6 +43,9 @@ class Journal:
         content: what `read` gave, or `new_journal`.
         every_seconds: between commits; None: `EVERY_SECONDS`, more in long runs.
         facts: what else to write down with each commit.
+
+    Attributes:
+        on_whole: called by each commit with the files that are whole from then on.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Journal:
         self._noted: list[_Note] = []
         self._put_off, self._lock = False, threading.Lock()
         self._steps: dict[str, State] = dict(content["steps"])  # with what is noted only
+        self.on_whole: Callable[[Mapping[Path, FileSum]], None] = lambda files: None
 
     @classmethod
     def nowhere(cls) -> Journal:
@@ -183,15 +188,17 @@ class Journal:
             files = {path: each for *_, give, _ in noted for path, each in give(self._given_up).items()}
             if self._abandoned:
                 return
-            sync(files, {each for path in files for each in path.parents if each.is_relative_to(folder)})
+            here = {path: each for path, each in files.items() if isinstance(path, Path)}
+            sync(here, {each for path in here for each in path.parents if each.is_relative_to(folder)})
             sums = {
-                path.relative_to(folder).as_posix(): each.to_json()
+                (path.relative_to(folder) if path in here else path).as_posix(): each.to_json()
                 for path, each in files.items()
                 if each is not None
             }
             self._replace({step: dict(state) for step, state, *_ in noted}, sums)
             for *_, after in noted:
                 after()
+            self.on_whole({path: each for path, each in here.items() if each is not None})
         except BaseException as error:  # noqa: BLE001  (raised again in `due` or `settle`)
             self._error = error
         finally:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .locations import name_of
+
 _LONGEST_BYTES = 180  # file names may have 255, and the folder's partial name is longer than its own
 
 
-def folder_of(picture: Path) -> Path:
+def folder_of(picture: str | Path) -> Path:
     """`PICTURE-netsounds` here, where no folder is named."""
-    return Path(f"{safe(picture.stem)}-netsounds")
+    return Path(f"{safe(Path(name_of(picture) if isinstance(picture, str) else picture).stem)}-netsounds")
 
 
 def safe(name: str) -> str:

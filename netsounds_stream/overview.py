@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .plans import Cells
+from .plans import FILTER_CELLS, PICTURE_CELLS, BankPlan, Cells, Plan, cells_of
 from .spool import Spool
 
 
@@ -102,3 +102,15 @@ class Overview:
         assert self._spool.rows == self.cells.along
         rows = (self._spool.read(row, 1)[0, plane, :, channels] for row in range(self.cells.along))
         return torch.stack(list(rows))
+
+
+def bank_overview(path: Path, bank: BankPlan, state: Mapping[str, Any] | None) -> Overview:
+    """Of a bank: new, or as it was left."""
+    cells = cells_of(bank.frames, bank.frequencies, FILTER_CELLS)
+    return Overview(path, cells, bank.channels, state)
+
+
+def picture_overview(path: Path, plan: Plan, state: Mapping[str, Any] | None) -> Overview:
+    """Of the picture, as far as it is looked at."""
+    along = plan.rows_along
+    return Overview(path, cells_of(along, plan.pixels // along, PICTURE_CELLS), 3, state)

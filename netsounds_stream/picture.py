@@ -53,7 +53,8 @@ class Picture:
     """A picture file as its header describes it; no pixel has been decoded.
 
     `width` and `height` are of the upright picture, after `--size`; `source_*` before it. Where `head` gives
-    a time axis and a length, only so many of its first rows along that axis are read.
+    a time axis and a length, only so many of its first rows along that axis are read. `url`, without secrets,
+    is where the file came from, if it was fetched.
     """
 
     path: Path
@@ -67,6 +68,13 @@ class Picture:
     has_alpha: bool
     decoder_bytes: int
     head: tuple[str, int] | None = None
+    url: str | None = None
+    file_bytes: int = 0
+
+    @property
+    def place(self) -> str:
+        """What to call it by, wherever it came from: its URL, or the file's whole path."""
+        return self.url or str(self.path.absolute())
 
     @property
     def full_scale(self) -> int:
@@ -137,6 +145,7 @@ def open_picture(path: Path, size: int | None = None) -> Picture:
         orientation=orientation,
         has_alpha=bool(image.hasalpha()),
         decoder_bytes=whole_bytes(path, image, bytes_per_value),
+        file_bytes=path.stat().st_size,
     )
 
 

@@ -20,9 +20,11 @@ from .footprint import (
     FINISHING_BYTES,
     OVERVIEW_BYTES,
     REPORT_DISK_BYTES,
+    fetching_bytes,
     gpu_stream_bytes,
     overview_disk_bytes,
     picture_bytes,
+    putting_bytes,
     report_bytes,
     sound_bytes,
     spectra_bytes,
@@ -208,6 +210,8 @@ def _candidate(
         final_disk_bytes=final,
         free_disk_bytes=limits.free_disk_bytes,
     )
+    plan = _elsewhere(plan, mix, options) if limits.remote else plan
+    plan = replace(plan, disk_bytes=plan.disk_bytes + limits.fetched_bytes)
     value_bytes, on_gpu = limits.compute_bytes_per_value, limits.gpu_budget_bytes is not None
     forward = picture_bytes(source, min(slab_rows, preview), across, decoded)
     forward += store_bytes(banks, workers, rows * across) if options.stored else 0
@@ -217,15 +221,17 @@ def _candidate(
         forward += staging_bytes(rows, across, workers, stored=options.stored)
     else:
         forward += stream_bytes(rows, across, value_bytes, workers)
+    sounding = sound_bytes(block, banks, workers) + (workers * windowed + FINISHING_BYTES if windowed else 0)
+    if limits.remote:
+        forward += putting_bytes(banks, workers) if options.stored else 0
+        sounding += fetching_bytes(block, banks)
     reporting = workers
     while reporting > 1 and limits.baseline_bytes + report_bytes(reporting) > limits.budget_bytes:
         reporting -= 1
     return replace(
         plan,
         forward_memory_bytes=limits.baseline_bytes + forward,
-        sound_memory_bytes=limits.baseline_bytes
-        + sound_bytes(block, banks, workers)
-        + (workers * windowed + FINISHING_BYTES if windowed else 0),
+        sound_memory_bytes=limits.baseline_bytes + sounding,
         report_memory_bytes=limits.baseline_bytes + report_bytes(reporting) if options.report else 0,
         report_workers=reporting,
         gpu_memory_bytes=max(
@@ -233,6 +239,21 @@ def _candidate(
         )
         if on_gpu
         else 0,
+    )
+
+
+def _elsewhere(plan: Plan, mix: AudioPlan | None, options: SonifyOptions) -> Plan:
+    """The same in an object store: no array lies here, and of the sound only what is made and what waits.
+
+    That is the bank at work, and what one bank's files take at most.
+    """
+    store = sum(each.stored_bytes_estimate for each in plan.banks)
+    mixed = 0 if mix is None else mix.bytes_per_file
+    sound = sum(each.sound_bytes for each in plan.banks) + mixed
+    here = min(sound, 2 * plan.largest_sound_bytes + mixed)
+    kept = plan.final_disk_bytes if options.activations else plan.final_disk_bytes + store
+    return replace(
+        plan, disk_bytes=plan.disk_bytes - store - sound + here, final_disk_bytes=0, remote_bytes=kept
     )
 
 

@@ -14,6 +14,9 @@ STORED_STREAM, STORED_MEMORY, STORED_SPOOL = "stream", "memory", "spool"
 #: Tile edge of the temporary TIFF, in pixels; columns are read out of it a tile's width at a time.
 SPOOL_TILE = 128
 
+#: Of a run in an object store: shards that are put at a time, blocks that are fetched before they are due.
+PUTS, AHEAD = 4, 4
+
 #: Cells along the long edge of a filter's picture, and pixels along the picture's own, at most.
 FILTER_CELLS, PICTURE_CELLS = 128, 1280
 
@@ -69,7 +72,8 @@ class Source:
 class Limits:
     """What the machine gives: resident bytes before the run, the budget for the peak, free disk, threads.
 
-    `gpu_budget_bytes` is None where the CPU computes.
+    `gpu_budget_bytes` is None where the CPU computes. `remote`: the run is to lie in an object store.
+    `fetched_bytes` of the disk hold a picture that came from a URL; they are not among the free ones.
     """
 
     baseline_bytes: int
@@ -78,6 +82,8 @@ class Limits:
     compute_bytes_per_value: int = 4
     threads: int = 2
     gpu_budget_bytes: int | None = None
+    remote: bool = False
+    fetched_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,11 @@ class BankPlan:
     def channels(self) -> int:
         return self.shape[0]
 
+    @property
+    def sound_bytes(self) -> int:
+        """Of its files of sound."""
+        return sum(audio.files * audio.bytes_per_file for audio in self.audio)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -167,7 +178,8 @@ class Plan:
     `widest_bytes` is the first layer's output for a band, which nothing after it exceeds. `height` and
     `width` are of the whole picture; its first `preview_rows` along the time axis, where they are given, are
     all that is looked at. `stft` is what every windowed signal is made of, and `mix` the file of all banks,
-    where there is one.
+    where there is one. `disk_bytes` and `final_disk_bytes` are of this machine, `remote_bytes` of the object
+    store that the run lies in, if it does.
     """
 
     height: int
@@ -196,6 +208,12 @@ class Plan:
     disk_bytes: int
     final_disk_bytes: int
     free_disk_bytes: int | None
+    remote_bytes: int = 0
+
+    @property
+    def largest_sound_bytes(self) -> int:
+        """Of the bank whose sound takes most. Of a run elsewhere so much may wait to be put."""
+        return max(each.sound_bytes for each in self.banks)
 
     @property
     def rows_along(self) -> int:

@@ -54,7 +54,7 @@ def begin_record(
         "label": label,
         "picture": {
             "name": picture.path.name,
-            "path": str(picture.path.absolute()),
+            "path": picture.place,
             "sha256": picture_sha256,
             "format": picture.format,
             "width": picture.source_width,
@@ -126,7 +126,8 @@ def recorded_options(record: dict[str, Any]) -> SonifyOptions:
 
 def recorded_plan(record: dict[str, Any]) -> Plan:
     """The plan of a recorded run."""
-    words = {each.name: record["plan"][each.name] for each in fields(Plan)}
+    said = record["plan"]  # of an older version it may say less
+    words = {each.name: said[each.name] for each in fields(Plan) if each.name in said}
     words["stft"] = None if words["stft"] is None else Stft(**words["stft"])
     words["mix"] = None if words["mix"] is None else AudioPlan(**words["mix"])
     banks = [
@@ -174,7 +175,7 @@ def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
 def command_line(picture: Picture, options: SonifyOptions) -> str:
     """The command that repeats a run, without its output folder."""
     default, sound = SonifyOptions(), options.sound
-    words = [PACKAGE, "sonify", str(picture.path.absolute())]
+    words = [PACKAGE, "sonify", picture.place]
 
     def say(name: str, value: object, usual: object) -> None:
         if value != usual:

@@ -24,6 +24,7 @@ from . import page_data
 from .bank_pictures import MAXIMA, MEANS, BankPictures, filter_picture, spectra_tiles
 from .browser_forms import write_forms
 from .charts import sound_name, sound_title, waveform, write_charts
+from .depot import Depot
 from .errors import Stopped
 from .folder import PAGE, PICTURES, RECORD_NAME, REPORT
 from .geometry import bank
@@ -86,6 +87,7 @@ class Report:
     banks: Sequence[BankReport]
     mix: Path | None
     preview: Overview
+    depot: Depot
 
     def write(self, record: Callable[[], Mapping[str, Any]], names: Sequence[str], stages: Stages) -> None:
         """Write all of it.
@@ -212,6 +214,7 @@ class Report:
             self.tags,
             self._peak(each, sound) if self.sound.scale == "none" else 1.0,
             advance,
+            self.depot.opened,
         )
 
     def _peak(self, each: BankReport | None, sound: Played) -> float:
@@ -224,7 +227,7 @@ class Report:
         return self.views.path(sound.number, sound.audio.scheme)
 
     def _entry(self, each: BankReport | None, sound: Played) -> dict[str, Any]:
-        size = sum((self.folder / name).stat().st_size for name in sound.files)
+        size = sum(self.depot.size(self.folder / name) for name in sound.files)
         entry = sound_entry(self.plan, None if each is None else each.planned, sound, self.sound, size)
         if sound.filters:
             return entry

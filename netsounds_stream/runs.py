@@ -1,4 +1,4 @@
-"""A finished run, to be looked at and heard."""
+"""A finished run as a value: where it is, what it holds, how it shows itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import zarr
 
 from .errors import OutputError
 from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, read_record
+from .locations import is_url, local_only
 from .notebook import Mosaic, Shown, Sound
 
 if TYPE_CHECKING:
@@ -21,21 +22,21 @@ class Run:
     """A finished run.
 
     Attributes:
-        folder: where it is.
+        folder: where it is; a URL where it lies in an object store.
         label: what its files are named after.
         files: its sounds, the mix first, and its arrays.
         record: what `run.json` says: options, plan, prediction, times, measured memory, checksums.
         page: its report, to be opened in a browser; None where there is none.
     """
 
-    folder: Path
+    folder: Path | str
     label: str
-    files: tuple[Path, ...]
+    files: tuple[Path | str, ...]
     record: dict[str, Any] = field(repr=False)
-    page: Path | None = None
+    page: Path | str | None = None
 
     def _repr_html_(self) -> str:
-        return self._shown.html(self.page)
+        return self._shown.html(None if self.page is None else Path(self.page))
 
     @property
     def mix(self) -> Sound:
@@ -72,7 +73,7 @@ class Run:
 
     @property
     def _shown(self) -> Shown:
-        return Shown(self.folder, self.record)
+        return Shown(local_only("this", self.folder), self.record)
 
 
 def open_run(folder: str | Path) -> Run:
@@ -81,14 +82,19 @@ def open_run(folder: str | Path) -> Run:
     Raises:
         OutputError: there is none in `folder`.
     """
-    record = read_record(Path(folder) / RECORD_NAME)
+    folder = local_only("open_run", folder)
+    record = read_record(folder / RECORD_NAME)
     if record is None:
         raise OutputError(f"{folder} holds no finished run; give a run's folder")
-    return as_run(Path(folder), record)
+    return as_run(folder, record)
 
 
-def as_run(out: Path, record: dict[str, Any]) -> Run:
-    """The run in `out` whose record is that."""
+def as_run(out: Path | str, record: dict[str, Any]) -> Run:
+    """The finished run at `out` with that record."""
+
+    def at(name: str) -> Path | str:
+        return f"{out}/{name}" if is_url(out) else Path(out) / name
+
     names = [name for name in record["files"] if name not in (PAGE, PICTURES, REPORT)]
-    page = out / PAGE if PAGE in record["files"] else None
-    return Run(out, record["label"], tuple(out / name for name in names), record, page)
+    page = at(PAGE) if PAGE in record["files"] else None
+    return Run(out, record["label"], tuple(at(name) for name in names), record, page)

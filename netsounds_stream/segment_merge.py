@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from .clusters import Cluster, check_address
 from .errors import OptionError, OutputError, Stopped
 from .forward import PREVIEW, STEP, network_ended, remove_states, state_path, written
 from .geometry import CLASSES
-from .journal import Files, Journal
+from .journal import Journal
 from .overview import Overview
 from .segment_work import SEGMENT, UNFINISHED, Done, Job, do_segment
 from .segments import USUAL_ROWS, Segment, segments_of
@@ -96,9 +97,11 @@ class Merge:
             "classes": self._total.tolist(),
             "positions": self._positions,
         }
-        more = {self._job.places.folder / name: each for name, each in shards.items()}
+        more: dict[PurePath, FileSum | None] = {
+            self._job.places.folder / name: each for name, each in shards.items()
+        }
 
-        def files(given_up: Callable[[], bool]) -> Files:
+        def files(given_up: Callable[[], bool]) -> dict[PurePath, FileSum | None]:
             state["sum"] = file_sum(path).to_json()
             return {path: None, **more, **written(self._sinks, self._preview, banks, given_up)}
 
@@ -182,7 +185,7 @@ class Shared:
             raise
         logits, folder = merge.logits(), job.places.folder
         arrays = [job.places.array(each.number) for each in job.plan.banks if job.plan.stored]
-        last = {folder / name: each for name, each in shards.items()}
+        last: dict[PurePath, FileSum | None] = {folder / name: each for name, each in shards.items()}
         network_ended(
             journal,
             sinks,

@@ -36,7 +36,7 @@ from .roots import require_within
 from .segment_rows import Rows, SegmentPreview, SegmentTaker, averaging
 from .segments import Segment
 from .sound_options import SoundOptions
-from .store import Put, ShardWriter
+from .store import Place, ShardWriter
 from .stream import Band, RowBlock, RowStream
 from .weights import Weights
 from .workers import workers
@@ -181,7 +181,7 @@ def _read_done(result: Path) -> Done | None:
 
 
 def _streamed(
-    job: Job, segment: Segment, line: Line, writer: CheckpointWriter, put: Put
+    job: Job, segment: Segment, line: Line, writer: CheckpointWriter, put: Place
 ) -> dict[str, FileSum]:
     """The segment's rows through the network; the shards that were written."""
     plan, pixels, transfers = job.plan, _network(job), Transfers(job.compute.device)
@@ -242,9 +242,9 @@ def _streamed(
     return shards
 
 
-def _store(job: Job, planned: BankPlan, segment: Segment, line: Line, put: Put) -> ShardWriter:
+def _store(job: Job, planned: BankPlan, segment: Segment, line: Line, put: Place) -> ShardWriter:
     path, own = job.places.array(planned.number), segment.frames[planned.number]
-    return ShardWriter(path, planned, job.plan.time_axis, job.codec, line.errand, own, put)
+    return ShardWriter(path, planned, job.plan.time_axis, job.codec, line.errand, frames=own, place=put)
 
 
 def _network(job: Job) -> PixelNetwork:

@@ -13,8 +13,9 @@ them; what is here reads these alone, with nothing between the file and the code
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from io import FileIO
+from pathlib import Path, PurePath
+from typing import Any, Self, TypeVar
 
 import google_crc32c
 import numcodecs
@@ -26,15 +27,17 @@ from torch import Tensor
 #: How hard each codec tries, here and in the array's metadata.
 ZSTD_LEVEL, PCODEC_LEVEL, LZ4_LEVEL = 1, 4, 1
 
+P = TypeVar("P", bound=PurePath)
 Encode = Callable[[NDArray[np.float16]], bytes]
 Decode = Callable[[bytes, NDArray[np.float16]], object]
 
 _INDEX_CODECS = ({"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"})
 _UNFILLED = 0xFFFF  # as a float16 NaN, which activations have none of
-_MISSING = (1 << 64) - 1  # offset and length of a chunk that holds the fill value only
+#: Offset and length of a chunk that holds the fill value only.
+MISSING = (1 << 64) - 1
 
 
-def shard_path(array: Path, time_axis: str, number: int) -> Path:
+def shard_path(array: P, time_axis: str, number: int) -> P:
     """Where shard `number` along the time axis lies in the zarr array at `array`."""
     return array.joinpath("c", "0", *(("0", str(number)) if time_axis == "x" else (str(number), "0")))
 
@@ -127,7 +130,7 @@ class ShardedArray:
         self._along = 2 if plane[0] >= shape[1] else 1  # the axis that is cut into shards
 
     @classmethod
-    def recognise(cls, path: Path, metadata: Mapping[str, Any]) -> ShardedArray | None:
+    def recognise(cls, path: Path, metadata: Mapping[str, Any]) -> Self | None:
         """The array at `path` if its metadata (`zarr.json`) is of that layout, else None."""
         shape, codecs = tuple(metadata["shape"]), tuple(metadata["codecs"])
         grid, keys = metadata["chunk_grid"], metadata["chunk_key_encoding"]
@@ -170,49 +173,51 @@ class ShardedArray:
     ) -> None:
         whole = out.shape[1:] == self._plane and out.flags.c_contiguous
         scratch = np.empty(self._plane, self.dtype)
-        path = shard_path(self._path, "x" if self._along == 2 else "y", number)
-        with path.open("rb", buffering=0) as file:
-            index = self._index(file.name, file.read, file.seek)
-            for channel, mine in zip(channels, out, strict=True):
+        name = self._named(number)
+        for channel, mine, content in zip(channels, out, self._contents(number, channels), strict=True):
+            if content is None:
+                mine[...] = 0
+                continue
+            target = mine if whole else scratch
+            # Codecs fill from the front and do not mind stopping short: the last value tells.
+            target.view("<u2")[-1, -1] = _UNFILLED
+            try:
+                self._decode(content, target)
+            except (RuntimeError, ValueError, TypeError) as error:  # as the codecs word it
+                raise ValueError(
+                    f"{name} is damaged: filter {channel} cannot be decoded ({error})"
+                ) from error
+            if target.view("<u2")[-1, -1] >> 8 == _UNFILLED >> 8:
+                raise ValueError(f"{name} is damaged: filter {channel} is too short")
+            if not whole:
+                mine[...] = scratch[source]
+
+    def _named(self, number: int) -> str:
+        """What errors call a shard."""
+        return str(self._shard(number))
+
+    def _shard(self, number: int) -> Path:
+        return shard_path(self._path, "x" if self._along == 2 else "y", number)
+
+    def _contents(self, number: int, channels: range) -> Iterator[bytes | None]:
+        """What a shard holds of each filter, encoded; None where that is the fill value."""
+        with self._shard(number).open("rb", buffering=0) as file:
+            index = self._index_in(file)
+            for channel in channels:
                 offset, length = (int(value) for value in index[channel])
-                if offset == _MISSING:
-                    mine[...] = 0
+                if offset == MISSING:
+                    yield None
                     continue
                 file.seek(offset)
                 content = file.read(length)
                 if len(content) != length:
                     raise ValueError(f"{file.name} is cut short")
-                target = mine if whole else scratch
-                # Codecs fill from the front and do not mind stopping short: the last value tells.
-                target.view("<u2")[-1, -1] = _UNFILLED
-                try:
-                    self._decode(content, target)
-                except (RuntimeError, ValueError, TypeError) as error:  # as the codecs word it
-                    raise ValueError(
-                        f"{file.name} is damaged: filter {channel} cannot be decoded ({error})"
-                    ) from error
-                if target.view("<u2")[-1, -1] >> 8 == _UNFILLED >> 8:
-                    raise ValueError(f"{file.name} is damaged: filter {channel} is too short")
-                if not whole:
-                    mine[...] = scratch[source]
+                yield content
 
-    def _index(
-        self, name: str, read: Callable[[int], bytes], seek: Callable[[int, int], int]
-    ) -> NDArray[np.uint64]:
-        size = 16 * self.shape[0]
-        whole = seek(0, 2)
-        if whole < size + 4:
-            raise ValueError(f"{name} is cut short")
-        seek(-size - 4, 2)
-        content = read(size + 4)
-        if google_crc32c.value(content[:size]) != int.from_bytes(content[size:], "little"):
-            raise ValueError(f"{name} is damaged: its index does not match its checksum")
-        index = np.frombuffer(content[:size], "<u8").reshape(-1, 2)
-        offsets, lengths = index[index[:, 0] != _MISSING].T
-        end = np.uint64(whole - size - 4)
-        if (offsets > end).any() or (lengths > end - np.minimum(offsets, end)).any():
-            raise ValueError(f"{name} is damaged: its index points past its end")
-        return index
+    def _index_in(self, file: FileIO) -> NDArray[np.uint64]:
+        whole, size = file.seek(0, 2), index_bytes(self.shape[0])
+        file.seek(max(0, whole - size))
+        return shard_index(str(file.name), file.read(size), self.shape[0], whole)
 
     def check(self) -> None:
         """Every shard is there and as long as its index, whole itself, says; no filter is decoded.
@@ -222,10 +227,45 @@ class ShardedArray:
             ValueError: a shard is damaged.
         """
         for number in range(-(-self.shape[self._along] // self._plane[self._along - 1])):
-            path = shard_path(self._path, "x" if self._along == 2 else "y", number)
-            with path.open("rb", buffering=0) as file:
-                index = self._index(file.name, file.read, file.seek)
-                there = index[index[:, 0] != _MISSING]
-                said = int((there[:, 0] + there[:, 1]).max(initial=0)) + 16 * self.shape[0] + 4
-                if file.seek(0, 2) != said:
-                    raise ValueError(f"{file.name} is damaged: it is not the {said} bytes long of its index")
+            with self._shard(number).open("rb", buffering=0) as file:
+                index = self._index_in(file)
+                check_length(str(file.name), index, file.seek(0, 2))
+
+
+def index_bytes(channels: int) -> int:
+    """The length of a shard's index with its checksum."""
+    return 16 * channels + 4
+
+
+def shard_index(name: str, content: bytes, channels: int, whole: int) -> NDArray[np.uint64]:
+    """Where each filter lies in the shard `name` of `whole` bytes: `[filter, (offset, length)]`.
+
+    Args:
+        content: the shard's last `index_bytes`.
+
+    Raises:
+        ValueError: the shard is damaged.
+    """
+    size = 16 * channels
+    if whole < size + 4 or len(content) < size + 4:
+        raise ValueError(f"{name} is cut short")
+    if google_crc32c.value(content[:size]) != int.from_bytes(content[size:], "little"):
+        raise ValueError(f"{name} is damaged: its index does not match its checksum")
+    index = np.frombuffer(content[:size], "<u8").reshape(-1, 2)
+    offsets, lengths = index[index[:, 0] != MISSING].T
+    end = np.uint64(whole - size - 4)
+    if (offsets > end).any() or (lengths > end - np.minimum(offsets, end)).any():
+        raise ValueError(f"{name} is damaged: its index points past its end")
+    return index
+
+
+def check_length(name: str, index: NDArray[np.uint64], whole: int) -> None:
+    """That a shard of `whole` bytes is as long as its index says.
+
+    Raises:
+        ValueError: it is not.
+    """
+    there = index[index[:, 0] != MISSING]
+    said = int((there[:, 0] + there[:, 1]).max(initial=0)) + index_bytes(len(index))
+    if whole != said:
+        raise ValueError(f"{name} is damaged: it is not the {said} bytes long of its index")

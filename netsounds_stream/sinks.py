@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from torch import Tensor
@@ -101,9 +101,9 @@ class Sinks:
         if self.overview is not None:
             self.overview.restore(reader.tensors(f"{folder}/overview")["cells"])
 
-    def files(self, state: Mapping[str, Any], given_up: Callable[[], bool]) -> dict[Path, FileSum | None]:
+    def files(self, state: Mapping[str, Any], given_up: Callable[[], bool]) -> dict[PurePath, FileSum | None]:
         """What must be on the disk for `state` to hold: written, when this returns."""
-        found: dict[Path, FileSum | None] = {}
+        found: dict[PurePath, FileSum | None] = {}
         if self.store is not None:
             found[self.store.metadata_path] = None
             found |= self.store.written(state["shards"], given_up)

@@ -12,10 +12,11 @@ from __future__ import annotations
 import threading
 import tokenize
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -26,14 +27,14 @@ from torch import Tensor
 
 from .checksums import FileSum, crc32c
 from .errors import OutputError, StoreError
-from .plans import BankPlan
+from .plans import AHEAD, BankPlan
 from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_path, shard_pieces
 
 # How often a wait for shards looks whether it still has sense.
 _LOOK_UP_SECONDS = 0.1
 
-# What zarr, numpy and the codecs raise on damaged files, found by mutating good ones.
-_UNREADABLE = (
+#: What zarr, numpy and the codecs raise on damaged files, found by mutating good ones.
+UNREADABLE = (
     OSError,
     RuntimeError,
     ValueError,
@@ -51,7 +52,7 @@ _LONGEST_REASON = 300
 
 DIMENSIONS = ("channel", "y", "x")
 #: Has a file at a path, given what writes one.
-Put = Callable[[Path, Callable[[Path], None]], None]
+Place = Callable[[Path, Callable[[Path], None]], None]
 
 
 def _codecs(codec: str) -> dict[str, Any]:
@@ -92,6 +93,28 @@ def create_array(
         )
 
 
+class Piece(Protocol):
+    """Which filters of which frames are to be read."""
+
+    @property
+    def channels(self) -> slice: ...
+    @property
+    def frames(self) -> slice: ...
+
+
+B = TypeVar("B", bound=Piece)
+
+
+class Putting(Protocol):
+    """What puts shards into an object store, several at a time."""
+
+    def put_later(self, name: str, content: bytes, then: Callable[[], None]) -> None:
+        """Put `content`, and call `then` when that is acknowledged; waits while too many are under way."""
+
+    def check(self) -> None:
+        """Raise what a put has failed with."""
+
+
 class ShardWriter:
     """Gathers a bank's frames and has them written shard by shard.
 
@@ -99,8 +122,10 @@ class ShardWriter:
     by another thread, and holds it until then.
 
     Args:
+        path: the array's folder.
+        putting: what takes shards, by that folder's name, where they do not go into it.
         frames: from and to which they come; both where shards begin or the bank ends. None: all.
-        put: given a shard's path and what writes it, has it there; None: it is written at once, by `errand`.
+        place: given a shard's path and what writes it, has it there; None: it is written by `errand`.
     """
 
     def __init__(
@@ -110,11 +135,13 @@ class ShardWriter:
         time_axis: str,
         codec: str,
         errand: Callable[[Callable[[], None]], None],
+        putting: Putting | None = None,
         frames: tuple[int, int] | None = None,
-        put: Put | None = None,
+        place: Place | None = None,
     ) -> None:
+        self._putting = putting
         self._path, self._bank, self._time_axis, self._errand = path, bank, time_axis, errand
-        self._encode, self._put = encoder(codec), put or (lambda path, write: write(path))
+        self._encode, self._place = encoder(codec), place or (lambda path, write: write(path))
         self._start, self._stop = frames or (0, bank.frames)
         self._asked, self._filled = -(-self._start // bank.frames_per_shard), 0
         self._parts: tuple[Tensor, ...] = ()
@@ -162,19 +189,24 @@ class ShardWriter:
             self._filled = int(part.shape[0])
             mine[: self._filled] = part
 
-    def written(self, shards: int, given_up: Callable[[], bool]) -> dict[Path, FileSum]:
-        """Wait until the first `shards` shards are written, or `given_up`; those not asked for before."""
-        first = self._asked
+    def written(self, shards: int, given_up: Callable[[], bool]) -> dict[PurePath, FileSum]:
+        """Wait until the first `shards` shards are written, or `given_up`; those not asked for before.
+
+        By their paths, or by their names in the object store.
+        """
+        first, top = self._asked, self._path if self._putting is None else PurePosixPath(self._path.name)
         with self._changed:
             while not given_up() and any(number not in self._written for number in range(first, shards)):
                 self._changed.wait(_LOOK_UP_SECONDS)
+                if self._putting is not None:
+                    self._putting.check()
             self._asked = shards
             found = {
                 number: self._written.pop(number)
                 for number in range(first, shards)
                 if number in self._written
             }
-        return {shard_path(self._path, self._time_axis, number): each for number, each in found.items()}
+        return {shard_path(top, self._time_axis, number): each for number, each in found.items()}
 
     def _new_part(self, channels: int) -> Tensor:
         return torch.empty(
@@ -190,6 +222,9 @@ class ShardWriter:
         self._errand(partial(self._write, parts, number))
 
     def _write(self, parts: tuple[Tensor, ...], number: int) -> None:
+        if self._putting is not None:
+            self._put(self._putting, parts, number)
+            return
         path, found = shard_path(self._path, self._time_axis, number), FileSum(0, 0)
 
         def write(to: Path) -> None:
@@ -205,11 +240,20 @@ class ShardWriter:
             # From the array's own folder on: a run's folder that vanished is not to be made anew, half empty.
             for folder in reversed(path.relative_to(self._path).parents[:-1]):
                 (self._path / folder).mkdir(exist_ok=True)
-            self._put(path, write)
+            self._place(path, write)
         except OSError as error:
             raise OutputError(
                 f"cannot write {path} ({error}); make room on the disk, or make it writable"
             ) from error
+        self._is_written(number, found)
+
+    def _put(self, putting: Putting, parts: tuple[Tensor, ...], number: int) -> None:
+        content = b"".join(shard_pieces(parts, self._time_axis, self._encode))
+        name = shard_path(PurePosixPath(self._path.name), self._time_axis, number).as_posix()
+        found = FileSum(len(content), crc32c(content))
+        putting.put_later(name, content, partial(self._is_written, number, found))
+
+    def _is_written(self, number: int, found: FileSum) -> None:
         with self._changed:
             self._written[number] = found
             self._changed.notify_all()
@@ -250,12 +294,26 @@ class Activations:
         except (OSError, ValueError) as error:
             raise StoreError(f"{self._name} is not whole ({_words(error)}); make it again") from error
 
+    def ahead(self, blocks: Iterable[B]) -> Iterator[B]:
+        """`blocks`, in their order; where they come over a network, some are fetched before they are due."""
+        expect = getattr(self._array, "expect", None)
+        if expect is None:
+            yield from blocks
+            return
+        waiting: deque[B] = deque()
+        for block in blocks:
+            expect(block.channels, block.frames)
+            waiting.append(block)
+            if len(waiting) > AHEAD:
+                yield waiting.popleft()
+        yield from waiting
+
     def read(self, channels: slice, frames: slice) -> Tensor:
         """A block `[channel, frame, frequency]`, in the dtype stored: a view, frames innermost for x."""
         where = (channels, slice(None), frames) if self.time_axis == "x" else (channels, frames)
         try:
             block = self._array[where]
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise StoreError(f"{self._name} cannot be read ({_words(error)}); make it again") from error
         native = np.asarray(block, dtype=self.dtype.newbyteorder("="))
         # torch takes no memory that it may not write, such as a mapped file's
@@ -272,18 +330,28 @@ def open_activations(path: Path, time_axis: str | None = None) -> Activations:
     Raises:
         StoreError: it is no array `[channel, y, x]` of finite floating-point numbers.
     """
-    array, attributes, along_shard = _open_array(path)
+    return activations_of(*_open_array(path), time_axis, str(path))
+
+
+def activations_of(
+    array: Any,
+    attributes: Mapping[str, Any],
+    along_shard: tuple[int, ...],
+    time_axis: str | None,
+    name: str,
+) -> Activations:
+    """An opened array as activations; see `open_activations`."""
     if array.ndim != 3 or np.dtype(array.dtype).name not in ("float16", "float32", "float64"):
         raise StoreError(
-            f"{path} holds {array.dtype} with shape {tuple(array.shape)}; activations are floating point "
+            f"{name} holds {array.dtype} with shape {tuple(array.shape)}; activations are floating point "
             f"[channel, y, x], give such an array"
         )
     if 0 in array.shape:
-        raise StoreError(f"{path} is empty: its shape is {tuple(array.shape)}; give another array")
+        raise StoreError(f"{name} is empty: its shape is {tuple(array.shape)}; give another array")
     axis = time_axis or attributes.get("time_axis") or ("x" if array.shape[2] >= array.shape[1] else "y")
     if axis not in ("x", "y"):
-        raise StoreError(f"{path} says its time axis is {axis!r}; give --time-axis x or y")
-    return Activations(array, axis, along_shard[2 if axis == "x" else 1], attributes, str(path))
+        raise StoreError(f"{name} says its time axis is {axis!r}; give --time-axis x or y")
+    return Activations(array, axis, along_shard[2 if axis == "x" else 1], attributes, name)
 
 
 def _open_array(path: Path) -> tuple[Any, Mapping[str, Any], tuple[int, ...]]:
@@ -295,7 +363,7 @@ def _open_array(path: Path) -> tuple[Any, Mapping[str, Any], tuple[int, ...]]:
             raise StoreError(f"{path} is not an ordinary file; {mend}")
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise StoreError(f"{path} is not a plain .npy array ({_words(error)}); {mend}") from error
         if not isinstance(array, np.ndarray):
             raise StoreError(f"{path} is an archive of arrays (.npz), not one; {mend}")
@@ -310,7 +378,7 @@ def _open_array(path: Path) -> tuple[Any, Mapping[str, Any], tuple[int, ...]]:
         mine = opened.metadata.zarr_format == 3 and "time_axis" in opened.attrs
         ours = ShardedArray.recognise(path, opened.metadata.to_dict()) if mine else None
         return ours or opened, dict(opened.attrs), tuple(opened.chunks)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise StoreError(f"{path} is not a zarr array ({_words(error)}); {mend}") from error
 
 

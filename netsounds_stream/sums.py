@@ -44,7 +44,7 @@ def sum_filters(to: Rendering, mixture: Mixture, sums: Sums, work: Pass, advance
             sums.add(total.transpose(0, 1))
         work.reached(sums.state, sums.files)
 
-    to.line.run(work.left(advance, to.source.frequencies), weighted, [add])
+    to.line.run(to.source.ahead(work.left(advance, to.source.frequencies)), weighted, [add])
     work.end(sums.state, sums.files)
 
 

@@ -143,8 +143,10 @@ def write_filters(
 
     def pieces(channel: slice) -> Iterator[Tensor]:
         made_by = to.map((source.frames, whole_frames), source.frequencies)
-        for start in range(0, source.frames, _FRAMES_READ):
-            values = source.read(channel, slice(start, min(start + _FRAMES_READ, source.frames)))
+        starts = range(0, source.frames, _FRAMES_READ)
+        blocks = [Block(channel, slice(start, min(start + _FRAMES_READ, source.frames))) for start in starts]
+        for block in source.ahead(blocks):
+            values = source.read(block.channels, block.frames)
             yield from made_by(values.float().transpose(0, 1))
 
     with Spool(path, (1,), None if work.state is None else int(work.state["rows"])) as spool:

@@ -20,7 +20,12 @@ def short_plan(plan: Plan) -> str:
         f"plan: {plan.width} x {plan.height} px, time along {plan.time_axis}, "
         f"memory {format_bytes(plan.peak_memory_bytes)} of {format_bytes(plan.budget_bytes)}, "
         f"disk {format_bytes(plan.final_disk_bytes)} ({format_bytes(plan.disk_bytes)} while it runs)"
+        f"{_remote(plan)}"
     )
+
+
+def _remote(plan: Plan) -> str:
+    return f", about {format_bytes(plan.remote_bytes)} in the object store" if plan.remote_bytes else ""
 
 
 def long_plan(plan: Plan) -> str:
@@ -37,6 +42,8 @@ def long_plan(plan: Plan) -> str:
         f"(network {network}, sound {sound}{report})",
         f"disk      {final} in the end, {while_it_runs} while it runs; {free} free",
     ]
+    if plan.remote_bytes:
+        lines.append(f"store     about {format_bytes(plan.remote_bytes)} in the object store")
     if plan.gpu_budget_bytes is not None:
         held, allowed = format_bytes(plan.gpu_memory_bytes), format_bytes(plan.gpu_budget_bytes)
         lines.append(f"GPU       {held} of {allowed}, beside the libraries' own")

@@ -153,6 +153,7 @@ def ask(folder: Path, weights_file: Path, picture_file: Path) -> Iterator[Ask]:
         "fft": (),
         "phases": (),
         "stages": (*weights, *picture),
+        "stores": (),
     }
     with ThreadPoolExecutor(2) as pool:
         answers = {name: pool.submit(answer_to, name, folder, *words) for name, words in questions.items()}
@@ -204,6 +205,13 @@ def test_memory(ask: Ask) -> None:
         sound(case)
         assert case["checked"]["exact"], case["checked"]
         assert case["peak_memory_bytes"] <= case["planned_memory_bytes"]
+
+
+def test_stores(ask: Ask) -> None:
+    cases = ask("stores")["cases"]
+    assert [case["library"] for case in cases] == ["obstore", "s3fs"]
+    for case in cases:
+        assert case["put_bytes_per_second"] > 0 and case["get_cpu_seconds_per_gigabyte"] > 0
 
 
 def test_codecs(ask: Ask) -> None:

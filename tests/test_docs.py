@@ -40,6 +40,7 @@ def test_a_command_line_is_taken(line: str) -> None:
         "dpath",
         "image_name",
         "out",
+        "work",
         "resume",
         "checkpoint_seconds",
         "cluster",

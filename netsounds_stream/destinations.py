@@ -1,0 +1,47 @@
+"""Where a run goes, where its picture comes from: paths or URLs. What only URLs take is imported for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from .folder import RunFolder
+from .locations import is_url, redacted, work_folder
+from .options import SonifyOptions
+from .picture import Picture, open_picture
+from .progress import Stages
+from .runs import Run, as_run
+
+
+def run_folder(out: str | Path, work: Path | None, *, overwrite: bool) -> RunFolder:
+    if not is_url(out):
+        return RunFolder(Path(out), overwrite=overwrite)
+    from .remote_folder import RemoteFolder  # what local runs do not need
+
+    return RemoteFolder(str(out), work, overwrite=overwrite)
+
+
+def worked_in(out: str | Path, work: Path | None) -> Path:
+    """The folder that a run to `out` is worked in, or one on the same disk."""
+    if not is_url(out):
+        return Path(out)
+    return work_folder(str(out), work)
+
+
+def finished_elsewhere(url: str, work: Path | None) -> Run:
+    """The finished run at a URL; one that was whole but for its record there is given that."""
+    from .remote_folder import RemoteFolder
+
+    at = RemoteFolder(url, work, overwrite=False)
+    with at:
+        return as_run(at.given, at.finished())
+
+
+def opened_picture(image: str | Path, folder: Path, stages: Stages, options: SonifyOptions) -> Picture:
+    """The picture's header. A picture at a URL is fetched into `folder` first, and is a file from then on."""
+    if not is_url(image):
+        return open_picture(Path(image), options.size)
+    from .fetching import fetched
+
+    path = fetched(str(image), folder, stages)
+    return replace(open_picture(path, options.size), url=redacted(str(image)))
