@@ -17,6 +17,11 @@ class Depot:
     """Everything lies in the run's folder. Paths are where a file is made."""
 
     @property
+    def url(self) -> str | None:
+        """Of the object store that they lie in."""
+        return None
+
+    @property
     def putting(self) -> Putting | None:
         """What takes shards, where they do not go to files."""
         return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from .clusters import is_local
+from .errors import OptionError
 from .folder import RunFolder
 from .locations import is_url, redacted, work_folder
 from .options import SonifyOptions
@@ -26,6 +28,15 @@ def worked_in(out: str | Path, work: Path | None) -> Path:
     if not is_url(out):
         return Path(out)
     return work_folder(str(out), work)
+
+
+def check_shared_work(cluster: str | None, out: str | Path, work: Path | None) -> None:
+    """Raise OptionError where workers on other machines would not see what a run to a URL is worked in."""
+    if cluster is not None and not is_local(cluster) and is_url(out) and work is None:
+        raise OptionError(
+            f"--cluster {cluster} with a run to {redacted(str(out))} needs --work; name a folder that all "
+            f"workers see by that name"
+        )
 
 
 def finished_elsewhere(url: str, work: Path | None) -> Run:

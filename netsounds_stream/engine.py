@@ -14,7 +14,7 @@ from torch import Tensor
 
 from . import machine
 from .clusters import connected
-from .destinations import finished_elsewhere, opened_picture, run_folder, worked_in
+from .destinations import check_shared_work, finished_elsewhere, opened_picture, run_folder, worked_in
 from .device import out_of_memory, peak_bytes, reserve
 from .errors import ChangedError, OutputError, UnfinishedError
 from .execution import Execution
@@ -114,7 +114,7 @@ def sonify(
         on_progress: called as the work goes on, from any thread.
         notes: said to the user before, to be kept in the record (a fallback, say).
         cluster: a Dask cluster that the network's stage is shared out to: 'local', 'local:4', 'tcp://HOST:PORT'
-            or 'tls://HOST:PORT'. All its workers must see `out` by that name.
+            or 'tls://HOST:PORT'. All its workers must see `out`, or with a URL for it `work`, by that name.
         segment_rows: of the picture, about, that a worker gets at a time; None: 2048.
         load: gives the weights by their source, as `load_weights` does, which reads them each time.
         words: options by the command line's words, as in
@@ -128,6 +128,7 @@ def sonify(
     if options.weights not in (PRETRAINED, UNTRAINED):  # a resume may come from another folder
         options = replace(options, weights=str(Path(options.weights).absolute()))
     shared = check_shared(options.device, cluster, segment_rows)
+    check_shared_work(cluster, out, work)
     beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared, load)
     with run_folder(out, work, overwrite=overwrite) as folder:
         folder.check(overwrite=overwrite)  # again: it may have been found whole, and put there
@@ -179,6 +180,7 @@ def resume(
             budget = parse_bytes(memory) if isinstance(memory, str) else memory
             options = replace(options, memory_bytes=budget)
         shared = check_shared(options.device, cluster, segment_rows)
+        check_shared_work(cluster, folder, work)
         beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared)
         given = folder if away or resolved(Path(folder)) == out else out
         with run_folder(given, work, overwrite=left["overwrite"]) as at:

@@ -37,7 +37,7 @@ from .record import array_attributes, tags_of
 from .report import STEP as REPORT_STEP
 from .report import BankReport, Report, report_files
 from .segment_merge import Shared
-from .segment_work import new_job
+from .segment_work import Job, new_job
 from .sharing_sound import SharedSound
 from .sinks import Sinks
 from .sound import Rendering
@@ -145,11 +145,7 @@ class Execution:
             with self.stages.stage("network", planned.pixels, "px") as advance:
                 advance.skip(rows_done(journal) * planned.pixels // planned.rows_along)
                 if self.shared is not None:
-                    attempt = Attempt.of(self._places.temporary)
-                    job = new_job(
-                        planned, self.picture, self._places, self.weights, options, self.compute, attempt
-                    )
-                    logits = self.shared.run(job, sinks, preview, journal, advance)
+                    logits = self.shared.run(self._job(), sinks, preview, journal, advance)
                 else:
                     logits = self._network_here(sinks, preview, line, advance)
                 self.depot.network_ended()
@@ -157,6 +153,11 @@ class Execution:
             journal.reached("spool", {"whole": True}, no_files, after=lambda: spool.unlink(missing_ok=True))
         journal.step_ended()
         return logits
+
+    def _job(self) -> Job:
+        places, attempt = self._places, Attempt.of(self._places.temporary)
+        picture, weights, url = self.picture, self.weights, self.depot.url
+        return new_job(self.plan, picture, places, weights, self.options, self.compute, attempt, url)
 
     def _network_here(
         self, sinks: Mapping[int, Sinks], preview: Overview | None, line: Line, advance: Advance
@@ -312,6 +313,7 @@ class Execution:
             self.plan.time_axis,
             self.plan.threads_each,
             self.journal.stop,
+            self.depot.url,
         )
 
     def _mix(self, audio: AudioPlan, line: Line) -> None:

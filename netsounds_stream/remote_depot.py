@@ -7,7 +7,7 @@ commit has it whole it is put, noted in the journal as `put: NAME`, and removed 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from .depot import Depot
 from .errors import Stopped
 from .journal import Journal, no_files
 from .objects import ObjectFolder
-from .plans import AHEAD, PUTS, Plan
+from .plans import AHEAD, Plan
 from .remote_array import open_remote
+from .shard_puts import ShardPuts
 from .store import Activations, Putting
 
 #: A folder in the run's for what waits: nothing in it is the run's.
@@ -33,9 +34,8 @@ class RemoteDepot(Depot):
     def __init__(self, objects: ObjectFolder, folder: Path, journal: Journal) -> None:
         self._objects, self._folder, self._journal = objects, folder, journal
         self._fetching = ThreadPoolExecutor(AHEAD, "fetch")
-        self._shards = ThreadPoolExecutor(PUTS, "put")
+        self._shards = ShardPuts(objects)
         self._files = ThreadPoolExecutor(1, "upload")
-        self._free = threading.BoundedSemaphore(PUTS)
         self._closed = False
         self._failure: BaseException | None = None
         self._waiting: dict[str, int] = {}  # bytes of files that are still in the folder
@@ -45,31 +45,16 @@ class RemoteDepot(Depot):
         self._whole({folder / name: FileSum.from_json(each) for name, each in known})
 
     @property
+    def url(self) -> str | None:
+        return self._objects.url
+
+    @property
     def putting(self) -> Putting | None:
-        return self
-
-    def put_later(self, name: str, content: bytes, then: Callable[[], None]) -> None:
-        """See `Putting`."""
-        self._free.acquire()
-
-        def put() -> None:
-            try:
-                self._objects.put(name, content)
-                then()
-            except BaseException as error:  # noqa: BLE001  (raised again in `check`)
-                self._failure = error
-            finally:
-                self._free.release()
-
-        try:
-            self.check()
-            self._shards.submit(put)
-        except BaseException:
-            self._free.release()
-            raise
+        return self._shards
 
     def check(self) -> None:
         """Raise what a put has failed with."""
+        self._shards.check()
         if self._failure is not None:
             raise self._failure
 
@@ -94,11 +79,7 @@ class RemoteDepot(Depot):
             return _Reader(self._objects.reader(self._name(path)))
 
     def network_ended(self) -> None:
-        for _ in range(PUTS):  # until none is under way
-            self._free.acquire()
-        for _ in range(PUTS):
-            self._free.release()
-        self.check()
+        self._shards.wait()
 
     def make_room(self, plan: Plan) -> None:
         self._wait(plan.largest_sound_bytes)
@@ -108,7 +89,8 @@ class RemoteDepot(Depot):
 
     def close(self) -> None:
         self._closed = True
-        for each in (self._fetching, self._shards, self._files):
+        self._shards.close()
+        for each in (self._fetching, self._files):
             each.shutdown(cancel_futures=True)
 
     def _wait(self, most: int) -> None:

@@ -7,24 +7,34 @@ they may run anything on it. Who may connect is for TLS to say.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import ClusterError
+from .locations import is_url
 
-#: Of a worker's environment: folders, as in PATH.
+#: Of a worker's environment: folders, as in PATH, and URLs.
 VARIABLE = "NETSOUNDS_STREAM_ROOTS"
+_BETWEEN = re.escape(os.pathsep) + "(?!//)"
 
 
-def require_within(paths: Iterable[Path]) -> None:
-    """Raise ClusterError where this worker has roots and one of the paths, links followed, is below none."""
-    roots = [Path(each).resolve() for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
-    if not roots:
+def require_within(paths: Iterable[Path], url: str | None = None) -> None:
+    """Raise ClusterError where this worker has roots and a path, links followed, or the URL is below none."""
+    given = [each for each in re.split(_BETWEEN, os.environ.get(VARIABLE, "")) if each]
+    roots = [Path(each).resolve() for each in given if not is_url(each)]
+    if not given:
         return
     for path in paths:
         there = path.resolve()
         if not any(there.is_relative_to(root) for root in roots):
-            raise ClusterError(
-                f"{path} is outside what a worker may use ({', '.join(map(str, roots))}); give a place in "
-                f"there, or begin the worker with another {VARIABLE}"
-            )
+            raise _outside(path, given)
+    if url is not None and not any(f"{url}/".startswith(f"{root.rstrip('/')}/") for root in given):
+        raise _outside(url, given)
+
+
+def _outside(place: object, given: list[str]) -> ClusterError:
+    return ClusterError(
+        f"{place} is outside what a worker may use ({', '.join(given)}); give a place in there, or begin the "
+        f"worker with another {VARIABLE}"
+    )

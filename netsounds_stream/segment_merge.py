@@ -97,9 +97,7 @@ class Merge:
             "classes": self._total.tolist(),
             "positions": self._positions,
         }
-        more: dict[PurePath, FileSum | None] = {
-            self._job.places.folder / name: each for name, each in shards.items()
-        }
+        more = {self._job.shard(name): each for name, each in shards.items()}
 
         def files(given_up: Callable[[], bool]) -> dict[PurePath, FileSum | None]:
             state["sum"] = file_sum(path).to_json()
@@ -183,9 +181,9 @@ class Shared:
         except Stopped:
             merge.keep(journal, shards)
             raise
-        logits, folder = merge.logits(), job.places.folder
+        logits = merge.logits()
         arrays = [job.places.array(each.number) for each in job.plan.banks if job.plan.stored]
-        last: dict[PurePath, FileSum | None] = {folder / name: each for name, each in shards.items()}
+        last = {job.shard(name): each for name, each in shards.items()}
         network_ended(
             journal,
             sinks,

@@ -10,9 +10,11 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +38,13 @@ from .roots import require_within
 from .segment_rows import Rows, SegmentPreview, SegmentTaker, averaging
 from .segments import Segment
 from .sound_options import SoundOptions
-from .store import Place, ShardWriter
+from .store import Place, Putting, ShardWriter
 from .stream import Band, RowBlock, RowStream
 from .weights import Weights
 from .workers import workers
+
+if TYPE_CHECKING:
+    from .shard_puts import ShardPuts
 
 #: What results' names begin with in a run's temporary folder, and those of unfinished files end with.
 SEGMENT, UNFINISHED = "segment-", ".part"
@@ -53,6 +58,7 @@ class Job:
     Attributes:
         weights: a file in the temporary folder, and its sum.
         report: whether a report will be made.
+        url: of the object store that takes the shards; None: they lie in the run's folder.
     """
 
     plan: Plan
@@ -65,6 +71,11 @@ class Job:
     sound: SoundOptions
     codec: str
     report: bool
+    url: str | None
+
+    def shard(self, name: str) -> PurePath:
+        """A file of the run's folder, or an object's name: by which the journal knows it."""
+        return PurePosixPath(name) if self.url is not None else self.places.folder / name
 
     def result(self, segment: Segment) -> Path:
         """What a segment leaves besides its shards; beside it, as JSON, what `do_segment` gave."""
@@ -91,6 +102,7 @@ def new_job(
     options: SonifyOptions,
     compute: Compute,
     attempt: Attempt,
+    url: str | None,
 ) -> Job:
     """What segments need; the weights are put where every worker finds them."""
     path = places.temporary / _WEIGHTS
@@ -109,6 +121,7 @@ def new_job(
         options.sound,
         options.codec,
         options.report,
+        url,
     )
 
 
@@ -120,7 +133,7 @@ def do_segment(job: Job, segment: Segment) -> Done:
         NetsoundsError: as in a run on one machine.
     """
     began, spent = time.monotonic(), time.process_time()
-    require_within([job.places.folder, job.places.temporary])
+    require_within([job.places.folder, job.places.temporary], job.url)
     job.attempt.require()
     result = job.result(segment)
     if (before := _read_done(result)) is not None:
@@ -139,8 +152,10 @@ def do_segment(job: Job, segment: Segment) -> Done:
     writer = CheckpointWriter(result.with_name(f"{result.name}.{unique}"))
     try:
         strain = machine.Strain(job.plan.trim_bytes, job.plan.strained_bytes)
-        with workers(1, job.plan.threads_each, strained=strain) as line:
-            shards = _streamed(job, segment, line, writer, put)
+        with ExitStack() as stack:
+            putting = None if job.url is None else stack.enter_context(_putting(job.url, job.attempt))
+            line = stack.enter_context(workers(1, job.plan.threads_each, strained=strain))
+            shards = _streamed(job, segment, line, writer, put, putting)
         writer.close()
         found = file_sum(writer.path)
         _put_in_place(job, writer.path, result)
@@ -181,11 +196,18 @@ def _read_done(result: Path) -> Done | None:
 
 
 def _streamed(
-    job: Job, segment: Segment, line: Line, writer: CheckpointWriter, put: Place
+    job: Job,
+    segment: Segment,
+    line: Line,
+    writer: CheckpointWriter,
+    put: Place,
+    putting: Putting | None,
 ) -> dict[str, FileSum]:
     """The segment's rows through the network; the shards that were written."""
     plan, pixels, transfers = job.plan, _network(job), Transfers(job.compute.device)
-    stores = {each.number: _store(job, each, segment, line, put) for each in plan.banks if plan.stored}
+    stores = {
+        each.number: _store(job, each, segment, line, put, putting) for each in plan.banks if plan.stored
+    }
     takers = {
         each.number: SegmentTaker(
             each,
@@ -237,14 +259,24 @@ def _streamed(
     shards: dict[str, FileSum] = {}
     for store in stores.values():
         assert store.finished
-        written = store.written(store.handed_over, lambda: False)
-        shards |= {path.relative_to(job.places.folder).as_posix(): each for path, each in written.items()}
+        for path, found in store.written(store.handed_over, lambda: False).items():
+            name = path.relative_to(job.places.folder) if isinstance(path, Path) else path
+            shards[name.as_posix()] = found
     return shards
 
 
-def _store(job: Job, planned: BankPlan, segment: Segment, line: Line, put: Place) -> ShardWriter:
-    path, own = job.places.array(planned.number), segment.frames[planned.number]
-    return ShardWriter(path, planned, job.plan.time_axis, job.codec, line.errand, frames=own, place=put)
+def _store(
+    job: Job, planned: BankPlan, segment: Segment, line: Line, put: Place, putting: Putting | None
+) -> ShardWriter:
+    path, own, axis = job.places.array(planned.number), segment.frames[planned.number], job.plan.time_axis
+    return ShardWriter(path, planned, axis, job.codec, line.errand, putting, own, put)
+
+
+def _putting(url: str, attempt: Attempt) -> ShardPuts:
+    from .objects import ObjectFolder  # what runs to folders do not need
+    from .shard_puts import ShardPuts
+
+    return ShardPuts(ObjectFolder(url), attempt.require)
 
 
 def _network(job: Job) -> PixelNetwork:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,10 +15,11 @@ from .clusters import Cluster
 from .errors import Stopped
 from .inversion import Inversion
 from .passes import Block
+from .plans import AHEAD
 from .progress import Advance
 from .roots import require_within
 from .stopping import Stop
-from .store import open_activations
+from .store import Activations, open_activations
 from .workers import workers
 
 _Found = list[tuple[Block, list[int]]]
@@ -29,6 +31,7 @@ class SharedSound:
 
     Attributes:
         array: of a bank's number: its stored activations, which all workers see by that name.
+        url: of the object store that they lie in; None: where `array` says.
         threads: that each worker's torch may use.
     """
 
@@ -38,6 +41,7 @@ class SharedSound:
     time_axis: str
     threads: int
     stop: Stop
+    url: str | None
 
     def __call__(
         self,
@@ -50,7 +54,7 @@ class SharedSound:
         # a filter's frames stay together: what is seen of it is widened by one worker
         groups = [list(each) for _, each in groupby(blocks, key=lambda block: block.channels.start)]
         there = replace(inversion, device="cpu")
-        work = _Work(self.attempt, there, self.array(number), self.time_axis, self.threads)
+        work = _Work(self.attempt, there, self.array(number), self.time_axis, self.threads, self.url)
 
         def note(group: list[Block], found: _Found) -> None:
             frames = sum(each.frames.stop - each.frames.start for each in group)
@@ -74,14 +78,16 @@ class _Work:
     array: Path
     time_axis: str
     threads: int
+    url: str | None
 
 
 def _inverted(work: _Work, blocks: Sequence[Block]) -> _Found:
     """On a worker: the blocks' samples in their files; what `Inversion.invert` gives for each."""
-    require_within([work.array, *work.inversion.paths])
+    require_within([work.array, *work.inversion.paths], work.url)
     work.attempt.require()
-    source, found = open_activations(work.array, work.time_axis), list[tuple[Block, list[int]]]()
+    found = list[tuple[Block, list[int]]]()
     with ExitStack() as opened:
+        source = _source(work, opened)
         files = {
             number: opened.enter_context(work.inversion.laid_out(number, 0))
             for number in work.inversion.files_of(blocks[0])
@@ -89,8 +95,19 @@ def _inverted(work: _Work, blocks: Sequence[Block]) -> _Found:
         seen = work.inversion.seen(opened)
         with workers(1, work.threads) as line:
             line.run(
-                blocks,
+                source.ahead(blocks),
                 lambda block: work.inversion.invert(source, block, files, seen, lambda _: None),
                 [found.append],
             )
     return found
+
+
+def _source(work: _Work, opened: ExitStack) -> Activations:
+    if work.url is None:
+        return open_activations(work.array, work.time_axis)
+    from .objects import ObjectFolder  # what runs to folders do not need
+    from .remote_array import open_remote
+
+    pool = opened.enter_context(ThreadPoolExecutor(AHEAD, "fetch"))
+    described = (work.array / "zarr.json").read_bytes()
+    return open_remote(ObjectFolder(work.url), work.array.name, work.time_axis, pool=pool, metadata=described)

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pyvips
 
 from netsounds_stream import check, resume, sonify
+from netsounds_stream.drawing import draw
 from netsounds_stream.engine import plan
-from netsounds_stream.errors import OptionError, OutputError, PictureError, RemoteError
+from netsounds_stream.errors import ClusterError, OptionError, OutputError, PictureError, RemoteError
 from netsounds_stream.fetching import fetched
 from netsounds_stream.folder import DOWNLOAD
 from netsounds_stream.inspection import inspect
 from netsounds_stream.objects import ObjectFolder
 from netsounds_stream.progress import Stages
+from netsounds_stream.roots import VARIABLE
 
 from .reference import PROGRAM, ROOT, TIMED
 from .s3_server import KEY, SECRET, TOKEN, Server, serving
@@ -99,6 +102,27 @@ def test_a_run_is_the_one_of_a_folder_whatever_the_server_does(
     array = "activations-4_a.zarr"
     assert inspect(f"s3://bucket/faults/{array}")["attributes"] == inspect(local / array)["attributes"]
     assert resume("s3://bucket/faults", work=tmp_path / "work").record == run.record
+
+
+def test_a_cluster_puts_and_reads_there(
+    server: Server, words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers put shards, and read them for the sound; the sound itself is made in the shared folder."""
+    pytest.importorskip("distributed")
+    picture, here = tmp_path / "long.png", {**words, "work": None}
+    pyvips.Image.new_from_array(draw(1100, 90)).pngsave(str(picture))
+    alone = sonify(picture, tmp_path / "alone", **here)
+    server.faults(rate=0.1, seed=3)
+    run = sonify(picture, "s3://bucket/cluster", cluster="local:2", segment_rows=256, **words)
+    assert run.record["cluster"]["segments"] >= 2
+    server.faults()
+    require_same("s3://bucket/cluster", tmp_path / "alone")
+    assert alone.record["prediction"] == run.record["prediction"]
+    with pytest.raises(OptionError, match="needs --work"):
+        sonify(picture, "s3://bucket/b", cluster="tcp://127.0.0.1:9", **here)
+    monkeypatch.setenv(VARIABLE, f"{words['work']}:s3://bucket/other")
+    with pytest.raises(ClusterError, match="s3://bucket/mine is outside what a worker may use"):
+        sonify(picture, "s3://bucket/mine", cluster="local:1", **words)
 
 
 def test_damage_is_found(server: Server, small_picture: Path, words: dict[str, Any]) -> None:
