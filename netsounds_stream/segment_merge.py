@@ -7,6 +7,7 @@ are at the segments behind. So the results are the same, to the bit; and this is
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -129,12 +130,13 @@ def _add_bank(sink: Sinks, each: Callable[[str], Iterator[Tensor]], folder: str)
 class Shared:
     """A cluster for a run, and about how many of the picture's rows a segment has.
 
-    `done` gathers what each segment took.
+    `done` gathers what each segment took, `merging` what the command took for each to be taken up.
     """
 
     cluster: Cluster
     segment_rows: int
     done: list[Done] = field(default_factory=list)
+    merging: list[float] = field(default_factory=list)
 
     def run(
         self,
@@ -173,7 +175,9 @@ class Shared:
             for done in self.cluster.in_order(
                 partial(do_segment, job), list(left), name="segment", stop=journal.stop, on_end=note
             ):
+                began = time.monotonic()
                 merge.add(left.pop(0), done.result)
+                self.merging.append(time.monotonic() - began)
                 shards |= done.shards
                 if left and journal.due():
                     merge.keep(journal, shards)
@@ -201,6 +205,7 @@ class Shared:
             "segments": len(self.done),
             "segment_rows": self.segment_rows,
             "cpu_seconds": round(sum(each.cpu_seconds for each in self.done), 3),
+            "merge_seconds": round(sum(self.merging), 3),
             "peak_worker_memory_bytes": max((each.peak_memory_bytes for each in self.done), default=0),
             "processors": sorted({each.processor for each in self.done}),
         }
