@@ -210,6 +210,7 @@ def test_less_motion_where_that_is_wished(opened: Open, motion: str, behavior: s
         content=".sheet { height: 5rem !important; min-height: 0 !important; flex: none !important; }"
     )
     choose_filter(page, 2, 0)
+    page.evaluate("document.querySelector('audio').pause()")  # or it plays into the next filters by itself
     page.locator("#picture").hover()
     for _ in range(19):
         page.get_by_role("button", name="Next filter").click()
