@@ -2,10 +2,10 @@
 
     python benchmarks/scaling.py --weights WEIGHTS [--rounds 3] [--pictures DIR]
 
-One drawn picture, all defaults but the options that are named, on a Dask cluster of this machine: one worker
-and two, of one thread each, with segments of 2,048 rows; one worker with one segment, whose CPU seconds tell
-what the others' warm-up takes; and without a cluster. Besides, how fast one process writes files as workers do,
-each synced.
+One drawn picture on a Dask cluster of this machine. By all defaults: one worker and two, of one thread each,
+and no cluster. By `--scheme sum`: segments of 2,048 rows, and one segment, whose CPU seconds tell what the
+others' warm-up takes; and a picture that is wide across its time axis, where bands are low. Besides, how fast
+one process writes files as workers do, each synced.
 """
 
 from __future__ import annotations
@@ -17,27 +17,35 @@ from pathlib import Path
 from typing import Any
 
 from harness import OUT, Case, measure
-from question import drawn, folder_for, parse, parser, run_json, sonify, worker, write_result
+from question import drawn, folder_for, parse, parser, pixels_of, run_json, sonify, worker, write_result
 
 from netsounds_stream.segments import USUAL_ROWS
 
-# Time runs along the longer edge; a segment takes all of the other. 67 megapixels, eight segments.
-SIZE, SMOKE_SIZE = (16384, 4096), (1100, 90)
-_WHOLE_ROWS = 1 << 30
+# Time runs along the longer edge of the first: 34 megapixels, eight segments. Of the wide one, the shorter.
+SIZE, SMOKE_SIZE = (16384, 2048), (1100, 90)
+WIDE, SMOKE_WIDE = (32768, 1024), (90, 70)
+_ONE = 1 << 30  # rows of a segment, more than any picture has
 _FILES, _FILE_BYTES = 64, 16 << 20
 
 
-def cases(picture: Path, weights: str, rows: int, pixels: int) -> list[Case]:
-    """The same run in four ways."""
+def cases(picture: Path, wide: Path, weights: str, rows: int) -> list[Case]:
+    """The runs that are compared."""
+    only_sum = ("--scheme", "sum")
+    across = (*only_sum, "--time-axis", "y", "--memory", "2GiB")
+    asked = (
+        ("one worker", picture, 1, rows, ()),
+        ("two workers", picture, 2, rows, ()),
+        ("sum, segments", picture, 1, rows, only_sum),
+        ("sum, one segment", picture, 1, _ONE, only_sum),
+        ("sum, wide", wide, 1, _ONE, across),
+    )
     made = []
-    for name, workers, each in (
-        ("one worker", 1, rows),
-        ("two workers", 2, rows),
-        ("one worker, one segment", 1, _WHOLE_ROWS),
-    ):
-        words = worker("clustered", workers, picture, weights, OUT, "--segment-rows", each)
-        made.append(Case(name, words, {"workers": workers, "rows": min(each, pixels), "pixels": pixels}))
-    made.append(Case("no cluster", sonify(picture, weights, OUT), {"workers": 0, "pixels": pixels}))
+    for name, path, workers, each, more in asked:
+        words = worker("clustered", workers, path, weights, OUT, "--segment-rows", each, *more)
+        made.append(Case(name, words, {"workers": workers, "pixels": pixels_of(path)}))
+    made.append(
+        Case("no cluster", sonify(picture, weights, OUT), {"workers": 0, "pixels": pixels_of(picture)})
+    )
     return made
 
 
@@ -57,10 +65,10 @@ def main() -> None:
     made = parser(__doc__, rounds=3)
     made.add_argument("--pictures", type=Path, help="folder where the drawn picture is kept")
     given = parse(made)
-    width, height = SMOKE_SIZE if given.smoke else SIZE
+    size, wide = (SMOKE_SIZE, SMOKE_WIDE) if given.smoke else (SIZE, WIDE)
     rows, files = (256, (2, 1 << 16)) if given.smoke else (USUAL_ROWS, (_FILES, _FILE_BYTES))
     with folder_for(given.pictures) as folder:
-        asked = cases(drawn(folder, width, height), given.weights, rows, width * height)
+        asked = cases(drawn(folder, *size), drawn(folder, *wide), given.weights, rows)
         rates = [written_per_second(*files) for _ in range(given.rounds)]
         found: list[dict[str, Any]] = []
         for each in measure(asked, given.rounds):
@@ -68,14 +76,14 @@ def main() -> None:
             found.append(
                 {
                     **run_json(each),
-                    "plan": {"final_disk_bytes": each.report.get("plan", {}).get("final_disk_bytes")},
+                    "band_rows": each.report.get("plan", {}).get("band_rows"),
                     "rounds": [
                         {name: report.get(name) for name in ("seconds", "cluster", "command_seconds")}
                         for report in reports
                     ],
                 }
             )
-    facts = {"width": width, "height": height, "segment_rows": rows, "written_per_second": max(rates)}
+    facts = {"size": size, "wide": wide, "segment_rows": rows, "written_per_second": max(rates)}
     write_result(given, "scaling", {**facts, "cases": found})
 
 

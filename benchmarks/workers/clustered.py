@@ -1,4 +1,6 @@
-"""A run on a Dask cluster of its own: `python benchmarks/workers/clustered.py WORKERS PICTURE WEIGHTS OUT ...`.
+"""A run on a Dask cluster of its own.
+
+    python benchmarks/workers/clustered.py WORKERS PICTURE WEIGHTS OUT [OPTION ...]
 
 Begins a scheduler and so many workers of one thread, each a process; when they are there, runs the command
 with the words that follow. Reports the run's record, its seconds apart from the workers' begin.
@@ -15,7 +17,6 @@ import time
 from pathlib import Path
 
 from distributed import Client
-
 
 _SETTINGS = {"MALLOC_ARENA_MAX": "1", "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "False"}
 _WORKER = ("--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--no-nanny")
@@ -48,7 +49,7 @@ def main() -> None:
             seconds = time.perf_counter() - began
         finally:
             for each in reversed(made):
-                each.terminate()
+                each.kill()  # a worker that is asked to end waits for its scheduler, for a minute at times
             for each in made:
                 each.wait()
     record = json.loads(said)
