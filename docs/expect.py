@@ -213,7 +213,7 @@ def page() -> str:
         dates=" and ".join(dates),
         operations=f"{operations(height, width) / (height * width) / 1e3:.0f} kFLOP",
         near=f"{_SAME - 1:.0%}",
-        rates=_table(("machine", "matrix rate", "copy rate", "disk rate", "from"), rates),
+        rates=table(("machine", "matrix rate", "copy rate", "disk rate", "from"), rates),
     )
 
 
@@ -289,7 +289,7 @@ def _sizes(way: str) -> str:
             )
         )
     heads = ("megapixels", "pixels", "memory, planned", "least", "disk, in the end", "while it runs")
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _times(way: str, machine: str) -> str:
@@ -297,12 +297,14 @@ def _times(way: str, machine: str) -> str:
     for size in SIZES:
         run = nearest(way, size[0] * size[1])
         exact = max(run.pixels, size[0] * size[1]) / min(run.pixels, size[0] * size[1]) < _SAME
-        seen = _duration(run.seconds) if exact else "not measured"
+        seen = duration_words(run.seconds) if exact else "not measured"
         if exact and WAYS[way].sound.mix and "mix" not in run.stages:
             seen += ", without the mix"
-        rows.append((_megapixels(size), seen, *(_duration(estimate(each, size, way)) for each in MACHINES)))
+        rows.append(
+            (_megapixels(size), seen, *(duration_words(estimate(each, size, way)) for each in MACHINES))
+        )
     heads = ("megapixels", f"measured: {machine}", *(f"estimate: {each.name}" for each in MACHINES))
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _megapixels(size: tuple[int, int]) -> str:
@@ -313,13 +315,13 @@ def _bytes(count: int) -> str:
     return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"
 
 
-def _duration(seconds: float) -> str:
+def duration_words(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     def line(cells: Iterable[str]) -> str:
         return "| " + " | ".join(cells) + " |"
 
