@@ -25,7 +25,7 @@ demo: install
 	$(BIN)/netsounds-stream demo $(if $(IMAGE),--image '$(IMAGE)')
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: install
 	@test -n '$(WEIGHTS)' || { echo 'make soak needs WEIGHTS=FILE'; exit 1; }

@@ -25,6 +25,16 @@ from .browser import DESK, Open, started, tab
 from .report_sample import make_run, render
 
 
+# Files that take longest, which go first: two processes share files out, and what comes last must be short.
+_LONGEST = ("cluster", "memory", "resume", "plan", "batch", "benchmarks", "tutorial", "remote", "notebook_file")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, the rest in order."""
+    places = {f"test_{name}.py": at for at, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _garbage() -> Iterator[None]:
     """What a module's tests leave behind is cleared away."""
