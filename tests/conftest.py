@@ -24,9 +24,8 @@ from netsounds_stream.weights import Weights, expected_shapes, load_weights
 from .browser import DESK, Open, started, tab
 from .report_sample import make_run, render
 
-
-# Files that take longest, which go first: two processes share files out, and what comes last must be short.
-_LONGEST = ("cluster", "memory", "resume", "plan", "batch", "benchmarks", "tutorial", "remote", "notebook_file")
+# The files that take longest go first: two processes share files out, and what comes last must be short.
+_LONGEST = ("cluster", "memory", "resume", "plan", "batch", "benchmarks", "tutorial", "remote")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
