@@ -206,7 +206,8 @@ def connected(address: str) -> Iterator[Cluster]:
         else:
             try:
                 client = stack.enter_context(Client(address, timeout=_PATIENCE))
-            except (OSError, ValueError, TypeError) as error:
+            # RuntimeError: Dask's settings want encryption, and the address has none
+            except (OSError, ValueError, TypeError, RuntimeError) as error:
                 raise ClusterError(
                     f"no cluster answers at {address} ({error}); begin its scheduler, or give another one"
                 ) from error

@@ -257,6 +257,16 @@ def test_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def test_an_address_in_the_clear_where_settings_want_tls() -> None:
+    settings = {"distributed.comm.require-encryption": True}
+    with (
+        dask.config.set(settings),
+        pytest.raises(ClusterError, match=r"no cluster answers.*encryption"),
+        connected("tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
 def test_without_dask(tmp_path: Path, long_picture: Path) -> None:
     (tmp_path / "distributed.py").write_text("raise ImportError('none', name='distributed')")
     words = [PROGRAM, "sonify", long_picture, "--cluster", "local"]
