@@ -195,6 +195,9 @@ def connected(address: str) -> Iterator[Cluster]:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         if (local := _LOCAL.fullmatch(address)) is not None:
             count = int(local[1] or _cores())
+            stack.callback(
+                _restore, dict(os.environ)
+            )  # Dask sets its workers' variables for this process, too
             made = LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
@@ -215,6 +218,13 @@ def connected(address: str) -> Iterator[Cluster]:
         if not cluster.workers:
             raise ClusterError(f"the cluster at {address} has no workers; begin some")
         yield cluster
+
+
+def _restore(environment: dict[str, str]) -> None:
+    """Put this process's variables back."""
+    for name in os.environ.keys() - environment:
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 def _cores() -> int:

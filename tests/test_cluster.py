@@ -295,11 +295,13 @@ def test_a_run_outside_of_the_workers_roots(
     tmp_path: Path, long_picture: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "roots"))
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     words: dict[str, Any] = {"weights": str(weights_file), "banks": (1,), "report": False, "mix": False}
     with pytest.raises(ClusterError, match="outside what a worker may use"):
         sonify(long_picture, tmp_path / "run", cluster="local:1", segment_rows=128, **words)
     run = sonify(long_picture, tmp_path / "roots" / "run", cluster="local:1", segment_rows=512, **words)
     assert run.record["cluster"]["segments"] == 5
+    assert "MKL_NUM_THREADS" not in os.environ  # Dask's, for workers alone
 
 
 def test_tls(tmp_path: Path, long_picture: Path, weights_file: Path) -> None:
