@@ -195,9 +195,7 @@ def connected(address: str) -> Iterator[Cluster]:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         if (local := _LOCAL.fullmatch(address)) is not None:
             count = int(local[1] or _cores())
-            stack.callback(
-                _restore, dict(os.environ)
-            )  # Dask sets its workers' variables for this process, too
+            stack.callback(_restore, dict(os.environ))  # Dask sets its workers' here, too
             made = LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
