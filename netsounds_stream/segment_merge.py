@@ -28,6 +28,7 @@ from .overview import Overview
 from .segment_work import SEGMENT, UNFINISHED, Done, Job, do_segment
 from .segments import USUAL_ROWS, Segment, segments_of
 from .sinks import Sinks
+from .workers import threads
 
 
 class Merge:
@@ -171,20 +172,21 @@ class Shared:
             advance((segment.stop - segment.start) * across)
 
         shards: dict[str, FileSum] = {}  # not committed yet
-        try:
-            for done in self.cluster.in_order(
-                partial(do_segment, job), list(left), name="segment", stop=journal.stop, on_end=note
-            ):
-                began = time.monotonic()
-                merge.add(left.pop(0), done.result)
-                self.merging.append(time.monotonic() - began)
-                shards |= done.shards
-                if left and journal.due():
-                    merge.keep(journal, shards)
-                    shards = {}
-        except Stopped:
-            merge.keep(journal, shards)
-            raise
+        with threads(job.plan.threads_each):  # more would wait for cores that workers are busy on
+            try:
+                for done in self.cluster.in_order(
+                    partial(do_segment, job), list(left), name="segment", stop=journal.stop, on_end=note
+                ):
+                    began = time.monotonic()
+                    merge.add(left.pop(0), done.result)
+                    self.merging.append(time.monotonic() - began)
+                    shards |= done.shards
+                    if left and journal.due():
+                        merge.keep(journal, shards)
+                        shards = {}
+            except Stopped:
+                merge.keep(journal, shards)
+                raise
         logits = merge.logits()
         arrays = [job.places.array(each.number) for each in job.plan.banks if job.plan.stored]
         last = {job.shard(name): each for name, each in shards.items()}

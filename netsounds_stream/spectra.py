@@ -101,10 +101,15 @@ def raised(rows: Tensor, power: float) -> Tensor:
     if power == 1:
         return sizes
     sizes /= _USUAL
-    whole: Tensor = torch.linalg.vector_norm(sizes, dim=1, keepdim=True)
+    whole = _root_of_squares(sizes)
     shares = (sizes / whole.clamp_min(_LEAST)).pow_(power)
-    shares /= torch.linalg.vector_norm(shares, dim=1, keepdim=True).clamp_min(_LEAST)
+    shares /= _root_of_squares(shares).clamp_min(_LEAST)
     return whole.pow_(power) * shares
+
+
+def _root_of_squares(sizes: Tensor) -> Tensor:
+    """Over the channels. (torch's norm over so few goes value by value, and takes 80 times as long.)"""
+    return sizes.square().sum(1, keepdim=True).sqrt_()
 
 
 class SpectraSpool:

@@ -12,6 +12,17 @@ from .overlap import Line
 
 
 @contextmanager
+def threads(count: int) -> Iterator[None]:
+    """The calling thread's torch uses so many for a while, and what that begins."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def workers(
     count: int,
     threads_each: int,
