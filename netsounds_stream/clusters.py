@@ -10,13 +10,15 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .agreement import own_processor, own_versions, require_own_versions, require_versions
 from .errors import ClusterError, NetsoundsError, OptionError, Stopped
 from .stopping import Stop
 
@@ -56,10 +58,16 @@ def is_local(address: str) -> bool:
 
 
 class Cluster:
-    """A connected cluster, until it is closed."""
+    """A connected cluster, until it is closed.
+
+    Attributes:
+        processors: of the workers that have ended items.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._versions: Mapping[str, str] = {}
+        self.processors = set[str]()
 
     @property
     def workers(self) -> int:
@@ -72,10 +80,23 @@ class Cluster:
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         return max(1, sum(int(each["nthreads"]) for each in workers))
 
-    def everywhere(self, ask: Callable[[], R]) -> list[R]:
-        """What each worker answers."""
-        found: dict[str, R] = self._client.run(ask)
-        return list(found.values())
+    def require_same_versions(self) -> None:
+        """Have work done by workers of this process's versions only: see `agreement`.
+
+        Those that are there are asked now; those that come later look when they are given an item.
+
+        Raises:
+            ClusterError: a worker has others.
+        """
+        self._versions, found = own_versions(), dict[str, dict[str, str | None]]()
+        # by the standard library alone, in one call: what a worker has of this package may be of any age
+        asked = map(version, self._versions)
+        for place, there in self._client.run(list, asked, on_error="return").items():
+            if isinstance(there, PackageNotFoundError):
+                found[place] = {there.name: None}
+            elif isinstance(there, list):  # else it could not be reached
+                found[place] = dict(zip(self._versions, there, strict=True))
+        require_versions(self._versions, found)
 
     def each(
         self, work: Callable[[T], R], items: Iterable[T], *, name: str, stop: Stop
@@ -96,7 +117,7 @@ class Cluster:
 
         def give(item: T, lives: int) -> None:
             key = f"{name}-{os.urandom(8).hex()}"
-            future = self._client.submit(_guarded, work, item, pure=False, key=key)
+            future = self._client.submit(_guarded, work, item, self._versions, pure=False, key=key)
             pending[future] = item, lives
             future.add_done_callback(ended.put)
 
@@ -114,6 +135,9 @@ class Cluster:
                 if isinstance(found, _WorkerDied) and lives > 1:
                     give(item, lives - 1)
                     continue
+                if not isinstance(found, _WorkerDied):
+                    processor, found = found
+                    self.processors.add(processor)
                 yield item, found
         finally:
             self._client.cancel(list(pending))
@@ -224,12 +248,16 @@ def _numbered(work: Callable[[T], R], item: tuple[int, T]) -> R:
     return work(item[1])
 
 
-def _guarded(work: Callable[[T], R], item: T) -> R | NetsoundsError:
-    """What users can mend comes back as a value: Dask would take the rest of the batch down with it."""
+def _guarded(work: Callable[[T], R], item: T, versions: Mapping[str, str]) -> tuple[str, R | NetsoundsError]:
+    """On a worker: its processor, and what `work` gave.
+
+    What users can mend comes back as a value: Dask would take the rest of the batch down with it.
+    """
     try:
-        return work(item)
+        require_own_versions(versions)
+        return own_processor(), work(item)
     except NetsoundsError as error:
-        return error
+        return own_processor(), error
 
 
 def _next(ended: SimpleQueue[Future], stop: Stop) -> Future:

@@ -193,7 +193,7 @@ class _Backwards(Cluster):
     """Work is done here, the last item first, and everything twice."""
 
     def __init__(self) -> None:
-        self.results: list[Path] = []
+        self.processors, self.results = set(), []
 
     @property
     def workers(self) -> int:
