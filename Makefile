@@ -2,16 +2,18 @@
 # make test                     the test suite (set NETSOUNDS_TEST_DATA for the tests on real photographs)
 # make soak WEIGHTS=w.pth       the long forms of the tests, and docs/reliability.md (an hour)
 # make docs                     the documentation as a site, in site/
+# make image [ENGINE=podman] [BUILD="--build-arg ..."]    the container image, and its size
 # make check                    linter and type checker
 # make bench WEIGHTS=w.pth PICTURE=photo.jpg    every benchmark, and benchmarks/RESULTS.md (over an hour)
 # Everything goes into .venv; PYTHON chooses the interpreter (3.11 or later).
 
 PYTHON ?= python3
+ENGINE ?= docker
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test soak check bench docs clean
+.PHONY: install demo test soak image check bench docs clean
 
 install: $(INSTALLED)
 
@@ -25,11 +27,16 @@ demo: install
 	$(BIN)/netsounds-stream demo $(if $(IMAGE),--image '$(IMAGE)')
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: install
 	@test -n '$(WEIGHTS)' || { echo 'make soak needs WEIGHTS=FILE'; exit 1; }
 	$(BIN)/python -m tests.soak --weights '$(WEIGHTS)'
+
+image:
+	$(ENGINE) build --tag netsounds-stream $(BUILD) .
+	@$(ENGINE) image inspect --format '{{.Size}}' netsounds-stream | awk '{ printf "%.0f MB", $$1 / 1e6 }'
+	@$(ENGINE) save netsounds-stream | gzip | wc -c | awk '{ printf ", %.0f MB compressed\n", $$1 / 1e6 }'
 
 check: install
 	$(BIN)/ruff check .

@@ -24,6 +24,7 @@ QUESTIONS = {
     "memory": ("weights", "pictures", "check"),
     "phases": ("weights", "picture", "arrays"),
     "stores": (),
+    "scaling": ("weights", "pictures"),
     "gpu": ("weights", "picture"),
 }
 

@@ -129,7 +129,7 @@ def cpu_seconds() -> float:
 def plan_of(width: int, height: int, memory: int = MEMORY_BYTES, scheme: str = "sum") -> Plan:
     options = options_from_words(scheme=scheme) if scheme else options_from_words()
     return make_plan(
-        Source(height, width), options, Limits(BASELINE_BYTES, memory, None, threads=2), spooled=True
+        Source(height, width), options, Limits(BASELINE_BYTES, memory, None, threads=2), shared=True
     )
 
 

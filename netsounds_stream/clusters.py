@@ -219,6 +219,7 @@ def connected(address: str) -> Iterator[Cluster]:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         if (local := _LOCAL.fullmatch(address)) is not None:
             count = int(local[1] or _cores())
+            stack.callback(_restore, dict(os.environ))  # Dask sets its workers' here, too
             made = LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
@@ -230,7 +231,8 @@ def connected(address: str) -> Iterator[Cluster]:
         else:
             try:
                 client = stack.enter_context(Client(address, timeout=_PATIENCE))
-            except (OSError, ValueError, TypeError) as error:
+            # RuntimeError: Dask's settings want encryption, and the address has none
+            except (OSError, ValueError, TypeError, RuntimeError) as error:
                 raise ClusterError(
                     f"no cluster answers at {address} ({error}); begin its scheduler, or give another one"
                 ) from error
@@ -238,6 +240,13 @@ def connected(address: str) -> Iterator[Cluster]:
         if not cluster.workers:
             raise ClusterError(f"the cluster at {address} has no workers; begin some")
         yield cluster
+
+
+def _restore(environment: dict[str, str]) -> None:
+    """Put this process's variables back."""
+    for name in os.environ.keys() - environment:
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 def _cores() -> int:

@@ -254,7 +254,7 @@ class _Beginning:
             advance(1)
         if left is None:
             limits = _limits(options, compute, folder.path, gpu_budget, picture, folder.given)
-            planned = make_plan(picture.source, options, limits, spooled=shared is not None)
+            planned = make_plan(picture.source, options, limits, shared=shared is not None)
         else:
             planned = _plan_left(left["record"], options)
         planned.check()

@@ -121,6 +121,20 @@ def overview_disk_bytes(banks: tuple[BankPlan, ...], along: int, across: int) ->
     return waiting
 
 
+def segments_disk_bytes(
+    banks: tuple[BankPlan, ...], along: int, across: int, *, halves: int, columns: int, report: bool
+) -> int:
+    """What a cluster's segments leave to be taken up: of each row of a bank so many half frames and columns,
+    and the report's cells; of each row of a picture of that size its cells. All in float32."""
+    waiting = 0
+    for each in banks:
+        cells = 2 * cells_of(each.frames, each.frequencies, FILTER_CELLS).across * each.channels * report
+        waiting += each.frames * (halves * (each.frequencies // 2 + 1) + columns * each.frequencies + cells)
+    if report:
+        waiting += along * 2 * cells_of(along, across, PICTURE_CELLS).across * 3
+    return 4 * waiting
+
+
 def spectra_bytes(stft: Stft, signals: int) -> int:
     """Magnitudes of so many signals, waiting on disk."""
     return 4 * signals * stft.frames * stft.bins

@@ -26,6 +26,7 @@ from .footprint import (
     picture_bytes,
     putting_bytes,
     report_bytes,
+    segments_disk_bytes,
     sound_bytes,
     spectra_bytes,
     staging_bytes,
@@ -94,11 +95,12 @@ def time_axis_of(source: Source, wanted: str) -> str:
     return "x" if source.width >= source.height else "y"
 
 
-def make_plan(source: Source, options: SonifyOptions, limits: Limits, *, spooled: bool = False) -> Plan:
+def make_plan(source: Source, options: SonifyOptions, limits: Limits, *, shared: bool = False) -> Plan:
     """The plan that is fastest within the budget; the smallest there is where none is (see `Plan.check`).
 
     Args:
-        spooled: whether the picture is to be spooled in any case, for several to read it anywhere.
+        shared: whether it is for a cluster: the picture is spooled in any case, for all to read it anywhere,
+            and there is room for what segments leave.
 
     Raises:
         PictureError: the picture is too small for the network, or has more pixels than are allowed.
@@ -133,9 +135,11 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits, *, spooled
         range(divided(limits.threads)[0], 0, -1),
         bands,
         list(zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True)),
-        (STORED_SPOOL,) if spooled else _picture_choices(source, options),
+        (STORED_SPOOL,) if shared else _picture_choices(source, options),
     ):
-        candidate = _candidate(source, options, limits, workers, rows, frames, blocks, decoded, rows_wanted)
+        candidate = _candidate(
+            source, options, limits, workers, rows, frames, blocks, decoded, rows_wanted, shared
+        )
         stores = store_bytes(candidate.banks, candidate.workers, rows * across) if options.stored else 0
         if stores > _STORE_BYTES and frames > _SHARD_FRAMES[-1]:
             continue
@@ -166,6 +170,7 @@ def _candidate(
     block: int,
     decoded: str,
     rows_wanted: int,
+    shared: bool,
 ) -> Plan:
     axis = time_axis_of(source, options.time_axis)
     across, along = (source.height, source.width) if axis == "x" else (source.width, source.height)
@@ -177,7 +182,7 @@ def _candidate(
     mix = audio_plan("mix", 0, 0, 0, options.sound, stft) if options.sound.mix else None
     tiles = -(-across // SPOOL_TILE) * -(-preview // SPOOL_TILE)
     slab_rows = max(SPOOL_TILE if decoded == STORED_SPOOL else 64, rows)
-    kept, final = _disk(banks, mix, stft, options, (preview, across))
+    kept, final = _disk(banks, mix, stft, options, (preview, across), shared)
     spool = tiles * SPOOL_TILE**2 * source.bytes_per_pixel if decoded == STORED_SPOOL else 0
     threads_each = limits.threads // workers
     plan = Plan(
@@ -293,6 +298,7 @@ def _disk(
     stft: Stft | None,
     options: SonifyOptions,
     looked_at: tuple[int, int],
+    shared: bool,
 ) -> tuple[int, int]:
     """While it is made, and in the end; `looked_at` are the picture's rows and columns in time order."""
     store = sum(each.stored_bytes_estimate for each in banks)
@@ -311,6 +317,14 @@ def _disk(
     if options.report:
         waiting += overview_disk_bytes(banks, *looked_at)
         report = REPORT_DISK_BYTES + sum(audio.browser_bytes for audio in files)
+    if shared:
+        asked, halves, columns = options.sound, 0, 0
+        if not asked.weighed:
+            halves = asked.sum_channels * ("sum" in asked.schemes)
+            columns = asked.sum_channels + 2 * asked.mix
+        waiting += segments_disk_bytes(
+            banks, *looked_at, halves=halves, columns=columns, report=options.report
+        )
     return store + sound + waiting + report, (store if options.activations else 0) + sound + report
 
 

@@ -24,6 +24,15 @@ from netsounds_stream.weights import Weights, expected_shapes, load_weights
 from .browser import DESK, Open, started, tab
 from .report_sample import make_run, render
 
+# The files that take longest go first: two processes share files out, and what comes last must be short.
+_LONGEST = ("cluster", "memory", "resume", "plan", "batch", "benchmarks", "tutorial", "remote")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, the rest in order."""
+    places = {f"test_{name}.py": at for at, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _garbage() -> Iterator[None]:

@@ -154,6 +154,7 @@ def ask(folder: Path, weights_file: Path, picture_file: Path) -> Iterator[Ask]:
         "phases": (),
         "stages": (*weights, *picture),
         "stores": (),
+        "scaling": weights,
     }
     with ThreadPoolExecutor(2) as pool:
         answers = {name: pool.submit(answer_to, name, folder, *words) for name, words in questions.items()}
@@ -212,6 +213,15 @@ def test_stores(ask: Ask) -> None:
     assert [case["library"] for case in cases] == ["obstore", "s3fs"]
     for case in cases:
         assert case["put_bytes_per_second"] > 0 and case["get_cpu_seconds_per_gigabyte"] > 0
+
+
+def test_scaling(ask: Ask) -> None:
+    result = ask("scaling")
+    (case,) = result["cases"]
+    sound(case)
+    assert case["rounds"][0]["cluster"]["workers"] == 2
+    assert case["rounds"][0]["command_seconds"] > case["stages"]["network"] > 0
+    assert result["written_per_second"] > 0
 
 
 def test_codecs(ask: Ask) -> None:

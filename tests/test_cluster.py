@@ -25,6 +25,7 @@ from netsounds_stream.clusters import Cluster, check_address, connected
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import ClusterError, OptionError, OutputError, Stopped
 from netsounds_stream.folder import work_path
+from netsounds_stream.footprint import segments_disk_bytes
 from netsounds_stream.journal import read_journal
 from netsounds_stream.progress import Progress
 from netsounds_stream.roots import VARIABLE, require_within
@@ -222,23 +223,25 @@ def test_the_driver_is_killed(tmp_path: Path, long_picture: Path, weights_file: 
 
 
 class _Backwards(Cluster):
-    """Work is done here, the last item first, and everything twice."""
+    """Work is done here, the last segment first, and everything twice, the first time forgotten."""
 
-    def __init__(self) -> None:
-        self.processors, self.results = set(), []
+    def __init__(self, job: Job) -> None:
+        self._job, self.left_bytes, self.processors = job, 0, set()
 
     @property
     def workers(self) -> int:
         return 1
 
     def each(self, work: Callable[[Any], Any], items: Sequence[Any], **_: Any) -> Iterator[Any]:  # type: ignore[override]
-        for item in reversed(items):
-            first = work(item)
-            for path in self.results:
-                path.unlink()  # so that it is made again
-            second = work(item)
+        for number, segment in reversed(items):
+            first, result = work((number, segment)), self._job.result(segment)
+            before = result.stat()
+            result.with_suffix(".json").unlink()
+            second = work((number, segment))
             assert (first.result, first.shards) == (second.result, second.shards)
-            yield item, second
+            assert result.stat().st_ino != before.st_ino  # it was made again
+            self.left_bytes += before.st_size
+            yield (number, segment), second
 
 
 def test_every_segment_twice_and_in_another_order(
@@ -247,16 +250,21 @@ def test_every_segment_twice_and_in_another_order(
     words = {"weights": str(weights_file), "label": "a", "banks": (1, 2), "duration": 1}
     alone = sonify(long_picture, tmp_path / "alone", **words)
     jobs: list[Job] = []
+    clusters: list[_Backwards] = []
     run_on = Shared.run
 
     def backwards(shared: Shared, job: Job, *rest: Any) -> Any:
         jobs.append(job)
-        return run_on(Shared(_Backwards(), shared.segment_rows), job, *rest)
+        clusters.append(_Backwards(job))
+        return run_on(Shared(clusters[0], shared.segment_rows), job, *rest)
 
     monkeypatch.setattr(Shared, "run", backwards)
     run = sonify(long_picture, tmp_path / "run", cluster="local:1", segment_rows=512, **words)
     assert contents(run.folder) == contents(alone.folder)
     (job,) = jobs
+    planned = segments_disk_bytes(job.plan.banks, 2300, 170, halves=1, columns=3, report=True)
+    assert planned / 2 < clusters[0].left_bytes <= planned
+    assert run.record["plan"]["disk_bytes"] >= alone.record["plan"]["disk_bytes"] + planned
     segment = Segment(0, 0, 512, 0, 512, {1: (0, 256), 2: (0, 128), 3: (0, 64), 4: (0, 32)}, False)
     job.places.temporary.mkdir(parents=True)
     with pytest.raises(ClusterError, match="by that name"):  # as on a machine that does not see the folder
@@ -278,6 +286,16 @@ def test_what_is_no_address(address: str) -> None:
 def test_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "_PATIENCE", "1s")
     with pytest.raises(ClusterError, match="no cluster answers"), connected("tcp://127.0.0.1:9"):
+        pass
+
+
+def test_an_address_in_the_clear_where_settings_want_tls() -> None:
+    settings = {"distributed.comm.require-encryption": True}
+    with (
+        dask.config.set(settings),
+        pytest.raises(ClusterError, match=r"no cluster answers.*encryption"),
+        connected("tcp://127.0.0.1:9"),
+    ):
         pass
 
 
@@ -309,11 +327,13 @@ def test_a_run_outside_of_the_workers_roots(
     tmp_path: Path, long_picture: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "roots"))
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     words: dict[str, Any] = {"weights": str(weights_file), "banks": (1,), "report": False, "mix": False}
     with pytest.raises(ClusterError, match="outside what a worker may use"):
         sonify(long_picture, tmp_path / "run", cluster="local:1", segment_rows=128, **words)
     run = sonify(long_picture, tmp_path / "roots" / "run", cluster="local:1", segment_rows=512, **words)
     assert run.record["cluster"]["segments"] == 5
+    assert "MKL_NUM_THREADS" not in os.environ  # Dask's, for workers alone
 
 
 def test_tls(tmp_path: Path, long_picture: Path, weights_file: Path) -> None:

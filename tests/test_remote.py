@@ -20,11 +20,11 @@ from netsounds_stream.errors import ClusterError, OptionError, OutputError, Pict
 from netsounds_stream.fetching import fetched
 from netsounds_stream.folder import DOWNLOAD
 from netsounds_stream.inspection import inspect
-from netsounds_stream.objects import ObjectFolder
+from netsounds_stream.objects import PART_BYTES, ObjectFolder
 from netsounds_stream.progress import Stages
 from netsounds_stream.roots import VARIABLE
 
-from .reference import PROGRAM, ROOT, TIMED
+from .reference import PROGRAM, ROOT, TIMED, large_picture
 from .s3_server import KEY, SECRET, TOKEN, Server, serving
 
 WORDS: dict[str, Any] = {"banks": (1, 4), "label": "a", "scheme": ("sum", "concat")}
@@ -123,6 +123,22 @@ def test_a_cluster_puts_and_reads_there(
     monkeypatch.setenv(VARIABLE, f"{words['work']}:s3://bucket/other")
     with pytest.raises(ClusterError, match="s3://bucket/mine is outside what a worker may use"):
         sonify(picture, "s3://bucket/mine", cluster="local:1", **words)
+
+
+def test_memory_keeps_to_the_plan_and_long_files_go_in_parts(
+    server: Server, weights_file: Path, tmp_path: Path
+) -> None:
+    picture, url = tmp_path / "a.jpg", "s3://bucket/large"
+    large_picture(1200, 900, picture)
+    given = ("--out", url, "--work", tmp_path / "work", "--weights", weights_file, "--label", "a")
+    done = called(server, "sonify", picture, *given, "--banks", "1", "--quiet", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["peak_memory_bytes"] <= record["plan"]["peak_memory_bytes"]
+    longest = max(size for name, size in ObjectFolder(url).listed().items() if name.endswith(".wav"))
+    assert longest > PART_BYTES
+    found = check(url)
+    assert not found.damaged and not found.unknown
 
 
 def test_damage_is_found(server: Server, small_picture: Path, words: dict[str, Any]) -> None:
