@@ -6,17 +6,22 @@ cluster is named, what is asked of it, and how its errors are told.
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .agreement import own_processor, own_versions, require_own_versions, require_versions
 from .errors import ClusterError, NetsoundsError, OptionError, Stopped
 from .stopping import Stop
 
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+Gathered = concurrent.futures.Future[Any]
 
 _LOCAL = re.compile(r"local(?::([1-9]\d{0,3}))?")
 _REMOTE = re.compile(r"(tcp|tls)://[^\s/]+:\d+/?")
@@ -56,10 +62,16 @@ def is_local(address: str) -> bool:
 
 
 class Cluster:
-    """A connected cluster, until it is closed."""
+    """A connected cluster, until it is closed.
+
+    Attributes:
+        processors: of the workers that have ended items.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._versions: Mapping[str, str] = {}
+        self.processors = set[str]()
 
     @property
     def workers(self) -> int:
@@ -72,17 +84,31 @@ class Cluster:
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         return max(1, sum(int(each["nthreads"]) for each in workers))
 
-    def everywhere(self, ask: Callable[[], R]) -> list[R]:
-        """What each worker answers."""
-        found: dict[str, R] = self._client.run(ask)
-        return list(found.values())
+    def require_same_versions(self) -> None:
+        """Have work done by workers of this process's versions only: see `agreement`.
+
+        Those that are there are asked now; those that come later look when they are given an item.
+
+        Raises:
+            ClusterError: a worker has others.
+        """
+        self._versions, found = own_versions(), dict[str, dict[str, str | None]]()
+        # by the standard library alone, in one call: what a worker has of this package may be of any age
+        asked = map(version, self._versions)
+        for place, there in self._client.run(list, asked, on_error="return").items():
+            if isinstance(there, PackageNotFoundError):
+                found[place] = {there.name: None}
+            elif isinstance(there, list):  # else it could not be reached
+                found[place] = dict(zip(self._versions, there, strict=True))
+        require_versions(self._versions, found)
 
     def each(
         self, work: Callable[[T], R], items: Iterable[T], *, name: str, stop: Stop
     ) -> Generator[tuple[T, R | NetsoundsError]]:
         """Every item with what `work` gave for it, or with the error that a user can mend, as they end.
 
-        An item whose worker died is worked on again by another. Items are taken as workers come free.
+        An item whose worker died is worked on again by another; all are, where the scheduler could not be
+        reached and is back soon. Items are taken as workers come free.
 
         Args:
             name: what a task is called on Dask's pages.
@@ -91,14 +117,17 @@ class Cluster:
             Stopped: it was asked; what had not begun is not begun any more.
             ClusterError: the cluster is gone.
         """
-        pending: dict[Future, tuple[T, int]] = {}
-        ended: SimpleQueue[Future] = SimpleQueue()
+        pending: dict[Gathered, tuple[T, int, Future]] = {}
+        ended: SimpleQueue[Gathered] = SimpleQueue()
 
         def give(item: T, lives: int) -> None:
             key = f"{name}-{os.urandom(8).hex()}"
-            future = self._client.submit(_guarded, work, item, pure=False, key=key)
-            pending[future] = item, lives
-            future.add_done_callback(ended.put)
+            future = self._client.submit(_guarded, work, item, self._versions, pure=False, key=key)
+            # each by itself: one that lies on a host that was cut off just now comes when Dask gives that up
+            loop = self._client.loop.asyncio_loop
+            gathered: Gathered = asyncio.run_coroutine_threadsafe(_gathered(future), loop)
+            pending[gathered] = item, lives, future
+            gathered.add_done_callback(ended.put)
 
         waiting = iter(items)
         try:
@@ -108,15 +137,19 @@ class Cluster:
                     give(item, _LIVES)
                 if not pending:
                     return
-                future = _next(ended, stop)
-                item, lives = pending.pop(future)
-                found = self._outcome(future)
-                if isinstance(found, _WorkerDied) and lives > 1:
+                gathered = _next(ended, stop)
+                item, lives, _ = pending.pop(gathered)
+                found = self._outcome(gathered, stop)
+                if isinstance(found, _Lost) and lives > 1:
                     give(item, lives - 1)
-                    continue
-                yield item, found
+                elif isinstance(found, _Lost):
+                    yield item, found
+                else:
+                    processor, result = found
+                    self.processors.add(processor)
+                    yield item, result
         finally:
-            self._client.cancel(list(pending))
+            self._client.cancel([future for _, _, future in pending.values()])
 
     def in_order(
         self,
@@ -147,25 +180,34 @@ class Cluster:
                     yield arrived.pop(following)
                     following += 1
 
-    def _outcome(self, future: Future) -> Any:
+    def _outcome(self, gathered: Gathered, stop: Stop) -> Any:
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
 
         try:
-            return future.result()
+            return gathered.result()
         except KilledWorker as error:
-            return _WorkerDied(
+            return _Lost(
                 f"the worker died at it again and again, last at {error.last_worker.address}; see its log, "
                 f"and give it more memory"
             )
         except FutureCancelledError as error:
-            raise ClusterError(
-                "the cluster gave the work up, or is gone; when it is back, go on with --resume"
-            ) from error
+            gone = "the cluster gave the work up, or is gone; when it is back, go on with --resume"
+            if self._is_back(stop):
+                return _Lost(gone)
+            raise ClusterError(gone) from error
+
+    def _is_back(self, stop: Stop) -> bool:
+        """Whether the scheduler is to be reached: where it was not, Dask tries again for a while."""
+        while self._client.status == "connecting":
+            if stop.asked:
+                raise Stopped
+            time.sleep(_LOOK_UP_SECONDS)
+        return bool(self._client.status == "running")
 
 
-class _WorkerDied(ClusterError):
-    """It died at the same item several times."""
+class _Lost(ClusterError):
+    """An item whose worker died, or that the scheduler does not know of any more: it may be given again."""
 
 
 @contextmanager
@@ -233,16 +275,25 @@ def _numbered(work: Callable[[T], R], item: tuple[int, T]) -> R:
     return work(item[1])
 
 
-def _guarded(work: Callable[[T], R], item: T) -> R | NetsoundsError:
-    """What users can mend comes back as a value: Dask would take the rest of the batch down with it."""
+def _guarded(work: Callable[[T], R], item: T, versions: Mapping[str, str]) -> tuple[str, R | NetsoundsError]:
+    """On a worker: its processor, and what `work` gave.
+
+    What users can mend comes back as a value: Dask would take the rest of the batch down with it.
+    """
     try:
-        return work(item)
+        require_own_versions(versions)
+        return own_processor(), work(item)
     except NetsoundsError as error:
-        return error
+        return own_processor(), error
 
 
-def _next(ended: SimpleQueue[Future], stop: Stop) -> Future:
-    """The next future to end."""
+async def _gathered(future: Future) -> Any:
+    """On the client's own loop: the result, once it is here."""
+    return await future
+
+
+def _next(ended: SimpleQueue[Gathered], stop: Stop) -> Gathered:
+    """The next to end."""
     while True:
         if stop.asked:
             raise Stopped

@@ -225,7 +225,9 @@ class _Beginning:
         with ExitStack() as stack:
             shared = None
             if self.cluster is not None:
-                shared = Shared(stack.enter_context(connected(self.cluster)), self.segment_rows)
+                cluster = stack.enter_context(connected(self.cluster))
+                cluster.require_same_versions()
+                shared = Shared(cluster, self.segment_rows)
             return self._run(image, folder, left, shared, overwrite=overwrite, notes=notes)
 
     def _run(
@@ -284,11 +286,15 @@ class _Beginning:
         peak, noted = content.get("peak_memory_bytes", 0), content.get("notes", [])
         notes_now: list[str] = []
 
+        def notes_so_far() -> list[str]:
+            of_workers = [] if shared is None else shared.notes
+            return list(dict.fromkeys([*noted, *notes_now, *of_workers]))  # some may be noted already
+
         def facts() -> dict[str, Any]:
             return {
                 "seconds": stages.so_far(),
                 "peak_memory_bytes": max(peak, machine.peak_resident_bytes()),
-                "notes": [*noted, *notes_now],
+                "notes": notes_so_far(),
             }
 
         def described(logits: Tensor) -> dict[str, Any]:
@@ -301,7 +307,7 @@ class _Beginning:
                 **facts(),
                 "seconds": {name: round(seconds, 3) for name, seconds in stages.so_far().items()},
                 "cuda_peak_bytes": peak_bytes(compute.device),
-                "notes": [*record["notes"], *noted, *notes_now, *sound_notes(levels, options.sound)],
+                "notes": [*record["notes"], *notes_so_far(), *sound_notes(levels, options.sound)],
                 "levels": levels,
                 **loudest,
                 **({} if shared is None else {"cluster": shared.facts()}),

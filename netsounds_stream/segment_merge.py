@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .agreement import processors_note
 from .checkpoint import CheckpointReader, CheckpointWriter
 from .checksums import FileSum, file_sum
 from .clusters import Cluster, check_address
@@ -200,6 +201,16 @@ class Shared:
         )
         return logits
 
+    @property
+    def notes(self) -> list[str]:
+        """For the run's record: what lets its bytes be others than one machine's."""
+        return processors_note(self._processors)
+
+    @property
+    def _processors(self) -> set[str]:
+        """Of who made the segments, in attempts before, too, and of who was at the sound."""
+        return {*self.cluster.processors, *(each.processor for each in self.done)}
+
     def facts(self) -> dict[str, Any]:
         """For the run's record: of the segments that were made or found in this attempt."""
         return {
@@ -209,7 +220,7 @@ class Shared:
             "cpu_seconds": round(sum(each.cpu_seconds for each in self.done), 3),
             "merge_seconds": round(sum(self.merging), 3),
             "peak_worker_memory_bytes": max((each.peak_memory_bytes for each in self.done), default=0),
-            "processors": sorted({each.processor for each in self.done}),
+            "processors": sorted(self._processors),
         }
 
 

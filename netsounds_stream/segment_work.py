@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import machine
+from .agreement import own_processor
 from .attempts import Attempt
 from .bank_hook import bank_hook
 from .checkpoint import CheckpointReader, CheckpointWriter
@@ -169,7 +170,7 @@ def do_segment(job: Job, segment: Segment) -> Done:
         time.process_time() - spent,
         time.monotonic() - began,
         machine.peak_resident_bytes(),
-        str(machine.describe()["processor"]),
+        own_processor(),
     )
     machine.trim_heap()
     put(result.with_suffix(".json"), lambda path: _write_done(path, done))

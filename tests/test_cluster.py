@@ -88,7 +88,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield str(json.loads(file.read_text())["address"])
     finally:
         for each in reversed(made):
-            each.terminate()
+            each.kill()  # a nanny's worker ends with it, at once; asked to end, it takes its time
         for each in made:
             each.wait()
         log.close()
@@ -135,6 +135,37 @@ def test_workers_are_killed(tmp_path: Path, weights_file: Path, scheduler: str) 
     assert kills == 20, "the run was through before"
     assert contents(tmp_path / "run") == contents(alone.folder)
     assert not list((tmp_path / "run").rglob("*.part"))
+
+
+def test_workers_are_killed_at_the_sound(
+    tmp_path: Path, long_picture: Path, weights_file: Path, scheduler: str
+) -> None:
+    """While they fill the laid-out files: others, and those that are begun in their place, fill them anew."""
+    words: dict[str, Any] = {"weights": str(weights_file), "label": "a", "banks": (1,), "mix": False}
+    alone = sonify(long_picture, tmp_path / "alone", scheme=("concat", "filters"), **words)
+    process = Command(
+        *("sonify", long_picture, "--out", tmp_path / "run", "--weights", weights_file, "--label", "a"),
+        *("--banks", "1", "--no-mix", "--scheme", "concat", "--scheme", "filters", "--cluster", scheduler),
+    )
+    killed = set[int]()
+    while process.poll(0.002) is None:
+        at_it = _writing_sound(work_path(tmp_path / "run")) - {process.pid} - killed
+        if at_it and len(killed) < 3:
+            killed.add(worker := at_it.pop())
+            os.kill(worker, signal.SIGKILL)
+    assert process.wait() == 0, process.stderr
+    assert len(killed) == 3, "the run was through before"
+    assert contents(tmp_path / "run") == contents(alone.folder)
+
+
+def _writing_sound(folder: Path) -> set[int]:
+    """The processes that have a sound file below `folder` open."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if (target := Path(os.readlink(path))).suffix == ".wav" and folder in target.parents:
+                found.add(int(path.parts[2]))
+    return found
 
 
 def test_the_run_is_stopped_and_gone_on_with(
@@ -196,7 +227,7 @@ class _Backwards(Cluster):
     """Work is done here, the last segment first, and everything twice, the first time forgotten."""
 
     def __init__(self, job: Job) -> None:
-        self._job, self.left_bytes = job, 0
+        self._job, self.left_bytes, self.processors = job, 0, set()
 
     @property
     def workers(self) -> int:
