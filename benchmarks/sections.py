@@ -246,6 +246,20 @@ def phases(results: Results) -> str:
     return text + where(result)
 
 
+def stores(results: Results) -> str:
+    result, lines = results["stores"], []
+    for each in result["cases"]:
+        rates = [f"{each[f'{way}_bytes_per_second'] / 1e6:.0f}" for way in ("put", "get")]
+        spent = [f"{each[f'{way}_cpu_seconds_per_gigabyte']:.2f}" for way in ("put", "get")]
+        lines.append([f"{each['library']}, {each['bytes'] / 2**20:.0f} MiB", *rates, *spent])
+    heads = ["", "put, MB/s", "ranges got, MB/s", "CPU s a GB put", "CPU s a GB got"]
+    return (
+        "`benchmarks/stores.py`: objects put whole, and ranges of at most 1 MiB got, "
+        f"{result['at_once']} at a time, best round. The server is one of Python's on the same machine, and bounds the rates; the CPU "
+        f"seconds are the client's own.\n\n{table(heads, lines)}{where(result)}"
+    )
+
+
 def gpu(results: Results) -> str:
     result, lines = results["gpu"], []
     ceilings = result["ceilings"]
@@ -319,5 +333,6 @@ SECTIONS: dict[str, tuple[str, Callable[[Results], str]]] = {
     "codecs": ("Codecs", codecs),
     "fft": ("Inverting frames", fft),
     "phases": ("Phases", phases),
+    "stores": ("Object stores", stores),
     "gpu": ("GPU", gpu),
 }
