@@ -39,6 +39,7 @@ _PATIENCE, _LOOK_UP_SECONDS = "10s", 0.5
 # Of workers begun here: one heap for all threads, see `machine.tune_heap`, which comes too late for threads
 # that are there already.
 _ENVIRONMENT, _HEAP = "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX", "1"
+_GONE = "the cluster gave the work up, or is gone; when it is back, go on with --resume"
 # Tasks whose workers die are given out again so often; Dask's own limit is for each time.
 _LIVES = 8
 
@@ -121,6 +122,8 @@ class Cluster:
         ended: SimpleQueue[Gathered] = SimpleQueue()
 
         def give(item: T, lives: int) -> None:
+            if self._client.status == "closed":
+                raise ClusterError(_GONE)
             key = f"{name}-{os.urandom(8).hex()}"
             future = self._client.submit(_guarded, work, item, self._versions, pure=False, key=key)
             # each by itself: one that lies on a host that was cut off just now comes when Dask gives that up
@@ -149,7 +152,8 @@ class Cluster:
                     self.processors.add(processor)
                     yield item, result
         finally:
-            self._client.cancel([future for _, _, future in pending.values()])
+            if self._client.status == "running":  # else Dask has done that
+                self._client.cancel([future for _, _, future in pending.values()])
 
     def in_order(
         self,
@@ -183,6 +187,7 @@ class Cluster:
     def _outcome(self, gathered: Gathered, stop: Stop) -> Any:
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
+        from distributed.comm import CommClosedError
 
         try:
             return gathered.result()
@@ -191,11 +196,10 @@ class Cluster:
                 f"the worker died at it again and again, last at {error.last_worker.address}; see its log, "
                 f"and give it more memory"
             )
-        except FutureCancelledError as error:
-            gone = "the cluster gave the work up, or is gone; when it is back, go on with --resume"
+        except (FutureCancelledError, CommClosedError) as error:
             if self._is_back(stop):
-                return _Lost(gone)
-            raise ClusterError(gone) from error
+                return _Lost(_GONE)
+            raise ClusterError(_GONE) from error
 
     def _is_back(self, stop: Stop) -> bool:
         """Whether the scheduler is to be reached: where it was not, Dask tries again for a while."""

@@ -29,7 +29,7 @@ REFUSED = (
 )
 
 
-class _Begun:
+class Begun:
     """A scheduler, and workers as they are begun: of the command's versions, or of another."""
 
     def __init__(self, folder: Path) -> None:
@@ -65,8 +65,8 @@ class _Begun:
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> Iterator[_Begun]:
-    made = _Begun(tmp_path)
+def begun(tmp_path: Path) -> Iterator[Begun]:
+    made = Begun(tmp_path)
     try:
         yield made
     finally:
@@ -75,7 +75,7 @@ def begun(tmp_path: Path) -> Iterator[_Begun]:
             each.wait()
 
 
-def test_a_worker_of_another_version(begun: _Begun, tmp_path: Path, picture_file: Path) -> None:
+def test_a_worker_of_another_version(begun: Begun, tmp_path: Path, picture_file: Path) -> None:
     """One that is there is found at once, and one that comes later by the first item that it is given."""
     begun.worker()
     with ExitStack() as stack:
