@@ -255,8 +255,9 @@ def stores(results: Results) -> str:
     heads = ["", "put, MB/s", "ranges got, MB/s", "CPU s a GB put", "CPU s a GB got"]
     return (
         "`benchmarks/stores.py`: objects put whole, and ranges of at most 1 MiB got, "
-        f"{result['at_once']} at a time, best round. The server is one of Python's on the same machine, and bounds the rates; the CPU "
-        f"seconds are the client's own.\n\n{table(heads, lines)}{where(result)}"
+        f"{result['at_once']} at a time, best round. The server is one of Python's on the same machine, and "
+        "bounds the rates; the CPU seconds are the client's own."
+        f"\n\n{table(heads, lines)}{where(result)}"
     )
 
 

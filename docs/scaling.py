@@ -194,6 +194,7 @@ def page() -> str:
         "machine": f"{found['machine']['processor']}, {found['machine']['cpus']} cores",
         "size": f"{width:,} x {height:,} pixels, {width * height / 1e6:.0f} megapixels",
         "rows": f"{found['segment_rows']:,}",
+        "rounds": len(size["rounds"]),
         "segments": int(of_cluster("one worker", "segments")),
         "measured": _measured(),
         "gain": f"{stage('one worker', 'network') / stage('two workers', 'network'):.2f}",
@@ -216,7 +217,7 @@ def page() -> str:
         "defaults": _terabytes(all_defaults.disk_bytes),
         "longest": len(segments_of(plan, ROWS[-2])),
         "projection": _projection(),
-        "shortest": len(segments_of(plan, ROWS[0])),
+        "even": (alone := projected(1, ROWS[-2], STORES[0])).compute / alone.merge,
     }
     return _PAGE.format(**words)
 
@@ -229,19 +230,20 @@ figures.**
 
 ## Measured
 
-{date}, {machine}: a drawn picture of {size} on a Dask cluster of that machine, by all defaults, {segments}
-segments of {rows} rows; medians of runs that took turns (`benchmarks/scaling.py`). The command itself works
-beside the workers on the same two cores.
+{date}, {machine}:
+a drawn picture of {size} on a Dask cluster of that machine, by all
+defaults, {segments} segments of {rows} rows; medians of {rounds} runs each that took turns
+(`benchmarks/scaling.py`). The command itself works beside the workers on the same two cores.
 
 {measured}
 
 - The network's stage takes {gain} times as long with one worker as with two; the whole command {gain_whole}
   times, since the mix and the report, and all but single filters of the sound, are the command's own.
-- Warm-up: segments of {rows} rows read {overlap} rows more than their own, and take {warm_up} more CPU
-  seconds than one segment of the whole picture.
+- Warm-up: segments of {rows} rows read {overlap} rows more than their own, in whole bands, for what the deepest
+  bank sees, and take {warm_up} more CPU seconds than one segment of the whole picture.
 - Taking up what segments summed costs the command {merge} of the workers' CPU seconds.
-- A worker computes {cost} at bands of {band} rows; {cost_wide} at {band_wide}, which is what a picture
-  {wide} pixels wide across its time axis leaves.
+- A worker computes {cost} megapixels a CPU second in bands of {band} rows, and {cost_wide} in bands of
+  {band_wide}, which is what a picture {wide} pixels wide across its time axis leaves.
 - One process writes 16 MiB files, each synced, at {written} here.
 
 ## On paper: 100 gigapixels
@@ -271,11 +273,10 @@ What it assumes:
 - nobody else is on the store, its rates hold for hours, and its latency hides behind the work;
 - the scheduler, which hears of a segment every few seconds at most, costs nothing; nothing dies.
 
-What becomes the limit: segments are whole stretches of the time axis, {longest} of 2,048 rows. With as many
-workers as that or more, some have nothing to do or one segment more than others, and shorter segments pay in
-warm-up what they gain in evenness. A file server is busy long before the workers are: what is shared out
-must be stored. And what the command does alone, decoding and taking up the sums, does not get faster by any
-number of workers.
+What becomes the limit: the command takes up what segments summed in the picture's order, on one thread. With
+some {even:.0f} workers that takes as long as they do, and more bring nothing. One file server is next, since
+what is shared out must be stored; an object store grows with the workers. Last are the segments themselves,
+whole stretches of the time axis, {longest} of 2,048 rows: shorter ones, for more workers, take more warm-up.
 """
 
 
@@ -342,7 +343,7 @@ def _projection() -> str:
 
 
 def _cost(seconds: float) -> str:
-    return f"{1 / seconds / 1e6:.2f} megapixels a CPU second"
+    return f"{1 / seconds / 1e6:.2f}"
 
 
 def _terabytes(count: float) -> str:

@@ -101,3 +101,4 @@ def _run(*words: str) -> tuple[int, str]:
 
 def test_sizes_and_times_are_as_the_planner_and_the_results_have_them() -> None:
     assert _run("docs/expect.py", "--check") == (0, "")
+    assert _run("docs/scaling.py", "--check") == (0, "")
