@@ -239,7 +239,7 @@ defaults, {segments} segments of {rows} rows; medians of {rounds} runs each that
 
 - The network's stage takes {gain} times as long with one worker as with two; the whole command {gain_whole}
   times, since the mix and the report, and all but single filters of the sound, are the command's own.
-- Warm-up: segments of {rows} rows read {overlap} rows more than their own, in whole bands, for what the deepest
+- Warm-up: segments of {rows} rows read {overlap} rows more than their own, whole bands, for what the deepest
   bank sees, and take {warm_up} more CPU seconds than one segment of the whole picture.
 - Taking up what segments summed costs the command {merge} of the workers' CPU seconds.
 - A worker computes {cost} megapixels a CPU second in bands of {band} rows, and {cost_wide} in bands of
