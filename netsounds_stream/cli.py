@@ -31,7 +31,7 @@ from .command_options import (
     chosen,
     stacked,
 )
-from .command_parts import importing, picture_path, plain, planned, print_json, print_run, stoppable
+from .command_parts import Commands, importing, picture_path, plain, planned, print_json, print_run, stoppable
 from .errors import NetsoundsError, Stopped
 from .locations import local_only
 from .naming import folder_of
@@ -39,6 +39,7 @@ from .wording import bench_text, check_text, facts_text, long_plan, short_plan, 
 
 
 @click.group(
+    cls=Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,32 @@ from .wording import short_plan
 if TYPE_CHECKING:
     from .plans import Plan
     from .runs import Run
+
+
+# How pictures' names end; only for a guess at what was meant.
+_PICTURE_SUFFIXES = {
+    *(".avif", ".gif", ".heic", ".j2k", ".jp2", ".jpeg", ".jpg", ".jxl"),
+    *(".png", ".ppm", ".tif", ".tiff", ".webp"),
+}
+
+
+class Commands(click.Group):
+    """The group of all commands, which tells someone who names a picture first what to write instead."""
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the name of the command in `args`, the command, and the words that follow.
+
+        Raises:
+            click.UsageError: there is no such command.
+        """
+        word = args[0]
+        like_a_picture = Path(word).is_file() or Path(word).suffix.lower() in _PICTURE_SUFFIXES
+        if like_a_picture and self.get_command(context, word) is None:
+            meant = f"{context.command_path} sonify {shlex.quote(word)}"
+            raise click.UsageError(f"'{word}' is not a command; to make sound from it: {meant}", context)
+        return super().resolve_command(context, args)
 
 
 @contextmanager

@@ -167,6 +167,22 @@ def test_no_words_show_the_help() -> None:
     assert "Commands:\n" in done.stdout
 
 
+def test_the_package_runs_as_a_module() -> None:
+    words = [sys.executable, "-m", "netsounds_stream", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("python -m netsounds_stream, version ")
+
+
+def test_a_picture_in_the_place_of_a_command(tmp_path: Path) -> None:
+    (tmp_path / "my scan").touch()
+    for word, quoted in (("photo.JPG", "photo.JPG"), ("my scan", "'my scan'")):
+        done = forked(word, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert f"to make sound from it: netsounds-stream sonify {quoted} (see" in done.stderr
+    assert "to make sound" not in forked("info.txt", cwd=tmp_path).stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="commands in forks")
 def test_errors_are_one_line(
     tmp_path: Path, picture_file: Path, weights: Weights, weights_file: Path
