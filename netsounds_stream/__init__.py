@@ -28,6 +28,8 @@ _HOMES = {
     "open_activations": "store",
     "load_weights": "weights",
     "for_pixels": "weights",
+    "layers": "geometry",
+    "Layer": "geometry",
     "RowStream": "stream",
     "RowBlock": "stream",
     "SonifyOptions": "options",

@@ -46,9 +46,9 @@ class Fire:
         return 2 * self.expand
 
 
-Layer = Conv | Pool | Fire
+LayerSpec = Conv | Pool | Fire
 
-LAYERS: tuple[Layer, ...] = (
+LAYERS: tuple[LayerSpec, ...] = (
     Conv("features.0", "features.1", 3, 96, kernel=7, stride=2),
     Pool("features.2"),
     Fire("features.3", 96, 16, 64),
@@ -64,6 +64,31 @@ LAYERS: tuple[Layer, ...] = (
 )
 CLASSIFIER_NAME, CLASSIFIER_ACTIVATION_NAME = "classifier.1", "classifier.2"
 CLASSES = 1000
+_BANK_LAYERS = ("features.1", "features.5", "features.10", "features.12")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the network, whose output rows `RowStream` can give to a hook.
+
+    Value `i` along an axis is centred on picture pixel `offset + stride * i` (0-based) and depends on
+    `receptive_field` pixels around it.
+
+    Attributes:
+        name: torchvision's name, such as `features.3.squeeze`: the key of the hook.
+        what: what the values are, such as 'convolution, before its ReLU'.
+        channels: number of channels.
+        stride: distance between the centres of neighbouring values, in pixels.
+        offset: centre of the first value, in pixels.
+        receptive_field: length of the stretch that a value depends on, in pixels.
+    """
+
+    name: str
+    what: str
+    channels: int
+    stride: int
+    offset: int
+    receptive_field: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +107,7 @@ class Bank:
     field: int
 
 
-def length_after(layer: Layer, length: int) -> int:
+def length_after(layer: LayerSpec, length: int) -> int:
     """Rows that `layer` gives for `length` rows of input; 0 where it gives none."""
     match layer:
         case Conv(kernel=kernel, stride=stride):
@@ -95,25 +120,73 @@ def length_after(layer: Layer, length: int) -> int:
             return length
 
 
-def _banks() -> tuple[Bank, ...]:
-    layer_of = {1: "features.1", 2: "features.5", 3: "features.10", 4: "features.12"}
-    found: list[Bank] = []
+@cache
+def layers() -> tuple[Layer, ...]:
+    """List every layer whose rows `RowStream` can give to a hook, in the network's order.
+
+    Returns:
+        One `Layer` for each, with torchvision's name, what its values are and where they lie on the picture.
+
+    Example:
+        >>> from netsounds_stream import layers
+        >>> for layer in layers()[:3]:
+        ...     print(layer.name, layer.channels, layer.stride, layer.what)
+        features.0 96 2 convolution, before its ReLU
+        features.1 96 2 convolution, after its ReLU
+        features.2 96 4 max pooling
+    """
+    found: list[Layer] = []
     stride, offset, field, channels = 1, 0, 1, 3
+
+    def add(name: str, what: str, channels: int, field: int) -> None:
+        found.append(Layer(name, what, channels, stride, offset, field))
+
+    def add_convolution(names: tuple[str, ...], what: str, channels: int, field: int) -> None:
+        for name, when in zip(names, ("before", "after"), strict=True):
+            add(name, f"{what}, {when} its ReLU", channels, field)
+
     for layer in LAYERS:
         if isinstance(layer, Fire):
+            inner, channels = layers_of(layer), layer.out_channels
+            add_convolution(inner[0:2], "1x1 convolution (squeeze)", layer.squeeze, field)
+            add_convolution(inner[2:4], "1x1 convolution (expansion)", layer.expand, field)
             field += 2 * stride
+            add_convolution(inner[4:6], "3x3 convolution (expansion)", layer.expand, field)
+            add(layer.name, "both expansions, after their ReLU", channels, field)
+            continue
+        offset += (layer.kernel - 1) // 2 * stride
+        field += (layer.kernel - 1) * stride
+        stride *= layer.stride
+        if isinstance(layer, Conv):
             channels = layer.out_channels
-            name = layer.name
+            add_convolution((layer.name, layer.activation_name), "convolution", channels, field)
         else:
-            offset += (layer.kernel - 1) // 2 * stride
-            field += (layer.kernel - 1) * stride
-            stride *= layer.stride
-            channels = layer.out_channels if isinstance(layer, Conv) else channels
-            name = layer.activation_name if isinstance(layer, Conv) else layer.name
-        number = len(found) + 1
-        if name == layer_of.get(number):
-            found.append(Bank(number, name, channels, stride, offset, field))
+            add(layer.name, "max pooling", channels, field)
+    classifier = CLASSIFIER_NAME, CLASSIFIER_ACTIVATION_NAME
+    add_convolution(classifier, "1x1 convolution (classes)", CLASSES, field)
     return tuple(found)
+
+
+def layers_of(layer: LayerSpec) -> tuple[str, ...]:
+    """Return the names of the layers that one entry of `LAYERS` stands for, its output last."""
+    match layer:
+        case Conv():
+            return layer.name, layer.activation_name
+        case Pool():
+            return (layer.name,)
+        case Fire():
+            parts = ("squeeze", "expand1x1", "expand3x3")
+            inner = (f"{layer.name}.{part}{kind}" for part in parts for kind in ("", "_activation"))
+            return (*inner, layer.name)
+
+
+def _banks() -> tuple[Bank, ...]:
+    by_name = {layer.name: layer for layer in layers()}
+    found = enumerate((by_name[name] for name in _BANK_LAYERS), start=1)
+    return tuple(
+        Bank(number, each.name, each.channels, each.stride, each.offset, each.receptive_field)
+        for number, each in found
+    )
 
 
 BANKS: tuple[Bank, ...] = _banks()
@@ -146,29 +219,11 @@ SMALLEST_SIDE: int = _smallest_side()
 
 
 def layer_names() -> tuple[str, ...]:
-    """Every layer whose output rows can be tapped, by torchvision's names, in the network's order."""
-    names = [name for layer in LAYERS for name in layers_of(layer)]
-    return (*names, CLASSIFIER_NAME, CLASSIFIER_ACTIVATION_NAME)
+    """Return the names of `layers`, in the network's order."""
+    return tuple(layer.name for layer in layers())
 
 
 @cache
 def layer_strides() -> dict[str, int]:
-    """Rows of the picture for a row of each layer, by the names of `layer_names`."""
-    found, stride = {}, 1
-    for layer in LAYERS:
-        stride *= 1 if isinstance(layer, Fire) else layer.stride
-        found.update(dict.fromkeys(layers_of(layer), stride))
-    return {**found, CLASSIFIER_NAME: stride, CLASSIFIER_ACTIVATION_NAME: stride}
-
-
-def layers_of(layer: Layer) -> tuple[str, ...]:
-    """The layers that one entry of `LAYERS` stands for, its output last."""
-    match layer:
-        case Conv():
-            return layer.name, layer.activation_name
-        case Pool():
-            return (layer.name,)
-        case Fire():
-            parts = ("squeeze", "expand1x1", "expand3x3")
-            inner = (f"{layer.name}.{part}{kind}" for part in parts for kind in ("", "_activation"))
-            return (*inner, layer.name)
+    """Return the picture's rows for a row of each layer, by the names of `layer_names`."""
+    return {layer.name: layer.stride for layer in layers()}

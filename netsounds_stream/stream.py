@@ -112,7 +112,7 @@ class RowStream:
     ) -> None:
         unknown = sorted(set(hooks) - set(layer_names()))
         if unknown:
-            raise OptionError(f"no layer is called {unknown[0]!r}; the names are {', '.join(layer_names())}")
+            raise OptionError(f"no layer is called {unknown[0]!r}; use a name that layers() lists")
         self._hooks = dict(hooks)
         assert all(first_row % stride == 0 for stride in layer_strides().values())
         self._next_row = {name: first_row // stride for name, stride in layer_strides().items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from netsounds_stream.geometry import BANKS, LAYERS, SMALLEST_SIDE, Conv, Fire, bank_length, layer_names
+from netsounds_stream.geometry import BANKS, LAYERS, SMALLEST_SIDE, Conv, Fire, bank_length, layers
 from netsounds_stream.weights import Weights, expected_shapes, reference_module
 
 from .reference import whole_image
@@ -65,8 +65,47 @@ def test_smallest_side_is_the_smallest(weights: Weights) -> None:
         whole_image(weights, torch.zeros(3, SMALLEST_SIDE - 1, SMALLEST_SIDE - 1))
 
 
-def test_layer_names_and_parameters_are_torchvisions(weights: Weights) -> None:
+def outputs(weights: Weights, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What every module of torchvision's network gives, containers apart: `[channel, y, x]` by name."""
+    module, seen = reference_module(weights), {}
+    for name, each in module.named_modules():
+        if name and not isinstance(each, torch.nn.Sequential):
+            # clone: torchvision's ReLUs then work in place on what the hook saw
+            hook = lambda _m, _i, out, name=name: seen.__setitem__(name, out[0].clone())  # noqa: E731
+            each.register_forward_hook(hook)
+    with torch.inference_mode():
+        module(pixels[None])
+    return seen
+
+
+def test_layers_and_parameters_are_torchvisions(weights: Weights) -> None:
     module = reference_module(weights)
-    modules = {name for name, _ in module.named_modules()}
-    assert set(layer_names()) <= modules
+    others = {"classifier.0", "classifier.3"}  # dropout, and the average over all positions
+    pixels = torch.randn(3, 40, 50, generator=torch.Generator().manual_seed(1))
+    seen = outputs(weights, pixels)
+    assert [layer.name for layer in layers()] == [name for name in seen if name not in others]
     assert expected_shapes() == {name: tuple(value.shape) for name, value in module.state_dict().items()}
+
+
+def test_what_a_layer_is_said_to_be(weights: Weights) -> None:
+    """Channels, the kind of module, and whether its values are from before or after its ReLU."""
+    module = reference_module(weights)
+    seen = outputs(weights, torch.randn(3, 40, 50, generator=torch.Generator().manual_seed(1)))
+    for layer in layers():
+        values, kind = seen[layer.name], type(module.get_submodule(layer.name)).__name__
+        assert values.shape[0] == layer.channels, layer
+        said = {"Conv2d": "before its ReLU", "ReLU": "after its ReLU", "MaxPool2d": "max pooling"}
+        assert said.get(kind, "both expansions, after their ReLU") in layer.what, layer
+        assert bool((values < 0).any()) == ("before" in layer.what), layer
+
+
+def test_where_a_layers_values_lie(weights: Weights) -> None:
+    """A pixel that is no number spoils the values whose fields hold it, and no others."""
+    pixels, spoilt = torch.zeros(3, 21, 331), 160
+    pixels[:, :, spoilt] = torch.nan
+    seen = outputs(weights, pixels)
+    for layer in layers():
+        values = seen[layer.name]
+        centres = layer.offset + layer.stride * torch.arange(values.shape[2])
+        expected = (centres - spoilt).abs() <= (layer.receptive_field - 1) // 2
+        assert torch.equal(values.isnan().any(dim=(0, 1)), expected), layer
