@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .overview import Overview, across_cells
-from .pictures import Pixels, Sheet, brightness, coloured, decibels, empty, halved, put, save, sheet_of
+from .pictures import (
+    Pixels,
+    Sheet,
+    brightness,
+    coloured,
+    decibels,
+    empty,
+    halved,
+    put,
+    put_numbers,
+    save,
+    sheet_of,
+)
 from .plans import cells_of
 from .spectrum import interval_weights
 from .store import Activations
@@ -45,14 +57,13 @@ class BankPictures:
 
     @property
     def sheet(self) -> Sheet:
-        cells = self.overview.cells
-        along, across = cells.along, cells.across
-        return sheet_of(self.channels, *((along, across) if self.time_axis == "x" else (across, along)))
+        """Of tiles with their numbers."""
+        return sheet_of(self.channels, *self._tile_size, numbered=True)
 
     @property
     def small(self) -> Sheet:
-        """Of tiles half as large, rounded up."""
-        of = self.sheet
+        """Of tiles half as large, rounded up, without numbers."""
+        of = sheet_of(self.channels, *self._tile_size)
         return Sheet(of.tiles, of.columns, -(-of.tile_width // 2), -(-of.tile_height // 2))
 
     def name(self, plane: int) -> str:
@@ -66,6 +77,7 @@ class BankPictures:
                 put(whole, self.sheet, number, tile)
                 if report is not None:
                     put(small, self.small, number, halved(tile))
+        put_numbers(whole, self.sheet)
         save(coloured(whole), pictures / self.name(plane))
         if report is not None:
             save(coloured(small), report / f"bank-{self.number}.webp", _SMALL_QUALITY)
@@ -95,6 +107,12 @@ class BankPictures:
                 if number in place:
                     found[place[number]] = (along @ folded[..., at] @ up.T).square().numpy()
         return found
+
+    @property
+    def _tile_size(self) -> tuple[int, int]:
+        """Width and height, in pixels."""
+        along, across = self.overview.cells.along, self.overview.cells.across
+        return (along, across) if self.time_axis == "x" else (across, along)
 
     def _tiles(self, plane: int, part: slice) -> Pixels:
         values = self.overview.read(plane, part).float().numpy()  # [along, across, filter]

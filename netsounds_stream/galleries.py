@@ -1,9 +1,14 @@
-"""`gallery`: one page over many runs, with their pictures and mixes, which stay where they are."""
+"""`gallery`: one page over many runs, with their pictures and mixes, which stay where they are.
+
+Pictures that failed are listed below the runs, with their reasons.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +25,44 @@ _THUMBNAIL_PIXELS = 480
 _THUMBNAILS = "thumbnails"
 
 
-def gallery(runs: Iterable[str | Path], out: str | Path, *, title: str = "netsounds") -> Path:
-    """Write `index.html` over finished runs into the folder `out`, and give its path.
+@dataclass(frozen=True)
+class FailedPicture:
+    """A picture that no run could be made of.
+
+    Attributes:
+        name: what the page calls it: its file.
+        reason: why, in one line.
+    """
+
+    name: str
+    reason: str
+
+
+def gallery(
+    runs: Iterable[str | Path],
+    out: str | Path,
+    *,
+    title: str = "netsounds",
+    failed: Sequence[FailedPicture] = (),
+) -> Path:
+    """Write `index.html` over finished runs into the folder `out`, and return its path.
 
     Thumbnails are copied, sounds and pages linked to: by relative references, so that runs and gallery may be
     moved together.
 
+    Args:
+        runs: the runs' folders.
+        out: the gallery's folder.
+        title: the page's heading.
+        failed: pictures to list as failed.
+
     Raises:
-        OptionError: no run was given.
+        OptionError: neither a run nor a failed picture was given.
         OutputError: one is no finished run, or `out` cannot be written, is one itself or another page.
         StoreError: a run's picture cannot be read.
     """
     folders, into = [Path(run) for run in runs], Path(out)
-    if not folders:
+    if not folders and not failed:
         raise OptionError("no run was given; give the folders of some")
     records = []
     for folder in folders:
@@ -49,20 +79,35 @@ def gallery(runs: Iterable[str | Path], out: str | Path, *, title: str = "netsou
     except OSError as error:
         raise OutputError(f"cannot make {into} ({error.strerror}); choose another --out") from error
     cards = [
-        _card(at, folder, record, into)
-        for at, (folder, record) in enumerate(zip(folders, records, strict=True))
+        _card(at, folder, record, into, name)
+        for at, (folder, record, name) in enumerate(
+            zip(folders, records, _names(folders, records), strict=True)
+        )
     ]
-    write_gallery(into, title, versions()[PACKAGE], cards)
+    listed = [{"name": each.name, "reason": each.reason} for each in failed]
+    write_gallery(into, title, versions()[PACKAGE], cards, listed)
     return into / PAGE
 
 
-def _card(at: int, folder: Path, record: Mapping[str, Any], into: Path) -> dict[str, Any]:
+def _names(folders: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each picture's file name; where several have the same one, with the run's folder."""
+    names = [str(record["picture"]["name"]) for record in records]
+    count = Counter(names)
+    places = [folder.resolve() for folder in folders]
+    top = Path(os.path.commonpath([place.parent for place in places])) if places else Path()
+    return [
+        name if count[name] == 1 else f"{name} ({place.relative_to(top).as_posix()})"
+        for name, place in zip(names, places, strict=True)
+    ]
+
+
+def _card(at: int, folder: Path, record: Mapping[str, Any], into: Path, name: str) -> dict[str, Any]:
     picture, shown = folder / REPORT / "picture.webp", None
     if picture.exists():
-        name = f"{_THUMBNAILS}/{at:05d}.webp"
+        thumbnail = f"{_THUMBNAILS}/{at:05d}.webp"
         with _opened(picture) as image:
-            save(image, into / name)
-            shown = {"thumbnail": name, "width": image.width, "height": image.height}
+            save(image, into / thumbnail)
+            shown = {"thumbnail": thumbnail, "width": image.width, "height": image.height}
     page = folder / PAGE
     about, mix = record["picture"], record["plan"]["mix"]
     play, seconds = None, 0.0
@@ -72,13 +117,13 @@ def _card(at: int, folder: Path, record: Mapping[str, Any], into: Path) -> dict[
         sound = record["options"]["sound"]
         seconds = mix["samples"] / (sound["resample_hz"] or sound["sample_rate_hz"])
     return {
-        "title": record["label"],
+        "title": name,
         "href": _to(page if page.exists() else folder, into),
         **(shown or {"thumbnail": None, "width": 0, "height": 0}),
         "play": None if play is None else _to(play, into),
         "type": "" if play is None else media_type(play.suffix),
-        "duration": f"{seconds:.1f} s" if play is not None else "",
-        "facts": f"{about['name']}, {about['resized_width']} × {about['resized_height']} px",
+        "seconds": round(seconds, 3),
+        "facts": f"{record['label']}, {about['resized_width']} × {about['resized_height']} px",
     }
 
 

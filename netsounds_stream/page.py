@@ -14,8 +14,6 @@ from .page_data import facts, href, predictions, stages
 
 _ASSETS = "page"
 _BESIDE = ("report.css", "report.js")
-# Of the record, which is written after the page.
-_RECORD = {"name": RECORD_NAME, "href": RECORD_NAME, "size": "", "what": "everything about the run"}
 
 
 def write_page(
@@ -26,7 +24,7 @@ def write_page(
     Args:
         record: the run's, as far as it is known.
         data: what the script is told; see `page_data`.
-        names: of the run's sounds and arrays, for links.
+        names: of the run's files and folders that the page lists.
     """
     seconds = record["seconds"]
     peak, plan = record["peak_memory_bytes"], record["plan"]
@@ -50,16 +48,28 @@ def write_page(
         seconds=sum(seconds.values()),
         command=record["command"],
         notes=record["notes"],
-        files=[*(_file_entry(folder, name) for name in (*names, PICTURES)), _RECORD],
+        files=[_file_entry(folder, name) for name in names],
     )
     for name in _BESIDE:
         _write(folder / REPORT / name, (_package() / name).read_text(encoding="utf-8"))
     _write(folder / PAGE, text)
 
 
-def write_gallery(out: Path, title: str, version: str, runs: Sequence[Mapping[str, Any]]) -> None:
-    """Write `index.html` of a gallery into the folder `out`; `runs` as the template has them."""
-    _write(out / PAGE, _rendered("gallery.html", title=title, version=version, runs=list(runs)))
+def write_gallery(
+    out: Path,
+    title: str,
+    version: str,
+    runs: Sequence[Mapping[str, Any]],
+    failed: Sequence[Mapping[str, str]],
+) -> None:
+    """Write `index.html` of a gallery into the folder `out`.
+
+    Args:
+        runs: the cards, as the template reads them.
+        failed: `name` and `reason` of each picture that failed.
+    """
+    words = {"title": title, "version": version, "runs": list(runs), "failed": list(failed)}
+    _write(out / PAGE, _rendered("gallery.html", **words))
 
 
 def is_ours(path: Path) -> bool:
@@ -110,8 +120,8 @@ def _what(name: str) -> str:
 
 
 _NAMED = {
-    PICTURES: "contact sheets, single filters, spectrograms, waveforms",
-    REPORT: "what this page loads",
+    PICTURES: "contact sheets, single filters, spectrograms and waveforms, with axes and numbers",
+    REPORT: "pictures and scripts that this page needs beside it",
     RECORD_NAME: "everything about the run: options, plan, times, checksums",
 }
 _WHAT = {

@@ -85,6 +85,8 @@ def sheet(name: str, of: Sheet) -> dict[str, Any]:
         "rows": of.rows,
         "tile_width": of.tile_width,
         "tile_height": of.tile_height,
+        "cell_width": of.cell_width,
+        "cell_height": of.cell_height,
     }
 
 
@@ -204,20 +206,28 @@ def facts(record: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def predictions(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Both top-5 lists, as far as there are any."""
+    """Return both top-5 lists, as far as there are any.
+
+    `folded` is what tells why a list is folded away on the page; empty: it is shown.
+    """
     titles = {
-        "label_size": "At the size that the weights were trained at",
-        "full_picture": "Averaged over the full picture",
+        "label_size": ("Prediction (network's own input size)", ""),
+        "full_picture": (
+            "Prediction (average over the full picture)",
+            "At this size the network sees patches of the picture, not whole objects, and its answers at all "
+            "places are averaged: expect other words than above.",
+        ),
     }
     return [
         {
             "title": title,
+            "folded": why,
             "guesses": [
                 {"category": each["category"], "share": each["probability"]}
                 for each in record["prediction"][name]
             ],
         }
-        for name, title in titles.items()
+        for name, (title, why) in titles.items()
         if record["prediction"].get(name)
     ]
 

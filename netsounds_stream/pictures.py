@@ -5,14 +5,14 @@ Brightness is robust: what lies above the 99.5th percentile is full, so that a f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from .colours import colour_map
 from .errors import OutputError
@@ -23,26 +23,42 @@ _PERCENTILE = 99.5
 RANGE_DB = 70.0
 _LEAST_SPAN = 0.6  # from dark to light at least, in tenfold powers: an even picture is no noise
 _QUALITY = 75
+# Of tiles' numbers: of three digits, set in Pillow's own font, which is the same on every machine.
+_LABEL_WIDTH, _LABEL_HEIGHT, _LABEL_LIGHT = 22, 13, 235
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Tiles side by side: tile n is in column n % columns, row n // columns, of an image. In pixels."""
+    """Tiles side by side: tile n is in column n % columns, row n // columns, of an image. In pixels.
+
+    A cell has its tile at its top left; `label_height` is that of the strip below it, which holds the tile's
+    number and makes the cell as wide as that.
+    """
 
     tiles: int
     columns: int
     tile_width: int
     tile_height: int
+    label_height: int = 0
+
+    @property
+    def cell_width(self) -> int:
+        return max(self.tile_width, _LABEL_WIDTH) if self.label_height else self.tile_width
+
+    @property
+    def cell_height(self) -> int:
+        return self.tile_height + self.label_height
 
     @property
     def rows(self) -> int:
         return -(-self.tiles // self.columns)
 
 
-def sheet_of(tiles: int, tile_width: int, tile_height: int) -> Sheet:
-    """The sheet that is about a square."""
-    columns = max(1, min(tiles, ceil(sqrt(tiles * tile_height / tile_width))))
-    return Sheet(tiles, columns, tile_width, tile_height)
+def sheet_of(tiles: int, tile_width: int, tile_height: int, *, numbered: bool = False) -> Sheet:
+    """Return the sheet that is about a square; `numbered`: with room for each tile's number."""
+    cell = Sheet(1, 1, tile_width, tile_height, _LABEL_HEIGHT if numbered else 0)
+    columns = max(1, min(tiles, ceil(sqrt(tiles * cell.cell_height / cell.cell_width))))
+    return replace(cell, tiles=tiles, columns=columns)
 
 
 def brightness(values: NDArray[Any]) -> Pixels:
@@ -84,14 +100,25 @@ def _ranked(values: NDArray[np.float32], percentile: float) -> NDArray[np.float3
 
 def empty(sheet: Sheet) -> Pixels:
     """A sheet without its tiles; the places that are left over stay so."""
-    return np.zeros((sheet.rows * sheet.tile_height, sheet.columns * sheet.tile_width), np.uint8)
+    return np.zeros((sheet.rows * sheet.cell_height, sheet.columns * sheet.cell_width), np.uint8)
 
 
 def put(image: Pixels, sheet: Sheet, number: int, tile: Pixels) -> None:
     """Put a tile `[y, x]` in its place."""
     row, column = divmod(number, sheet.columns)
-    top, left = row * sheet.tile_height, column * sheet.tile_width
+    top, left = row * sheet.cell_height, column * sheet.cell_width
     image[top : top + sheet.tile_height, left : left + sheet.tile_width] = tile
+
+
+def put_numbers(image: Pixels, sheet: Sheet) -> None:
+    """Write each tile's number into the strip below it."""
+    drawn = Image.fromarray(image)
+    draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(_LABEL_HEIGHT - 2)
+    for number in range(sheet.tiles):
+        row, column = divmod(number, sheet.columns)
+        place = column * sheet.cell_width + 1, (row + 1) * sheet.cell_height - 2
+        draw.text(place, str(number), fill=_LABEL_LIGHT, font=font, anchor="ls")
+    image[:] = np.asarray(drawn)
 
 
 def halved(image: Pixels) -> Pixels:

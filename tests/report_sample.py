@@ -100,7 +100,8 @@ def _facts(title: str) -> dict[str, Any]:
         ],
         "predictions": [
             {
-                "title": "Seen at the label's size",
+                "title": "Prediction (network's own input size)",
+                "folded": "",
                 "guesses": [
                     {"category": "mixing bowl", "share": 0.649},
                     {"category": "Dutch oven", "share": 0.137},
@@ -108,7 +109,12 @@ def _facts(title: str) -> dict[str, Any]:
                     {"category": "caldron", "share": 0.096},
                     {"category": "wok", "share": 0.006},
                 ],
-            }
+            },
+            {
+                "title": "Prediction (average over the full picture)",
+                "folded": "At this size the network sees patches.",
+                "guesses": [{"category": "honeycomb", "share": 0.2}],
+            },
         ],
         "memory": {
             "planned_bytes": 681961200,
@@ -228,13 +234,16 @@ def _bank(folder: Path, number: int, channels: int) -> dict[str, Any]:
         ("mean", f"pictures/bank-{number}_mean.webp", 100, 75),
         ("max", f"pictures/bank-{number}_max.webp", 100, 75),
     ):
-        _sprite(folder / path, columns, rows, width, height)
+        label = 0 if kind == "sheet" else 13
+        _sprite(folder / path, columns, rows, width, height, label)
         sheets[kind] = {
             "src": path,
             "columns": columns,
             "rows": rows,
             "tile_width": width,
             "tile_height": height,
+            "cell_width": width,
+            "cell_height": height + label,
         }
     spectra = f"report/bank-{number}_spectra.webp"
     _sprite(folder / spectra, columns, rows, 96, 40)
@@ -269,7 +278,9 @@ def _bank(folder: Path, number: int, channels: int) -> dict[str, Any]:
     } | sheets
 
 
-def _sprite(path: Path, columns: int, rows: int, width: int, height: int) -> None:
-    """Tiles that can be told apart: each a grey of its own."""
+def _sprite(path: Path, columns: int, rows: int, width: int, height: int, label: int = 0) -> None:
+    """Tiles that can be told apart: each a grey of its own, above a black strip for its number."""
     greys = np.linspace(40, 250, columns * rows).reshape(rows, columns)
-    Image.fromarray(np.kron(greys, np.ones((height, width))).astype(np.uint8)).save(path, lossless=True)
+    cell = np.ones((height + label, width))
+    cell[height:] = 0
+    Image.fromarray(np.kron(greys, cell).astype(np.uint8)).save(path, lossless=True)

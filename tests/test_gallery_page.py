@@ -32,12 +32,13 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "height": 30,
                 "play": None if title == "no mix" else f"{number}.wav",
                 "type": "audio/wav",
-                "duration": "20 s",
+                "seconds": 20.0,
                 "facts": "4032 × 3024, 4 banks",
             }
         )
+    failed = [{"name": HOSTILE, "reason": HOSTILE}]
     page = folder / "index.html"
-    words = environment().get_template("gallery.html").render(title="Bowls", version="0.1.0", runs=runs)
+    words = environment().get_template("gallery.html").render(title="Bowls", version="0.1.0", runs=runs, failed=failed)
     page.write_text(words, encoding="utf-8")
     return page
 
@@ -58,6 +59,30 @@ def test_one_sound_at_a_time(browser: Any, gallery: Path) -> None:
         assert stopped == [True, False, True]
         assert found.problems == []
         assert all(each.startswith(("file:", "data:")) for each in found.requests)
+
+
+def test_a_player_says_how_long_and_where_it_is(browser: Any, gallery: Path) -> None:
+    with tab(browser) as found:
+        page = found.open(gallery)
+        assert page.locator(".time").all_inner_texts() == ["20.0 s"] * 3
+        assert page.locator("audio[controls]").count() == 0
+        page.get_by_role("slider", name="Place in the sound of a bowl").fill("15")
+        page.get_by_role("button", name="Play a bowl").click()
+        page.wait_for_function("document.querySelector('audio').currentTime > 15.1")
+        assert page.locator(".time").first.inner_text().endswith(" of 20.0 s")
+        page.get_by_role("button", name="Play a bowl").click()
+        assert page.evaluate("document.querySelector('audio').paused")
+        assert found.problems == []
+
+
+def test_no_picture_is_cut_off_and_the_failed_are_listed(browser: Any, gallery: Path) -> None:
+    with tab(browser, java_script_enabled=False) as found:
+        page = found.open(gallery)
+        assert page.locator("audio[controls]").count() == 3
+        fits = page.locator("img").evaluate_all("all => all.map((each) => getComputedStyle(each).objectFit)")
+        assert fits == ["contain"] * 4
+        assert page.locator("h1").inner_text() == "Bowls 4 pictures, 1 failed"
+        assert page.locator(".failed dd").inner_text() == HOSTILE
 
 
 def test_each_run_has_its_words_and_its_page(browser: Any, gallery: Path) -> None:

@@ -47,6 +47,15 @@ def test_the_chosen_filter_lies_over_the_picture(opened: Open) -> None:
     assert not page.locator("#overlay").is_visible()
 
 
+def test_a_prediction_that_looks_broken_is_folded_away_with_its_reason(opened: Open) -> None:
+    page = opened()
+    assert page.get_by_text("mixing bowl").is_visible()
+    assert page.get_by_text("honeycomb").is_hidden()
+    page.get_by_text("Prediction (average over the full picture)").click()
+    assert page.get_by_text("honeycomb").is_visible()
+    assert page.get_by_text("the network sees patches").is_visible()
+
+
 def test_hovering_says_time_place_filter_and_frequency(opened: Open) -> None:
     page = opened()
     picture = page.locator("#picture").bounding_box()

@@ -23,6 +23,7 @@ from netsounds_stream.pictures import (
     empty,
     halved,
     put,
+    put_numbers,
     save,
     sheet_of,
 )
@@ -148,6 +149,26 @@ def test_halved() -> None:
     np.testing.assert_array_equal(halved(image), [[4, 10], [1, 255]])
     assert halved(np.full((128, 128), 255, np.uint8)).max() == 255
     assert halved(np.array([[7]], np.uint8)).tolist() == [[7]]
+
+
+def test_tiles_have_their_numbers_below_them() -> None:
+    sheet = sheet_of(101, 9, 6, numbered=True)
+    assert sheet.cell_width > sheet.tile_width and sheet.cell_height > sheet.tile_height
+    image = empty(sheet)
+    for number in range(101):
+        put(image, sheet, number, np.full((6, 9), 255, np.uint8))
+    tiles = image.copy()
+    put_numbers(image, sheet)
+    cells = [
+        image[row : row + sheet.cell_height, column : column + sheet.cell_width]
+        for row in range(0, len(image), sheet.cell_height)
+        for column in range(0, image.shape[1], sheet.cell_width)
+    ]
+    strips = {cell[6:].tobytes() for cell in cells[:101]}
+    assert len(strips) == 101 and not any((cell[6:] > 0).sum() == 0 for cell in cells[:101])
+    assert all((cell[:6, :9] == 255).all() for cell in cells[:101])  # nothing is drawn over a tile
+    assert not any(cell[:, -1].any() for cell in cells[:101])  # nor cut at the right
+    assert (tiles != image).any() and not any(cell.any() for cell in cells[101:])
 
 
 def test_pictures_are_files(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from netsounds_stream import check, sonify
 from netsounds_stream.checksums import sealed
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OptionError, OutputError, StoreError
-from netsounds_stream.galleries import gallery
+from netsounds_stream.galleries import FailedPicture, gallery
 from netsounds_stream.pictures import brightness, coloured
 from netsounds_stream.plotting import plot
 
@@ -164,9 +164,19 @@ def test_a_gallery(runs: Path, tmp_path: Path) -> None:
         assert (run if name == "bare" else run / "index.html") in targets
         assert (run / "mix.wav" in targets) == (name != "no mix")
     assert text.count("<audio") == 3 and text.count("<img") == 3
+    for name in names:  # four runs of one picture can be told apart
+        assert f">a.png ({name})</a>" in text
+    assert "x_sum, 301 × 207 px" in text
     thumbnails = [Image.open(path) for path in sorted((page.parent / "thumbnails").iterdir())]
     assert [image.size for image in thumbnails] == [(301, 207)] * 3
     assert gallery([runs / "bare"], page.parent) == page  # again, with others
+    assert ">a.png</a>" in page.read_text(encoding="utf-8")
+    failed = [FailedPicture("<b>.jpg", "it is cut short & cannot be read")]
+    gallery([runs / "bare"], page.parent, failed=failed)
+    text = page.read_text(encoding="utf-8")
+    assert "1 picture, 1 failed" in text and "&lt;b&gt;.jpg" in text and "cut short &amp; cannot" in text
+    gallery([], page.parent, failed=failed)
+    assert "0 pictures, 1 failed" in page.read_text(encoding="utf-8")
     both = tmp_path / "together"
     shutil.copytree(runs / "usual", both / "usual")
     gallery([both / "usual"], both / "page")

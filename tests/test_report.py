@@ -322,9 +322,11 @@ def test_tiles_are_means_and_maxima_of_the_stored_array(made: tuple[Run, dict[st
             sheet = about[kind]
             with Image.open(run.folder / sheet["src"]) as image:
                 assert image.size == (
-                    sheet["columns"] * sheet["tile_width"],
-                    sheet["rows"] * sheet["tile_height"],
+                    sheet["columns"] * sheet["cell_width"],
+                    sheet["rows"] * sheet["cell_height"],
                 )
+            numbered = sheet["cell_height"] > sheet["tile_height"] and sheet["cell_width"] > 20
+            assert numbered == (kind != "sheet")
             assert (
                 sheet["columns"] * (sheet["rows"] - 1) < about["channels"] <= sheet["columns"] * sheet["rows"]
             )
@@ -358,5 +360,6 @@ def assert_tiles(path: Path, sheet: dict[str, Any], expected: NDArray[np.uint8])
     assert expected.shape[1:] == (high, wide)
     for number, tile in enumerate(expected):
         row, column = divmod(number, sheet["columns"])
-        found = shown[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
+        top, left = row * sheet["cell_height"], column * sheet["cell_width"]
+        found = shown[top : top + high, left : left + wide]
         assert np.abs(found - lightness[tile]).mean() < 12, number

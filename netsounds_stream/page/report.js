@@ -232,13 +232,14 @@
 
   // --- the views ---------------------------------------------------------------------------------------------------
 
-  /** Shows a tile of a sprite as an element's background, over all of it. */
-  function showTile(element, { src, columns = 1, rows = 1 }, index = 0) {
-    const share = (which, count) => (count > 1 ? (100 * which) / (count - 1) : 0);
+  /** Shows a tile of a sprite as an element's background, over all of it; a cell may hold more than its tile. */
+  function showTile(element, { src, columns = 1, rows = 1, ...of }, index = 0) {
+    const [wide, high] = of.cell_width ? [of.cell_width / of.tile_width, of.cell_height / of.tile_height] : [1, 1];
+    const share = (at, whole) => (whole > 1 ? (100 * at) / (whole - 1) : 0); // of what the sprite is larger than its tile
     element.style.backgroundImage = `url(${JSON.stringify(src)})`;
-    element.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
+    element.style.backgroundSize = `${100 * columns * wide}% ${100 * rows * high}%`;
     element.style.backgroundPosition =
-      `${share(index % columns, columns)}% ${share(Math.floor(index / columns), rows)}%`;
+      `${share((index % columns) * wide, columns * wide)}% ${share(Math.floor(index / columns) * high, rows * high)}%`;
   }
 
   function drawOverlay() {
