@@ -100,6 +100,7 @@ class Measured:
         return {
             **asdict(self.case),
             "words": [_public(word) for word in self.case.words],
+            "environment": {name: _public(value) for name, value in self.case.environment.items()},
             "check": [_public(word) for word in self.case.check],
             "failure": self.failure,
             "wall_seconds": _spread([each.wall_seconds for each in good]),

@@ -1,6 +1,7 @@
 """Ask every question at full size, then write the page: `python benchmarks/run_all.py --weights WEIGHTS`.
 
-    [--picture PHOTO] [--pictures DIR] [--arrays ARRAY ...] [--rounds 3] [--check] [--only NAME ...]
+    [--picture PHOTO] [--pictures DIR] [--arrays ARRAY ...] [--before CHECKOUT]
+    [--rounds 3] [--check] [--only NAME ...]
 
 A question that fails ends the run; `--only` goes on from there. It takes well over an hour
 on two cores, most of it in `memory`.
@@ -20,6 +21,7 @@ QUESTIONS = {
     "fft": (),
     "codecs": ("weights", "picture"),
     "stages": ("weights", "picture"),
+    "busy": ("weights", "picture", "before"),
     "end_to_end": ("weights", "picture", "pictures", "check"),
     "memory": ("weights", "pictures", "check"),
     "phases": ("weights", "picture", "arrays"),
@@ -35,6 +37,7 @@ def main() -> None:
     parser.add_argument("--picture")
     parser.add_argument("--pictures")
     parser.add_argument("--arrays", nargs="+", help="stored activations, for `phases`")
+    parser.add_argument("--before", help="another checkout, for `busy`")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--only", nargs="+", choices=tuple(QUESTIONS), default=tuple(QUESTIONS))

@@ -5,8 +5,14 @@
 Names are loaded when first used, so that importing the package costs nothing.
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import Any
+
+# OpenMP's threads wait by spinning, on cores that other programs want. It reads this when torch is loaded.
+if "torch" not in sys.modules:
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {
     "sonify": "engine",

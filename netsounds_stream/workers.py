@@ -1,4 +1,9 @@
-"""Workers for a while: threads of which each uses its share of the cores."""
+"""Workers for a while: threads of which each uses its share of the cores.
+
+torch splits an operation among OpenMP threads, which wait for one another by spinning. Beside other
+programs that holds up everyone: a thread that has work waits for a core on which another one spins. So
+workers, and the caller meanwhile, split nothing as long as there is a worker for each core.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +34,7 @@ def workers(
     device: str = "cpu",
     strained: Callable[[], bool] = lambda: False,
 ) -> Iterator[Line]:
-    """Workers whose torch uses so many threads each; the caller's own number of threads is kept.
+    """Open a line of workers whose torch uses so many threads each, as does the caller's for that while.
 
     On a GPU named `device` each has a stream of its own, for work that needs no order. Where memory is
     `strained` fewer work at a time.
@@ -40,6 +45,7 @@ def workers(
         torch.set_num_threads(threads_each)
         own_stream(device)
 
+    torch.set_num_threads(threads_each)
     try:
         yield Line(count, begin, strained)
     finally:

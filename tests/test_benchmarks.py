@@ -153,6 +153,7 @@ def ask(folder: Path, weights_file: Path, picture_file: Path) -> Iterator[Ask]:
         "fft": (),
         "phases": (),
         "stages": (*weights, *picture),
+        "busy": (*weights, *picture, "--before", BENCHMARKS.parent),
         "stores": (),
         "scaling": weights,
     }
@@ -253,6 +254,19 @@ def test_phases(ask: Ask) -> None:
         assert result["left_out"] == {"librosa": "not installed"}
         pytest.skip("the librosa peer was not run: librosa is not installed")
     assert case["ways"]["librosa"]["cost"] == 1
+
+
+def test_busy(ask: Ask) -> None:
+    cases = ask("busy")["cases"]
+    assert [(case["facts"]["version"], case["facts"]["busy"]) for case in cases] == [
+        ("now", 0),
+        ("now", 2),
+        ("before", 0),
+        ("before", 2),
+    ]
+    for case in cases:
+        sound(case)
+        assert case["stages"]["network"] > 0
 
 
 def test_stages(ask: Ask) -> None:
