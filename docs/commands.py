@@ -15,16 +15,31 @@ import click
 
 from netsounds_stream import errors
 from netsounds_stream.cli import cli
+from netsounds_stream.command_sections import MAIN, SectionedCommand
 
 PAGE = Path(__file__).parent / "commands.md"
 PROGRAM = "netsounds-stream"
 
-_INTRODUCTION = """
+_INTRODUCTION = r"""
 # Commands
 
 Written by `python docs/commands.py` out of the commands themselves; not edited. Results go to stdout,
 progress and errors to stderr. An error is one line, which says what is wrong and how to mend it;
 [Troubleshooting](troubleshooting.md) has more about each.
+
+`--help` of a command with many options shows the main ones, `--help-all` shows all.
+
+## Completion
+
+A shell completes commands, options, choices and file names with Tab, after one line in its start-up file:
+
+| shell | file | line |
+| --- | --- | --- |
+| bash 4.4 or later | `~/.bashrc` | `eval "$(_NETSOUNDS_STREAM_COMPLETE=bash_source netsounds-stream)"` |
+| zsh | `~/.zshrc` | `eval "$(_NETSOUNDS_STREAM_COMPLETE=zsh_source netsounds-stream)"` |
+| fish | `~/.config/fish/config.fish` | `env _NETSOUNDS_STREAM_COMPLETE=fish_source netsounds-stream \| source` |
+
+## All commands
 """
 
 _INTERRUPTED = "Stopped by Ctrl-C, or by a polite request to end, before anything was kept."
@@ -42,10 +57,13 @@ def page() -> str:
 
 
 def _overview(context: click.Context) -> Iterator[str]:
-    commands = [(f"[`{name}`](#{PROGRAM}-{name})", _prose(command)) for name, command in cli.commands.items()]
+    commands = [
+        (f"[`{name}`](#{PROGRAM}-{name})", _prose(command).partition("\n\n")[0])
+        for name, command in cli.commands.items()
+    ]
     yield f"    {PROGRAM} [OPTIONS] COMMAND [ARGS]..."
     yield _table(("command", "what it does"), commands)
-    yield _options(cli, context)
+    yield _options(cli.get_params(context), context)
 
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -59,12 +77,16 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
             for each in arguments
         )
         yield f"Arguments: {told}."
-    yield _options(command, context)
+    assert isinstance(command, SectionedCommand)
+    for section, options in command.sections(context).items():
+        if section != MAIN:
+            yield f"*{section}*"
+        yield _options(options, context)
 
 
-def _options(command: click.Command, context: click.Context) -> str:
+def _options(options: Iterable[click.Parameter], context: click.Context) -> str:
     rows = []
-    for option in command.get_params(context):
+    for option in options:
         record = option.get_help_record(context) if isinstance(option, click.Option) else None
         if record is None:
             continue
@@ -98,7 +120,8 @@ def _first_line(kind: type) -> str:
 
 
 def _prose(command: click.Command) -> str:
-    return " ".join((command.help or "").split())
+    """A command's help, its paragraphs each on one line."""
+    return "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .batch_wording import ended_text, plan_text, table_text
-from .command_options import BATCH, CHECKPOINT, JSON, NETWORK, OVERWRITE, QUIET, RUN, chosen, stacked
+from .command_options import BATCH, BATCH_NETWORK, CHECKPOINT, JSON, OVERWRITE, QUIET, RUN, chosen
 from .command_parts import importing, plain, print_json, stoppable
+from .command_sections import SectionedCommand, stacked
 
 if TYPE_CHECKING:
     from .batch_plan import BatchPlan
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("patterns", nargs=-1, required=True, metavar="PATTERN...")
-@stacked(BATCH, NETWORK, RUN, CHECKPOINT, OVERWRITE, QUIET, JSON)
+@stacked(BATCH, BATCH_NETWORK, RUN, CHECKPOINT, OVERWRITE, QUIET, JSON)
 def batch(
     patterns: tuple[str, ...],
     out: Path,
@@ -31,12 +32,11 @@ def batch(
     as_json: bool,
     **words: Any,
 ) -> None:
-    """Make a run of each of many pictures, each in a folder below --out, and a page over all.
+    """Make a run of each of many pictures, in a folder of its own below --out, and a page of all.
 
-    A PATTERN is a folder, a file, a quoted glob such as 'photos/**/*.jpg', a .txt file with a name a line,
-    or - for names on the standard input. Runs that are finished are skipped, stopped ones gone on with;
-    pictures that fail are recorded in batch.jsonl, and do not stop the others. --memory is for all jobs
-    together; with --cluster tcp://..., each worker's.
+    PATTERN is a folder, a file, a quoted glob such as 'photos/**/*.jpg', a .txt file with one name on each
+    line, or - to read names from standard input. Finished runs are skipped, stopped ones are resumed. A
+    picture that fails is listed in batch.jsonl and does not stop the others.
     """
     options = chosen(words)
     with importing():

@@ -26,16 +26,20 @@ from .command_options import (
     PLACE,
     QUIET,
     RUN,
-    SOUND,
     WORK,
     chosen,
-    stacked,
 )
 from .command_parts import Commands, importing, picture_path, plain, planned, print_json, print_run, stoppable
+from .command_sections import MAIN, option, stacked
+from .command_sections import PICTURE as OF_PICTURE
+from .command_sound import SOUND
 from .errors import NetsoundsError, Stopped
 from .locations import local_only
 from .naming import folder_of
-from .wording import bench_text, check_text, facts_text, long_plan, short_plan, verification_text
+from .options import TIME_AXES
+from .run_commands import check, gallery, info, plot
+from .sound_options import FORMATS, SCHEMES
+from .wording import bench_text, long_plan, short_plan, verification_text
 
 
 @click.group(
@@ -53,7 +57,7 @@ def cli(context: click.Context) -> None:
 
 @cli.command()
 @stacked(PICTURE, OUT, NETWORK, RUN, LABEL)
-@click.option("--resume", is_flag=True, help="Go on with a run that was stopped; begin where there is none.")
+@option(MAIN, "--resume", is_flag=True, help="Resume a stopped run, or start one where there is none.")
 @stacked(CLUSTER, WORK, CHECKPOINT, OVERWRITE, QUIET, JSON)
 def sonify(
     image: str | Path | None,
@@ -70,7 +74,7 @@ def sonify(
     as_json: bool,
     **words: Any,
 ) -> None:
-    """Turn IMAGE into stored activations and WAV files."""
+    """Turn IMAGE into sound, in a folder with a page to see and hear it."""
     options = chosen(words)
     path = picture_path(image, dpath, image_name, quiet=quiet)
     with importing():
@@ -100,7 +104,12 @@ cli.add_command(batch)
 
 @cli.command()
 @click.argument("folder", type=PLACE)
-@click.option("--memory", metavar="SIZE", help="Instead of the budget that the run began with.")
+@option(
+    MAIN,
+    "--memory",
+    metavar="SIZE",
+    help="Memory that the whole process may use. [default: as the run was started with]",
+)
 @stacked(CLUSTER, WORK, CHECKPOINT, QUIET, JSON)
 def resume(
     folder: str | Path,
@@ -112,7 +121,7 @@ def resume(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Go on with the run that was stopped before it became FOLDER."""
+    """Resume the stopped run that is to become FOLDER."""
     with importing():
         from . import engine
         from .display import display
@@ -143,7 +152,7 @@ def plan(
     as_json: bool,
     **words: Any,
 ) -> None:
-    """Say what sonify would do with IMAGE: sizes, memory, disk. Decodes no pixel."""
+    """Print what sonify would make of IMAGE, and the memory and disk it needs; decode nothing."""
     options = chosen(words)
     path = picture_path(image, dpath, image_name, quiet=as_json)
     with importing():
@@ -162,13 +171,30 @@ def plan(
 @cli.command()
 @click.argument("array", type=LOCAL)
 @click.argument("out", type=LOCAL)
-@click.option("--scheme", default="sum", show_default=True, help="'sum' or 'concat'.")
-@click.option("--time-axis", default="auto", show_default=True, help="'x', 'y', or what the array says.")
+@option(
+    MAIN,
+    "--scheme",
+    type=click.Choice(SCHEMES[:2]),
+    default="sum",
+    help="Add the filters up (sum), or play them one after another (concat).",
+)
+@option(
+    MAIN,
+    "--format",
+    type=click.Choice(FORMATS),
+    help="File format of OUT. [default: by its suffix, or else wav]",
+)
 @stacked(SOUND)
-@click.option("--format", help="wav, flac or ogg. [default: what OUT ends in, else wav]")
+@option(
+    OF_PICTURE,
+    "--time-axis",
+    type=click.Choice(TIME_AXES),
+    default="auto",
+    help="Axis of the array that becomes time; auto is the one it was stored with.",
+)
 @stacked(OVERWRITE, QUIET)
 def render(array: Path, out: Path, time_axis: str, quiet: bool, **words: Any) -> None:
-    """Make sound again from a stored ARRAY (.zarr or .npy), without the network."""
+    """Make the sound file OUT from a stored ARRAY (.zarr or .npy), without the network."""
     with importing():
         from . import rendering
         from .display import display
@@ -181,40 +207,8 @@ def render(array: Path, out: Path, time_axis: str, quiet: bool, **words: Any) ->
     click.echo(f"{out}: {audio.samples} samples, {audio.container}")
 
 
-@cli.command()
-@click.argument("folder", type=PLACE)
-@stacked(QUIET, JSON)
-def check(folder: str | Path, quiet: bool, as_json: bool) -> None:
-    """Read a finished run whole, and say what of it is damaged."""
-    with importing():
-        from .checking import check as read_whole
-        from .display import display
-
-    with display(quiet=quiet) as shown:
-        found = read_whole(folder, on_progress=shown)
-    if as_json:
-        from dataclasses import asdict
-
-        print_json({**asdict(found), "folder": str(folder)})
-    else:
-        for each in found.damaged:
-            click.echo(f"DAMAGED {each.name}: {each.what}")
-        click.echo(check_text(found))
-    found.require_whole()
-
-
-@cli.command()
-@click.argument("path", type=PLACE)
-@JSON
-def info(path: str | Path, as_json: bool) -> None:
-    """Say what a run's folder, a stored array or a WAV file holds."""
-    from .inspection import inspect
-
-    facts = inspect(path)
-    if as_json:
-        print_json(facts)
-    else:
-        click.echo(facts_text(facts))
+cli.add_command(check)
+cli.add_command(info)
 
 
 @cli.command()
@@ -227,7 +221,7 @@ def verify(
     as_json: bool,
     **words: Any,
 ) -> None:
-    """Compare the stream with the whole-image network on IMAGE, at a size that fits."""
+    """Compare the stream's activations of IMAGE with those of the whole-image network."""
     options = chosen(words)
     path = picture_path(image, dpath, image_name, quiet=quiet)
     with importing():
@@ -250,11 +244,14 @@ def verify(
 
 
 @cli.command()
-@click.option("--image", type=LOCAL, help="Your picture. [default: one drawn here]")
-@click.option("--out", type=LOCAL, default="demo", show_default=True, help="Folder.")
+@option(MAIN, "--image", type=LOCAL, help="Use this picture. [default: one drawn for the demo]")
+@option(MAIN, "--out", type=LOCAL, default="demo", help="Folder in which the run gets its folder.")
 @stacked(QUIET, JSON)
 def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
-    """Do the main job on a picture drawn here, or on yours, untrained where no weights can be had."""
+    """Make sound from a picture drawn for the demo, or from yours.
+
+    Untrained weights are used if the trained ones cannot be downloaded.
+    """
     with importing():
         from .demonstration import demonstrate
         from .display import display
@@ -270,44 +267,19 @@ def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
     print_run(run, as_json=as_json)
 
 
-@cli.command()
-@click.argument("folder", type=LOCAL)
-@click.option("--bank", type=int, help="This bank only.")
-@click.option("--filter", type=int, help="One filter's picture, counted from 0; with --bank.")
-@click.option("--reduce", default="mean", show_default=True, help="'mean' or 'max' of what a pixel holds.")
-@click.option("--size", default=1024, show_default=True, help="The long edge of a filter's picture, at most.")
-@click.option("--format", default="webp", show_default=True, help="webp or png, of a filter's picture.")
-@click.option("--out", type=LOCAL, help="Folder. [default: pictures, in the run's]")
-@stacked(QUIET)
-def plot(folder: Path, quiet: bool, **words: Any) -> None:
-    """Make the pictures of the run in FOLDER again: contact sheets, spectrograms, or one filter."""
-    with importing():
-        from . import plotting
-        from .display import display
-
-    with display(quiet=quiet) as shown:
-        written = plotting.plot(folder, on_progress=shown, **words)
-    for path in written:
-        click.echo(str(path))
-
-
-@cli.command()
-@click.argument("runs", nargs=-1, required=True, type=LOCAL)
-@click.option("--out", required=True, type=LOCAL, help="Folder for the page.")
-@click.option("--title", default="netsounds", show_default=True, help="Of the page.")
-def gallery(runs: tuple[Path, ...], out: Path, title: str) -> None:
-    """Write a page over many RUNS, with their pictures and mixes, which stay where they are."""
-    from .galleries import gallery as write
-
-    click.echo(str(write(runs, out, title=title)))
+cli.add_command(plot)
+cli.add_command(gallery)
 
 
 @cli.command()
 @click.argument("image", required=False, type=LOCAL)
-@click.option("--quick", is_flag=True, help="One run on a small picture, in seconds.")
+@option(MAIN, "--quick", is_flag=True, help="Measure one run on a small picture only, in seconds.")
 @stacked(COMPUTE, QUIET, JSON)
 def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: Any) -> None:
-    """Measure this machine: how fast pictures go (IMAGE's time is foretold too), how large a one fits."""
+    """Measure how fast this machine is, and the largest picture that fits.
+
+    With IMAGE, its time is estimated too.
+    """
     options = chosen(words)
     with importing():
         from . import machine
@@ -341,7 +313,7 @@ def main() -> None:
         status = _fail(_with_notes(_text_of(error), error), error.exit_status)
     except click.UsageError as error:
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
-        status = _fail(error.format_message() + where, error.exit_code)
+        status = _fail(error.format_message().rstrip(".") + where, error.exit_code)
     except click.ClickException as error:
         status = _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:

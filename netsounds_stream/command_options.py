@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from . import command_sections as sections
 from . import options, sound_options
+from .command_sections import Decorator, option, stacked
+from .command_sound import SOUND
 from .locations import local_only, place_of
 from .options import SonifyOptions, options_from_words
-
-Decorator = Callable[[Callable[..., None]], Callable[..., None]]
-
-
-def stacked(*decorators: Decorator) -> Decorator:
-    """Several decorators as one."""
-
-    def apply(command: Callable[..., None]) -> Callable[..., None]:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-
-    return apply
 
 
 class Place(click.Path):
@@ -44,174 +34,228 @@ class Local(click.Path):
         return super().convert(place, param, context)
 
 
-PLACE, LOCAL = Place(path_type=Path), Local(path_type=Path)
+class NameOrFile(click.types.StringParamType):
+    """Text; shells complete it to one of some names, or to a file."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the names that begin so, or else ask the shell for files."""
+        names = [CompletionItem(name) for name in self._names if name.startswith(incomplete)]
+        return names or [CompletionItem(incomplete, type="file")]
+
+
+PLACE, LOCAL, FOLDER = Place(path_type=Path), Local(path_type=Path), click.Path(path_type=Path)
 PICTURE = stacked(
     click.argument("image", required=False, type=PLACE),
-    click.option("--dpath", type=click.Path(path_type=Path), help="Folder to look for the picture in."),
-    click.option("--image-name", metavar="FRAGMENT", help="Part of the picture's name in --dpath."),
+    option(sections.PICTURE, "--dpath", type=FOLDER, help="Folder that --image-name is looked for in."),
+    option(
+        sections.PICTURE,
+        "--image-name",
+        metavar="FRAGMENT",
+        help="Use the first picture in --dpath whose name contains FRAGMENT.",
+    ),
+)
+
+
+def _memory(text: str) -> Decorator:
+    return option(sections.MAIN, "--memory", metavar="SIZE", help=text)
+
+
+_DEVICE = stacked(
+    option(
+        sections.MACHINE,
+        "--device",
+        type=click.Choice(options.DEVICES),
+        default="auto",
+        help="Device that runs the network; auto is the CPU.",
+    ),
+    option(
+        sections.MACHINE,
+        "--precision",
+        type=click.Choice(options.PRECISIONS),
+        default="auto",
+        help="Number format that the network computes in; auto is fp32 on a CPU and fp16 on a GPU.",
+    ),
+    option(
+        sections.MACHINE,
+        "--gpu-memory",
+        metavar="SIZE",
+        help="GPU memory that the run may use, with --device cuda. [default: 2GiB, or half of what is free]",
+    ),
 )
 COMPUTE = stacked(
-    click.option("--precision", default="auto", show_default=True, help=", ".join(options.PRECISIONS)),
-    click.option("--device", default="auto", show_default=True, help=", ".join(options.DEVICES)),
-    click.option("--memory", metavar="SIZE", help="Peak memory of the whole process. [default: 1GiB]"),
-    click.option("--gpu-memory", metavar="SIZE", help="With --device cuda. [default: 2GiB or half the free]"),
+    _memory("Memory that the whole process may use, such as 800MiB. [default: 1GiB, less if less is free]"),
+    _DEVICE,
 )
-NETWORK = stacked(
-    click.option("--size", default="native", show_default=True, help="Short edge in pixels, or 'native'."),
-    click.option(
-        "--weights",
-        default="pretrained",
-        show_default=True,
-        help="'pretrained', 'untrained', or a squeezenet1_0 state_dict (.pth, .safetensors).",
+_BATCH_COMPUTE = stacked(
+    _memory(
+        "Memory that all jobs together may use, such as 4GiB; with --cluster tcp://..., each worker. "
+        "[default: 1GiB for each job, less if less is free]"
     ),
-    click.option(
+    _DEVICE,
+)
+_INPUT = stacked(
+    option(
+        sections.MAIN,
+        "--size",
+        metavar="PIXELS",
+        default="native",
+        help="Resize the picture to this short edge, in pixels; native keeps its size.",
+    ),
+    option(
+        sections.MAIN,
+        "--weights",
+        metavar="NAME|FILE",
+        type=NameOrFile(options.PRETRAINED, options.UNTRAINED),
+        default="pretrained",
+        help="Weights of the network: pretrained (downloaded once), untrained, or the file of a "
+        "squeezenet1_0 state_dict (.pth, .safetensors).",
+    ),
+    option(
+        sections.PICTURE,
         "--normalize/--no-normalize",
         default=True,
-        show_default=True,
-        help="Input normalised as the weights were trained, or plain [0, 1].",
+        help="Normalize the input as the weights were trained, or feed it as [0, 1].",
     ),
-    click.option("--time-axis", default="auto", show_default=True, help="'x', 'y', or the long edge."),
-    click.option("--max-pixels", metavar="N", help="Refuse larger pictures, as 100M or 1G. [default: none]"),
-    COMPUTE,
+    option(
+        sections.PICTURE,
+        "--time-axis",
+        type=click.Choice(options.TIME_AXES),
+        default="auto",
+        help="Axis of the picture that becomes time; auto is the long edge.",
+    ),
+    option(
+        sections.PICTURE,
+        "--max-pixels",
+        metavar="N",
+        help="Refuse a picture with more pixels, such as 100M. [default: no limit]",
+    ),
 )
-SOUND = stacked(
-    click.option("--method", default="ifft", show_default=True, help=", ".join(sound_options.METHODS)),
-    click.option(
-        "--phase",
-        default="pghi",
-        show_default=True,
-        help="Of windowed frames: " + ", ".join(sound_options.PHASES) + "; griffin-lim begins with it.",
-    ),
-    click.option("--iterations", default=32, show_default=True, help="Of griffin-lim."),
-    click.option("--duration", type=float, metavar="SECONDS", help="Of windowed sound. [default: 10 to 120]"),
-    click.option("--fft-size", default=2048, show_default=True, help="Samples in a windowed frame."),
-    click.option("--hop", type=int, help="Samples between windowed frames. [default: a quarter of a frame]"),
-    click.option(
-        "--contrast",
-        default=3.0,
-        show_default=True,
-        help="The power to which windowed activations are raised.",
-    ),
-    click.option(
-        "--frequency",
-        default="log",
-        show_default=True,
-        help="How rows are spread when windowed: " + ", ".join(sound_options.FREQUENCIES) + ".",
-    ),
-    click.option(
-        "--fmin", type=float, metavar="HZ", help="The lowest row's frequency. [default: 40, linear 0]"
-    ),
-    click.option(
-        "--fmax", type=float, metavar="HZ", help="The highest's. [default: 12000, linear half the rate]"
-    ),
-    click.option("--flip-frequency", is_flag=True, help="The picture's bottom sounds high, its top low."),
-    click.option("--seed", default=0, show_default=True, help="Of drawn phases and dither."),
-    click.option(
-        "--balance",
-        default="bank",
-        show_default=True,
-        help="'bank': one scale for the bank; 'filter': each filter brought to full range first.",
-    ),
-    click.option(
-        "--scale",
-        default="peak",
-        show_default=True,
-        help="'peak': divide by the largest magnitude; 'minmax': stretch to [-1, 1]; 'none' (FLOAT only).",
-    ),
-    click.option(
-        "--stereo/--no-stereo", default=False, help="Pan each filter in a sum. [default: no-stereo]"
-    ),
-    click.option(
-        "--pan", default="index", show_default=True, help="By a filter's index, or its energy's centroid."
-    ),
-    click.option(
-        "--top", type=int, metavar="K", help="Sound only the K filters of each bank with most energy."
-    ),
-    click.option("--filters", metavar="N,N", help="Sound only these filters, counted from 0."),
-    click.option(
-        "--loudness", type=float, metavar="LUFS", help="Integrated, of every file. [default: the mix -16]"
-    ),
-    click.option("--sample-rate", default=44100, show_default=True, help="In hertz."),
-    click.option(
-        "--resample", type=int, metavar="HZ", help="Convert the sound to this rate, its pitch kept."
-    ),
-    click.option("--subtype", default="PCM_16", show_default=True, help=", ".join(sound_options.SUBTYPES)),
-)
+NETWORK, BATCH_NETWORK = stacked(_INPUT, COMPUTE), stacked(_INPUT, _BATCH_COMPUTE)
 RUN = stacked(
-    click.option("--banks", default="1,2,3,4", show_default=True, help="Filter banks to keep and sound."),
-    click.option("--codec", default="lz4", show_default=True, help=", ".join(options.CODECS)),
-    click.option(
+    option(sections.MAIN, "--banks", metavar="N,N", default="1,2,3,4", help="Filter banks to use."),
+    option(
+        sections.MAIN,
         "--scheme",
         "schemes",
         multiple=True,
-        help="'sum', 'concat' or 'filters'; repeat it for several. [default: sum concat, windowed sum]",
+        type=click.Choice(sound_options.SCHEMES),
+        help="How a bank's filters become files: added up (sum), one after another (concat), a file each "
+        "(filters). Repeat it for several. [default: sum concat; sum where --method is windowed]",
     ),
-    click.option(
-        "--mix/--no-mix",
-        default=True,
-        show_default=True,
-        help="All banks over one another, in stereo, at -16 LUFS.",
+    option(
+        sections.MAIN,
+        "--format",
+        type=click.Choice(sound_options.FORMATS),
+        default="wav",
+        help="File format of the sound.",
     ),
     SOUND,
-    click.option(
+    option(
+        sections.FILES,
+        "--mix/--no-mix",
+        default=True,
+        help="Write the mix: all banks as one stereo file at -16 LUFS.",
+    ),
+    option(
+        sections.FILES,
+        "--report/--no-report",
+        default=True,
+        help="Write index.html, a page to see and hear the run, and its pictures.",
+    ),
+    option(
+        sections.FILES,
+        "--activations/--no-activations",
+        default=True,
+        help="Keep the activations as zarr arrays.",
+    ),
+    option(
+        sections.FILES,
+        "--codec",
+        type=click.Choice(options.CODECS),
+        default="lz4",
+        help="Compression of the activations.",
+    ),
+    option(
+        sections.FILES,
         "--preview",
         type=float,
         metavar="SECONDS",
-        help="Only the first seconds of each file, from what of the picture they need; keeps no arrays.",
-    ),
-    click.option("--format", default="wav", show_default=True, help=", ".join(sound_options.FORMATS)),
-    click.option(
-        "--activations/--no-activations",
-        default=True,
-        show_default=True,
-        help="Keep the arrays, or only the sound.",
-    ),
-    click.option(
-        "--report/--no-report",
-        default=True,
-        show_default=True,
-        help="index.html, to see and hear the run, with pictures of the banks.",
+        help="Make only the first seconds of each file, from the part of the picture that they need; "
+        "activations are not kept.",
     ),
 )
-LABEL = click.option("--label", help="Names the files. [default: what the network sees]")
-OUT = click.option("--out", type=PLACE, help="Folder, or s3://BUCKET/NAME. [default: IMAGE-netsounds]")
+LABEL = option(
+    sections.FILES, "--label", help="Text in file names. [default: what the network sees in the picture]"
+)
+OUT = option(
+    sections.MAIN,
+    "--out",
+    type=PLACE,
+    help="Folder of the run, or s3://BUCKET/NAME. [default: IMAGE-netsounds]",
+)
 BATCH = stacked(
-    click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of all runs."),
-    click.option(
-        "--jobs", type=int, metavar="N", help="Pictures at a time. [default: cores, as memory allows]"
+    option(sections.MAIN, "--out", required=True, type=FOLDER, help="Folder of all runs."),
+    option(
+        sections.MAIN,
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="Number of pictures at a time. [default: the number of cores, fewer if memory is short]",
     ),
-    click.option(
-        "--cluster", metavar="ADDRESS", help="A Dask cluster: tcp://HOST:PORT, or local, local:N made here."
+    option(
+        sections.MAIN,
+        "--plan",
+        "only_plan",
+        is_flag=True,
+        help="Print the plan of all pictures, and make nothing.",
     ),
-    click.option("--plan", "only_plan", is_flag=True, help="Say what would be done, and do nothing."),
+    option(
+        sections.LONG,
+        "--cluster",
+        metavar="ADDRESS",
+        help="Work on a Dask cluster: tcp://HOST:PORT, tls://HOST:PORT, or local, local:N for one on this "
+        "machine.",
+    ),
 )
-WORK = click.option(
+WORK = option(
+    sections.LONG,
     "--work",
-    type=click.Path(path_type=Path),
-    help="With a URL for a run: where it is worked in. [default: a folder for temporary files]",
+    type=FOLDER,
+    help="Folder to work in when --out is a URL. [default: one in the folder for temporary files]",
 )
-CHECKPOINT = click.option(
+CHECKPOINT = option(
+    sections.LONG,
     "--checkpoint-seconds",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="How often what is finished is made durable. [default: 8, less often in long runs]",
+    help="Time between checkpoints, from which a stopped run resumes. [default: 8, longer in long runs]",
 )
 CLUSTER = stacked(
-    click.option(
+    option(
+        sections.LONG,
         "--cluster",
         metavar="ADDRESS",
-        help="Dask: tcp://HOST:PORT, tls://HOST:PORT, local (a process a core) or local:N.",
+        help="Share the picture out to a Dask cluster: tcp://HOST:PORT, tls://HOST:PORT, or local, local:N "
+        "for one on this machine.",
     ),
-    click.option(
+    option(
+        sections.LONG,
         "--segment-rows",
         type=int,
         metavar="N",
-        help="Of the picture, that a worker gets at a time. [default: 2048, in whole shards]",
+        help="Picture rows that a worker gets at a time, with --cluster. [default: 2048, in whole shards]",
     ),
 )
-OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what is there.")
-QUIET = click.option("--quiet", is_flag=True, help="Errors only on stderr.")
-JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, and nothing else there.")
+OVERWRITE = option(sections.MAIN, "--overwrite", is_flag=True, help="Replace what is there.")
+QUIET = option(sections.MESSAGES, "--quiet", is_flag=True, help="Print nothing on stderr but errors.")
+JSON = option(
+    sections.MESSAGES, "--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else."
+)
 
 
 def chosen(words: dict[str, Any]) -> SonifyOptions:

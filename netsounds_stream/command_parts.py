@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .command_sections import SectionedCommand
 from .errors import OptionError
 from .stopping import Stop
 from .wording import short_plan
@@ -32,6 +33,8 @@ _PICTURE_SUFFIXES = {
 
 class Commands(click.Group):
     """The group of all commands, which tells someone who names a picture first what to write instead."""
+
+    command_class = SectionedCommand
 
     def resolve_command(
         self, context: click.Context, args: list[str]

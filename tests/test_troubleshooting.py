@@ -64,13 +64,6 @@ MET: dict[str, tuple[str, ...]] = {
     "FLAC holds no FLOAT samples": (*SONIFY, "--format", "flac", "--subtype", "FLOAT"),
     "fmax cannot be": (*SONIFY, "--fmax", "30000"),
     "hop cannot be": (*SONIFY, "--hop", "2000"),
-    "render writes one file": (
-        "render",
-        "run/activations-4_untrained.zarr",
-        "new.wav",
-        "--scheme",
-        "filters",
-    ),
     "name the picture either": ("plan", "picture.png", "--dpath", "."),
     "... is damaged (": ("check", "run and more"),
     "... is not whole": ("info", "run and more/activations-4_untrained.zarr"),

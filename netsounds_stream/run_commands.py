@@ -1,0 +1,89 @@
+"""The commands on finished runs and their files: `check`, `info`, `plot`, `gallery`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .command_options import JSON, LOCAL, PLACE, QUIET
+from .command_parts import importing, print_json
+from .command_sections import MAIN, SectionedCommand, option, stacked
+from .wording import check_text, facts_text
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("folder", type=PLACE)
+@stacked(QUIET, JSON)
+def check(folder: str | Path, quiet: bool, as_json: bool) -> None:
+    """Read all files of the finished run in FOLDER, and list those that are damaged."""
+    with importing():
+        from .checking import check as read_whole
+        from .display import display
+
+    with display(quiet=quiet) as shown:
+        found = read_whole(folder, on_progress=shown)
+    if as_json:
+        from dataclasses import asdict
+
+        print_json({**asdict(found), "folder": str(folder)})
+    else:
+        for each in found.damaged:
+            click.echo(f"DAMAGED {each.name}: {each.what}")
+        click.echo(check_text(found))
+    found.require_whole()
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("path", type=PLACE)
+@JSON
+def info(path: str | Path, as_json: bool) -> None:
+    """Describe a run's folder, a stored array or a WAV file."""
+    from .inspection import inspect
+
+    facts = inspect(path)
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(facts_text(facts))
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("folder", type=LOCAL)
+@option(MAIN, "--bank", type=int, help="Make the pictures of this bank only.")
+@option(MAIN, "--filter", type=int, help="Make one picture, of this filter of --bank, counted from 0.")
+@option(
+    MAIN,
+    "--reduce",
+    type=click.Choice(("mean", "max")),
+    default="mean",
+    help="What a pixel of a filter's picture shows of its activations.",
+)
+@option(MAIN, "--size", default=1024, metavar="PIXELS", help="Longest edge of a filter's picture.")
+@option(
+    MAIN, "--format", type=click.Choice(("webp", "png")), default="webp", help="Format of a filter's picture."
+)
+@option(MAIN, "--out", type=LOCAL, help="Folder for the pictures. [default: pictures, in the run's folder]")
+@stacked(QUIET)
+def plot(folder: Path, quiet: bool, **words: Any) -> None:
+    """Make the pictures of the run in FOLDER again, or a picture of one filter."""
+    with importing():
+        from . import plotting
+        from .display import display
+
+    with display(quiet=quiet) as shown:
+        written = plotting.plot(folder, on_progress=shown, **words)
+    for path in written:
+        click.echo(str(path))
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("runs", nargs=-1, required=True, type=LOCAL)
+@option(MAIN, "--out", required=True, type=LOCAL, help="Folder for the page.")
+@option(MAIN, "--title", default="netsounds", help="Title of the page.")
+def gallery(runs: tuple[Path, ...], out: Path, title: str) -> None:
+    """Write a page with the pictures and mixes of many RUNS, which stay where they are."""
+    from .galleries import gallery as write
+
+    click.echo(str(write(runs, out, title=title)))
