@@ -38,7 +38,11 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     failed = [{"name": HOSTILE, "reason": HOSTILE}]
     page = folder / "index.html"
-    words = environment().get_template("gallery.html").render(title="Bowls", version="0.1.0", runs=runs, failed=failed)
+    words = (
+        environment()
+        .get_template("gallery.html")
+        .render(title="Bowls", version="0.1.0", runs=runs, failed=failed)
+    )
     page.write_text(words, encoding="utf-8")
     return page
 
