@@ -131,7 +131,8 @@ def memory(results: Results) -> str:
     heads = ["", "seconds", "of them work", "Mpx/s", "peak memory", "planned"]
     return (
         "`benchmarks/memory.py`: square pictures by their side; 'sum only' is `--scheme sum "
-        "--no-activations` over all banks. Mpx/s are of the whole process.\n\n"
+        "--no-activations` over all banks; those of all defaults were measured when these had `concat`. "
+        "Mpx/s are of the whole process.\n\n"
         + table(heads, lines)
         + "\n![Peak memory against pixels](plots/memory.png)\n\n![Seconds against pixels](plots/time.png)\n"
         + checks(results["memory"])

@@ -75,7 +75,7 @@ class BankSound:
                 total, spectra = self._summed(mixture, stages, stack)
             if raw_files:
                 self._write_raw(raw_files, stages, levels, total)
-            else:
+            elif files:
                 self._write_windowed(files, stages, levels, spectra)
 
     def _summed(

@@ -89,7 +89,7 @@ class BatchPlan:
             raise BudgetError(
                 f"this batch needs {format_bytes(self.disk_bytes)} of disk and "
                 f"{format_bytes(self.free_disk_bytes)} are free; make room, choose another --out, give fewer "
-                f"pictures, or use --no-activations, --scheme sum, fewer --banks or a smaller --size"
+                f"pictures, or use --no-activations, fewer --banks or a smaller --size"
             )
 
 

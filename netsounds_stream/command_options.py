@@ -143,9 +143,9 @@ RUN = stacked(
         "--scheme",
         "schemes",
         multiple=True,
-        type=click.Choice(sound_options.SCHEMES),
+        type=click.Choice((*sound_options.SCHEMES, options.NO_SCHEME)),
         help="How a bank's filters become files: added up (sum), one after another (concat), a file each "
-        "(filters). Repeat it for several. [default: sum concat; sum where --method is windowed]",
+        "(filters), or not at all (none). Repeat it for several. [default: sum]",
     ),
     option(
         sections.MAIN,
@@ -261,7 +261,7 @@ JSON = option(
 def chosen(words: dict[str, Any]) -> SonifyOptions:
     """The options that a command was called with."""
     if "schemes" in words:
-        words["scheme"] = words.pop("schemes")
+        words["scheme"] = words.pop("schemes") or None
     if "banks" in words:
         words["banks"] = options.parse_banks(words["banks"])
     for budget in ("memory", "gpu_memory"):

@@ -138,7 +138,8 @@ class Shown:
             if Path(name).stem == wanted:  # all of it: a label may end like a scheme
                 return Sound(self.folder / name, f"{self.record['label']}, bank {bank}, {scheme}")
         raise StoreError(
-            f"{self.folder} has no sound of bank {bank} by {scheme}; its schemes are in run.json"
+            f"{self.folder} has no sound of bank {bank} by {scheme}; make the run again with "
+            f"--scheme {scheme}"
         )
 
     def filter(self, bank: int, number: int) -> Sound:

@@ -17,6 +17,8 @@ CODECS = ("lz4", "zstd", "pcodec", "none")
 
 #: Weights by name, which no file has.
 PRETRAINED, UNTRAINED = "pretrained", "untrained"
+#: The word for no scheme at all.
+NO_SCHEME = "none"
 
 _SHOWN = 40  # characters of a word that an error repeats
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
@@ -81,6 +83,8 @@ class SonifyOptions:
         object.__setattr__(self, "banks", tuple(sorted(self.banks)))
         if self.sound.preview_s is not None:  # arrays of a part would pass for the whole's
             object.__setattr__(self, "activations", False)
+        if not (self.activations or self.report or self.sound.mix or self.sound.schemes):
+            raise OptionError("nothing is to be made: no arrays, no sound and no page; ask for one of them")
         one_of("time axis", self.time_axis, TIME_AXES)
         one_of("precision", self.precision, PRECISIONS)
         one_of("device", self.device, DEVICES)
@@ -147,6 +151,8 @@ def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> Son
 def sound_from_words(**words: Any) -> SoundOptions:
     """The sound's options alone; see `options_from_words`.
 
+    `scheme` may be one or several, 'none' or () for no file of any bank, None for the default.
+
     Raises:
         OptionError: a word or a value that there is not.
     """
@@ -156,9 +162,11 @@ def sound_from_words(**words: Any) -> SoundOptions:
             f"there is no option {unknown[0]!r}; the options are {', '.join(sorted(_SOUND_WORDS))}"
         )
     sound = {_SOUND_WORDS[name]: value for name, value in words.items()}
-    if "schemes" in sound:
-        given = sound["schemes"]
-        sound["schemes"] = (given,) if isinstance(given, str) else tuple(given)
+    if (given := sound.pop("schemes", None)) is not None:
+        schemes = (given,) if isinstance(given, str) else tuple(given)
+        if NO_SCHEME in schemes and len(schemes) > 1:
+            raise OptionError(f"scheme {NO_SCHEME!r} means no scheme at all; give it alone")
+        sound["schemes"] = () if schemes == (NO_SCHEME,) else schemes
     if sound.get("filters") is not None:
         given = sound["filters"]
         sound["filters"] = parse_numbers("filters", given) if isinstance(given, str) else tuple(given)

@@ -193,7 +193,7 @@ def facts(record: Mapping[str, Any]) -> list[dict[str, str]]:
         ("Weights' SHA-256", str(weights["sha256"])),
         ("Time", f"along {plan['time_axis']}, {plan['band_rows']} rows a band, {plan['workers']} workers"),
         ("Computed", f"{computed['precision']} on {computed['device']}"),
-        ("Sound", f"{sound['method']}, {', '.join(sound['schemes'])}, {sound['sample_rate_hz']} Hz"),
+        ("Sound", ", ".join((sound["method"], *sound["schemes"], f"{sound['sample_rate_hz']} Hz"))),
         (
             "Machine",
             f"{machine['processor']}, {machine['cpus']} CPUs, {machine['memory']}, {machine['system']}",

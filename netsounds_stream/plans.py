@@ -257,5 +257,5 @@ class Plan:
             raise BudgetError(
                 f"this run needs {format_bytes(self.disk_bytes)} of disk and "
                 f"{format_bytes(self.free_disk_bytes)} are free; make room, choose another --out, or use "
-                f"--no-activations, --scheme sum, fewer --banks or a smaller --size"
+                f"--no-activations, fewer --banks or a smaller --size"
             )

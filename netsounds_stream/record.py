@@ -18,7 +18,7 @@ import pyvips
 from . import machine
 from .forward import Compute
 from .geometry import bank
-from .options import SonifyOptions, word_of
+from .options import NO_SCHEME, SonifyOptions, word_of
 from .picture import Picture
 from .plans import AudioPlan, BankPlan, Plan, Stft
 from .predict import Guess
@@ -193,7 +193,7 @@ def command_line(picture: Picture, options: SonifyOptions) -> str:
     say("--banks", ",".join(map(str, options.banks)), "1,2,3,4")
     say("--codec", options.codec, default.codec)
     if sound.schemes != default.sound.schemes:
-        for scheme in sound.schemes:
+        for scheme in sound.schemes or (NO_SCHEME,):
             words.extend(("--scheme", scheme))
     for each in fields(SoundOptions):
         value, name = getattr(sound, each.name), f"--{word_of(each.name).replace('_', '-')}"

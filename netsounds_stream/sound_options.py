@@ -34,8 +34,8 @@ class SoundOptions:
     """How activations become sound.
 
     Attributes:
-        schemes: any of 'sum' (all filters added), 'concat' (filters end to end), 'filters' (a file each).
-            None given: 'sum' and 'concat'; of windowed sound, where each filter is as long as all, 'sum'.
+        schemes: any of 'sum' (all filters added), 'concat' (filters end to end), 'filters' (a file each); or
+            none of them.
         mix: whether the banks are laid over one another as one stereo file, too.
         balance: 'bank', one scale for the bank, or 'filter', each filter brought to full range first.
         scale: 'peak', divide by the largest magnitude; 'minmax', stretch to [-1, 1]; 'none', leave the
@@ -64,7 +64,7 @@ class SoundOptions:
         preview_s: write only so many seconds of each file, from what of the picture these need.
     """
 
-    schemes: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ("sum",)
     mix: bool = True
     balance: str = "bank"
     scale: str = "peak"
@@ -92,8 +92,6 @@ class SoundOptions:
     preview_s: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.schemes:
-            object.__setattr__(self, "schemes", ("sum",) if self.windowed else ("sum", "concat"))
         for scheme in self.schemes:
             one_of("scheme", scheme, SCHEMES)
         if len(set(self.schemes)) < len(self.schemes):
@@ -222,4 +220,4 @@ class SoundOptions:
     @property
     def one_pass(self) -> bool:
         """Whether sums over the filters, known beforehand, make all the sound: no store is needed."""
-        return self.schemes == ("sum",) and not self.weighed
+        return not {*self.schemes} - {"sum"} and not self.weighed

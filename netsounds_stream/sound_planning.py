@@ -51,7 +51,7 @@ def preview_rows(along: int, across: int, banks: tuple[int, ...], sound: SoundOp
     for number in banks:
         frames, frequencies = bank_length(number, along), bank_length(number, across)
         needed = 0
-        if not sound.windowed:
+        if not sound.windowed and sound.schemes:
             ends_later = "concat" in sound.schemes and wanted > frames * frequencies
             needed = frames if ends_later else ceil(wanted / frequencies)
         if stft is not None:

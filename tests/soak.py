@@ -42,7 +42,7 @@ Found = dict[str, Any]
 
 #: Name: kills, width, height, options.
 KILLS = {
-    "all defaults": (50, 1600, 1200, ""),
+    "sum and concat": (50, 1600, 1200, "--scheme sum --scheme concat"),
     "time along y, the picture in its order": (25, 700, 2600, "--codec pcodec --scheme concat"),
     "every scheme, levelled": (50, 600, 500, ALL_SCHEMES),
     "sum only, no arrays, 460 MiB": (25, 1300, 900, "--scheme sum --no-activations --memory 460MiB"),

@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, picture_file: Path, weights_fi
     out = tmp_path_factory.mktemp("cli") / "run"
     done = command("sonify", picture_file, "--out", out, "--weights", weights_file, "--label", "my picture")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == f"my picture: 13 files in {out}"
+    assert done.stdout.splitlines()[0] == f"my picture: 9 files in {out}"
     assert done.stdout.splitlines()[1] == f"open {out / 'index.html'}"
     assert len(done.stdout.splitlines()) == 15
     assert "plan: 331 x 230 px, time along x" in done.stderr

@@ -40,7 +40,7 @@ from .test_resume import contents
 
 #: Options, and rows of a segment, of a picture of 2,300 x 170.
 CASES: dict[str, tuple[dict[str, Any], int]] = {
-    "all defaults": ({}, 1024),
+    "sum and concat": ({"scheme": ("sum", "concat")}, 1024),
     "weighed": (
         {"balance": "filter", "top": 9, "scheme": ("sum", "concat"), "stereo": True, "banks": (1, 2)},
         256,

@@ -114,12 +114,7 @@ def test_real_photographs_are_named(
     )
     assert run.label == label
     stem = f"activations-4_{file_label(label)}"
-    assert [path.name for path in run.files] == [
-        "mix.wav",
-        f"{stem}.zarr",
-        f"{stem}_concat.wav",
-        f"{stem}_sum.wav",
-    ]
+    assert [path.name for path in run.files] == ["mix.wav", f"{stem}.zarr", f"{stem}_sum.wav"]
     assert zarr.open_array(str(run.files[1]), mode="r").shape == shape
 
 

@@ -51,6 +51,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def words_for(picture: Path, weights_file: Path) -> list[object]:
     words = ["sonify", picture, "--out", "run", "--weights", weights_file, "--label", "a", "--banks", "1,2"]
+    words += ["--scheme", "sum", "--scheme", "concat"]
     return [*words, "--duration", 1, "--no-report", "--checkpoint-seconds", 0]
 
 
@@ -137,7 +138,10 @@ def test_the_folder_vanishes(tmp_path: Path, picture: Path, weights_file: Path, 
 def test_the_disk_fills_in_the_report(small_disk: Path, picture_file: Path, weights_file: Path) -> None:
     """Nothing is lost, and the page is that of a run that was never stopped."""
     words: dict[str, Any] = {"weights": str(weights_file), "label": "a", "banks": (4,), "duration": 1}
-    words |= {"subtype": "FLOAT"}  # which has forms for browsers, written in this stage
+    words |= {
+        "subtype": "FLOAT",
+        "scheme": ("sum", "concat"),
+    }  # which has forms for browsers, written in this stage
     sonify(picture_file, small_disk.parent / "whole", **words)
     ballast = small_disk / "ballast"
 

@@ -35,11 +35,12 @@ SHORT = {"duration": 1.0, "fft_size": 512, "sample_rate": 8000, "label": "a"}
 
 
 CASES: dict[str, dict[str, Any]] = {
-    "usual": {"banks": (1, 4)},
+    "usual": {"scheme": ("sum", "concat"), "banks": (1, 4)},
     "time along y, every scheme": {"time_axis": "y", "scheme": ("sum", "concat", "filters"), "banks": (2,)},
     "filters": {"scheme": "filters", "filters": "3,5,90", "banks": (1, 3), "mix": False, "balance": "filter"},
     "top, windowed": {"scheme": ("sum", "concat", "filters"), "top": 3, "method": "istft", "banks": (2,)},
     "one pass": {"scheme": "sum", "activations": False, "stereo": True, "banks": (1, 2)},
+    "the mix alone": {"scheme": "none", "activations": False, "banks": (2,)},
     "resampled": {"scheme": ("sum", "concat"), "resample": 11025, "format": "flac", "banks": (4,)},
     "ogg, windowed": {
         "scheme": ("sum", "concat"), "filters": "7,1", "method": "istft", "format": "ogg", "banks": (3,),

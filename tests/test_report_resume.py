@@ -33,6 +33,7 @@ def test_stopped_within_a_row_of_the_previews_pixels(tmp_path: Path, weights_fil
 def test_killed_in_the_report(tmp_path: Path, small_picture: Path, weights_file: Path) -> None:
     """When some of the forms for browsers are durable: the next start goes on with the others."""
     words = ["sonify", small_picture, "--weights", weights_file, "--label", "a", "--banks", "2,4"]
+    words += ["--scheme", "sum", "--scheme", "concat"]
     words += ["--subtype", "FLOAT", "--no-mix", "--checkpoint-seconds", "0", "--quiet", "--out"]
     assert forked(*words, tmp_path / "whole").returncode == 0
     process = Command(*words, tmp_path / "run")

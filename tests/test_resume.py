@@ -107,7 +107,7 @@ def assert_wavs_are_whole(folder: Path) -> None:
 ALL_SCHEMES = """--no-report --scheme filters --scheme sum --scheme concat --balance filter --scale minmax
     --subtype PCM_24 --banks 1,4 --codec zstd"""
 CASES = {
-    "usual": (9, 700, 500, ""),
+    "sum and concat": (9, 700, 500, "--scheme sum --scheme concat"),
     "all schemes, levelled": (9, 500, 450, ALL_SCHEMES),
     "sum only": (8, 700, 900, "--scheme sum --no-activations --no-report --memory 460MiB"),
 }
