@@ -8,7 +8,41 @@ Names are loaded when first used, so that importing the package costs nothing.
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the names below
+    from .batch_plan import BatchPlan as BatchPlan
+    from .batches import Batch as Batch
+    from .batches import batch as batch
+    from .batches import plan_batch as plan_batch
+    from .benchmark import bench as bench
+    from .checking import check as check
+    from .engine import plan as plan
+    from .engine import resume as resume
+    from .engine import sonify as sonify
+    from .errors import NetsoundsError as NetsoundsError
+    from .errors import Stopped as Stopped
+    from .galleries import gallery as gallery
+    from .geometry import Layer as Layer
+    from .geometry import layers as layers
+    from .inspection import inspect as inspect
+    from .keywords import NetworkKeywords as NetworkKeywords
+    from .keywords import RenderKeywords as RenderKeywords
+    from .keywords import SonifyKeywords as SonifyKeywords
+    from .options import SonifyOptions as SonifyOptions
+    from .plans import Plan as Plan
+    from .plotting import plot as plot
+    from .rendering import render as render
+    from .runs import Run as Run
+    from .runs import open_run as open_run
+    from .sound_options import SoundOptions as SoundOptions
+    from .stopping import Stop as Stop
+    from .store import open_activations as open_activations
+    from .stream import RowBlock as RowBlock
+    from .stream import RowStream as RowStream
+    from .verification import verify as verify
+    from .weights import for_pixels as for_pixels
+    from .weights import load_weights as load_weights
 
 # OpenMP's threads wait by spinning, on cores that other programs want. It reads this when torch is loaded.
 if "torch" not in sys.modules:
@@ -40,6 +74,9 @@ _HOMES = {
     "RowBlock": "stream",
     "SonifyOptions": "options",
     "SoundOptions": "sound_options",
+    "NetworkKeywords": "keywords",
+    "RenderKeywords": "keywords",
+    "SonifyKeywords": "keywords",
     "Plan": "plans",
     "Stop": "stopping",
     "Stopped": "errors",
@@ -49,7 +86,9 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+if not TYPE_CHECKING:  # to a type checker any name would be there, and of any type
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar, Unpack
 
 from . import machine
 from .batch_hands import Asked, Hands, hands
@@ -18,6 +18,7 @@ from .batch_records import Records, Result, taken
 from .batch_work import DONE, FAILED, NEW, RESUMED, SKIPPED, UNFINISHED, Look, Outcome, look, prepare, work
 from .errors import NetsoundsError, SomeFailedError, Stopped
 from .given import RECORDS
+from .keywords import SonifyKeywords
 from .options import SonifyOptions, resolve_options
 from .progress import Listener, Progress
 from .stopping import Stop
@@ -69,7 +70,7 @@ def batch(
     on_plan: Callable[[BatchPlan], None] = lambda plan: None,
     on_progress: Listener | None = None,
     on_end: Callable[[Result], None] = lambda result: None,
-    **words: Any,
+    **words: Unpack[SonifyKeywords],
 ) -> Batch:
     """Make a run of each of many pictures, in processes of their own, each in a folder below `out`.
 
@@ -118,7 +119,7 @@ def plan_batch(
     cluster: str | None = None,
     overwrite: bool = False,
     stop: Stop | None = None,
-    **words: Any,
+    **words: Unpack[SonifyKeywords],
 ) -> BatchPlan:
     """What `batch` would do here; nothing is made. Arguments and errors are as there."""
     asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, None)
@@ -131,7 +132,7 @@ def _asked(
     patterns: str | Path | Iterable[str | Path],
     out: str | Path,
     options: SonifyOptions | None,
-    words: dict[str, Any],
+    words: SonifyKeywords,
     jobs: int | None,
     cluster: str | None,
     overwrite: bool,

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 import pyvips
 import torch
@@ -21,7 +22,8 @@ from .engine import sonify
 from .errors import BudgetError, NetsoundsError
 from .forward import devices
 from .geometry import SMALLEST_SIDE
-from .options import SonifyOptions
+from .keywords import SonifyKeywords
+from .options import Device, SonifyOptions, resolve_options
 from .picture import open_picture
 from .planning import make_plan
 from .plans import Limits, Plan, Source
@@ -82,28 +84,37 @@ class Report:
 
 
 def bench(
-    options: SonifyOptions,
+    options: SonifyOptions | None = None,
     *,
-    image: Path | None = None,
+    image: str | Path | None = None,
     quick: bool = False,
     start_seconds: float = 0.0,
     on_note: Callable[[str], None] = lambda text: None,
+    **words: Unpack[SonifyKeywords],
 ) -> Report:
-    """Measure the device asked for ('auto': all there are), and plan the largest pictures.
+    """Measure how fast this machine is, and how large a picture it can take.
+
+    Makes whole runs of a drawn picture with untrained weights, in a temporary folder.
 
     Args:
-        options: `device`, `precision` and the budgets are taken from them.
-        image: a picture whose time is foretold too; it is not decoded.
-        start_seconds: what a process takes to start, to be added to what is foretold.
-        on_note: told what is being measured.
+        options: the run's options; device 'auto' measures every device that there is.
+        image: file of a picture whose time is predicted too. It is not decoded.
+        quick: one run of a small picture, some seconds in all.
+        start_seconds: time that a process takes to start, which predictions add.
+        on_note: called with a line about what is being measured.
+        words: options by keyword, in place of `options`; see `SonifyKeywords`.
+
+    Returns:
+        The measured speeds, and the largest square picture within memory and disk.
 
     Raises:
-        NetsoundsError: the device is not there, or the image is no picture.
+        NetsoundsError: the device does not exist here, or the image is not a picture.
     """
+    options = resolve_options(options, words)
     foretold = [(f"{pixels / 1e6:.0f} megapixels", pixels) for pixels in FORETOLD]
     if image is not None:
-        picture = open_picture(image, options.size)
-        foretold.insert(0, (image.name, picture.width * picture.height))
+        picture = open_picture(Path(image), options.size)
+        foretold.insert(0, (picture.path.name, picture.width * picture.height))
     (width, height), runs = QUICK if quick else USUAL
     budget = options.memory_bytes or machine.default_budget_bytes()
     with tempfile.TemporaryDirectory(prefix="netsounds-bench-") as name:
@@ -135,7 +146,7 @@ def bench(
     return Report(start_seconds, tuple(speeds), tuple(failed), tuple(foretold), rooms, budget, disk)
 
 
-def _devices(asked: str) -> tuple[str, ...]:
+def _devices(asked: Device) -> tuple[Device, ...]:
     return devices() if asked == "auto" else (asked,)
 
 

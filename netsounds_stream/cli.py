@@ -193,17 +193,18 @@ def plan(
     help="Axis of the array that becomes time; auto is the one it was stored with.",
 )
 @stacked(OVERWRITE, QUIET)
-def render(array: Path, out: Path, time_axis: str, quiet: bool, **words: Any) -> None:
+def render(array: Path, out: Path, quiet: bool, **words: Any) -> None:
     """Make the sound file OUT from a stored ARRAY (.zarr or .npy), without the network."""
     with importing():
         from . import rendering
         from .display import display
 
-    axis = None if time_axis == "auto" else time_axis
+    if words["time_axis"] == "auto":
+        words.pop("time_axis")
     if words["format"] is None:
         words.pop("format")
     with display(quiet=quiet) as shown:
-        audio = rendering.render(array, out, time_axis=axis, on_progress=shown, **words)
+        audio = rendering.render(array, out, on_progress=shown, **words)
     click.echo(f"{out}: {audio.samples} samples, {audio.container}")
 
 

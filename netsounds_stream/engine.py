@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ from .folder import (
 )
 from .forward import Compute, choose_compute
 from .journal import Journal, new_journal, read_journal
+from .keywords import SonifyKeywords
 from .locations import is_url
 from .options import SonifyOptions, parse_bytes, resolve_options
 from .picture import Picture
@@ -50,7 +51,7 @@ def plan(
     *,
     work: Path | None = None,
     load: Callable[[str], Weights] = load_weights,
-    **words: Any,
+    **words: Unpack[SonifyKeywords],
 ) -> Plan:
     """What `sonify` would do with this picture here, without decoding a pixel; options as there.
 
@@ -93,7 +94,7 @@ def sonify(
     cluster: str | None = None,
     segment_rows: int | None = None,
     load: Callable[[str], Weights] = load_weights,
-    **words: Any,
+    **words: Unpack[SonifyKeywords],
 ) -> Run:
     """Turn a picture into stored activations and sound, in the folder `out`.
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -49,9 +49,13 @@ class Compute:
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
 
 
-def devices() -> tuple[str, ...]:
-    """What this machine, and this build of torch, can compute on."""
-    has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+def devices() -> tuple[Literal["cpu", "cuda", "mps"], ...]:
+    """Return what this machine, and this build of torch, can compute on."""
+    has: dict[Literal["cpu", "cuda", "mps"], bool] = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     return tuple(name for name, there in has.items() if there)
 
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from .errors import OptionError
 from .geometry import BANKS, bank
 from .sound_options import SoundOptions, one_of
 
-TIME_AXES = ("auto", "x", "y")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-DEVICES = ("auto", "cpu", "cuda", "mps")
-CODECS = ("lz4", "zstd", "pcodec", "none")
+TimeAxis = Literal["auto", "x", "y"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Codec = Literal["lz4", "zstd", "pcodec", "none"]
+
+TIME_AXES: tuple[TimeAxis, ...] = get_args(TimeAxis)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+DEVICES: tuple[Device, ...] = get_args(Device)
+CODECS: tuple[Codec, ...] = get_args(Codec)
 
 #: Weights by name, which no file has.
 PRETRAINED, UNTRAINED = "pretrained", "untrained"
@@ -57,11 +64,11 @@ class SonifyOptions:
     size: int | None = None
     weights: str = "pretrained"
     normalize: bool = True
-    time_axis: str = "auto"
-    precision: str = "auto"
-    device: str = "auto"
+    time_axis: TimeAxis = "auto"
+    precision: Precision = "auto"
+    device: Device = "auto"
     banks: tuple[int, ...] = (1, 2, 3, 4)
-    codec: str = "lz4"
+    codec: Codec = "lz4"
     activations: bool = True
     report: bool = True
     memory_bytes: int | None = None
@@ -127,6 +134,8 @@ def options_from_words(**words: Any) -> SonifyOptions:
             words[f"{name}_bytes"] = parse_bytes(budget) if isinstance(budget, str) else budget
     if isinstance(words.get("max_pixels"), str):
         words["max_pixels"] = parse_count(words["max_pixels"])
+    if isinstance(words.get("weights"), Path):
+        words["weights"] = str(words["weights"])
     if isinstance(words.get("size"), str):
         words["size"] = parse_size(words["size"])
     if "banks" in words:
@@ -141,8 +150,12 @@ def options_from_words(**words: Any) -> SonifyOptions:
     return SonifyOptions(**words, sound=sound_from_words(**sound))
 
 
-def resolve_options(options: SonifyOptions | None, words: dict[str, Any]) -> SonifyOptions:
-    """The options given as such, or by words; not both."""
+def resolve_options(options: SonifyOptions | None, words: Mapping[str, Any]) -> SonifyOptions:
+    """Return the options, given as a value or by keywords.
+
+    Raises:
+        OptionError: both are given; or a keyword, or its value, is unknown.
+    """
     if options is not None and words:
         raise OptionError(f"give options, or words such as {next(iter(words))}=, not both")
     return options or options_from_words(**words)

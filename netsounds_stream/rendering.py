@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import torch
 
@@ -14,6 +14,7 @@ from .bank_sound import BankSound
 from .errors import OptionError, OutputError
 from .geometry import bank_length
 from .journal import Journal
+from .keywords import RenderKeywords
 from .options import sound_from_words
 from .planning import divided
 from .plans import AudioPlan
@@ -34,11 +35,11 @@ def render(
     array: str | Path,
     out: str | Path,
     *,
-    scheme: str = "sum",
-    time_axis: str | None = None,
+    scheme: Literal["sum", "concat"] = "sum",
+    time_axis: Literal["x", "y"] | None = None,
     overwrite: bool = False,
     on_progress: Listener | None = None,
-    **words: Any,
+    **words: Unpack[RenderKeywords],
 ) -> AudioPlan:
     """Sound again from stored activations (`.zarr` or `.npy`), without the network.
 
@@ -60,11 +61,12 @@ def render(
     if scheme not in ("sum", "concat"):
         raise OptionError(f"render writes one file: scheme cannot be {scheme!r}; use sum or concat")
     target = Path(out)
+    given: dict[str, Any] = dict(words)
     if target.suffix[1:] in FORMATS:
-        words.setdefault("format", target.suffix[1:])
-    if words.pop("mix", False):
+        given.setdefault("format", target.suffix[1:])
+    if given.pop("mix", False):
         raise OptionError("a mix is made of several banks: run sonify again, or render each bank's sum")
-    sound = sound_from_words(**{**words, "scheme": scheme, "mix": False})
+    sound = sound_from_words(**{**given, "scheme": scheme, "mix": False})
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already; use --overwrite to replace it, or another name")
     machine.tune_heap()

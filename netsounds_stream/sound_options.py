@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from .errors import OptionError
 
-SCHEMES = ("sum", "concat", "filters")
-BALANCES = ("bank", "filter")
-SCALES = ("peak", "minmax", "none")
-SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
-FORMATS = ("wav", "flac", "ogg")
-METHODS = ("ifft", "istft", "griffin-lim")
-PHASES = ("zero", "random", "pghi")
-FREQUENCIES = ("linear", "mel", "log")
-PANS = ("index", "centroid")
+Scheme = Literal["sum", "concat", "filters"]
+Balance = Literal["bank", "filter"]
+Scale = Literal["peak", "minmax", "none"]
+Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
+Format = Literal["wav", "flac", "ogg"]
+Method = Literal["ifft", "istft", "griffin-lim"]
+Phase = Literal["zero", "random", "pghi"]
+Frequency = Literal["linear", "mel", "log"]
+Pan = Literal["index", "centroid"]
+
+SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+BALANCES: tuple[Balance, ...] = get_args(Balance)
+SCALES: tuple[Scale, ...] = get_args(Scale)
+SUBTYPES: tuple[Subtype, ...] = get_args(Subtype)
+FORMATS: tuple[Format, ...] = get_args(Format)
+METHODS: tuple[Method, ...] = get_args(Method)
+PHASES: tuple[Phase, ...] = get_args(Phase)
+FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
+PANS: tuple[Pan, ...] = get_args(Pan)
 
 MIX_LUFS = -16.0
 _LOWEST_HZ, _HIGHEST_HZ = 40.0, 12000.0
@@ -64,28 +75,28 @@ class SoundOptions:
         preview_s: write only so many seconds of each file, from what of the picture these need.
     """
 
-    schemes: tuple[str, ...] = ("sum",)
+    schemes: tuple[Scheme, ...] = ("sum",)
     mix: bool = True
-    balance: str = "bank"
-    scale: str = "peak"
+    balance: Balance = "bank"
+    scale: Scale = "peak"
     sample_rate_hz: int = 44100
     resample_hz: int | None = None
-    format: str = "wav"
-    subtype: str = "PCM_16"
-    method: str = "ifft"
-    phase: str = "pghi"
+    format: Format = "wav"
+    subtype: Subtype = "PCM_16"
+    method: Method = "ifft"
+    phase: Phase = "pghi"
     iterations: int = 32
     seed: int = 0
     duration_s: float | None = None
     fft_size: int = 2048
     hop: int | None = None
     contrast: float = 3.0
-    frequency: str = "log"
+    frequency: Frequency = "log"
     fmin_hz: float | None = None
     fmax_hz: float | None = None
     flip_frequency: bool = False
     stereo: bool = False
-    pan: str = "index"
+    pan: Pan = "index"
     top: int | None = None
     filters: tuple[int, ...] | None = None
     loudness_lufs: float | None = None

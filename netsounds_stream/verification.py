@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf, isfinite, isqrt
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from . import machine
 from .errors import BudgetError
 from .forward import choose_compute, pixel_network
 from .geometry import BANKS, SMALLEST_SIDE, Bank
+from .keywords import NetworkKeywords
 from .options import SonifyOptions, format_bytes, resolve_options
 from .picture import Picture, open_picture, slabs
 from .planning import make_plan
@@ -74,7 +75,7 @@ def verify(
     options: SonifyOptions | None = None,
     *,
     on_progress: Listener | None = None,
-    **words: Any,
+    **words: Unpack[NetworkKeywords],
 ) -> Verification:
     """Run the picture through the stream and through torchvision's whole-image network, and compare.
 
