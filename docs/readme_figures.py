@@ -53,7 +53,7 @@ _PLAYED = 0.68
 
 def spectrogram(run: Run, scale: FrequencyScale) -> NDArray[np.float32]:
     """Of the mix, both channels together: brightness `[row, column]`, the lowest frequency first."""
-    samples, rate = torch.from_numpy(run.mix.read()), run.mix.sample_rate_hz
+    samples, rate = torch.from_numpy(run.mix.samples), run.mix.rate_hz
     window, hop = torch.hann_window(_FFT), max(1, len(samples) // _COLUMNS)
     spectra = torch.stft(
         samples.T.contiguous(), _FFT, hop, window=window, pad_mode="constant", return_complex=True
@@ -66,7 +66,7 @@ def spectrogram(run: Run, scale: FrequencyScale) -> NDArray[np.float32]:
 
 def picture_and_sound(picture: NDArray[np.uint8], run: Run, weights: str) -> Image.Image:
     """The picture above its mix's spectrogram, with the places marked in both."""
-    seconds = len(run.mix.read()) / run.mix.sample_rate_hz
+    seconds = run.mix.seconds
     scale = FrequencyScale("log", *SoundOptions().frequencies_hz)
     made, (above, below) = plt.subplots(
         2, 1, figsize=(10, 10.9), sharex=True, layout="constrained", gridspec_kw={"height_ratios": [19, 10]}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .keywords import NetworkKeywords as NetworkKeywords
     from .keywords import RenderKeywords as RenderKeywords
     from .keywords import SonifyKeywords as SonifyKeywords
+    from .notebook import Sound as Sound
     from .options import SonifyOptions as SonifyOptions
     from .plans import Plan as Plan
     from .plotting import plot as plot
@@ -59,6 +60,7 @@ _HOMES = {
     "plot": "plotting",
     "gallery": "galleries",
     "Run": "runs",
+    "Sound": "notebook",
     "Batch": "batches",
     "BatchPlan": "batch_plan",
     "verify": "verification",

@@ -1,6 +1,6 @@
-"""How a run shows itself in notebooks: sounds with a player, contact sheets as pictures, arrays as arrays.
+"""A run's sounds, contact sheets and arrays as values, which notebooks show as players and pictures.
 
-By the display protocol of IPython (`_repr_html_`, `_repr_mimebundle_`); IPython is not needed here.
+They show themselves by IPython's display protocol (`_repr_html_`, `_repr_mimebundle_`), without IPython.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ from fractions import Fraction
 from html import escape
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import numpy as np
 import soundfile
 import zarr
+from numpy.typing import NDArray
 
 from .errors import OptionError, StoreError
 from .folder import file_label
+from .geometry import BANKS
+from .options import format_bytes
 from .page_data import media_type
+from .store import UNREADABLE
 from .windowed import FILTERS
 
 if TYPE_CHECKING:
@@ -30,66 +34,126 @@ if TYPE_CHECKING:
 #: A sound up to this size is shown as it is; of a larger one the beginning, as FLAC. A mix is 21 MB at most,
 #: where nobody chose its length.
 EMBEDDED_BYTES = 24 << 20
+#: `samples` reads no more than this at once; a `concat` can be 40 hours long.
+SAMPLES_BYTES = 1 << 30
 _PIECE_SAMPLES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound file, or a stretch of one; a notebook shows it as a player.
+    """A sound file, or a stretch of one. Nothing is read before it is asked for; a notebook shows a player.
 
     Attributes:
-        start, samples: in each channel; `samples` None: to the end.
+        path: the file.
+        title: what the player is called; empty: the file's name.
+        start: first sample of the stretch.
+        count: number of samples in each channel; None: to the end of the file.
+
+    Example:
+        >>> import numpy, soundfile
+        >>> from netsounds_stream import Sound
+        >>> soundfile.write("tone.wav", numpy.sin(numpy.arange(8000) / 8), 8000)
+        >>> tone = Sound(Path("tone.wav"))
+        >>> tone.rate_hz, tone.channels, tone.seconds, tone.samples.shape
+        (8000, 1, 1.0, (8000, 1))
     """
 
     path: Path
-    title: str
+    title: str = ""
     start: int = 0
-    samples: int | None = None
+    count: int | None = None
+
+    def __len__(self) -> int:
+        """Return the number of samples in each channel."""
+        rest = max(0, int(self.info.frames) - self.start)
+        return rest if self.count is None else min(rest, self.count)
 
     @property
     def info(self) -> Any:
         """What libsndfile says of the whole file.
 
         Raises:
-            StoreError: it cannot be read.
+            StoreError: the file cannot be read.
         """
         try:
             return soundfile.info(str(self.path))
         except (OSError, soundfile.LibsndfileError) as error:
-            raise StoreError(f"{self.path} cannot be read ({error})") from error
+            raise StoreError(f"{self.path} cannot be read ({error}); make the run again") from error
 
     @property
-    def sample_rate_hz(self) -> int:
+    def rate_hz(self) -> int:
+        """Samples a second."""
         return int(self.info.samplerate)
 
-    def read(self) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """All of it, float32 `[sample, channel]`, full scale being 1."""
-        wanted = self._wanted(self.info)
+    @property
+    def channels(self) -> int:
+        """Number of channels: 1, or 2 in stereo."""
+        return int(self.info.channels)
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return len(self) / self.rate_hz
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """All samples, float32 `[sample, channel]`, read now; full scale is 1.
+
+        Raises:
+            OptionError: they would take more than 1 GiB; `read` a part.
+            StoreError: the file cannot be read.
+        """
+        wanted = 4 * len(self) * self.channels
+        if wanted > SAMPLES_BYTES:
+            raise OptionError(
+                f"{self.path.name} would take {format_bytes(wanted)} as an array; read a part: "
+                f"read(start, count)"
+            )
+        return self.read()
+
+    def read(self, start: int = 0, count: int | None = None) -> NDArray[np.float32]:
+        """Read samples, however many there are.
+
+        Args:
+            start: first sample, counted from this sound's own first.
+            count: number of samples in each channel; None: all that follow.
+
+        Returns:
+            float32 `[sample, channel]`; full scale is 1. Fewer than `count` at the sound's end.
+
+        Raises:
+            OptionError: `start` or `count` is negative.
+            StoreError: the file cannot be read.
+        """
+        if start < 0 or (count is not None and count < 0):
+            raise OptionError(f"cannot read {count} samples from sample {start} on; use 0 or more")
+        rest = max(0, len(self) - start)
         with soundfile.SoundFile(str(self.path)) as file:
-            file.seek(self.start)
+            file.seek(min(self.start + start, file.frames))
+            wanted = rest if count is None else min(rest, count)
             return np.asarray(file.read(wanted, dtype="float32", always_2d=True))
 
-    def _wanted(self, info: Any) -> int:
-        rest = int(info.frames) - self.start
-        return rest if self.samples is None else min(rest, self.samples)
+    @property
+    def _title(self) -> str:
+        return self.title or self.path.name
 
     def _repr_html_(self) -> str:
         content, kind, note = self._embedded()
         said = f"<br><small>{escape(note)}</small>" if note else ""
         return (
-            f'<figure><figcaption>{escape(self.title)}</figcaption><audio controls preload="metadata" '
-            f'aria-label="{escape(self.title)}" src="data:{kind};base64,{b64encode(content).decode()}">'
+            f'<figure><figcaption>{escape(self._title)}</figcaption><audio controls preload="metadata" '
+            f'aria-label="{escape(self._title)}" src="data:{kind};base64,{b64encode(content).decode()}">'
             f"</audio>{said}</figure>"
         )
 
     def _embedded(self) -> tuple[bytes, str, str]:
-        """What a browser plays: the file, or FLAC of 16 bits of it; its type; what is to be said of that."""
-        whole = self.start == 0 and self.samples is None
+        """Return what a browser plays (the file, or 16-bit FLAC of it), its media type, and a note or ''."""
+        whole = self.start == 0 and self.count is None
         info = self.info
         plain = info.format in ("WAV", "FLAC", "OGG") and info.subtype != "FLOAT"
         if whole and plain and self.path.stat().st_size <= EMBEDDED_BYTES:
             return self.path.read_bytes(), media_type(self.path.suffix), ""
-        wanted = self._wanted(info)
+        wanted = len(self)
         taken = min(wanted, EMBEDDED_BYTES // (2 * info.channels))
         made = io.BytesIO()
         with (
@@ -120,30 +184,49 @@ class Mosaic:
 
 @dataclass(frozen=True)
 class Shown:
-    """A finished run's sounds, sheets and arrays, by the names in its record."""
+    """Finds a finished run's sounds, contact sheets and arrays by the names in its record."""
 
     folder: Path
     record: dict[str, Any]
 
-    def mix(self) -> Sound:
-        names = [name for name in self.record["files"] if name.startswith("mix.")]
-        if not names:
-            raise StoreError(f"{self.folder} has no mix; make the run again, without --no-mix")
-        return Sound(self.folder / names[0], f"{self.record['label']}, mix of all banks")
+    def sound(self, of: int | Literal["mix"], scheme: str) -> Sound:
+        """Return the mix, or a bank's file by 'sum' or 'concat'.
 
-    def sound(self, bank: int, scheme: str) -> Sound:
-        """A bank's file by 'sum' or 'concat'."""
-        wanted = f"{self._stem(bank)}_{scheme}"
-        for name in self.record["files"]:
-            if Path(name).stem == wanted:  # all of it: a label may end like a scheme
-                return Sound(self.folder / name, f"{self.record['label']}, bank {bank}, {scheme}")
-        raise StoreError(
-            f"{self.folder} has no sound of bank {bank} by {scheme}; make the run again with "
-            f"--scheme {scheme}"
-        )
+        Raises:
+            StoreError: the run has no such file.
+        """
+        if of == "mix":
+            names = [name for name in self.record["files"] if name.startswith("mix.")]
+            title = f"{self.record['label']}, mix of all banks"
+            mend = "make it again without --no-mix (mix=False)"
+        else:
+            wanted = f"{self._stem(of)}_{scheme}"  # all of the stem: a label may end like a scheme
+            names = [name for name in self.record["files"] if Path(name).stem == wanted]
+            title = f"{self.record['label']}, bank {of}, {scheme}"
+            again = f"--scheme {scheme} (scheme={scheme!r})"
+            mend = f"make it again with {self._with_bank(of) or again}"
+        if not names:
+            missing = "mix" if of == "mix" else f"{scheme} of bank {of}"
+            raise StoreError(f"{self.folder} has no {missing}: its sounds are {self._sounds()}; {mend}")
+        return Sound(self.folder / names[0], title)
+
+    def _sounds(self) -> str:
+        """Name the run's sounds, for a message."""
+        banks = self._banks
+        mixed = any(name.startswith("mix.") for name in self.record["files"])
+        schemes = self.record["options"]["sound"]["schemes"]
+        found = ["the mix"] if mixed else []
+        if schemes:
+            found.append(f"{' and '.join(schemes)} of bank {', '.join(map(str, banks))}")
+        return " and ".join(found) or "none"
 
     def filter(self, bank: int, number: int) -> Sound:
-        """One filter's: a file of its own, or its stretch of `concat`."""
+        """Return one filter's sound: a file of its own, or its stretch of `concat`.
+
+        Raises:
+            OptionError: the filter was not made into sound.
+            StoreError: the run has neither `filters` nor `concat`.
+        """
         title = f"{self.record['label']}, bank {bank}, filter {number}"
         for name in self.record["files"]:
             path = Path(name)
@@ -167,33 +250,54 @@ class Shown:
             raise StoreError(f"there is no {path}; make it with: netsounds-stream plot {self.folder}")
         return Mosaic(path, f"{self.record['label']}, bank {bank}: the {reduce} of each filter")
 
-    def activations(self, bank: int) -> zarr.Array[Any]:
-        """The stored array, float16 `[channel, y, x]`."""
-        return zarr.open_array(str(self._array(bank)), mode="r")
+    def array(self, bank: int) -> zarr.Array[Any]:
+        """Open the stored array, float16 `[channel, y, x]`.
+
+        Raises:
+            StoreError: the run has none, or it cannot be read.
+        """
+        path = self._array(bank)
+        try:
+            return zarr.open_array(str(path), mode="r")
+        except UNREADABLE as error:
+            raise StoreError(f"{path} cannot be opened ({error}); make the run again") from error
 
     def dataarray(self, bank: int) -> DataArray:
-        """The same for xarray, read where it is indexed; `y` and `x` in pixels that the network saw.
+        """Return the same array for xarray, with pixels that the network saw as coordinates.
 
         Raises:
             OptionError: xarray is not installed.
+            StoreError: the run has no such array, or it cannot be read.
         """
         try:
             from .dataarrays import data_array
         except ImportError as error:
             raise OptionError(
-                f"xarray cannot be imported ({error}); install netsounds-stream[notebook], or "
-                f"use activations()"
+                f"xarray cannot be imported ({error}); install netsounds-stream[notebook], or use array()"
             ) from error
-        return data_array(self.activations(bank), f"bank {bank}")
+        return data_array(self.array(bank), f"bank {bank}")
 
     def html(self, page: Path | None) -> str:
-        """The run at a glance: what the picture was taken for, the mix, where its page is."""
+        """Show the run at a glance: what the network sees in the picture, the mix, a link to the page."""
         said = [f"<strong>{escape(self.record['label'])}</strong>, {escape(self.record['picture']['name'])}"]
         if any(name.startswith("mix.") for name in self.record["files"]):
-            said.append(self.mix()._repr_html_())
+            said.append(self.sound("mix", "")._repr_html_())
         if page is not None:
             said.append(f'<a href="{escape(_reference(page))}">{escape(str(page))}</a>')
         return "".join(f"<div>{part}</div>" for part in said)
+
+    @property
+    def _banks(self) -> list[int]:
+        return [each["number"] for each in self.record["plan"]["banks"]]
+
+    def _with_bank(self, bank: int) -> str:
+        """Return the option that adds a bank which the run left out; empty where it has that bank."""
+        if bank in self._banks:
+            return ""
+        if bank not in range(1, len(BANKS) + 1):
+            raise OptionError(f"there is no bank {bank}; use one of {', '.join(map(str, self._banks))}")
+        wanted = ",".join(map(str, sorted([*self._banks, bank])))
+        return f"--banks {wanted} (banks=({wanted}))"
 
     def _stem(self, bank: int) -> str:
         return f"activations-{bank}_{file_label(self.record['label'])}"
@@ -201,7 +305,11 @@ class Shown:
     def _array(self, bank: int) -> Path:
         name = f"{self._stem(bank)}.zarr"
         if name not in self.record["files"]:
-            raise StoreError(f"{self.folder} keeps no activations of bank {bank}; its banks are in run.json")
+            kept = f"its arrays are of bank {', '.join(map(str, self._banks))}"
+            if not any(each.endswith(".zarr") for each in self.record["files"]):
+                kept = "it keeps no arrays"
+            again = self._with_bank(bank) or "--activations (activations=True)"
+            raise StoreError(f"{self.folder} has no array of bank {bank}: {kept}; make it again with {again}")
         return self.folder / name
 
     def _bank(self, bank: int) -> dict[str, Any]:

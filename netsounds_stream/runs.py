@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import zarr
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run.
+    """A finished run. A notebook shows what the network saw, a player of the mix, and a link to the page.
 
     Attributes:
-        folder: where it is; a URL where it lies in an object store.
+        folder: where it is; a URL where it is in an object store.
         label: what its files are named after.
         files: its sounds, the mix first, and its arrays.
         record: what `run.json` says: options, plan, prediction, times, measured memory, checksums.
@@ -40,34 +40,94 @@ class Run:
 
     @property
     def mix(self) -> Sound:
-        """All banks over one another; a notebook shows a player."""
-        return self._shown.mix()
+        """The mix of all banks: the same as `sound("mix")`."""
+        return self.sound("mix")
 
-    def sum(self, bank: int) -> Sound:
-        """All filters of a bank added."""
-        return self._shown.sound(bank, "sum")
+    def sound(self, of: int | Literal["mix"] = "mix", scheme: Literal["sum", "concat"] = "sum") -> Sound:
+        """Return one of the run's sounds. Nothing of it is read before it is asked for.
 
-    def concat(self, bank: int) -> Sound:
-        """A bank's filters, one after another."""
-        return self._shown.sound(bank, "concat")
+        Args:
+            of: 'mix', or the number of a bank.
+            scheme: of a bank: 'sum' (all filters added) or 'concat' (one after another).
+
+        Returns:
+            The sound, with its `path`, `rate_hz` and `samples`; a notebook shows a player.
+
+        Raises:
+            StoreError: the run has no such sound; the message names what it has.
+
+        Example:
+            >>> run = open_run("landscape-netsounds")
+            >>> run.sound("mix").samples.shape[1]
+            2
+            >>> run.sound(2, "sum").rate_hz
+            44100
+        """
+        return self._shown.sound(of, scheme)
 
     def filter(self, bank: int, number: int) -> Sound:
-        """One filter of a bank, where `concat` or `filters` was asked for."""
+        """Return the sound of one filter, where scheme 'concat' or 'filters' was asked for.
+
+        Args:
+            bank: number of the bank.
+            number: number of the filter, counted from 0.
+
+        Returns:
+            The filter's own file, or its stretch of `concat`.
+
+        Raises:
+            OptionError: the filter was not made into sound.
+            StoreError: the run has neither scheme.
+        """
         return self._shown.filter(bank, number)
 
-    def mosaic(self, bank: int, reduce: str = "mean") -> Mosaic:
-        """The contact sheet of a bank's filters, of area means ('mean') or maxima ('max')."""
+    def mosaic(self, bank: int, reduce: Literal["mean", "max"] = "mean") -> Mosaic:
+        """Return the contact sheet of a bank's filters, which a notebook shows as a picture.
+
+        Args:
+            bank: number of the bank.
+            reduce: 'mean' or 'max' of the values in a cell.
+
+        Raises:
+            StoreError: the run has no pictures.
+        """
         return self._shown.mosaic(bank, reduce)
 
-    def activations(self, bank: int) -> zarr.Array[Any]:
-        """A bank's stored array, float16 `[channel, y, x]`."""
-        return self._shown.activations(bank)
+    def array(self, bank: int) -> zarr.Array[Any]:
+        """Open the stored activations of a bank. Values are read when the array is indexed.
+
+        Args:
+            bank: number of the bank.
+
+        Returns:
+            A zarr array, float16 `[channel, y, x]`; a chunk is one filter over some of the time axis. Its
+            `attrs` say where values lie: value `i` of `y` or `x` is centred on pixel
+            `offset_pixels + stride_pixels * i`.
+
+        Raises:
+            StoreError: the run has no such array; the message names what it has.
+
+        Example:
+            >>> run = open_run("landscape-netsounds")
+            >>> array = run.array(2)
+            >>> array.shape[0], array.dtype.name, array[17].ndim
+            (256, 'float16', 2)
+        """
+        return self._shown.array(bank)
 
     def dataarray(self, bank: int) -> DataArray:
-        """The same as an `xarray.DataArray`, read where it is indexed; `y` and `x` are pixels, after `size`.
+        """Open the stored activations of a bank for xarray, with pixels of the picture as coordinates.
+
+        Args:
+            bank: number of the bank.
+
+        Returns:
+            `[channel, y, x]`, read where it is indexed; `y` and `x` are the pixels, after `size`, that values
+            are centred on.
 
         Raises:
             OptionError: xarray is not installed.
+            StoreError: the run has no such array; the message names what it has.
         """
         return self._shown.dataarray(bank)
 
@@ -77,10 +137,22 @@ class Run:
 
 
 def open_run(folder: str | Path) -> Run:
-    """A finished run, to be looked at and heard.
+    """Open a finished run, to look at it and hear it.
+
+    Args:
+        folder: the run's folder.
+
+    Returns:
+        The run, as `sonify` returned it.
 
     Raises:
-        OutputError: there is none in `folder`.
+        OutputError: `folder` holds no finished run.
+
+    Example:
+        >>> from netsounds_stream import open_run
+        >>> run = open_run("landscape-netsounds")
+        >>> run.label, run.folder.name
+        ('untrained', 'landscape-netsounds')
     """
     folder = local_only("open_run", folder)
     record = read_record(folder / RECORD_NAME)
@@ -90,7 +162,7 @@ def open_run(folder: str | Path) -> Run:
 
 
 def as_run(out: Path | str, record: dict[str, Any]) -> Run:
-    """The finished run at `out` with that record."""
+    """Return the finished run at `out` that has this record."""
 
     def at(name: str) -> Path | str:
         return f"{out}/{name}" if is_url(out) else Path(out) / name

@@ -19,6 +19,7 @@ from IPython.core.formatters import DisplayFormatter
 from netsounds_stream import Run, notebook, open_run, sonify
 from netsounds_stream.errors import OptionError, OutputError, StoreError
 from netsounds_stream.notebook import Sound
+from netsounds_stream.runs import as_run
 
 TITLE = '<i>"a" & b_sum'
 
@@ -46,7 +47,7 @@ def test_the_mix_is_a_player_of_the_file(run: Run) -> None:
     html = shown(run.mix)["text/html"]
     assert played(html) == ("audio/wav", (run.folder / "mix.wav").read_bytes())
     assert "<small>" not in html
-    assert run.mix.sample_rate_hz == 44100
+    assert run.mix.rate_hz == 44100
     np.testing.assert_array_equal(run.mix.read(), soundfile.read(run.mix.path, dtype="float32")[0])
 
 
@@ -67,18 +68,45 @@ def test_a_run_without_mix_and_page_shows_its_name(
     bare = sonify(small_picture, tmp_path / "bare", weights=str(weights_file), **words)
     html = shown(bare)["text/html"]
     assert "bare" in html and "<a " not in html and "<audio" not in html
-    with pytest.raises(StoreError, match="has no mix"):
+    with pytest.raises(StoreError, match=r"has no mix: its sounds are sum of bank 4; .*mix"):
         _ = bare.mix
     with pytest.raises(StoreError, match=r"netsounds-stream plot"):
         bare.mosaic(4)
-    with pytest.raises(StoreError, match="by concat"):
-        bare.concat(4)
-    with pytest.raises(StoreError, match="bank 1"):
-        bare.activations(1)
+    with pytest.raises(StoreError, match=r"has no concat of bank 4: .* --scheme concat"):
+        bare.sound(4, "concat")
+    with pytest.raises(StoreError, match=r"has no array of bank 1: its arrays are of bank 4; .* --banks 1,4"):
+        bare.array(1)
+    with pytest.raises(OptionError, match="no bank 7"):
+        bare.sound(7)
+
+
+def test_a_run_without_arrays(tmp_path: Path, run: Run) -> None:
+    record = {**run.record, "files": [name for name in run.record["files"] if ".zarr" not in name]}
+    with pytest.raises(StoreError, match=r"keeps no arrays; .* --activations"):
+        as_run(run.folder, record).array(3)
+    with pytest.raises(StoreError, match=r"cannot be opened .* make the run again"):
+        as_run(tmp_path, run.record).array(3)
+
+
+def test_samples_are_read_as_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = soundfile.read(run.mix.path, dtype="float32", always_2d=True)[0]
+    sound = run.sound("mix")
+    assert (len(sound), sound.channels, sound.seconds, sound.samples.dtype) == (88200, 2, 2.0, np.float32)
+    np.testing.assert_array_equal(sound.samples, whole)
+    np.testing.assert_array_equal(sound.read(1000, 50), whole[1000:1050])
+    part = Sound(sound.path, start=500, count=100)
+    np.testing.assert_array_equal(part.read(90, 50), whole[590:600])
+    assert part.read(200).shape == (0, 2)
+    with pytest.raises(OptionError, match="use 0 or more"):
+        part.read(-1)
+    monkeypatch.setattr(notebook, "SAMPLES_BYTES", whole.nbytes - 1)
+    with pytest.raises(OptionError, match="as an array; read a part"):
+        _ = sound.samples
+    assert len(part.samples) == 100 and len(sound.read()) == 88200
 
 
 def test_titles_are_text(run: Run) -> None:
-    for what in (run, run.mix, run.sum(1), run.mosaic(1), run.concat(3), run.filter(3, 0)):
+    for what in (run, run.mix, run.sound(1, "sum"), run.mosaic(1), run.sound(3, "concat"), run.filter(3, 0)):
         html = shown(what)["text/html"]
         assert "<i>" not in html
         assert "&lt;i&gt;&quot;a&quot; &amp; b_sum" in html
@@ -86,10 +114,10 @@ def test_titles_are_text(run: Run) -> None:
 
 def test_a_label_that_ends_like_a_scheme_names_no_other_file(run: Run) -> None:
     assert run.folder / run.record["files"][1] == run.mix.path
-    assert {run.sum(1).path.name, run.concat(1).path.name} == {
+    assert {run.sound(1, "sum").path.name, run.sound(1, "concat").path.name} == {
         path.name for path in run.files if path.name.startswith("activations-1") and path.suffix == ".wav"
     }
-    assert run.sum(1).path.name.endswith("_sum_sum.wav")
+    assert run.sound(1, "sum").path.name.endswith("_sum_sum.wav")
 
 
 def test_a_sheet_is_a_picture(run: Run) -> None:
@@ -123,7 +151,7 @@ def test_samples_that_browsers_do_not_play_are_shown_as_flac(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("number", [0, 17, 95])
 def test_a_filter_of_concat_is_its_stretch(run: Run, number: int) -> None:
-    whole = soundfile.read(run.concat(1).path, dtype="float32", always_2d=True)[0]
+    whole = soundfile.read(run.sound(1, "concat").path, dtype="float32", always_2d=True)[0]
     one = whole.reshape(96, -1, 1)[number]
     filter_sound = run.filter(1, number)
     np.testing.assert_array_equal(filter_sound.read(), one)
@@ -146,7 +174,7 @@ def test_chosen_filters_files_and_previews(tmp_path: Path, small_picture: Path, 
     both = sonify(small_picture, tmp_path / "both", scheme=("concat", "filters"), **given)
     assert both.filter(1, 7).path.name == "007.wav"
     each = 44100
-    whole = both.concat(1).read()
+    whole = both.sound(1, "concat").read()
     one = sonify(small_picture, tmp_path / "one", scheme="concat", **given)
     np.testing.assert_array_equal(one.filter(1, 90).read(), whole[2 * each :])
     with pytest.raises(OptionError, match="does not sound"):
@@ -159,7 +187,8 @@ def test_chosen_filters_files_and_previews(tmp_path: Path, small_picture: Path, 
     other = sonify(small_picture, tmp_path / "other", scheme="concat", resample=16001, **given)
     stretches = [other.filter(1, number) for number in (3, 7, 90)]
     assert [each.start for each in stretches] == [0, 11734, 23468]
-    assert [len(each.read()) for each in stretches] == [11734, 11734, other.concat(1).info.frames - 23468]
+    last = len(other.sound(1, "concat")) - 23468
+    assert [len(each.read()) for each in stretches] == [11734, 11734, last]
 
 
 def test_open_run_is_the_run(run: Run, tmp_path: Path) -> None:
@@ -170,7 +199,7 @@ def test_open_run_is_the_run(run: Run, tmp_path: Path) -> None:
 
 def test_coordinates_are_pixels_of_the_picture(run: Run) -> None:
     for number, offset, stride in ((1, 3, 2), (3, 9, 8)):
-        stored, found = run.activations(number), run.dataarray(number)
+        stored, found = run.array(number), run.dataarray(number)
         assert found.dims == ("channel", "y", "x") and found.shape == stored.shape
         assert (stored.attrs["offset_pixels"], stored.attrs["stride_pixels"]) == (offset, stride)
         for axis, length in zip(("y", "x"), stored.shape[1:], strict=True):
@@ -180,7 +209,7 @@ def test_coordinates_are_pixels_of_the_picture(run: Run) -> None:
 
 
 def test_indexing_is_that_of_the_array(run: Run) -> None:
-    values, found = run.activations(1)[:], run.dataarray(1)
+    values, found = run.array(1)[:], run.dataarray(1)
     np.testing.assert_array_equal(found, values)
     np.testing.assert_array_equal(found[5, ::-2, 3], values[5, ::-2, 3])
     np.testing.assert_array_equal(found[[7, 2, -1], -4:, 5:6], values[[7, 2, -1], -4:, 5:6])
@@ -220,10 +249,10 @@ def test_only_what_is_indexed_is_read(run: Run, monkeypatch: pytest.MonkeyPatch)
 def test_without_xarray_it_is_said_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "netsounds_stream.dataarrays", raising=False)
     monkeypatch.setitem(sys.modules, "xarray", None)
-    with pytest.raises(OptionError, match=r"netsounds-stream\[notebook\], or use activations") as error:
+    with pytest.raises(OptionError, match=r"netsounds-stream\[notebook\], or use array") as error:
         run.dataarray(1)
     assert "\n" not in str(error.value)
-    assert run.activations(1).shape[0] == 96
+    assert run.array(1).shape[0] == 96
 
 
 def test_a_filter_of_the_loudest(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
@@ -232,7 +261,7 @@ def test_a_filter_of_the_loudest(tmp_path: Path, picture_file: Path, weights_fil
         picture_file, tmp_path / "run", weights=str(weights_file), banks=(4,), scheme="concat", top=3,
         mix=False, report=False,
     )  # fmt: skip
-    whole, sounding = run.concat(4).read(), run.record["sounding"]["4"]
+    whole, sounding = run.sound(4, "concat").read(), run.record["sounding"]["4"]
     each = len(whole) // 3
     for at, number in enumerate(sounding):
         assert np.array_equal(run.filter(4, number).read(), whole[at * each : (at + 1) * each])
