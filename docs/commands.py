@@ -37,7 +37,7 @@ A shell completes commands, options, choices and file names with Tab, after one 
 | --- | --- | --- |
 | bash 4.4 or later | `~/.bashrc` | `eval "$(_NETSOUNDS_STREAM_COMPLETE=bash_source netsounds-stream)"` |
 | zsh | `~/.zshrc` | `eval "$(_NETSOUNDS_STREAM_COMPLETE=zsh_source netsounds-stream)"` |
-| fish | `~/.config/fish/config.fish` | `env _NETSOUNDS_STREAM_COMPLETE=fish_source netsounds-stream \| source` |
+| fish | `config.fish` | `env _NETSOUNDS_STREAM_COMPLETE=fish_source netsounds-stream \| source` |
 
 ## All commands
 """
