@@ -10,7 +10,7 @@ import click
 
 from .batch_wording import ended_text, plan_text, table_text
 from .command_options import BATCH, BATCH_NETWORK, CHECKPOINT, JSON, OVERWRITE, QUIET, RUN, chosen
-from .command_parts import importing, plain, print_json, stoppable
+from .command_parts import effective, importing, plain, print_json, stoppable
 from .command_sections import SectionedCommand, stacked
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def batch(
     line, or - to read names from standard input. Finished runs are skipped, stopped ones are resumed. A
     picture that fails is listed in batch.jsonl and does not stop the others.
     """
-    options = chosen(words)
+    options, notes = effective(chosen(words), cluster=cluster is not None, quiet=quiet)
     with importing():
         from . import batches, machine
         from .display import display
@@ -74,6 +74,7 @@ def batch(
             on_plan=told,
             on_progress=shown,
             on_end=lambda result: say(ended_text(result)),
+            notes=notes,
             **where,
         )
     if as_json:
@@ -82,5 +83,5 @@ def batch(
         for line in table_text(ended.results):
             click.echo(plain(line))
         if ended.page is not None:
-            click.echo(f"open {ended.page}")
+            click.echo(str(ended.page))
     ended.require_all()

@@ -41,6 +41,7 @@ class Asked:
     cluster: str | None
     overwrite: bool
     checkpoint_seconds: float | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def _tasks(
             checkpoint_seconds=asked.checkpoint_seconds,
             threads=threads,
             stop_file=out / STOP,
+            notes=asked.notes,
         )
         for each in found
     )

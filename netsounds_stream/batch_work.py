@@ -44,7 +44,7 @@ class Task:
     """One picture, its run's folder, and how; paths are absolute, since a worker may be anywhere.
 
     `threads` of torch are None where the worker knows them best; `stop_file` appears when all is to be put
-    down.
+    down. `notes` go into the run's record.
     """
 
     picture: Path
@@ -54,6 +54,7 @@ class Task:
     checkpoint_seconds: float | None
     threads: int | None
     stop_file: Path
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,7 @@ def _worked(task: Task) -> tuple[str, int | None]:
         "stop": stop,
         "on_progress": _tell,
         "load": weights,
+        "notes": task.notes,
     }
     try:
         run = sonify(task.picture, task.folder, task.options, resume=True, **words)

@@ -70,6 +70,7 @@ def batch(
     on_plan: Callable[[BatchPlan], None] = lambda plan: None,
     on_progress: Listener | None = None,
     on_end: Callable[[Result], None] = lambda result: None,
+    notes: tuple[str, ...] = (),
     **words: Unpack[SonifyKeywords],
 ) -> Batch:
     """Make a run of each of many pictures, in processes of their own, each in a folder below `out`.
@@ -93,6 +94,7 @@ def batch(
         on_plan: called with the plan before the work starts.
         on_progress: called as the work goes on, from any thread.
         on_end: called with each picture's end.
+        notes: kept in the record of each run.
         words: options by the command line's words, as for `sonify`.
 
     Raises:
@@ -100,7 +102,7 @@ def batch(
         BudgetError: the disk cannot hold the batch.
         Stopped: `stop` was asked.
     """
-    asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, checkpoint_seconds)
+    asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, checkpoint_seconds, notes)
     stop = stop or Stop()
     with hands(asked) as working, stop.heeded():
         plan, looks = _planned(asked, working, stop)
@@ -122,7 +124,7 @@ def plan_batch(
     **words: Unpack[SonifyKeywords],
 ) -> BatchPlan:
     """What `batch` would do here; nothing is made. Arguments and errors are as there."""
-    asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, None)
+    asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, None, ())
     stop = stop or Stop()
     with hands(asked) as working, stop.heeded():
         return _planned(asked, working, stop)[0]
@@ -137,6 +139,7 @@ def _asked(
     cluster: str | None,
     overwrite: bool,
     checkpoint_seconds: float | None,
+    notes: tuple[str, ...],
 ) -> Asked:
     listed = (patterns,) if isinstance(patterns, str | Path) else patterns
     return Asked(
@@ -147,6 +150,7 @@ def _asked(
         cluster=cluster,
         overwrite=overwrite,
         checkpoint_seconds=checkpoint_seconds,
+        notes=notes,
     )
 
 

@@ -29,17 +29,27 @@ from .command_options import (
     WORK,
     chosen,
 )
-from .command_parts import Commands, importing, picture_path, plain, planned, print_json, print_run, stoppable
+from .command_parts import (
+    Commands,
+    effective,
+    importing,
+    picture_path,
+    plain,
+    planned,
+    print_json,
+    print_run,
+    stoppable,
+)
 from .command_sections import MAIN, option, stacked
 from .command_sections import PICTURE as OF_PICTURE
 from .command_sound import SOUND
 from .errors import NetsoundsError, Stopped
-from .locations import local_only
+from .locations import is_url, local_only
 from .naming import folder_of
-from .options import TIME_AXES
+from .options import TIME_AXES, SonifyOptions, sound_from_words
 from .run_commands import check, gallery, info, plot
 from .sound_options import FORMATS, SCHEMES
-from .wording import bench_text, long_plan, short_plan, verification_text
+from .wording import bench_text, long_plan, verification_text
 
 
 @click.group(
@@ -77,6 +87,8 @@ def sonify(
     """Turn IMAGE into sound, in a folder with a page to see and hear it."""
     options = chosen(words)
     path = picture_path(image, dpath, image_name, quiet=quiet)
+    to = out or folder_of(path)
+    options, notes = effective(options, cluster=cluster is not None, url=is_url(to), quiet=quiet)
     with importing():
         from . import engine
         from .display import display
@@ -84,7 +96,7 @@ def sonify(
     with display(quiet=quiet) as shown, stoppable(quiet=quiet) as stop:
         run = engine.sonify(
             path,
-            out or folder_of(path),
+            to,
             options,
             overwrite=overwrite,
             resume=resume,
@@ -94,9 +106,10 @@ def sonify(
             on_plan=planned(quiet=quiet),
             on_progress=shown,
             cluster=cluster,
-            segment_rows=segment_rows,
+            segment_rows=None if cluster is None else segment_rows,
+            notes=notes,
         )
-    print_run(run, as_json=as_json)
+    print_run(run, as_json=as_json, quiet=quiet, said=notes)
 
 
 cli.add_command(batch)
@@ -122,6 +135,7 @@ def resume(
     as_json: bool,
 ) -> None:
     """Resume the stopped run that is to become FOLDER."""
+    effective(SonifyOptions(), cluster=cluster is not None, url=is_url(folder), quiet=quiet)
     with importing():
         from . import engine
         from .display import display
@@ -136,9 +150,9 @@ def resume(
             on_plan=planned(quiet=quiet),
             on_progress=shown,
             cluster=cluster,
-            segment_rows=segment_rows,
+            segment_rows=None if cluster is None else segment_rows,
         )
-    print_run(run, as_json=as_json)
+    print_run(run, as_json=as_json, quiet=quiet)
 
 
 @cli.command()
@@ -155,14 +169,16 @@ def plan(
     """Print what sonify would make of IMAGE, and the memory and disk it needs; decode nothing."""
     options = chosen(words)
     path = picture_path(image, dpath, image_name, quiet=as_json)
+    to = out or folder_of(path)
+    options, notes = effective(options, url=is_url(to), quiet=False)
     with importing():
         from . import engine
 
-    made = engine.plan(path, out or folder_of(path), options, work=work)
+    made = engine.plan(path, to, options, work=work)
     if as_json:
         from dataclasses import asdict
 
-        print_json({**asdict(made), "peak_memory_bytes": made.peak_memory_bytes})
+        print_json({**asdict(made), "peak_memory_bytes": made.peak_memory_bytes, "notes": notes})
     else:
         click.echo(long_plan(made))
     made.check()
@@ -202,7 +218,9 @@ def render(array: Path, out: Path, quiet: bool, **words: Any) -> None:
     if words["time_axis"] == "auto":
         words.pop("time_axis")
     if words["format"] is None:
-        words.pop("format")
+        words["format"] = out.suffix[1:] if out.suffix[1:] in FORMATS else "wav"
+    sound = {name: value for name, value in words.items() if name not in ("time_axis", "overwrite")}
+    effective(SonifyOptions(sound=sound_from_words(**sound, mix=False)), quiet=quiet)
     with display(quiet=quiet) as shown:
         audio = rendering.render(array, out, on_progress=shown, **words)
     click.echo(f"{out}: {audio.samples} samples, {audio.container}")
@@ -225,6 +243,7 @@ def verify(
     """Compare the stream's activations of IMAGE with those of the whole-image network."""
     options = chosen(words)
     path = picture_path(image, dpath, image_name, quiet=quiet)
+    options, _ = effective(options, quiet=quiet)
     with importing():
         from .display import display
         from .verification import verify as compare
@@ -257,15 +276,16 @@ def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
         from .demonstration import demonstrate
         from .display import display
 
-    def say(text: str) -> None:
+    said: list[str] = []
+
+    def note(text: str) -> None:
+        said.append(text)
         if not quiet:
-            click.echo(text, err=True)
+            click.echo(f"note: {text}", err=True)
 
     with display(quiet=quiet) as shown:
-        run = demonstrate(
-            image, out, on_plan=lambda made: say(short_plan(made)), on_progress=shown, on_note=say
-        )
-    print_run(run, as_json=as_json)
+        run = demonstrate(image, out, on_plan=planned(quiet=quiet), on_progress=shown, on_note=note)
+    print_run(run, as_json=as_json, quiet=quiet, said=said)
 
 
 cli.add_command(plot)

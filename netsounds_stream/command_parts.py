@@ -7,15 +7,19 @@ import json
 import os
 import shlex
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from .command_sections import SectionedCommand
 from .errors import OptionError
+from .option_effects import Request, without_effect
+from .options import SonifyOptions
 from .stopping import Stop
 from .wording import short_plan
 
@@ -116,18 +120,56 @@ def picture_path(
     return found
 
 
-def print_run(run: Run, *, as_json: bool) -> None:
-    """A finished run, for people: its page and its files; or its record."""
+def given_options() -> set[str]:
+    """Return the names of the options that were given to the command now running."""
+    context = click.get_current_context()
+    defaults = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
+    return {name for name in context.params if context.get_parameter_source(name) not in defaults}
+
+
+def effective(
+    options: SonifyOptions, *, cluster: bool = False, url: bool = False, quiet: bool
+) -> tuple[SonifyOptions, tuple[str, ...]]:
+    """Say which of the given options have no effect.
+
+    Args:
+        options: what is asked for.
+        cluster: whether a cluster is.
+        url: whether the run goes to a URL.
+        quiet: print nothing.
+
+    Returns:
+        The options without a budget for a GPU that is not asked for, and the notes.
+    """
+    notes = without_effect(Request(options, cluster, url), given_options())
+    if not quiet:
+        for note in notes:
+            click.echo(f"note: {note}", err=True)
+    return (options if options.device == "cuda" else replace(options, gpu_memory_bytes=None)), notes
+
+
+def print_run(run: Run, *, as_json: bool, quiet: bool, said: Collection[str] = ()) -> None:
+    """Print a finished run: on stdout the path of each file, the page's last, or else the record as JSON.
+
+    Args:
+        run: the run.
+        as_json: print the record.
+        quiet: print nothing on stderr.
+        said: notes that were printed before.
+    """
     if as_json:
         print_json(run.record)
         return
-    click.echo(f"{run.label}: {len(run.files)} files in {run.folder}")
-    for note in run.record["notes"]:
-        click.echo(f"note: {note}")
-    if run.page is not None:
-        click.echo(f"open {run.page}")
+    if not quiet:
+        click.echo(f"{run.label}: {len(run.files)} files in {run.folder}", err=True)
+        for note in run.record["notes"]:
+            if note not in said:
+                click.echo(f"note: {note}", err=True)
     for file in run.files:
-        click.echo(str(file))
+        if file != run.page:
+            click.echo(str(file))
+    if run.page is not None:
+        click.echo(str(run.page))
 
 
 def plain(text: str) -> str:
