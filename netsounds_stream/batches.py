@@ -16,7 +16,7 @@ from .batch_hands import Asked, Hands, hands
 from .batch_plan import BatchPlan, plan_of
 from .batch_records import Records, Result, taken
 from .batch_work import DONE, FAILED, NEW, RESUMED, SKIPPED, UNFINISHED, Look, Outcome, look, prepare, work
-from .errors import NetsoundsError, SomeFailedError, Stopped
+from .errors import NetsoundsError, OptionError, SomeFailedError, Stopped
 from .given import RECORDS
 from .keywords import SonifyKeywords
 from .options import SonifyOptions, resolve_options
@@ -141,7 +141,12 @@ def _asked(
     checkpoint_seconds: float | None,
     notes: tuple[str, ...],
 ) -> Asked:
-    listed = (patterns,) if isinstance(patterns, str | Path) else patterns
+    listed = (patterns,) if isinstance(patterns, str | Path) else tuple(patterns)
+    if any(not isinstance(each, str | Path) for each in listed):
+        raise OptionError(
+            "batch takes paths, for its processes read the pictures themselves; save these to files, or call "
+            "sonify for each"
+        )
     return Asked(
         patterns=tuple(map(str, listed)),
         out=Path(out),

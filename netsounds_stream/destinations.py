@@ -1,4 +1,6 @@
-"""Where a run goes, where its picture comes from: paths or URLs. What only URLs take is imported for them."""
+"""Where a run goes and where its picture comes from: paths, URLs, or memory. What only URLs need is imported
+for them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from pathlib import Path
 from .clusters import is_local
 from .errors import OptionError
 from .folder import RunFolder
+from .in_memory import PictureInput, pixel_source
 from .locations import is_url, redacted, work_folder
 from .options import SonifyOptions
 from .picture import Picture, open_picture
@@ -48,8 +51,23 @@ def finished_elsewhere(url: str, work: Path | None) -> Run:
         return as_run(at.given, at.finished())
 
 
-def opened_picture(image: str | Path, folder: Path, stages: Stages, options: SonifyOptions) -> Picture:
-    """The picture's header. A picture at a URL is fetched into `folder` first, and is a file from then on."""
+def check_seen_by_workers(cluster: str | None, image: PictureInput) -> None:
+    """Raise OptionError where a cluster's workers would have to see a picture that is in memory here."""
+    if cluster is not None and not isinstance(image, str | Path):
+        raise OptionError(
+            "the workers of a cluster cannot see a picture that is in memory; save it to a file that all of "
+            "them see, or leave out cluster"
+        )
+
+
+def opened_picture(image: PictureInput, folder: Path, stages: Stages, options: SonifyOptions) -> Picture:
+    """Return the picture's header. A picture at a URL is fetched into `folder` first, and is a file then.
+
+    Raises:
+        PictureError: there is no picture there, or the array or image holds none.
+    """
+    if not isinstance(image, str | Path):
+        return open_picture(pixel_source(image), options.size)
     if not is_url(image):
         return open_picture(Path(image), options.size)
     from .fetching import fetched

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from . import machine
 from .clusters import connected
-from .destinations import check_shared_work, finished_elsewhere, opened_picture, run_folder, worked_in
+from .destinations import (
+    check_seen_by_workers,
+    check_shared_work,
+    finished_elsewhere,
+    opened_picture,
+    run_folder,
+    worked_in,
+)
 from .device import out_of_memory, peak_bytes, reserve
 from .errors import ChangedError, OutputError, UnfinishedError
 from .execution import Execution
@@ -27,6 +34,7 @@ from .folder import (
     work_path,
 )
 from .forward import Compute, choose_compute
+from .in_memory import PictureInput
 from .journal import Journal, new_journal, read_journal
 from .keywords import SonifyKeywords
 from .locations import is_url
@@ -36,7 +44,7 @@ from .planning import make_plan
 from .plans import Limits, Plan
 from .predict import Guess, predict_label, top5
 from .progress import Listener, Stages
-from .record import begin_record, differences, recorded_options, recorded_plan
+from .record import begin_record, differences, recorded_options, recorded_place, recorded_plan
 from .runs import Run, as_run
 from .segment_merge import Shared, check_shared
 from .stopping import Stop
@@ -45,7 +53,7 @@ from .windowed import measured_levels, sound_notes
 
 
 def plan(
-    image: str | Path,
+    image: PictureInput,
     out: str | Path = ".",
     options: SonifyOptions | None = None,
     *,
@@ -79,7 +87,7 @@ def plan(
 
 
 def sonify(
-    image: str | Path,
+    image: PictureInput,
     out: str | Path,
     options: SonifyOptions | None = None,
     *,
@@ -130,6 +138,7 @@ def sonify(
         options = replace(options, weights=str(Path(options.weights).absolute()))
     shared = check_shared(options.device, cluster, segment_rows)
     check_shared_work(cluster, out, work)
+    check_seen_by_workers(cluster, image)
     beginning = _Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared, load)
     with run_folder(out, work, overwrite=overwrite) as folder:
         folder.check(overwrite=overwrite)  # again: it may have been found whole, and put there
@@ -187,7 +196,7 @@ def resume(
         with run_folder(given, work, overwrite=left["overwrite"]) as at:
             left = read_journal(at.path)
             if left is not None:
-                image = left["record"]["picture"]["path"]
+                image = recorded_place(left["record"], str(given))
                 return beginning.run(image, at, left, overwrite=left["overwrite"], notes=())
     elif not away and (whole := read_record(work_path(out) / RECORD_NAME)) is not None:
         with RunFolder(out, overwrite=bool(whole.get("overwrite"))):
@@ -215,7 +224,7 @@ class _Beginning:
 
     def run(
         self,
-        image: str | Path,
+        image: PictureInput,
         folder: RunFolder,
         left: dict[str, Any] | None,
         *,
@@ -233,7 +242,7 @@ class _Beginning:
 
     def _run(
         self,
-        image: str | Path,
+        image: PictureInput,
         folder: RunFolder,
         left: dict[str, Any] | None,
         shared: Shared | None,
@@ -248,6 +257,8 @@ class _Beginning:
         machine.forget_peak()
         stages = Stages(self.on_progress, left and left["seconds"])
         picture = opened_picture(image, folder.path, stages, options)
+        if picture.pixels is not None:
+            folder.resumed_by = f"sonify(picture, {str(folder.given)!r}, resume=True)"
         compute = choose_compute(options.device, options.precision)
         gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
         with stages.stage("weights", 1, "share") as advance:
@@ -369,7 +380,7 @@ def _limits(
     """What a run to `out`, worked on in `folder`, may use."""
     fetched = 0 if picture.url is None else picture.file_bytes
     return Limits(
-        baseline_bytes=machine.resident_bytes(),
+        baseline_bytes=machine.resident_bytes() + picture.pending_bytes,
         budget_bytes=options.memory_bytes or machine.default_budget_bytes(),
         free_disk_bytes=machine.free_disk_bytes(folder) + (fetched if picture.path.exists() else 0),
         compute_bytes_per_value=compute.dtype.itemsize,

@@ -76,6 +76,8 @@ class RunFolder:
 
     def __init__(self, out: Path, *, overwrite: bool) -> None:
         self.given: Path | str = out
+        #: What resumes the run, where the command cannot: its picture was in memory.
+        self.resumed_by: str | None = None
         self.out, self._overwrite = resolved(out), overwrite
         self.path = work_path(self.out)
         check_out(self.out, overwrite=overwrite)
@@ -142,7 +144,7 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and not isinstance(error, UnfinishedError) and holds_work(self.path):
-            error.add_note(f"what was finished is kept; go on with: {self._resuming()}")
+            error.add_note(f"what was finished is kept; go on with: {self.resumed_by or self._resuming()}")
         self._leave()
 
     def _resuming(self) -> str:

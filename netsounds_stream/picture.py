@@ -21,6 +21,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from .errors import OutputError, PictureError, StoreError
+from .in_memory import PixelSource
 from .loaders import has_field, loader_of, open_file, reason, whole_bytes
 from .plans import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
 
@@ -50,11 +51,12 @@ pyvips.cache_set_max(0)
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture file as its header describes it; no pixel has been decoded.
+    """A picture as its header describes it; no pixel has been decoded.
 
     `width` and `height` are of the upright picture, after `--size`; `source_*` before it. Where `head` gives
     a time axis and a length, only so many of its first rows along that axis are read. `url`, without secrets,
-    is where the file came from, if it was fetched.
+    is where the file came from, if it was fetched. A picture in memory has its `pixels` in place of a file;
+    its `path` is a name alone.
     """
 
     path: Path
@@ -70,11 +72,17 @@ class Picture:
     head: tuple[str, int] | None = None
     url: str | None = None
     file_bytes: int = 0
+    pixels: PixelSource | None = None
 
     @property
-    def place(self) -> str:
-        """What to call it by, wherever it came from: its URL, or the file's whole path."""
-        return self.url or str(self.path.absolute())
+    def place(self) -> str | None:
+        """Where it can be read again: its URL, or the file's whole path. None of a picture in memory."""
+        return None if self.pixels is not None else self.url or str(self.path.absolute())
+
+    @property
+    def pending_bytes(self) -> int:
+        """Memory that a picture in memory will take beyond what the process holds now."""
+        return 0 if self.pixels is None else self.pixels.pending_bytes
 
     @property
     def full_scale(self) -> int:
@@ -92,7 +100,13 @@ class Picture:
             rows_in_order=self.orientation == 1,
             file_pixels=self.source_width * self.source_height,
             name=str(self.path),
+            in_memory=self.pixels is not None and not self.resized,
         )
+
+    @property
+    def resized(self) -> bool:
+        """Whether it is resized on its way to the network."""
+        return (self.width, self.height) != (self.source_width, self.source_height)
 
     @property
     def _resizing_bytes(self) -> int:
@@ -102,7 +116,9 @@ class Picture:
         return int(rows * self.source_width * 3 * self.bytes_per_value)
 
     def sha256(self) -> str:
-        """Of the file's bytes, in hexadecimal."""
+        """Return the digest of the file's bytes, or of the pixels in memory, in hexadecimal."""
+        if self.pixels is not None:
+            return self.pixels.sha256()
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -120,12 +136,18 @@ def find_picture(folder: Path, fragment: str) -> tuple[Path, list[Path]]:
     return matches[0], matches
 
 
-def open_picture(path: Path, size: int | None = None) -> Picture:
-    """Read the file's header. `size` is the short edge to resize to, in pixels; None keeps it.
+def open_picture(given: Path | PixelSource, size: int | None = None) -> Picture:
+    """Read a picture's header, or take a picture that is in memory.
+
+    Args:
+        size: the short edge to resize to, in pixels; None keeps it.
 
     Raises:
         PictureError: there is no picture there that libvips can read.
     """
+    if isinstance(given, PixelSource):
+        return _in_memory(given, size)
+    path = given
     image = open_file(path, "sequential")
     orientation = image.get("orientation") if has_field(image, "orientation") else 1
     orientation = orientation if orientation in _ORIENTATIONS else 1
@@ -146,6 +168,26 @@ def open_picture(path: Path, size: int | None = None) -> Picture:
         has_alpha=bool(image.hasalpha()),
         decoder_bytes=whole_bytes(path, image, bytes_per_value),
         file_bytes=path.stat().st_size,
+    )
+
+
+def _in_memory(pixels: PixelSource, size: int | None) -> Picture:
+    height, width = pixels.shape[:2]
+    orientation = pixels.orientation if pixels.orientation in _ORIENTATIONS else 1
+    upright = (height, width) if _ORIENTATIONS[orientation][0] else (width, height)
+    scaled = upright if size is None else _scaled(*upright, size)
+    return Picture(
+        path=Path(pixels.name),
+        format=pixels.kind,
+        source_width=upright[0],
+        source_height=upright[1],
+        width=scaled[0],
+        height=scaled[1],
+        bytes_per_value=pixels.dtype.itemsize,
+        orientation=orientation,
+        has_alpha=len(pixels.shape) == 3 and pixels.shape[2] in (2, 4),
+        decoder_bytes=0,
+        pixels=pixels,
     )
 
 
@@ -261,7 +303,10 @@ def small_upright(picture: Picture, short_edge: int, crop: int) -> Slab:
 
 def _prepared(picture: Picture, **options: Any) -> Any:
     """The stored rows as 3-band RGB, 8 or 16 bit, not yet upright."""
-    image = open_file(picture.path, "sequential", **options)
+    if picture.pixels is not None:
+        image = picture.pixels.image()
+    else:
+        image = open_file(picture.path, "sequential", **options)
     if image.interpretation == "cmyk":
         image = image.icc_transform("srgb", input_profile="cmyk", embedded=True)
     elif _deep(image):
@@ -281,7 +326,7 @@ def _at_size(picture: Picture) -> Any:
     """As `_prepared`, resized to the size asked for; of that the head only, where there is one."""
     image = _prepared(picture)
     transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
-    if (picture.width, picture.height) != (picture.source_width, picture.source_height):
+    if picture.resized:
         size = (picture.height, picture.width) if transposed else (picture.width, picture.height)
         image = _resized(image, *size)
     if picture.head is None:

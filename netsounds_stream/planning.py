@@ -153,7 +153,7 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits, *, shared:
 
 
 def _picture_choices(source: Source, options: SonifyOptions) -> tuple[str, ...]:
-    if source.rows_in_order and time_axis_of(source, options.time_axis) == "y":
+    if source.in_memory or (source.rows_in_order and time_axis_of(source, options.time_axis) == "y"):
         return (STORED_STREAM,)
     if source.height * source.width * source.bytes_per_pixel <= _MEMORY_PICTURE_BYTES:
         return (STORED_MEMORY, STORED_SPOOL)

@@ -56,7 +56,7 @@ class Source:
 
     `decoder_bytes` is what its decoder holds whole in memory, if it does; `rows_in_order` says that the
     upright picture's rows come out of the file one after another. `file_pixels` is the file's size before
-    any resizing, `name` what errors call the picture.
+    any resizing, `name` what errors call the picture. `in_memory`: its pixels are, at their full size.
     """
 
     height: int
@@ -66,6 +66,7 @@ class Source:
     rows_in_order: bool = True
     file_pixels: int = 0
     name: str = "the picture"
+    in_memory: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any
 import pyvips
 
 from . import machine
+from .errors import OutputError
 from .forward import Compute
 from .geometry import bank
 from .options import NO_SCHEME, SonifyOptions, word_of
@@ -63,6 +64,7 @@ def begin_record(
             "resized_height": picture.height,
             "bits_per_value": 8 * picture.bytes_per_value,
             "alpha_over_white": picture.has_alpha,
+            **({} if picture.pixels is None else {"in_memory": picture.pixels.facts()}),
         },
         "weights": {"source": weights.source, "sha256": weights.sha256},
         "prediction": {"label_size": [asdict(guess) for guess in guesses]},
@@ -91,7 +93,7 @@ def changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """
     found = []
     for name in ("picture", "weights"):
-        if then[name]["sha256"] != now[name]["sha256"]:
+        if any(then[name].get(key) != now[name].get(key) for key in ("sha256", "in_memory")):
             found.append(f"other {name} ({now[name].get('name') or now[name].get('source')})")
     for group in ("options", "computed"):
         found += _changed_values(then[group], now[group])
@@ -113,6 +115,22 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             flat |= _flat(value)
     return json.loads(json.dumps(flat))  # type: ignore[no-any-return]  # tuples are lists, as once written
+
+
+def recorded_place(record: dict[str, Any], folder: str) -> str:
+    """Return the path or URL of the picture of the run that was stopped at `folder`.
+
+    Raises:
+        OutputError: the picture was in memory: an array or a PIL image.
+    """
+    place: str | None = record["picture"]["path"]
+    if place is None:
+        kind = record["picture"]["in_memory"]["kind"]
+        raise OutputError(
+            f"the picture of this run was a {kind}, which is no longer there; go on from Python, with "
+            f"sonify(picture, {folder!r}, resume=True) and the same options"
+        )
+    return place
 
 
 def recorded_options(record: dict[str, Any]) -> SonifyOptions:
@@ -175,7 +193,7 @@ def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
 def command_line(picture: Picture, options: SonifyOptions) -> str:
     """The command that repeats a run, without its output folder."""
     default, sound = SonifyOptions(), options.sound
-    words = [PACKAGE, "sonify", picture.place]
+    words = [PACKAGE, "sonify", picture.place or "PICTURE"]  # of one in memory, a file of the same pixels
 
     def say(name: str, value: object, usual: object) -> None:
         if value != usual:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite, isqrt
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Unpack
 
 import numpy as np
@@ -12,12 +13,14 @@ import torch
 from torch import Tensor
 
 from . import machine
+from .destinations import opened_picture
 from .errors import BudgetError
 from .forward import choose_compute, pixel_network
 from .geometry import BANKS, SMALLEST_SIDE, Bank
+from .in_memory import PictureInput
 from .keywords import NetworkKeywords
 from .options import SonifyOptions, format_bytes, resolve_options
-from .picture import Picture, open_picture, slabs
+from .picture import Picture, slabs
 from .planning import make_plan
 from .plans import STORED_MEMORY, Limits
 from .predict import Guess, top5
@@ -71,18 +74,32 @@ class Verification:
 
 
 def verify(
-    image: str | Path,
+    image: PictureInput,
     options: SonifyOptions | None = None,
     *,
     on_progress: Listener | None = None,
     **words: Unpack[NetworkKeywords],
 ) -> Verification:
-    """Run the picture through the stream and through torchvision's whole-image network, and compare.
+    """Compare the stream's activations of a picture with those of torchvision's whole-image network.
 
-    At `size` where one is given, else at the largest that the memory budget lets the whole image have.
+    Args:
+        image: the picture: a file, a URL, a numpy array or a PIL image; see `sonify`.
+        options: the run's options. Without `size`, the picture is compared at the largest size that the
+            memory budget allows the whole-image network.
+        on_progress: called as the work goes on, from any thread.
+        words: options by keyword, in place of `options`; see `NetworkKeywords`.
+
+    Returns:
+        The largest difference in each bank, and the five likeliest classes by both ways.
 
     Raises:
-        BudgetError: the size asked for does not fit the whole-image way.
+        PictureError: the picture cannot be read, or is too small.
+        BudgetError: the whole-image network does not fit into the memory budget at the size asked for.
+
+    Example:
+        >>> from netsounds_stream import verify
+        >>> verify("landscape.png", size=64, weights="untrained").agreed
+        True
     """
     options, stages = resolve_options(options, words), Stages(on_progress)
     compute = choose_compute(options.device, options.precision)
@@ -90,23 +107,25 @@ def verify(
     module = reference_module(weights)
     budget = options.memory_bytes or machine.default_budget_bytes()
     room = budget - machine.resident_bytes()
-    picture = open_picture(Path(image), options.size)
-    decoder = picture.source.decoder_bytes
-    room -= decoder
-    pixels = max(0, room) // _WHOLE_IMAGE_BYTES_PER_PIXEL
-    if options.size is None and picture.width * picture.height > pixels:
-        short, long = sorted((picture.width, picture.height))
-        picture = open_picture(Path(image), max(SMALLEST_SIDE, isqrt(pixels * short // long)))
-    if picture.width * picture.height > max(pixels, 4 * SMALLEST_SIDE**2) or decoder > max(0, room + decoder):
-        needed = machine.resident_bytes() + decoder
-        needed += picture.width * picture.height * _WHOLE_IMAGE_BYTES_PER_PIXEL
-        raise BudgetError(
-            f"the whole-image network needs about {format_bytes(needed)} at {picture.width} x "
-            f"{picture.height} and the budget is {format_bytes(budget)}; raise --memory, or lower --size"
-        )
-    limits = Limits(machine.resident_bytes(), 1 << 62, None, compute.dtype.itemsize)
-    plan = make_plan(picture.source, options, limits)
-    upright = _upright(picture)
+    with TemporaryDirectory() as folder:
+        picture = opened_picture(image, Path(folder), stages, options)
+        decoder = picture.source.decoder_bytes + picture.pending_bytes
+        room -= decoder
+        pixels = max(0, room) // _WHOLE_IMAGE_BYTES_PER_PIXEL
+        if options.size is None and picture.width * picture.height > pixels:
+            short, long = sorted((picture.width, picture.height))
+            fitting = replace(options, size=max(SMALLEST_SIDE, isqrt(pixels * short // long)))
+            picture = opened_picture(image, Path(folder), stages, fitting)
+        area = picture.width * picture.height
+        if area > max(pixels, 4 * SMALLEST_SIDE**2) or decoder > max(0, room + decoder):
+            needed = machine.resident_bytes() + decoder + area * _WHOLE_IMAGE_BYTES_PER_PIXEL
+            raise BudgetError(
+                f"the whole-image network needs about {format_bytes(needed)} at {picture.width} x "
+                f"{picture.height} and the budget is {format_bytes(budget)}; raise --memory, or lower --size"
+            )
+        limits = Limits(machine.resident_bytes(), 1 << 62, None, compute.dtype.itemsize)
+        plan = make_plan(picture.source, options, limits)
+        upright = _upright(picture)
     with stages.stage("whole image", 1, "share") as advance:
         whole, whole_logits = _whole_image(module, upright, picture.full_scale, options.normalize)
         advance(1)
