@@ -11,15 +11,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the names below
+    from .api import plan as plan
+    from .api import resume as resume
+    from .api import sonify as sonify
     from .batch_plan import BatchPlan as BatchPlan
     from .batches import Batch as Batch
     from .batches import batch as batch
     from .batches import plan_batch as plan_batch
     from .benchmark import bench as bench
     from .checking import check as check
-    from .engine import plan as plan
-    from .engine import resume as resume
-    from .engine import sonify as sonify
     from .errors import NetsoundsError as NetsoundsError
     from .errors import Stopped as Stopped
     from .galleries import gallery as gallery
@@ -50,11 +50,11 @@ if "torch" not in sys.modules:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {
-    "sonify": "engine",
+    "sonify": "api",
     "batch": "batches",
     "plan_batch": "batches",
-    "plan": "engine",
-    "resume": "engine",
+    "plan": "api",
+    "resume": "api",
     "open_run": "runs",
     "render": "rendering",
     "plot": "plotting",

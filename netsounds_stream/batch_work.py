@@ -124,7 +124,7 @@ def look(tasks: tuple[Task, ...]) -> tuple[Look, ...]:
 
 
 def _look(task: Task) -> Look:
-    from .engine import plan
+    from .api import plan
     from .folder import RECORD_NAME, holds_work, read_record, work_path
 
     try:
@@ -171,7 +171,7 @@ def work(task: Task) -> Outcome:
 
 def _worked(task: Task) -> tuple[str, int | None]:
     from . import machine
-    from .engine import sonify
+    from .api import sonify
     from .folder import RECORD_NAME, RunFolder, holds_work, read_record, work_path
 
     require_within([task.picture, task.folder])

@@ -17,8 +17,8 @@ import pyvips
 import torch
 
 from . import machine
+from .api import sonify
 from .drawing import draw
-from .engine import sonify
 from .errors import BudgetError, NetsoundsError
 from .forward import devices
 from .geometry import SMALLEST_SIDE

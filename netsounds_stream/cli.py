@@ -90,11 +90,11 @@ def sonify(
     to = out or folder_of(path)
     options, notes = effective(options, cluster=cluster is not None, url=is_url(to), quiet=quiet)
     with importing():
-        from . import engine
+        from . import api
         from .display import display
 
     with display(quiet=quiet) as shown, stoppable(quiet=quiet) as stop:
-        run = engine.sonify(
+        run = api.sonify(
             path,
             to,
             options,
@@ -137,11 +137,11 @@ def resume(
     """Resume the stopped run that is to become FOLDER."""
     effective(SonifyOptions(), cluster=cluster is not None, url=is_url(folder), quiet=quiet)
     with importing():
-        from . import engine
+        from . import api
         from .display import display
 
     with display(quiet=quiet) as shown, stoppable(quiet=quiet) as stop:
-        run = engine.resume(
+        run = api.resume(
             folder,
             memory=memory,
             work=work,
@@ -172,9 +172,9 @@ def plan(
     to = out or folder_of(path)
     options, notes = effective(options, url=is_url(to), quiet=False)
     with importing():
-        from . import engine
+        from . import api
 
-    made = engine.plan(path, to, options, work=work)
+    made = api.plan(path, to, options, work=work)
     if as_json:
         from dataclasses import asdict
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyvips
 
+from .api import sonify
 from .drawing import draw
-from .engine import sonify
 from .errors import OutputError, WeightsError
 from .folder import RECORD_NAME, read_record, work_path
 from .journal import read_journal

@@ -16,8 +16,8 @@ import threading
 import traceback
 from typing import Any, NoReturn
 
+from netsounds_stream import api as api  # what the commands import when they are called
 from netsounds_stream import cli
-from netsounds_stream import engine as engine  # what the commands import when they are called
 
 
 def begin(words: list[str], folder: str, streams: list[str], limits: dict[str, int]) -> int:

@@ -203,7 +203,7 @@ def _largest_side(options: SonifyOptions, budget: int) -> int:
 
 def _baseline_bytes() -> int:
     # what the command holds before its run, and a little, since it varies between starts
-    script = "import json, netsounds_stream.engine; from netsounds_stream.machine import resident_bytes; "
+    script = "import json, netsounds_stream.api; from netsounds_stream.machine import resident_bytes; "
     script += "print(json.dumps({'held': resident_bytes()}))"
     return int(in_a_process(script)["held"]) + 24 * _MIB
 

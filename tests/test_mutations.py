@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from netsounds_stream.engine import sonify
+from netsounds_stream.api import sonify
 from netsounds_stream.weights import expected_shapes
 
 from .hostile_files import rf64, write_pictures

@@ -14,8 +14,8 @@ import pytest
 import pyvips
 
 from netsounds_stream import check, resume, sonify
+from netsounds_stream.api import plan
 from netsounds_stream.drawing import draw
-from netsounds_stream.engine import plan
 from netsounds_stream.errors import ClusterError, OptionError, OutputError, PictureError, RemoteError
 from netsounds_stream.fetching import fetched
 from netsounds_stream.folder import DOWNLOAD

@@ -22,14 +22,14 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from netsounds_stream import Run, engine
+from netsounds_stream import Run, api
 from netsounds_stream.progress import Progress
 
 from . import command_server
 
 PROGRAM = "netsounds-stream"
 INTERRUPT = "^C"
-_sonify = engine.sonify
+_sonify = api.sonify
 
 
 def run_command(line: str, folder: Path, *, interrupted: bool) -> str:
@@ -38,7 +38,7 @@ def run_command(line: str, folder: Path, *, interrupted: bool) -> str:
     if name != PROGRAM:
         done = subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
         return done.stderr + done.stdout
-    engine.sonify = _interrupted if interrupted else _sonify
+    api.sonify = _interrupted if interrupted else _sonify
     with tempfile.TemporaryDirectory() as streams:
         printed = [Path(streams) / name for name in ("stdout", "stderr")]
         command_server.end(command_server.begin(words, str(folder), [str(each) for each in printed], {}))
