@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from .finished_files import finish_files
 from .finishing import PIECE_SAMPLES, Finish, Segment
 from .levels import Levels
 from .mixture import Mixture, mixture_of
@@ -24,7 +25,7 @@ from .sound_view import view_plan
 from .spectra import SpectraSpool
 from .sum_spool import SumSpool
 from .sums import Sums, sum_filters
-from .windowed import Windowing, finish_files, signal_work, write_filters, write_voice
+from .windowed import Windowing, signal_work, write_filters, write_voice
 
 SoundFiles = Sequence[tuple[AudioPlan, Sequence[Path]]]
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import soundfile
 
+from .finished_files import finish_files
 from .finishing import PIECE_SAMPLES, Finish, Segment
 from .journal import Journal
 from .overlap import Line
@@ -24,7 +25,6 @@ from .plans import AudioPlan
 from .progress import Advance
 from .sound_options import SoundOptions
 from .tags import Tags
-from .windowed import finish_files
 
 _LOUDEST = 1.0
 

@@ -80,13 +80,18 @@ def waveform(extremes: NDArray[np.float32], seconds: float, title: str) -> Image
     return chart
 
 
+def spectrogram_pixels(seen: View) -> Pixels:
+    """Return a sound's spectrogram as brightness `[row, column]`, the highest frequency on top."""
+    return np.round(255 * decibels(seen.power[0].T[::-1])).astype(np.uint8)
+
+
 def write_charts(seen: View, title: str, pictures: Path, name: str) -> Pixels:
     """Write a sound's spectrogram and waveform into the folder `pictures`; the spectrogram without axes.
 
     Raises:
         OutputError: they cannot be written.
     """
-    plan, shown = seen.plan, np.round(255 * decibels(seen.power[0].T[::-1])).astype(np.uint8)
+    plan, shown = seen.plan, spectrogram_pixels(seen)
     seconds, scale = plan.samples / plan.rate_hz, FrequencyScale(plan.scale, plan.low_hz, plan.high_hz)
     save(spectrogram(shown, seconds, scale, f"{title}: spectrogram"), pictures / f"{name}_spectrogram.png")
     save(waveform(seen.extremes[0], seconds, f"{title}: waveform"), pictures / f"{name}_waveform.png")

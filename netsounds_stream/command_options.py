@@ -163,6 +163,12 @@ RUN = stacked(
     ),
     option(
         sections.FILES,
+        "--stems",
+        is_flag=True,
+        help="Write each bank's part of the mix as a file of the mix's length; they add up to the mix.",
+    ),
+    option(
+        sections.FILES,
         "--report/--no-report",
         default=True,
         help="Write index.html, a page to see and hear the run, and its pictures.",

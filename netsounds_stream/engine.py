@@ -35,6 +35,7 @@ from .progress import Listener, Stages
 from .record import begin_record, differences, recorded_plan
 from .runs import Run, as_run
 from .segment_merge import Shared
+from .stems import stems_facts, stems_notes
 from .stopping import Stop
 from .weights import UNTRAINED, Weights, load_weights
 from .windowed import measured_levels, sound_notes
@@ -142,6 +143,7 @@ class Beginning:
 
         def described(logits: Tensor) -> dict[str, Any]:
             levels = measured_levels(journal.noted_steps)
+            stems = stems_facts(journal.noted_steps, options.sound)
             loudest = {} if options.sound.top is None else {"sounding": execution.sounding()}
             full = [asdict(guess) for guess in top5(logits)]
             return {
@@ -150,8 +152,14 @@ class Beginning:
                 **facts(),
                 "seconds": {name: round(seconds, 3) for name, seconds in stages.so_far().items()},
                 "cuda_peak_bytes": peak_bytes(compute.device),
-                "notes": [*record["notes"], *notes_so_far(), *sound_notes(levels, options.sound)],
+                "notes": [
+                    *record["notes"],
+                    *notes_so_far(),
+                    *sound_notes(levels, options.sound),
+                    *stems_notes(stems),
+                ],
                 "levels": levels,
+                **stems,
                 **loudest,
                 **({} if shared is None else {"cluster": shared.facts()}),
                 "starts": content["starts"],

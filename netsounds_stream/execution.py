@@ -41,13 +41,12 @@ from .segment_work import Job, new_job
 from .sharing_sound import SharedSound
 from .sinks import Sinks
 from .sound import Rendering
-from .sound_options import MIX_LUFS
 from .sound_view import Views
 from .spectra import SpectraSpool
 from .store import Activations, ShardWriter, create_array
 from .sum_spool import SumSpool
 from .weights import Weights
-from .windowed import Windowing, signal_work, write_mix
+from .windowed import Windowing, mix_work, write_mix
 from .workers import workers
 
 
@@ -321,8 +320,8 @@ class Execution:
             return
         windowing, network = self._windowing(line), self.journal.state(STEP)
         assert windowing is not None and network is not None
-        samples = audio.temporary_bytes // 4
-        work = len(self.plan.banks) * samples + signal_work(samples, self.options.sound, MIX_LUFS) - samples
+        parts = {each.number: self._places.parts(each.number, self.plan) for each in self.plan.banks}
+        work = mix_work(audio.temporary_bytes // 4, self.options.sound, parts)
         with self.stages.stage("mix", work, "samples") as advance, ExitStack() as stack:
             banks: dict[int, SpectraSpool] = {}
             for each in self.plan.banks:
@@ -331,7 +330,7 @@ class Execution:
                     state = self.journal.state(summing_step(f"sound {each.number}"))
                 mixture = self._mixture(each)
                 banks[each.number] = self._spectra(each, mixture, line, state, stack)["mix"]
-            write_mix(windowing, banks, self._places.mix, audio, advance)
+            write_mix(windowing, banks, self._places.mix, audio, advance, parts)
 
     def _report(self, line: Line, record: Callable[[], Mapping[str, Any]]) -> None:
         network, views = self.journal.state(STEP), self._views
@@ -349,9 +348,11 @@ class Execution:
                     source = self.depot.activations(self._places.array(each.number), self.plan.time_axis)
                     written.append(self._places.array(each.number))
                 files = [(audio, self._sound_paths(each, audio)) for audio in each.audio]
+                parts = self._places.parts(each.number, self.plan)
                 written += [path for _, paths in files for path in paths]
+                written += [path for audio, path in parts if audio.scheme == "stem"]
                 filters = self._sounding(each)
-                banks.append(BankReport(each, pictures, source, files, filters, pictures.means()))
+                banks.append(BankReport(each, pictures, source, files, filters, pictures.means(), parts))
             preview = stack.enter_context(self._preview(network["preview"]))
             Report(
                 self.folder,
@@ -395,6 +396,4 @@ class Execution:
         return Places(self.folder, file_label(self.record["label"]), self.options.sound.format)
 
     def _sound_paths(self, each: BankPlan, audio: AudioPlan) -> list[Path]:
-        if audio.scheme != "filters":
-            return [self._places.sound(each.number, audio.scheme)]
-        return self._places.filters(each.number, self._sounding(each))
+        return self._places.sounds(each.number, audio, self._sounding(each))

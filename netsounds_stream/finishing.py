@@ -30,7 +30,7 @@ from .wav import LaidOutWav, to_samples
 Samples = NDArray[np.float32]
 #: Of true peaks, in dB below full scale.
 CEILING_DBTP = -1.0
-_CEILING = 10 ** (CEILING_DBTP / 20)
+CEILING = 10 ** (CEILING_DBTP / 20)
 # The limiter's own: what it turns down has a little more between its samples than was foreseen.
 _MARGIN = 10 ** (-0.05 / 20)
 # Peaks are turned down by no more: past that a limiter is heard.
@@ -59,6 +59,14 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """What a file's segments are turned up by; `limits`: by so much that a limiter has work."""
+
+    factor: float = 1.0
+    limits: bool = False
+
+
+@dataclass(frozen=True)
 class Finish:
     """How one file is finished; `loudness_lufs` None leaves the segments' own levels, to within full scale.
 
@@ -80,19 +88,18 @@ class Finish:
         return self.sound.resample_hz or self.sound.sample_rate_hz
 
 
-def finish(
+def gain_for(
     to: Finish, segments: Sequence[Segment], advance: Advance, known: Loudness | None = None
-) -> tuple[FileSum, dict[str, Any]]:
-    """Write the file; its sum, and what was measured of it, JSON-ready.
+) -> Gain:
+    """Return the gain that the file is written with.
 
     Args:
-        advance: called with every sample of every pass over the segments (`passes`).
+        advance: called with every sample of every pass over the segments.
         known: what a meter would find of the segments as they are, if one was there when they were made: it
             saves a pass.
     """
-    gain, meter, limits = 1.0, None, False
+    gain, limits = 1.0, False
     if to.loudness_lufs is not None:
-        meter = LoudnessMeter(to.rate_hz, to.audio.channels)
         before = known or _loudness(_stream(to, segments, advance), to)
         gain, limits = _gain_to(to.loudness_lufs, before)
         if limits:
@@ -101,10 +108,24 @@ def finish(
             gain *= _given_back(to.loudness_lufs, before.scaled(gain), limited)
     elif to.rate_hz != to.sound.sample_rate_hz:
         gain = _gain_to_peak(to, segments, advance)
+    return Gain(gain, limits)
+
+
+def finish(
+    to: Finish, segments: Sequence[Segment], advance: Advance, gain: Gain | None = None
+) -> tuple[FileSum, dict[str, Any]]:
+    """Write the file; its sum, and what was measured of it, JSON-ready.
+
+    Args:
+        advance: called with every sample of every pass over the segments (`passes`).
+        gain: what it is written with; None: `gain_for` finds it.
+    """
+    gain = gain or gain_for(to, segments, advance)
+    meter = None if to.loudness_lufs is None else LoudnessMeter(to.rate_hz, to.audio.channels)
     draw, at, stream = np.random.default_rng((*to.seed, 1)), 0, _stream(to, segments, advance)
     seen = None if to.view is None else SoundMeter(to.view[1])
     with _Writer(to) as file:
-        for piece in _limited(to, gain, stream) if limits else (each * np.float32(gain) for each in stream):
+        for piece in _scaled(to, gain, stream):
             if meter is not None:
                 meter.add(piece)
             if seen is not None:
@@ -122,6 +143,11 @@ def passes(sound: SoundOptions, loudness_lufs: float | None) -> int:
     return 2 if loudness_lufs is not None or sound.resample_hz is not None else 1
 
 
+def true_peak(to: Finish, segments: Sequence[Segment], advance: Advance) -> float:
+    """Return the true peak, linear, of what the file would hold at a gain of 1."""
+    return _loudness(_stream(to, segments, advance), to).true_peak
+
+
 def _loudness(pieces: Iterable[Samples], to: Finish) -> Loudness:
     meter = LoudnessMeter(to.rate_hz, to.audio.channels)
     for piece in pieces:
@@ -134,7 +160,7 @@ def _gain_to(wanted_lufs: float, found: Loudness) -> tuple[float, bool]:
     where there is no loudness."""
     if not found.true_peak:
         return 1.0, False
-    wanted, most = found.gain_to(wanted_lufs), _CEILING / found.true_peak
+    wanted, most = found.gain_to(wanted_lufs), CEILING / found.true_peak
     if wanted is None:
         return min(1.0, most), False
     return min(wanted, most * 10 ** (_MOST_LIMITED_DB / 20)), wanted > most
@@ -145,7 +171,7 @@ def _given_back(wanted_lufs: float, before: Loudness, limited: Loudness) -> floa
 
     More gain has it take more: about as the square of the decibels by which peaks pass the ceiling.
     """
-    over = 20 * math.log10(before.true_peak / _CEILING)
+    over = 20 * math.log10(before.true_peak / CEILING)
     taken = (before.integrated_lufs - limited.integrated_lufs) / over**2
     more, best = 0.0, before.integrated_lufs - taken * over**2
     while best < wanted_lufs and over + more < _MOST_LIMITED_DB:
@@ -172,8 +198,14 @@ def _measured(found: Loudness) -> dict[str, Any]:
     }
 
 
+def _scaled(to: Finish, gain: Gain, pieces: Iterable[Samples]) -> Iterator[Samples]:
+    if gain.limits:
+        return _limited(to, gain.factor, pieces)
+    return (each * np.float32(gain.factor) for each in pieces)
+
+
 def _limited(to: Finish, gain: float, pieces: Iterable[Samples]) -> Iterator[Samples]:
-    limiter = Limiter(to.rate_hz, to.audio.channels, _CEILING * _MARGIN)
+    limiter = Limiter(to.rate_hz, to.audio.channels, CEILING * _MARGIN)
     for piece in pieces:
         yield limiter.push(piece * np.float32(gain))
     yield limiter.flush()

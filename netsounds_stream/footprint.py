@@ -113,7 +113,7 @@ def overview_disk_bytes(banks: tuple[BankPlan, ...], along: int, across: int) ->
     overviews = [(cells_of(each.frames, each.frequencies, FILTER_CELLS), each.channels) for each in banks]
     overviews.append((cells_of(along, across, PICTURE_CELLS), 3))
     waiting = sum(4 * cells.along * cells.across * channels for cells, channels in overviews)
-    waiting += _VIEW_BYTES  # of the mix
+    waiting += _VIEW_BYTES * (1 + len(banks))  # of the mix and its parts
     for each in banks:
         schemes = {audio.scheme for audio in each.audio}
         waiting += _VIEW_BYTES * ("sum" in schemes)

@@ -104,6 +104,8 @@ class SonifyKeywords(NetworkKeywords, RenderKeywords, total=False):
     each), or several of these. 'none' or () for no file; None for the default, 'sum'."""
     mix: bool
     """Whether all banks are mixed into one stereo file. True by default."""
+    stems: bool
+    """Whether each bank's part of the mix is written as a file of the same length, too. False by default."""
     codec: Codec
     """Compression of stored activations, 'lz4' by default."""
     activations: bool

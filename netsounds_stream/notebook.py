@@ -21,12 +21,12 @@ import zarr
 from numpy.typing import NDArray
 
 from .errors import OptionError, StoreError
+from .finished_files import FILTERS
 from .folder import file_label
 from .geometry import BANKS
 from .options import format_bytes
 from .page_data import media_type
 from .store import UNREADABLE
-from .windowed import FILTERS
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -190,7 +190,7 @@ class Shown:
     record: dict[str, Any]
 
     def sound(self, of: int | Literal["mix"], scheme: str) -> Sound:
-        """Return the mix, or a bank's file by 'sum' or 'concat'.
+        """Return the mix, or a bank's file by 'sum' or 'concat', or its 'stem'.
 
         Raises:
             StoreError: the run has no such file.
@@ -201,9 +201,11 @@ class Shown:
             mend = "make it again without --no-mix (mix=False)"
         else:
             wanted = f"{self._stem(of)}_{scheme}"  # all of the stem: a label may end like a scheme
+            if scheme == "stem":
+                wanted = f"stem-{of}_{file_label(self.record['label'])}"
             names = [name for name in self.record["files"] if Path(name).stem == wanted]
             title = f"{self.record['label']}, bank {of}, {scheme}"
-            again = f"--scheme {scheme} (scheme={scheme!r})"
+            again = "--stems (stems=True)" if scheme == "stem" else f"--scheme {scheme} (scheme={scheme!r})"
             mend = f"make it again with {self._with_bank(of) or again}"
         if not names:
             missing = "mix" if of == "mix" else f"{scheme} of bank {of}"

@@ -113,6 +113,8 @@ def _what(name: str) -> str:
         return "activations, float16 [channel, y, x]"
     if path.stem == "mix":
         return "all banks over one another"
+    if name.startswith("stem-"):
+        return "a bank's part of the mix"
     for ending, what in _WHAT.items():
         if path.stem.endswith(ending):
             return what

@@ -28,7 +28,8 @@ class Played:
     """One sound as the page plays it.
 
     Attributes:
-        files: names in the run's folder: one; by scheme `filters` one a filter.
+        files: names in the run's folder: one; by scheme `filters` one a filter; of a bank's `part` of the mix
+            its stem, where there are stems.
         forms: names of what is played in their place, where a browser does not play them; one, or for
             `concat` one a filter.
         filters: that sound one by one, in order; none in a sum.
@@ -124,7 +125,8 @@ def sound_entry(
     audio, rate = played.audio, sound.resample_hz or sound.sample_rate_hz
     bank_name = None if each is None else each.number
     name = "Mix of all banks" if each is None else f"Bank {each.number}, {_SCHEMES[audio.scheme]}"
-    begins, ends = place_of(planned, each, audio, sound)
+    part = audio.scheme == "part"  # of the mix, and placed as that is
+    begins, ends = place_of(planned, None if part else each, audio, sound)
     many, parts = audio.scheme == "filters", None
     container, channels = audio.container, audio.channels
     plays = played.forms or played.files
@@ -146,10 +148,10 @@ def sound_entry(
         "bank": bank_name,
         "scheme": audio.scheme,
         "label": name,
-        "file": None if many else href(played.files[0]),
+        "file": None if many or not played.files else href(played.files[0]),
         "play": href(plays[0]) if parts is None or parts["plays"] is None else None,
         "type": "audio/flac" if played.forms else _TYPES[container],
-        "note": _note(played),
+        "note": None if part else _note(played),
         "duration_s": audio.samples / rate * (len(played.filters) if many else 1),
         "sample_rate_hz": rate,
         "channels": channels,
@@ -162,7 +164,12 @@ def sound_entry(
     }
 
 
-_SCHEMES = {"sum": "all filters added", "concat": "filters one after another", "filters": "a file a filter"}
+_SCHEMES = {
+    "part": "its part of the mix",
+    "sum": "all filters added",
+    "concat": "filters one after another",
+    "filters": "a file a filter",
+}
 
 
 def _note(played: Played) -> str | None:

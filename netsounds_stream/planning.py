@@ -51,7 +51,7 @@ from .plans import (
     Source,
     Stft,
 )
-from .sound_planning import audio_plan, preview_rows, stft_plan
+from .sound_planning import audio_plan, parts_plan, preview_rows, stems_plan, stft_plan
 
 # Band heights and frames a shard that are tried, best first. Bands of 32 to 64 rows are fastest as long
 # as the widest activation stays in the last-level cache. Longer shards are written and read faster, by a
@@ -180,9 +180,13 @@ def _candidate(
     size = (across, preview) if axis == "x" else (preview, across)
     banks = tuple(_bank_plan(number, size, along, axis, frames, options, stft) for number in options.banks)
     mix = audio_plan("mix", 0, 0, 0, options.sound, stft) if options.sound.mix else None
+    stems = parts = None
+    if mix is not None:
+        stems = stems_plan(mix, len(banks)) if options.sound.stems else None
+        parts = parts_plan(mix, len(banks), options.sound) if options.report else None
     tiles = -(-across // SPOOL_TILE) * -(-preview // SPOOL_TILE)
     slab_rows = max(SPOOL_TILE if decoded == STORED_SPOOL else 64, rows)
-    kept, final = _disk(banks, mix, stft, options, (preview, across), shared)
+    kept, final = _disk(banks, mix, stems, parts, stft, options, (preview, across), shared)
     spool = tiles * SPOOL_TILE**2 * source.bytes_per_pixel if decoded == STORED_SPOOL else 0
     threads_each = limits.threads // workers
     plan = Plan(
@@ -202,6 +206,8 @@ def _candidate(
         banks=banks,
         stft=stft,
         mix=mix,
+        stems=stems,
+        parts=parts,
         forward_memory_bytes=0,
         sound_memory_bytes=0,
         report_memory_bytes=0,
@@ -215,7 +221,7 @@ def _candidate(
         final_disk_bytes=final,
         free_disk_bytes=limits.free_disk_bytes,
     )
-    plan = _elsewhere(plan, mix, options) if limits.remote else plan
+    plan = _elsewhere(plan, options) if limits.remote else plan
     plan = replace(plan, disk_bytes=plan.disk_bytes + limits.fetched_bytes)
     value_bytes, on_gpu = limits.compute_bytes_per_value, limits.gpu_budget_bytes is not None
     forward = picture_bytes(source, min(slab_rows, preview), across, decoded)
@@ -226,7 +232,9 @@ def _candidate(
         forward += staging_bytes(rows, across, workers, stored=options.stored)
     else:
         forward += stream_bytes(rows, across, value_bytes, workers)
-    sounding = sound_bytes(block, banks, workers) + (workers * windowed + FINISHING_BYTES if windowed else 0)
+    sounding = sound_bytes(block, banks, workers)
+    if windowed:  # signals, then the mix; after these its parts, side by side
+        sounding += max(workers * windowed + FINISHING_BYTES, workers * FINISHING_BYTES)
     if limits.remote:
         forward += putting_bytes(banks, workers) if options.stored else 0
         sounding += fetching_bytes(block, banks)
@@ -247,13 +255,13 @@ def _candidate(
     )
 
 
-def _elsewhere(plan: Plan, mix: AudioPlan | None, options: SonifyOptions) -> Plan:
+def _elsewhere(plan: Plan, options: SonifyOptions) -> Plan:
     """The same in an object store: no array lies here, and of the sound only what is made and what waits.
 
     That is the bank at work, and what one bank's files take at most.
     """
     store = sum(each.stored_bytes_estimate for each in plan.banks)
-    mixed = 0 if mix is None else mix.bytes_per_file
+    mixed = sum(each.files * each.bytes_per_file for each in (plan.mix, plan.stems) if each is not None)
     sound = sum(each.sound_bytes for each in plan.banks) + mixed
     here = min(sound, 2 * plan.largest_sound_bytes + mixed)
     kept = plan.final_disk_bytes if options.activations else plan.final_disk_bytes + store
@@ -295,6 +303,8 @@ def _bank_plan(
 def _disk(
     banks: tuple[BankPlan, ...],
     mix: AudioPlan | None,
+    stems: AudioPlan | None,
+    parts: AudioPlan | None,
     stft: Stft | None,
     options: SonifyOptions,
     looked_at: tuple[int, int],
@@ -302,7 +312,8 @@ def _disk(
 ) -> tuple[int, int]:
     """While it is made, and in the end; `looked_at` are the picture's rows and columns in time order."""
     store = sum(each.stored_bytes_estimate for each in banks)
-    files = [audio for each in banks for audio in each.audio] + ([] if mix is None else [mix])
+    files = [audio for each in banks for audio in each.audio]
+    files += [each for each in (mix, stems) if each is not None]
     sound = sum(audio.files * audio.bytes_per_file for audio in files)
     waiting = sum(audio.temporary_bytes for audio in files)
     waiting += 0 if mix is None else len(banks) * mix.temporary_bytes  # each bank's part of it
@@ -317,6 +328,7 @@ def _disk(
     if options.report:
         waiting += overview_disk_bytes(banks, *looked_at)
         report = REPORT_DISK_BYTES + sum(audio.browser_bytes for audio in files)
+        report += 0 if parts is None else parts.files * parts.bytes_per_file
     if shared:
         asked, halves, columns = options.sound, 0, 0
         if not asked.weighed:

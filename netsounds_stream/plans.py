@@ -179,8 +179,9 @@ class Plan:
     `widest_bytes` is the first layer's output for a band, which nothing after it exceeds. `height` and
     `width` are of the whole picture; its first `preview_rows` along the time axis, where they are given, are
     all that is looked at. `stft` is what every windowed signal is made of, and `mix` the file of all banks,
-    where there is one. `disk_bytes` and `final_disk_bytes` are of this machine, `remote_bytes` of the object
-    store that the run lies in, if it does.
+    where there is one; `stems` are the banks' parts of it as files, `parts` the same as the page plays them.
+    `disk_bytes` and `final_disk_bytes` are of this machine, `remote_bytes` of the object store that the run
+    lies in, if it does.
     """
 
     height: int
@@ -210,6 +211,8 @@ class Plan:
     final_disk_bytes: int
     free_disk_bytes: int | None
     remote_bytes: int = 0
+    stems: AudioPlan | None = None
+    parts: AudioPlan | None = None
 
     @property
     def largest_sound_bytes(self) -> int:

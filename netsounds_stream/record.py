@@ -95,9 +95,14 @@ def changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     for name in ("picture", "weights"):
         if any(then[name].get(key) != now[name].get(key) for key in ("sha256", "in_memory")):
             found.append(f"other {name} ({now[name].get('name') or now[name].get('source')})")
-    for group in ("options", "computed"):
-        found += _changed_values(then[group], now[group])
-    return found
+    found += _changed_values(_complete(then["options"]), now["options"])
+    return found + _changed_values(then["computed"], now["computed"])
+
+
+def _complete(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded options, with the defaults of those that were not there yet when they were recorded."""
+    usual = asdict(SonifyOptions())
+    return {**usual, **options, "sound": {**usual["sound"], **options["sound"]}}
 
 
 def _changed_values(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -147,7 +152,8 @@ def recorded_plan(record: dict[str, Any]) -> Plan:
     said = record["plan"]  # of an older version it may say less
     words = {each.name: said[each.name] for each in fields(Plan) if each.name in said}
     words["stft"] = None if words["stft"] is None else Stft(**words["stft"])
-    words["mix"] = None if words["mix"] is None else AudioPlan(**words["mix"])
+    for name in ("mix", "stems", "parts"):
+        words[name] = None if words.get(name) is None else AudioPlan(**words[name])
     banks = [
         {**each, "shape": tuple(each["shape"]), "audio": tuple(AudioPlan(**audio) for audio in each["audio"])}
         for each in words.pop("banks")
@@ -178,9 +184,11 @@ def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
     """What a sound file of a run says about itself."""
     label, sound = record["label"], record["options"]["sound"]
     part = ", preview" if sound["preview_s"] is not None else ""
-    method = sound["method"] if scheme != "mix" or sound["method"] != "ifft" else "istft"
+    of_mix = scheme in ("mix", "stem", "part")
+    method = "istft" if of_mix and sound["method"] == "ifft" else sound["method"]
+    said = "part of the mix" if scheme in ("stem", "part") else scheme
     return Tags(
-        title=(f"{label}, mix" if scheme == "mix" else f"{label}, bank {bank}, {scheme}") + part,
+        title=(f"{label}, mix" if scheme == "mix" else f"{label}, bank {bank}, {said}") + part,
         picture=record["picture"]["name"],
         bank=bank,
         label=label,

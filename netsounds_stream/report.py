@@ -23,7 +23,7 @@ from PIL import Image
 from . import page_data
 from .bank_pictures import MAXIMA, MEANS, BankPictures, filter_picture, spectra_tiles
 from .browser_forms import write_forms
-from .charts import sound_name, sound_title, waveform, write_charts
+from .charts import sound_name, sound_title, spectrogram_pixels, waveform, write_charts
 from .depot import Depot
 from .errors import Stopped
 from .folder import PAGE, PICTURES, RECORD_NAME, REPORT
@@ -59,6 +59,7 @@ class BankReport:
         files: by scheme, the sound files.
         filters: those that sound, in order.
         means: each filter's mean activation.
+        parts: its part of the mix, by scheme: 'stem' and 'part'.
     """
 
     planned: BankPlan
@@ -67,6 +68,7 @@ class BankReport:
     files: Sequence[tuple[AudioPlan, Sequence[Path]]]
     filters: tuple[int, ...]
     means: Sequence[float]
+    parts: Sequence[tuple[AudioPlan, Path]] = ()
 
 
 #: A sound, and the bank that it is of; None: the mix.
@@ -172,13 +174,23 @@ class Report:
         if self.mix is not None and self.plan.mix is not None:
             found.append((None, Played(0, self.plan.mix, (self.mix.name,), (), ())))
         for each in self.banks:
+            by_scheme = {audio.scheme: (audio, path) for audio, path in each.parts}
+            if "part" in by_scheme:
+                audio, form = by_scheme["part"]
+                stems = [self._name(path) for scheme, (_, path) in by_scheme.items() if scheme == "stem"]
+                found.append(
+                    (each, Played(each.planned.number, audio, tuple(stems), (self._name(form),), ()))
+                )
             for audio, paths in each.files:
-                names = tuple(path.relative_to(self.folder).as_posix() for path in paths)
+                names = tuple(map(self._name, paths))
                 filters = () if audio.scheme == "sum" else each.filters
                 if audio.scheme == "concat":  # a preview may be through before the last one
                     filters = filters[: parts_begun(audio.samples, self._filter_samples(each), self.sound)]
                 found.append((each, Played(each.planned.number, audio, names, (), filters)))
         return found
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
 
     def _filter_samples(self, each: BankReport) -> int:
         """Of one filter, before any resampling."""
@@ -227,7 +239,7 @@ class Report:
         return self.views.path(sound.number, sound.audio.scheme)
 
     def _entry(self, each: BankReport | None, sound: Played) -> dict[str, Any]:
-        size = sum(self.depot.size(self.folder / name) for name in sound.files)
+        size = sum(self.depot.size(self.folder / name) for name in sound.files or sound.forms)
         entry = sound_entry(self.plan, None if each is None else each.planned, sound, self.sound, size)
         if sound.filters:
             return entry
@@ -311,6 +323,12 @@ class Report:
             sound_name(number, scheme),
             self.folder / PICTURES,
         )
+        if scheme == "part":  # what the page shows is enough: the mix has charts
+            save(
+                coloured(spectrogram_pixels(View.load(self._view_path(sound)))),
+                self.folder / REPORT / f"{name}.webp",
+            )
+            return
         if not sound.filters:
             shown = write_charts(View.load(self._view_path(sound)), title, pictures, name)
             save(coloured(shown), self.folder / REPORT / f"{name}.webp")

@@ -43,12 +43,15 @@ class Run:
         """The mix of all banks: the same as `sound("mix")`."""
         return self.sound("mix")
 
-    def sound(self, of: int | Literal["mix"] = "mix", scheme: Literal["sum", "concat"] = "sum") -> Sound:
+    def sound(
+        self, of: int | Literal["mix"] = "mix", scheme: Literal["sum", "concat", "stem"] = "sum"
+    ) -> Sound:
         """Return one of the run's sounds. Nothing of it is read before it is asked for.
 
         Args:
             of: 'mix', or the number of a bank.
-            scheme: of a bank: 'sum' (all filters added) or 'concat' (one after another).
+            scheme: of a bank: 'sum' (all filters added), 'concat' (one after another) or 'stem' (the bank's
+                part of the mix).
 
         Returns:
             The sound, with its `path`, `rate_hz` and `samples`; a notebook shows a player.

@@ -48,6 +48,7 @@ class SoundOptions:
         schemes: any of 'sum' (all filters added), 'concat' (filters end to end), 'filters' (a file each); or
             none of them.
         mix: whether the banks are laid over one another as one stereo file, too.
+        stems: whether each bank's part of the mix is a file, too.
         balance: 'bank', one scale for the bank, or 'filter', each filter brought to full range first.
         scale: 'peak', divide by the largest magnitude; 'minmax', stretch to [-1, 1]; 'none', leave the
             samples as the inversion gives them.
@@ -77,6 +78,7 @@ class SoundOptions:
 
     schemes: tuple[Scheme, ...] = ("sum",)
     mix: bool = True
+    stems: bool = False
     balance: Balance = "bank"
     scale: Scale = "peak"
     sample_rate_hz: int = 44100
@@ -118,6 +120,8 @@ class SoundOptions:
             ("pan", self.pan, PANS),
         ):
             one_of(name, value, allowed)
+        if self.stems and not self.mix:
+            raise OptionError("stems are parts of the mix: make it, too, or leave --stems out")
         self._check_levels()
         self._check_frames()
         self._check_frequencies()

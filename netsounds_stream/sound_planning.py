@@ -5,6 +5,7 @@ Pure functions of integers and options.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 
 from .formats import check_format, estimated_bytes, holds
@@ -110,6 +111,20 @@ def audio_plan(
         if holds("flac", "PCM_16", rate, across, each):
             browser = parts * estimated_bytes("flac", "PCM_16", across, each, rate)
     return AudioPlan(scheme, files, samples, size + _HEADER_BYTES, container, across, waiting, browser)
+
+
+def stems_plan(mix: AudioPlan, banks: int) -> AudioPlan:
+    """Return the plan of the parts of the mix that so many banks have, a file each in the mix's format."""
+    return replace(mix, scheme="stem", files=banks, temporary_bytes=0, browser_bytes=0)
+
+
+def parts_plan(mix: AudioPlan, banks: int, sound: SoundOptions) -> AudioPlan | None:
+    """Return the plan of the same parts as browsers play them; None where FLAC does not take the rate."""
+    rate = sound.resample_hz or sound.sample_rate_hz
+    if not holds("flac", "PCM_16", rate, mix.channels, mix.samples):
+        return None
+    size = estimated_bytes("flac", "PCM_16", mix.channels, mix.samples, rate)
+    return AudioPlan("part", banks, mix.samples, size, "FLAC", mix.channels)
 
 
 def raw_plan(audio: AudioPlan, inner: SoundOptions) -> AudioPlan:

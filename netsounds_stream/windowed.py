@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checksums import FileSum
 from .errors import Stopped
-from .finishing import PIECE_SAMPLES, Finish, Segment, finish, note_of, passes
-from .journal import Files, Journal, no_files
+from .finished_files import finish_files, named, with_view
+from .finishing import PIECE_SAMPLES, Finish, Segment, finish, gain_for, note_of, passes
+from .journal import Journal, no_files
 from .levels import LevelMeter, Levels, gains
 from .loudness import Loudness, LoudnessMeter
 from .mixture import chosen
@@ -33,12 +33,11 @@ from .sound_options import MIX_LUFS, SoundOptions
 from .sound_view import Views, view_plan
 from .spectra import SpectraMap, SpectraSpool, in_blocks
 from .spool import Spool
+from .stems import Part, part_of, write_parts
 from .store import Activations
 from .synthesis import synthesised
 from .tags import Tags
 
-#: How the folder of a bank's files, one a filter, ends.
-FILTERS = "_filters"
 _FRAMES_READ = 64
 _OF_FILTERS = 1  # in seeds: what is drawn for filter n of a bank is of no other signal
 
@@ -114,8 +113,9 @@ def write_voice(
         _spooled(to.signal(spectra.blocks(), to.seed(number, 0)), spool, 0, level, advance, heard)
         (segment,) = _segments(spool, to, [level.levels()])
         target = _finish(to, path, audio, number, "sum")
-        written, measured = finish(target, [segment], advance, _known(heard, segment))
-    files = _with_view(target, written)
+        gain = gain_for(target, [segment], advance, _known(heard, segment))
+        written, measured = finish(target, [segment], advance, gain)
+    files = with_view(target, written)
     to.journal.reached(step, _ended(path, measured), lambda given_up: files, _unlink(spool.path))
 
 
@@ -191,9 +191,18 @@ def write_filters(
 
 
 def write_mix(
-    to: Windowing, banks: Mapping[int, SpectraSpool], path: Path, audio: AudioPlan, advance: Advance
+    to: Windowing,
+    banks: Mapping[int, SpectraSpool],
+    path: Path,
+    audio: AudioPlan,
+    advance: Advance,
+    parts: Mapping[int, Sequence[tuple[AudioPlan, Path]]],
 ) -> None:
-    """Lay the banks' sums over one another and write them as one file."""
+    """Lay the banks' sums over one another and write them as one file; and each bank's part of it.
+
+    Args:
+        parts: by bank, the files that its part goes to; none where parts are not wanted.
+    """
     with ExitStack() as stack:
 
         def spool(name: str) -> Spool:
@@ -209,10 +218,10 @@ def write_mix(
         if to.journal.stopping:
             raise Stopped
         level = LevelMeter(1)
-        parts = [(each.level, signals[number]) for number, each in banks.items()]
+        levelled = [(each.level, signals[number]) for number, each in banks.items()]
         wanted = MIX_LUFS if to.sound.loudness_lufs is None else to.sound.loudness_lufs
         heard = to.meter(audio, wanted)
-        _spooled(_added(parts, to.stft.sounded), mixed, 0, level, lambda amount: None, heard)
+        _spooled(_added(levelled, to.stft.sounded), mixed, 0, level, lambda amount: None, heard)
         (segment,) = _segments(mixed, to, [level.levels()])
         tags = to.tags(",".join(map(str, banks)), "mix")
         view = None
@@ -220,43 +229,21 @@ def write_mix(
             plan = view_plan(audio, to.sound, windowed=True, filter_samples=0)
             view = to.views.path(0, "mix"), plan
         target = Finish(path, audio, to.sound, tags, wanted, True, to.seed(0), view)
-        written, measured = finish(target, [segment], advance, _known(heard, segment))
+        gain = gain_for(target, [segment], advance, _known(heard, segment))
+        written, measured = finish(target, [segment], advance, gain)
+        files, ended = with_view(target, written), _ended(path, measured)
+        if any(parts.values()):
+            made = [
+                Part(
+                    part_of(segment, *of, len(banks)),
+                    [_part_file(to, number, *each) for each in parts[number]],
+                )
+                for number, of in zip(banks, levelled, strict=True)
+            ]
+            more, down_db = write_parts(made, gain.factor, to.line, to.journal, advance)
+            files, ended = {**files, **more}, {**ended, "stems": {"gain_db": round(down_db, 2)}}
         waiting = [mixed.path, *(each.path for each in signals.values())]
-    files = _with_view(target, written)
-    to.journal.reached("mix", _ended(path, measured), lambda given_up: files, _unlink(*waiting))
-
-
-def finish_files(
-    journal: Journal,
-    line: Line,
-    step: str,
-    jobs: Sequence[tuple[Finish, Sequence[Segment]]],
-    advance: Advance,
-) -> None:
-    """Finish several files side by side: the `step` of that name, one file after another."""
-    work = Pass(journal, step, [Block(slice(at, at + 1), slice(0, 1)) for at in range(len(jobs))])
-    measured = dict((work.state or {}).get("measured", {}))
-    targets = {target.path: target for target, _ in jobs}
-    written: dict[Path, FileSum | None] = {}
-
-    def one(block: Block) -> tuple[Path, FileSum, dict[str, Any]]:
-        target, segments = jobs[block.channels.start]
-        return target.path, *finish(target, segments, advance)
-
-    def add(found: tuple[Path, FileSum, dict[str, Any]]) -> None:
-        path, whole, facts = found
-        written.update(_with_view(targets[path], whole))
-        if facts:
-            measured[named(path)] = facts
-        work.reached(lambda: {"measured": dict(measured)}, files)
-
-    def files() -> Files:
-        found = dict(written)
-        written.clear()
-        return found
-
-    line.run(work.left(Advance("", 1, "", lambda progress: None), 0), one, [add])
-    work.end(lambda: {"measured": dict(measured)}, files)
+    to.journal.reached("mix", ended, lambda given_up: files, _unlink(*waiting))
 
 
 def measured_levels(steps: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,14 +258,15 @@ def sound_notes(levels: Mapping[str, Any], sound: SoundOptions) -> list[str]:
     return [note for note in notes if note is not None]
 
 
-def named(path: Path) -> str:
-    """A sound file's name in its run's folder."""
-    return f"{path.parent.name}/{path.name}" if path.parent.name.endswith(FILTERS) else path.name
-
-
 def signal_work(samples: int, sound: SoundOptions, loudness_lufs: float | None) -> int:
     """What making and finishing a signal of so many samples, in all channels, advances by."""
     return samples * (1 + passes(sound, loudness_lufs))
+
+
+def mix_work(samples: int, sound: SoundOptions, parts: Mapping[int, Sequence[tuple[AudioPlan, Path]]]) -> int:
+    """Return what a mix of so many samples, in both channels, and its parts advance by."""
+    work = len(parts) * samples + signal_work(samples, sound, MIX_LUFS) - samples
+    return work + sum(samples * (1 + len(files)) for files in parts.values() if files)
 
 
 def _added(signals: Sequence[tuple[float, Spool]], samples: int) -> Iterator[Tensor]:
@@ -345,18 +333,24 @@ def _segments(spool: Spool, to: Windowing, levels: Sequence[Levels]) -> list[Seg
     ]
 
 
+def _part_file(to: Windowing, number: int, audio: AudioPlan, path: Path) -> Finish:
+    """Return how a bank's part of the mix is written: as a stem, in the run's format, or for the page."""
+    sound, view = to.sound, None
+    if audio.scheme == "part":
+        sound = replace(sound, format="flac", subtype="PCM_16", scale="peak")
+        if to.views is not None:
+            plan = view_plan(audio, to.sound, windowed=True, filter_samples=0)
+            view = to.views.path(number, audio.scheme), plan
+    seed = to.seed(number, crc32(audio.scheme.encode()))
+    return Finish(path, audio, sound, to.tags(str(number), audio.scheme), None, True, seed, view)
+
+
 def _finish(to: Windowing, path: Path, audio: AudioPlan, number: int, scheme: str) -> Finish:
     tags, seed, view = to.tags(str(number), scheme), to.seed(number, crc32(scheme.encode())), None
     if to.views is not None:
         plan = view_plan(audio, to.sound, windowed=True, filter_samples=to.stft.sounded)
         view = to.views.path(number, scheme), plan
     return Finish(path, audio, to.sound, tags, to.sound.loudness_lufs, True, seed, view)
-
-
-def _with_view(target: Finish, written: FileSum) -> dict[Path, FileSum | None]:
-    """The files that finishing one wrote."""
-    view: dict[Path, FileSum | None] = {} if target.view is None else {target.view[0]: None}
-    return {target.path: written, **view}
 
 
 def _ended(path: Path, measured: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,8 +55,9 @@ def long_plan(plan: Plan) -> str:
             f"{format_bytes(bank.raw_bytes)} raw, {stored if plan.stored else 'not stored'}"
         )
         lines += [f"          {_audio_text(audio, report=bool(report))}" for audio in bank.audio]
-    if plan.mix is not None:
-        lines.append(_audio_text(plan.mix, report=bool(report)))
+    for of_all in (plan.mix, plan.stems):
+        if of_all is not None:
+            lines.append(_audio_text(of_all, report=bool(report)))
     if plan.preview_rows is not None:
         lines.append(f"preview   {plan.preview_rows} rows of the picture in time are looked at")
     return "\n".join(lines)

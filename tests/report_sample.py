@@ -50,12 +50,16 @@ def make_run(
     mix: bool = True,
     schemes: Sequence[str] = ("sum", "concat"),
     a_file_each: bool = False,
+    parts: bool = False,
+    stems: bool = False,
     title: str = "a bowl",
 ) -> dict[str, Any]:
     """Makes the files of a run but its page, and gives the variables of that.
 
     Args:
         a_file_each: Whether a `concat` plays from files of its filters, as one too long for browsers does.
+        parts: Whether banks have their parts of the mix, which every run has that has one.
+        stems: Whether these are files of the run, too.
     """
     for name in ("report", "pictures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -79,6 +83,8 @@ def make_run(
     if mix:
         data["sounds"].append(_whole(folder, "mix", None, "mix", "Mix of all banks", "mix.wav", 2))
     for number, channels in CHANNELS.items():
+        if parts:
+            data["sounds"].append(_part(folder, number, stems=stems))
         for scheme in schemes:
             if scheme == "sum":
                 name = f"activations-{number}_sum.wav"
@@ -193,6 +199,23 @@ def _whole(
             "high_hz": 4000.0,
         },
     }
+
+
+def _part(folder: Path, number: int, *, stems: bool) -> dict[str, Any]:
+    """A bank's part of the mix: as long as that, and placed alike."""
+    name, label = f"report/part-{number}.flac", f"Bank {number}, its part of the mix"
+    samples = tone(MIX_SECONDS, 110 * number, 2)
+    soundfile.write(folder / name, samples, RATE_HZ, subtype="PCM_16")
+    part = _whole(folder, f"{number}-part", number, "part", label, f"stem-{number}.wav", 2)
+    part |= {"play": name, "type": "audio/flac", "duration_s": MIX_SECONDS}
+    part["peaks"]["data"] = in_base64(peaks(samples))
+    part["spectrogram"] |= {"scale": "log", "low_hz": 40.0}
+    if stems:
+        soundfile.write(folder / part["file"], samples, RATE_HZ, subtype="PCM_16")
+    else:
+        (folder / part["file"]).unlink()
+        part |= {"file": None, "bytes": (folder / name).stat().st_size}
+    return part
 
 
 def _parted(folder: Path, number: int, scheme: str, channels: int, a_file_each: bool) -> dict[str, Any]:

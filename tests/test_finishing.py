@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from netsounds_stream.checksums import file_sum
-from netsounds_stream.finishing import CEILING_DBTP, Finish, Segment, finish, note_of, passes
+from netsounds_stream.finishing import CEILING_DBTP, Finish, Segment, finish, gain_for, note_of, passes
 from netsounds_stream.limiter import Limiter
 from netsounds_stream.loudness import LoudnessMeter
 from netsounds_stream.plans import SAMPLE_BYTES, AudioPlan
@@ -140,12 +140,12 @@ def finished(
     """What the file holds, and what was measured."""
     fades = words.pop("fades", False)
     to = finish_of(path, len(samples), samples.shape[1], loudness, **words)
-    before = None
+    gain, segments = None, [segment(samples, fades_in=fades, fades_out=fades)]
     if known:
         meter = LoudnessMeter(to.rate_hz, samples.shape[1])
         meter.add(samples)
-        before = meter.finish()
-    written, measured = finish(to, [segment(samples, fades_in=fades, fades_out=fades)], counting()[0], before)
+        gain = gain_for(to, segments, counting()[0], meter.finish())
+    written, measured = finish(to, segments, counting()[0], gain)
     assert written == file_sum(path)
     found, rate = soundfile.read(path, always_2d=True)
     assert rate == to.rate_hz and len(found) == to.audio.samples

@@ -21,7 +21,7 @@ from netsounds_stream.sound_options import SoundOptions
 from . import typed_use
 
 #: Of the sound's options, those that are about several files of a run.
-OF_A_RUN = {"scheme", "mix"}
+OF_A_RUN = {"scheme", "mix", "stems"}
 
 
 def test_no_option_is_missing() -> None:

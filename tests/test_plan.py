@@ -35,7 +35,9 @@ def test_a_12_megapixel_photograph() -> None:
         (512, 188, 251),
     ]
     assert (plan.banks[0].frames, plan.banks[0].frequencies) == (2013, 1509)
-    assert [audio.samples for audio in plan.banks[0].audio] == [2013 * 1509, 96 * 2013 * 1509]
+    assert [(audio.scheme, audio.samples) for audio in plan.banks[0].audio] == [("sum", 2013 * 1509)]
+    assert plan.mix is not None and plan.stems is None and plan.parts is not None
+    assert (plan.parts.files, plan.parts.samples, plan.parts.container) == (4, plan.mix.samples, "FLAC")
     shards = sum(-(-bank.frames // bank.frames_per_shard) for bank in plan.banks)
     assert shards < 500
     plan.check()

@@ -41,7 +41,9 @@ CASES: dict[str, dict[str, Any]] = {
     "top, windowed": {"scheme": ("sum", "concat", "filters"), "top": 3, "method": "istft", "banks": (2,)},
     "one pass": {"scheme": "sum", "activations": False, "stereo": True, "banks": (1, 2)},
     "the mix alone": {"scheme": "none", "activations": False, "banks": (2,)},
-    "resampled": {"scheme": ("sum", "concat"), "resample": 11025, "format": "flac", "banks": (4,)},
+    "resampled, stems": {
+        "scheme": ("sum", "concat"), "stems": True, "resample": 11025, "format": "flac", "banks": (4,),
+    },
     "ogg, windowed": {
         "scheme": ("sum", "concat"), "filters": "7,1", "method": "istft", "format": "ogg", "banks": (3,),
     },
@@ -145,13 +147,18 @@ def test_sounds_are_as_their_files(made: tuple[Run, dict[str, Any]]) -> None:
     run, data = made
     schemes = run.record["options"]["sound"]["schemes"]
     ids = ["mix"] * ("mix" in {sound["id"] for sound in data["sounds"]})
-    ids += [f"{number}-{scheme}" for number in run.record["options"]["banks"] for scheme in schemes]
+    kinds = ["part"] * ("mix" in ids) + schemes
+    ids += [f"{number}-{scheme}" for number in run.record["options"]["banks"] for scheme in kinds]
     assert [sound["id"] for sound in data["sounds"]] == ids
     assert ("mix" in ids) == run.record["options"]["sound"]["mix"]
     for sound in data["sounds"]:
         parts = sound["parts"]
-        files = [sound["file"]]
-        if sound["file"] is None:
+        files, part = [sound["file"] or sound["play"]], sound["scheme"] == "part"
+        if part:
+            stem = Path(unquote(files[0])).name.startswith(f"stem-{sound['bank']}_")
+            assert (sound["file"] is not None) == stem == run.record["options"]["sound"]["stems"]
+            assert sound["play"] == f"report/part-{sound['bank']}.flac"
+        elif sound["file"] is None:
             (folder,) = run.folder.glob(f"activations-{sound['bank']}_*_filters")
             files = [f"{folder.name}/{path.name}" for path in sorted(folder.iterdir())]
             assert [int(Path(name).stem) for name in files] == parts["filters"]
@@ -165,8 +172,8 @@ def test_sounds_are_as_their_files(made: tuple[Run, dict[str, Any]]) -> None:
         kinds = {"wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg"}
         assert {kinds[play.rpartition(".")[2]] for play in plays} == {sound["type"]}
         floats = run.record["options"]["sound"]["subtype"] == "FLOAT"
-        assert (sound["note"] is not None) == floats
-        if not floats:
+        assert (sound["note"] is not None) == (floats and not part)
+        if not floats and not part:
             assert plays == files
 
 
@@ -200,7 +207,7 @@ def test_peaks_are_the_files_extremes(made: tuple[Run, dict[str, Any]]) -> None:
     rounding = 2.5 / 32767 if run.record["options"]["sound"]["format"] != "ogg" else 0.2
     for sound in data["sounds"]:
         if sound["parts"] is None:
-            values = samples_of(run.folder, sound["file"])
+            values = samples_of(run.folder, sound["file"] or sound["play"])
             (found,) = peaks_of(sound["peaks"], 1)
             columns = np.arange(len(values)) * len(found) // len(values)
             assert_extremes(values, columns, found, rounding)
@@ -227,7 +234,7 @@ def test_peaks_are_the_files_extremes(made: tuple[Run, dict[str, Any]]) -> None:
                 values = soundfile.read(path, always_2d=True)[0]
             else:
                 length = Fraction(seconds).limit_denominator(10**7) * rate
-                values = samples_of(run.folder, sound["file"])[
+                values = samples_of(run.folder, sound["file"] or sound["play"])[
                     math.ceil(at * length) : math.ceil((at + 1) * length)
                 ]
                 if len(values) < math.floor(length):  # a preview's last
@@ -256,9 +263,10 @@ def test_a_sound_lies_where_its_pixels_are(made: tuple[Run, dict[str, Any]]) -> 
     assert axis == run.record["plan"]["time_axis"]
     along, across = (WIDTH, HEIGHT) if axis == "x" else (HEIGHT, WIDTH)
     for sound in data["sounds"]:
-        windowed = sound["bank"] is None or options["method"] != "ifft"
+        of_mix = sound["scheme"] in ("mix", "part")
+        windowed = of_mix or options["method"] != "ifft"
         rate = options["sample_rate_hz"]
-        if sound["bank"] is None:
+        if of_mix:
             begins, pixels = 0.0, float(along)
         else:
             about = bank(sound["bank"])
