@@ -13,7 +13,9 @@ from .options import format_bytes
 from .page_data import facts, href, predictions, stages
 
 _ASSETS = "page"
-_BESIDE = ("report.css", "report.js")
+#: The page's scripts, in the order in which they are run.
+SCRIPTS = ("axes.js", "player.js", "views.js", "report.js")
+_BESIDE = ("report.css", *SCRIPTS)
 
 
 def write_page(
@@ -41,6 +43,7 @@ def write_page(
         title=record["label"],
         version=record["versions"]["netsounds-stream"],
         data=data,
+        scripts=SCRIPTS,
         facts=facts(record),
         predictions=predictions(record),
         memory=memory,

@@ -118,15 +118,47 @@ def place_of(
     return start, start + length * min(1.0, heard / whole)
 
 
+def pitch_of(planned: Plan, each: BankPlan | None, sound: SoundOptions, *, windowed: bool) -> dict[str, Any]:
+    """Return where on the picture, across time, a sound's frequencies lie: from pixel `low_px` to `high_px`.
+
+    Windowed sound spreads the rows by the scale asked for. Raw sound is the inversion of a frame into real
+    samples, so that value k and value N - k of N sound alike (`transform`): the scale is `folded`, the last
+    pixel being as low as the first, and the middle highest.
+    """
+    across = planned.height if planned.time_axis == "x" else planned.width
+    start, end = 0.0, float(across)
+    if each is not None:
+        about = bank(each.number)
+        start = about.offset + (1 - about.stride) / 2
+        end = start + about.stride * each.frequencies
+    if not windowed:
+        scale, low, high = "linear", 0.0, sound.sample_rate_hz / 2
+    else:
+        scale, (low, high) = sound.frequency, sound.frequencies_hz
+        if (planned.time_axis == "x") != sound.flip_frequency:  # a picture's top is high
+            start, end = end, start
+    return {
+        "scale": scale,
+        "low_hz": low,
+        "high_hz": high,
+        "low_px": start,
+        "high_px": end,
+        "folded": not windowed,
+    }
+
+
 def sound_entry(
     planned: Plan, each: BankPlan | None, played: Played, sound: SoundOptions, size_bytes: int
 ) -> dict[str, Any]:
     """One of the page's sounds, without what is seen of it; `size_bytes` is that of its files."""
     audio, rate = played.audio, sound.resample_hz or sound.sample_rate_hz
     bank_name = None if each is None else each.number
-    name = "Mix of all banks" if each is None else f"Bank {each.number}, {_SCHEMES[audio.scheme]}"
     part = audio.scheme == "part"  # of the mix, and placed as that is
-    begins, ends = place_of(planned, None if part else each, audio, sound)
+    windowed = each is None or sound.windowed or part
+    choice, what = (_CHOICES if windowed else _RAW)[audio.scheme]
+    name = choice if each is None else f"Bank {each.number}, {choice[0].lower()}{choice[1:]}"
+    placed = None if part else each
+    begins, ends = place_of(planned, placed, audio, sound)
     many, parts = audio.scheme == "filters", None
     container, channels = audio.container, audio.channels
     plays = played.forms or played.files
@@ -148,6 +180,8 @@ def sound_entry(
         "bank": bank_name,
         "scheme": audio.scheme,
         "label": name,
+        "choice": choice,
+        "about": f"{what} {_whose(each)}",
         "file": None if many or not played.files else href(played.files[0]),
         "play": href(plays[0]) if parts is None or parts["plays"] is None else None,
         "type": "audio/flac" if played.forms else _TYPES[container],
@@ -158,18 +192,43 @@ def sound_entry(
         "bytes": size_bytes,
         "start_px": begins,
         "end_px": ends,
+        "pitch": pitch_of(planned, placed, sound, windowed=windowed),
         "parts": parts,
         "peaks": None,
         "spectrogram": None,
     }
 
 
-_SCHEMES = {
-    "part": "its part of the mix",
-    "sum": "all filters added",
-    "concat": "filters one after another",
-    "filters": "a file a filter",
+# What the page calls a way to sound, and says of it in a sentence: of windowed sound, and of raw.
+_CHOICES = {
+    "mix": ("Mix of all banks", "All banks at once, in stereo."),
+    "part": ("Part of the mix", "What this bank gives to the mix."),
+    "sum": ("Sum", "All filters of the bank added."),
+    "concat": ("One by one", "The filters one after another."),
+    "filters": ("A file each", "The filters one after another, from a file each."),
 }
+_RAW = {
+    "sum": ("Raw sum", "All filters added, in netsounds' way: a buzz at the frame rate."),
+    "concat": (
+        "Raw, one by one",
+        "The filters one after another, in netsounds' way: a buzz at the frame rate.",
+    ),
+    "filters": (
+        "Raw, a file each",
+        "The filters from a file each, in netsounds' way: a buzz at the frame rate.",
+    ),
+}
+
+
+def _whose(each: BankPlan | None) -> str:
+    """What a bank is, in a sentence."""
+    if each is None:
+        return "A bank is one layer of the network: many filters."
+    about = bank(each.number)
+    return (
+        f"Bank {about.number} is layer {about.layer}: {each.channels} filters, each looking for one pattern "
+        f"in patches of {about.field} × {about.field} pixels."
+    )
 
 
 def _note(played: Played) -> str | None:

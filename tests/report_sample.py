@@ -17,6 +17,7 @@ import soundfile
 from PIL import Image
 
 import netsounds_stream
+from netsounds_stream.page import SCRIPTS
 
 PAGE = Path(netsounds_stream.__file__).parent / "page"
 RATE_HZ = 8000
@@ -36,7 +37,7 @@ def environment() -> jinja2.Environment:
 
 def render(folder: Path, variables: dict[str, Any]) -> Path:
     """Writes index.html and what it loads into `folder`."""
-    for name in ("report.css", "report.js"):
+    for name in ("report.css", *SCRIPTS):
         shutil.copyfile(PAGE / name, folder / "report" / name)
     page = folder / "index.html"
     page.write_text(environment().get_template("report.html").render(**variables), encoding="utf-8")
@@ -50,7 +51,7 @@ def make_run(
     mix: bool = True,
     schemes: Sequence[str] = ("sum", "concat"),
     a_file_each: bool = False,
-    parts: bool = False,
+    parts: bool = True,
     stems: bool = False,
     title: str = "a bowl",
 ) -> dict[str, Any]:
@@ -83,17 +84,33 @@ def make_run(
     if mix:
         data["sounds"].append(_whole(folder, "mix", None, "mix", "Mix of all banks", "mix.wav", 2))
     for number, channels in CHANNELS.items():
-        if parts:
+        if mix and parts:
             data["sounds"].append(_part(folder, number, stems=stems))
         for scheme in schemes:
             if scheme == "sum":
-                name = f"activations-{number}_sum.wav"
-                data["sounds"].append(
-                    _whole(folder, f"{number}-sum", number, "sum", f"Bank {number}, sum", name, 1)
-                )
+                name, label = f"activations-{number}_sum.wav", f"Bank {number}, sum"
+                data["sounds"].append(_whole(folder, f"{number}-sum", number, "sum", label, name, 1))
             else:
                 data["sounds"].append(_parted(folder, number, scheme, channels, a_file_each))
-    return _facts(title) | {"data": data}
+    for sound in data["sounds"]:
+        sound |= _described(sound["scheme"], time_axis, cross if time_axis == "x" else along)
+    return _facts(title) | {"data": data, "scripts": SCRIPTS}
+
+
+def _described(scheme: str, time_axis: str, cross: int) -> dict[str, Any]:
+    """What the page says of a sound, and where its frequencies lie across the picture."""
+    folded = scheme not in ("mix", "part")
+    ends = {"low_px": 0, "high_px": cross}
+    if time_axis == "x" and not folded:
+        ends = {"low_px": cross, "high_px": 0}
+    scale = ("linear", 0.0, RATE_HZ / 2) if folded else ("log", 40.0, 4000.0)
+    return {
+        "choice": {"mix": "Mix", "part": "Part of the mix", "sum": "Sum", "concat": "Concat"}.get(
+            scheme, "Filters"
+        ),
+        "about": f"What {scheme} is.",
+        "pitch": {"scale": scale[0], "low_hz": scale[1], "high_hz": scale[2], "folded": folded} | ends,
+    }
 
 
 def _facts(title: str) -> dict[str, Any]:
@@ -194,8 +211,8 @@ def _whole(
             "src": f"report/{identity}.webp",
             "width": COLUMNS,
             "height": 32,
-            "scale": "log" if bank is None else "linear",
-            "low_hz": 40.0 if bank is None else 0,
+            "scale": "linear" if scheme == "sum" else "log",
+            "low_hz": 0 if scheme == "sum" else 40.0,
             "high_hz": 4000.0,
         },
     }

@@ -95,7 +95,7 @@ FOLLOW = """
   const look = (now) => {
     const picture = (share("picture", axis) - begin) / (end - begin);
     const time = audio.currentTime;
-    const lines = [picture, share("wave", "x"), share("spectrogram", "x")];
+    const lines = [picture, share("wave", axis), share("spectrogram", axis)];
     seen.push({ time, lines, frame: (now - last) / 1000 });
     last = now;
     if (seen.length < 20) requestAnimationFrame(look); else done(seen);
@@ -170,8 +170,13 @@ def test_bank_scheme_and_filter_by_mouse(opened: Open) -> None:
     page = opened()
     page.locator("#picture").press("ArrowRight")
     page.get_by_label("Bank 2", exact=True).check()
+    assert source(page) == "report/part-2.flac"  # from the mix, what the bank gives to it
+    page.get_by_role("radio", name="Sum", exact=True).check()
     assert source(page) == "activations-2_sum.wav"
     assert time(page) == pytest.approx(5 / 8 * MIX_SECONDS / 2, abs=0.01)  # the place in the picture is kept
+    page.get_by_label("Bank 1", exact=True).check()
+    assert source(page) == "activations-1_sum.wav"  # of another bank, the same
+    page.get_by_label("Bank 2", exact=True).check()
     assert page.locator("[role=option]").count() == 20
     page.get_by_role("radio", name="Concat").check()
     assert source(page) == "activations-2_concat.wav"
@@ -180,7 +185,7 @@ def test_bank_scheme_and_filter_by_mouse(opened: Open) -> None:
     assert "filter 17, −25.5 dB" in readout(page)
     reach(page, 17 * FILTER_SECONDS)
     assert not paused(page)
-    page.get_by_role("radio", name="Mix").check()
+    page.get_by_role("radio", name="Mix", exact=True).check()
     assert source(page) == "mix.wav"
     assert "filter" not in readout(page)
 
@@ -188,7 +193,7 @@ def test_bank_scheme_and_filter_by_mouse(opened: Open) -> None:
 def test_a_filter_chosen_while_the_sum_plays_sounds_alone(opened: Open) -> None:
     page = opened()
     page.get_by_role("button", name="Bank 1").click()
-    assert source(page) == "activations-1_sum.wav"
+    assert source(page) == "report/part-1.flac"
     page.get_by_role("option", name="filter 3, ").click()
     assert source(page) == "activations-1_concat.wav"
     assert page.get_by_role("radio", name="Concat").is_checked()
@@ -197,10 +202,11 @@ def test_a_filter_chosen_while_the_sum_plays_sounds_alone(opened: Open) -> None:
 
 def test_bank_scheme_and_filter_by_keyboard(opened: Open) -> None:
     page = opened()
-    page.get_by_role("radio", name="Mix").focus()
+    page.get_by_role("radio", name="Mix", exact=True).focus()
     page.keyboard.press("ArrowRight")
-    assert source(page) == "activations-1_sum.wav"
+    assert source(page) == "report/part-1.flac"
     page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert source(page) == "activations-1_concat.wav"
     for _ in range(20):
@@ -236,9 +242,9 @@ def test_the_selection_follows_the_sound(opened: Open) -> None:
     assert time(page) >= 6 * FILTER_SECONDS - 0.002
 
 
-def test_repeat_stays_with_the_filter(opened: Open) -> None:
+def test_a_loop_stays_with_the_filter(opened: Open) -> None:
     page = opened()
-    page.get_by_role("button", name="Repeat").click()
+    page.get_by_role("button", name="Loop").click()
     page.evaluate("""() => {
       const audio = document.getElementById("audio");
       window.times = [];
@@ -261,7 +267,7 @@ def test_a_file_a_filter(opened: Open, run: dict[str, Any]) -> None:
     page.get_by_role("button", name="Previous filter").click()
     assert chosen(page) == ["4"]
     noted = "is RF64: its filters play one by one."
-    assert (noted in page.locator(".playing").inner_text()) == ("a_file_each" in run)
+    assert (noted in page.locator("#sound-note").inner_text()) == ("a_file_each" in run)
 
 
 def test_the_last_filter_of_all_ends(opened: Open) -> None:
@@ -276,7 +282,7 @@ def test_the_last_filter_of_all_ends(opened: Open) -> None:
 def test_without_a_mix(opened: Open) -> None:
     page = opened(mix=False, schemes=["concat"])
     assert source(page) == "activations-1_concat.wav"
-    assert page.get_by_role("radio", name="Mix").count() == 0
+    assert page.get_by_role("radio", name="Mix", exact=True).count() == 0
     assert page.get_by_label("Bank 1", exact=True).is_checked()
     assert chosen(page) == ["0"]
     play_until(page, 0.1)

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .browser import DESK, PHONE, Open, choose_filter, paused, play_until, readout, source
+from .browser import DESK, PHONE, Open, choose_filter, paused, play_until, readout, source, tab
+from .report_sample import make_run, render
 
 
 def test_with_sums_alone_a_filter_is_shown_only(opened: Open) -> None:
-    page = opened(schemes=["sum"])
+    page = opened(schemes=["sum"], parts=False)
     choose_filter(page, 2, 7)
     assert source(page) == "activations-2_sum.wav"
     assert paused(page)
-    assert page.get_by_role("option", name="filter 7, −10.5 dB, no sound of its own").count() == 1
+    assert page.get_by_role("option", name="filter 7, −10.5 dB", exact=True).count() == 1
+    assert "alone" not in page.locator("#sheet-words").inner_text()
     assert page.locator("#overlay").is_visible()
 
 
@@ -61,17 +63,18 @@ def test_hovering_says_time_place_filter_and_frequency(opened: Open) -> None:
     picture = page.locator("#picture").bounding_box()
     middle = {"x": picture["width"] / 2 + 1, "y": picture["height"] / 4 + 1}
     page.locator("#picture").hover(position=middle)
-    assert readout(page) == "4.01 s · column 200, row 75"
+    high = 4000 * 0.01 ** (middle["y"] / picture["height"])  # log: from 4000 to 40
+    assert readout(page) == f"4.01 s · {high / 1000:.3g} kHz · column 200, row 75"
     choose_filter(page, 1, 2)
     page.locator("#play").click()
     page.locator("#picture").hover(position=middle)
     assert readout(page).endswith("column 200, row 75 · filter 2, −3 dB")
-    page.get_by_role("radio", name="Mix").check()
+    page.get_by_role("radio", name="Mix", exact=True).check()
     spectrogram = page.locator("#spectrogram").bounding_box()
     page.locator("#spectrogram").hover(
         position={"x": spectrogram["width"] / 2 + 1, "y": spectrogram["height"] / 2}
     )
-    assert readout(page) == "4.01 s · column 200 · 400 Hz"  # log: the middle of 40 and 4000
+    assert readout(page) == "4.01 s · 400 Hz · column 200"  # log: the middle of 40 and 4000
     page.mouse.move(5, 5)
     assert readout(page).startswith("0 s of 8 s") or " of 8 s, column" in readout(page)
 
@@ -80,7 +83,11 @@ def test_hovering_where_time_runs_down(opened: Open) -> None:
     page = opened(time_axis="y")
     picture = page.locator("#picture").bounding_box()
     page.locator("#picture").hover(position={"x": picture["width"] / 4 + 1, "y": picture["height"] / 2 + 1})
-    assert readout(page) == "4.02 s · column 75, row 200"
+    right = 40 * 100 ** (1 / 4 + 1 / picture["width"])  # the right is high
+    assert readout(page) == f"4.01 s · {right:.0f} Hz · column 75, row 200"
+    box = page.locator("#spectrogram").bounding_box()
+    page.locator("#spectrogram").hover(position={"x": box["width"] / 2, "y": box["height"] / 4 + 1})
+    assert readout(page) == "2.01 s · 400 Hz · row 100"
 
 
 @pytest.mark.parametrize(
@@ -94,9 +101,9 @@ def test_scales_of_frequency(opened: Open, scale: str, low: float, high: float, 
     page = opened(change)
     box = page.locator("#spectrogram").bounding_box()
     page.locator("#spectrogram").hover(position={"x": 20, "y": box["height"] / 4})
-    assert readout(page).endswith(expected)
+    assert f" · {expected} · " in readout(page)
     labels = page.locator("#hertz-ruler span").all_inner_texts()
-    assert labels[-1].endswith(" Hz")
+    assert labels[0].endswith(" Hz")
     assert len(labels) >= 3
 
 
@@ -113,21 +120,21 @@ def test_text_of_strangers_is_text(opened: Open) -> None:
         data = variables["data"]
         data["picture"]["name"] = HOSTILE
         for sound in data["sounds"]:
-            sound |= {"label": HOSTILE, "note": HOSTILE}
+            sound |= {"label": HOSTILE, "note": HOSTILE, "about": HOSTILE}
         for bank in data["banks"]:
             bank["layer"] = HOSTILE
 
     page = opened(change, title=HOSTILE)
     assert page.title() == f"{HOSTILE} · netsounds-stream"
-    assert page.locator("h1").inner_text() == HOSTILE
+    assert page.locator(".head h1").inner_text() == HOSTILE
     assert page.locator("#command").inner_text() == HOSTILE
     assert page.locator("#picture img").get_attribute("alt") == HOSTILE
     choose_filter(page, 1, 2)
     assert page.locator("#sound-name").inner_text() == HOSTILE
     assert page.locator("#sound-note").inner_text() == HOSTILE
-    assert HOSTILE in page.locator("#sheet-head").inner_text()
+    assert page.locator("#choice-words").inner_text() == HOSTILE
     assert page.locator(".about").inner_text().count(HOSTILE) >= 7
-    assert page.locator("script").count() == 4  # the page's own three, and the bank's
+    assert page.locator("script").count() == 7  # the page's own six, and the bank's
     assert page.locator("img").count() == 3
 
 
@@ -182,8 +189,9 @@ def test_axe_finds_nothing(opened: Open, viewport: dict[str, int], scheme: str) 
         act()
         found = axe.run(page, options={"preload": False})  # what it would fetch, a file may not
         assert found.violations_count == 0, found.generate_report()
-    unnamed = page.evaluate("""() => [...document.querySelectorAll("button, input, [role]")].filter((each) =>
-      !each.ariaLabel && !each.textContent.trim() && !(each.labels && each.labels[0].textContent.trim())
+    unnamed = page.evaluate("""() => [...document.querySelectorAll("button, input, select, [role]")].filter(
+      (each) => each.checkVisibility() && !each.ariaLabel && !each.textContent.trim()
+      && !(each.labels && each.labels[0].textContent.trim())
       && !each.hasAttribute("aria-labelledby")).map((each) => each.outerHTML)""")
     assert unnamed == []
 
@@ -234,11 +242,38 @@ def test_less_motion_where_that_is_wished(opened: Open, motion: str, behavior: s
         assert moving == []
 
 
+def said_of_the_sound(page: Any, words: str) -> None:
+    page.wait_for_function(
+        "words => document.getElementById('sound-note').textContent.includes(words)", arg=words
+    )
+    assert page.locator("#sound-note").is_visible()
+
+
 def test_what_a_browser_does_not_play_is_said(opened: Open, run_folder: Path) -> None:
     page = opened(lambda _: (run_folder / "mix.wav").write_bytes(b"not a sound"))
-    page.wait_for_function(
-        "document.getElementById('sound-note').textContent.includes('does not play mix.wav')"
-    )
+    said_of_the_sound(page, "cannot play mix.wav")
+    page.get_by_label("Bank 1", exact=True).check()
+    page.locator("#sound-note").wait_for(state="hidden")  # that is the mix's
+
+
+def test_a_sound_that_is_missing_is_told_apart(browser: Any, run_folder: Path) -> None:
+    page = render(run_folder, make_run(run_folder))
+    (run_folder / "mix.wav").unlink()
+    with tab(browser) as found:
+        said_of_the_sound(found.open(page), "mix.wav is missing")
+
+
+def test_the_page_mailed_alone_says_what_it_lacks(browser: Any, run_folder: Path, tmp_path: Path) -> None:
+    page = render(run_folder, make_run(run_folder))
+    alone = tmp_path / "index.html"
+    alone.write_bytes(page.read_bytes())
+    for path, lacks in ((alone, True), (page, False)):
+        with tab(browser) as found:
+            opened = found.open(path)
+            shown = opened.locator("body").inner_text()
+            assert ("the folder report is not beside it" in shown) == lacks
+            assert (opened.get_by_role("button", name="Play", exact=True).count() > 0) != lacks
+            assert opened.get_by_text("mix.wav: all banks over one another").is_visible() == lacks
 
 
 def test_of_use_without_script(opened: Open) -> None:

@@ -1,0 +1,125 @@
+/*
+ * Numbers as text, scales of frequency, and where a ruler's ticks lie: functions of numbers, without the page.
+ *
+ * The page's scripts are plain ones, in this order, since a file from a disk may not import a module: axes.js,
+ * player.js, views.js, report.js. What one lends the next lies in `netsounds`.
+ */
+window.netsounds = (function () {
+  "use strict";
+
+  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+  // --- numbers as text ---------------------------------------------------------------------------------------------
+
+  /** 7 -> "0:07.0", 3723 -> "1:02:03.0". */
+  function clock(seconds, digits = 1) {
+    const whole = Number(seconds.toFixed(digits));
+    const minutes = Math.floor(whole / 60);
+    const two = (value, places) => value.toFixed(places).padStart(places ? 3 + places : 2, "0");
+    const hours = minutes >= 60 ? `${Math.floor(minutes / 60)}:${two(minutes % 60, 0)}` : minutes;
+    return `${hours}:${two(whole % 60, digits)}`;
+  }
+
+  const spoken = (seconds, digits = 1) => (seconds < 60 ? `${Number(seconds.toFixed(digits))} s` : clock(seconds));
+
+  function size(count) {
+    const power = clamp(Math.floor(Math.log2(Math.max(count, 1)) / 10), 0, 3);
+    return `${(count / 1024 ** power).toFixed(power === 3 ? 2 : 0)} ${["B", "KiB", "MiB", "GiB"][power]}`;
+  }
+
+  const hertz = (value) => (value < 1000 ? `${Math.round(value)} Hz` : `${Number((value / 1000).toPrecision(3))} kHz`);
+
+  const decibels = (level) => (level === null ? "never fires" : `${Number(level.toFixed(1))} dB`.replace("-", "−"));
+
+  // --- scales of frequency: { scale, low_hz, high_hz } -------------------------------------------------------------
+
+  const scales = {
+    linear: [(frequency) => frequency, (height) => height],
+    log: [Math.log, Math.exp],
+    mel: [(frequency) => 2595 * Math.log10(1 + frequency / 700), (height) => 700 * (10 ** (height / 2595) - 1)],
+  };
+
+  /** The frequency at a share of the scale, 0 at its lowest to 1 at its highest. */
+  function hertzAt({ scale, low_hz: low, high_hz: high }, share) {
+    const [to, from] = scales[scale];
+    return from(to(low) + clamp(share, 0, 1) * (to(high) - to(low)));
+  }
+
+  /** The share of the scale at which a frequency lies. */
+  function shareOf({ scale, low_hz: low, high_hz: high }, frequency) {
+    const [to] = scales[scale];
+    return (to(frequency) - to(low)) / (to(high) - to(low));
+  }
+
+  /*
+   * On the picture a scale lies from pixel `low_px` to `high_px`, across time. Raw sound folds it: a frame's inversion is
+   * real, so that its last value sounds as low as its first, and the middle one highest.
+   */
+
+  /** The frequency at a pixel of the picture. */
+  function pitchAt(pitch, pixel) {
+    const share = clamp((pixel - pitch.low_px) / (pitch.high_px - pitch.low_px), 0, 1);
+    return hertzAt(pitch, pitch.folded ? 1 - Math.abs(1 - 2 * share) : share);
+  }
+
+  /** The pixels of the picture at which a frequency lies: one, or two where the scale is folded. */
+  function pixelsOf(pitch, frequency) {
+    const share = shareOf(pitch, frequency);
+    const shares = pitch.folded ? [share / 2, 1 - share / 2] : [share];
+    return shares.map((each) => pitch.low_px + each * (pitch.high_px - pitch.low_px));
+  }
+
+  // --- ticks: { at, text }, `at` being a share of the ruler --------------------------------------------------------
+
+  /** The smallest of 1, 2, 5 times a power of ten that goes at most `most` times into `span`. */
+  function niceStep(span, most) {
+    const power = 10 ** Math.floor(Math.log10(span / most));
+    return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= (span / most) * 0.999);
+  }
+
+  /** The same in time: past ten seconds, in steps of a clock. */
+  function timeStep(span, most) {
+    const steps = [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
+    return span / most <= 10 ? niceStep(span, most) : steps.find((each) => each >= span / most) || 86400;
+  }
+
+  const multiples = (step, most) => Array.from({ length: Math.floor(most / step + 1e-9) + 1 }, (_, index) => index * step);
+
+  /** Round times of `seconds`, of which `most` are about as many as there is room for. */
+  function timeTicks(seconds, most) {
+    const step = timeStep(seconds, Math.max(most, 2));
+    const digits = clamp(-Math.floor(Math.log10(step)), 0, 3);
+    const text = (each) => (seconds < 60 ? `${each.toFixed(digits)} s` : clock(each, digits));
+    return multiples(step, seconds).map((each) => ({ at: each / seconds, text: text(each) }));
+  }
+
+  const decades = (...leading) => [1, 10, 100, 1000, 10000].flatMap((power) => leading.map((each) => each * power));
+
+  /**
+   * Round frequencies, by the finest steps of which no two come nearer to one another than a line of text.
+   *
+   * `placesOf` gives a frequency's shares of the ruler, which is `pixels` long; `gap` is how many a text takes.
+   */
+  function hertzTicks(found, placesOf, pixels, gap) {
+    const { scale, low_hz: low, high_hz: high } = found;
+    const even = [8, 5, 4, 2].map((most) => multiples(niceStep(high, most), high));
+    const kinds = scale === "linear" ? even : [decades(1, 2, 5), decades(1, 3), decades(1)];
+    const ticks = (values) =>
+      values
+        .filter((each) => each >= low && each <= high)
+        .map((each) => [each, placesOf(each)])
+        .filter(([, [one, other = one + 1]]) => Math.abs(other - one) * pixels >= gap) // a folded scale's middle
+        .flatMap(([each, places]) => places.map((at) => ({ at, text: hertz(each).replace(/ (k?)Hz/, "$1") })))
+        .filter(({ at }) => at >= -1e-6 && at <= 1 + 1e-6);
+    const apart = (all) => {
+      const places = all.map(({ at }) => at).sort((one, other) => one - other);
+      return places.every((at, index) => index === 0 || at - places[index - 1] < 1e-6 || (at - places[index - 1]) * pixels >= gap);
+    };
+    const made = kinds.map(ticks);
+    const kept = made.find((all) => all.length > 1 && apart(all)) || made.at(-1);
+    if (kept.length) kept[0].text += " Hz";
+    return kept;
+  }
+
+  return { clamp, clock, spoken, size, hertz, decibels, hertzAt, shareOf, pitchAt, pixelsOf, timeTicks, hertzTicks };
+})();

@@ -1,0 +1,326 @@
+/*
+ * What is seen: the picture with what lies over it, waveform, spectrogram, rulers, and the lines that cross them.
+ *
+ * No pixel is read back, and no sound is decoded: waveforms are drawn from peaks that came with the page, or with a bank's
+ * script. Where time runs down the picture, waveform and spectrogram are turned beside it, by the style sheet: within them
+ * time runs along x in any case.
+ */
+(function (netsounds) {
+  "use strict";
+
+  const { clamp, spoken, hertz, hertzAt, shareOf, pitchAt, pixelsOf, timeTicks, hertzTicks, clock, decibels } = netsounds;
+  const { player } = netsounds;
+  const { data, across, length, state, bankOf, stretch, place, alongOf, placeOf } = player;
+  const { full_width: width, full_height: height } = data.picture;
+  const get = (id) => document.getElementById(id);
+  const all = (selector, root) => Array.from(root.querySelectorAll(selector));
+
+  const [picture, wave, spectrogram] = ["picture", "wave", "spectrogram"].map(get);
+  const views = [picture, wave, spectrogram];
+  const ofViews = (selector) => views.map((view) => view.querySelector(selector));
+  const [playheads, pointers, regions, contents] = [".playhead", ".pointer", ".region", ".content"].map(ofViews);
+  const played = wave.querySelector(".played");
+
+  /** What came with each bank's script, by number; null while it is on its way. */
+  const payloads = new Map();
+  /** Of filters: `kind` of their pictures. `hover`: where the pointer is, or null; `pointed`: whether it ever was. */
+  const seen = { kind: "mean", hover: null, pointed: false };
+
+  // --- zoom: how many times larger, and which part is in view ------------------------------------------------------
+
+  const MOST = 16;
+  /** `from` is the place where waveform and spectrogram begin, `middle` the share of the picture, across time, in view. */
+  const zoom = { times: 1, from: 0, middle: 0.5 };
+
+  /** Where a place is in waveform and spectrogram, and back; as shares of what is in view. */
+  const inStrip = (at) => (at - zoom.from) * zoom.times;
+  const ofStrip = (share) => zoom.from + share / zoom.times;
+
+  /** Where the picture's part in view begins, along time and across, as shares of it. */
+  function pictureFrom() {
+    const span = 1 / zoom.times;
+    const begin = (middle) => clamp(middle - span / 2, 0, 1 - span);
+    return { along: begin(alongOf(zoom.from + span / 2)), other: begin(zoom.middle) };
+  }
+
+  /** Where a share of the picture, along time, is in its view. */
+  const inPicture = (along) => (along - pictureFrom().along) * zoom.times;
+
+  /** Zooms so that a place, and what is there across the picture, is in the middle of what is in view. */
+  function zoomTo(times, at = place(), middle = 0.5) {
+    zoom.times = clamp(times, 1, MOST);
+    zoom.middle = middle;
+    panTo(at - 0.5 / zoom.times);
+  }
+
+  function panTo(from, middle = zoom.middle) {
+    zoom.from = clamp(from, 0, 1 - 1 / zoom.times);
+    zoom.middle = clamp(middle, 0.5 / zoom.times, 1 - 0.5 / zoom.times);
+    drawZoom();
+  }
+
+  /** The part in view goes on with the playing position. */
+  function keepInView() {
+    const at = place();
+    if (zoom.times > 1 && (inStrip(at) < 0 || inStrip(at) > 1)) panTo(at - 0.05 / zoom.times);
+  }
+
+  function drawZoom() {
+    const from = pictureFrom();
+    const [left, top] = across ? [from.along, from.other] : [from.other, from.along];
+    const whole = `${100 * zoom.times}%`;
+    const offset = (share) => `${-100 * zoom.times * share}%`;
+    Object.assign(contents[0].style, { width: whole, height: whole, left: offset(left), top: offset(top) });
+    contents.slice(1).forEach((each) => Object.assign(each.style, { width: whole, left: offset(zoom.from) }));
+    get("zoom-times").textContent = `${zoom.times} ×`;
+    get("zoom-out").disabled = zoom.times === 1;
+    get("zoom-in").disabled = zoom.times === MOST;
+    [drawRulers, drawRegions, draw, hoverAgain].forEach((each) => each());
+  }
+
+  // --- lines and words ---------------------------------------------------------------------------------------------
+
+  /** Moves a line in each view. Its box is the view's, so a share of itself is a share of the view. */
+  function moveLines(lines, at) {
+    const [inPictures, inStrips] = [inPicture(alongOf(at)), inStrip(at)];
+    lines.forEach((line, index) => {
+      const share = 100 * (index ? inStrips : inPictures);
+      line.style.transform = index || across ? `translateX(${share}%)` : `translateY(${share}%)`;
+    });
+  }
+
+  /** Another playing position. */
+  function moved() {
+    keepInView();
+    draw();
+  }
+
+  /** What changes from frame to frame: the lines; ten times a second, the words. */
+  function draw() {
+    const at = place();
+    const text = clock(at * stretch().seconds);
+    moveLines(playheads, at);
+    played.style.clipPath = `inset(0 ${100 * (1 - at)}% 0 0)`;
+    if (get("clock").textContent === text) return;
+    get("clock").textContent = text;
+    describe();
+  }
+
+  const pixelText = (name, share, count) => `${name} ${clamp(Math.floor(share * count), 0, count - 1)}`;
+  const filterName = (bank, filter) => `filter ${filter}, ${decibels(bank.levels_db[filter])}`;
+  const shownFilter = () => (state.filter === null ? "" : filterName(bankOf(state.sound.bank), state.filter));
+
+  function loopWords(seconds) {
+    if (!state.loop) return "";
+    const { from, to } = state.loop;
+    const which = from === 0 && to === 1 ? "all" : `${spoken(from * seconds)} to ${spoken(to * seconds)}`;
+    return `loop of ${which}: drag its handles`;
+  }
+
+  /** The slider's words and the line at the picture: where the pointer is, or else the playhead. */
+  function describe() {
+    const at = place();
+    const { seconds } = stretch();
+    const words = `${spoken(at * seconds)} of ${spoken(seconds)}, ${pixelText(across ? "column" : "row", alongOf(at), length)}`;
+    picture.setAttribute("aria-valuenow", (at * seconds).toFixed(1));
+    picture.setAttribute("aria-valuetext", words);
+    const here = seen.hover ? hoverWords() : [words, shownFilter(), loopWords(seconds)];
+    const begun = seen.pointed || state.loop || state.filter !== null || at > 0;
+    get("readout").textContent = begun ? here.filter(Boolean).join(" · ") : "Point at the picture to read time and pitch there";
+    get("readout").classList.toggle("hovering", Boolean(seen.hover));
+  }
+
+  function hoverWords() {
+    const { view, at, along, other } = seen.hover;
+    const found = spectrum();
+    const [x, y] = across ? [along, other] : [other, along];
+    const where = [pixelText("column", x, width), pixelText("row", y, height)];
+    const { pitch } = state.sound;
+    return [
+      spoken(at * stretch().seconds, 2),
+      view === picture && pitch ? hertz(pitchAt(pitch, other * (across ? height : width))) : "",
+      view === spectrogram && found ? hertz(hertzAt(found, 1 - other)) : "",
+      view === picture ? where.join(", ") : where[across ? 0 : 1],
+      shownFilter(),
+    ];
+  }
+
+  /** Where an event lies in a view: its place, and as shares of the picture along time and across it. */
+  function spot(event, view) {
+    const box = view.getBoundingClientRect();
+    const x = clamp((event.clientX - box.left) / box.width, 0, 1);
+    const y = clamp((event.clientY - box.top) / box.height, 0, 1);
+    // Across a turned spectrogram the right is high; `other` runs from its top before it was turned, as in the picture's.
+    const [time, cross] = across ? [x, y] : [y, view === picture ? x : 1 - x];
+    if (view !== picture) return { view, at: ofStrip(time), along: alongOf(ofStrip(time)), other: cross };
+    const from = pictureFrom();
+    const along = from.along + time / zoom.times;
+    return { view, at: placeOf(along), along, other: from.other + cross / zoom.times };
+  }
+
+  function hover(found) {
+    seen.hover = found;
+    seen.pointed = seen.pointed || Boolean(found);
+    pointers.forEach((line) => (line.style.visibility = found ? "visible" : "hidden"));
+    if (found) moveLines(pointers, found.at);
+    describe();
+  }
+
+  const hoverAgain = () => seen.hover && hover(seen.hover);
+
+  // --- the views' contents -----------------------------------------------------------------------------------------
+
+  /** Shows a tile of a sprite as an element's background, over all of it; a cell may hold more than its tile. */
+  function showTile(element, { src, columns = 1, rows = 1, ...of }, index = 0) {
+    const [wide, high] = of.cell_width ? [of.cell_width / of.tile_width, of.cell_height / of.tile_height] : [1, 1];
+    const share = (at, whole) => (whole > 1 ? (100 * at) / (whole - 1) : 0); // of what the sprite is larger than its tile
+    element.style.backgroundImage = `url(${JSON.stringify(src)})`;
+    element.style.backgroundSize = `${100 * columns * wide}% ${100 * rows * high}%`;
+    element.style.backgroundPosition =
+      `${share((index % columns) * wide, columns * wide)}% ${share(Math.floor(index / columns) * high, rows * high)}%`;
+  }
+
+  function drawOverlay() {
+    const overlay = get("overlay");
+    overlay.hidden = state.filter === null;
+    overlay.style.opacity = get("opacity").value;
+    if (!overlay.hidden) showTile(overlay, bankOf(state.sound.bank)[seen.kind], state.filter);
+  }
+
+  const signed = (text) => Int8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
+  /** The stretch's waveform, int8 [column, 2]; silence while it is on its way. */
+  function peaks() {
+    const { sound, part } = state;
+    const payload = payloads.get(sound.bank);
+    if (sound.peaks) return signed(sound.peaks.data);
+    if (!sound.parts || !payload || !payload.peaks) return new Int8Array(2);
+    payload.values = payload.values || signed(payload.peaks);
+    return payload.values.subarray(2 * payload.columns * part, 2 * payload.columns * (part + 1));
+  }
+
+  /** The waveform as one outline; a quiet one is drawn larger, by a factor that stands beside it. */
+  function drawWave() {
+    const values = peaks();
+    const most = values.reduce((top, value) => Math.max(top, Math.abs(value)), 2);
+    const gain = 2 ** Math.floor(Math.log2(127 / most));
+    const columns = Array.from({ length: values.length / 2 }, (_, column) => column);
+    const upper = columns.map((column) => `${column} ${-gain * values[2 * column + 1]}H${column + 1}`);
+    const lower = columns.map((column) => `${column + 1} ${-gain * values[2 * column]}H${column}`).reverse();
+    for (const svg of all("svg", wave)) {
+      svg.setAttribute("viewBox", `0 -127 ${columns.length} 254`);
+      svg.firstElementChild.setAttribute("d", `M${upper.concat(lower).join("L")}Z`);
+    }
+    ruler(get("gain-ruler"), gain > 1 ? [{ at: 0.5, text: `× ${gain}` }] : []);
+  }
+
+  /** The spectrogram of the stretch and its scale, or null. */
+  function spectrum() {
+    const payload = payloads.get(state.sound.bank);
+    return state.sound.spectrogram || (state.sound.parts && payload && payload.spectra) || null;
+  }
+
+  function drawSpectrogram() {
+    const drawn = spectrogram.querySelector(".drawn");
+    const found = spectrum();
+    drawn.setAttribute("aria-label", ["Spectrogram", state.sound.label, shownFilter()].filter(Boolean).join(", "));
+    if (found) showTile(drawn, found, state.sound.parts ? state.part : 0);
+    else drawn.style.backgroundImage = "none";
+  }
+
+  /** A bank's peaks and spectra come by a script, once: a page of the file system may not fetch. */
+  function need(bank) {
+    if (payloads.has(bank.number)) return;
+    payloads.set(bank.number, null);
+    const script = document.createElement("script");
+    script.src = bank.script;
+    document.head.append(script);
+  }
+
+  window.netsoundsBank = function netsoundsBank(number, payload) {
+    payloads.set(number, payload);
+    if (state.sound.bank === number) drawSound();
+  };
+
+  /** Everything that depends on the sound and the filter. */
+  function drawSound() {
+    const { seconds } = stretch();
+    picture.setAttribute("aria-valuemax", seconds.toFixed(1));
+    // Half a percent at the edges is the network's margin, not a part left out.
+    const [begin, end] = [alongOf(0), alongOf(1)];
+    get("unheard-before").style[across ? "right" : "bottom"] = `${100 * (1 - begin)}%`;
+    get("unheard-after").style[across ? "left" : "top"] = `${100 * end}%`;
+    get("unheard-before").hidden = begin < 0.005;
+    get("unheard-after").hidden = end > 0.995;
+    if (state.sound.bank !== null) need(bankOf(state.sound.bank));
+    [drawOverlay, drawWave, drawSpectrogram, drawZoom, describe].forEach((each) => each());
+  }
+
+  // --- the loop's region -------------------------------------------------------------------------------------------
+
+  function drawRegions() {
+    const { loop } = state;
+    regions.forEach((region) => (region.hidden = !loop));
+    if (!loop) return;
+    const { seconds } = stretch();
+    regions.forEach((region, index) => {
+      const [from, to] = [loop.from, loop.to].map(index ? inStrip : (at) => inPicture(alongOf(at)));
+      const [before, after] = index || across ? ["left", "right"] : ["top", "bottom"];
+      region.style[before] = `${100 * clamp(from, -0.1, 1.1)}%`;
+      region.style[after] = `${100 * (1 - clamp(to, -0.1, 1.1))}%`;
+    });
+    for (const name of ["from", "to"]) {
+      const grip = get(`loop-${name}`);
+      grip.setAttribute("aria-valuemax", seconds.toFixed(1));
+      grip.setAttribute("aria-valuenow", (loop[name] * seconds).toFixed(1));
+      grip.setAttribute("aria-valuetext", spoken(loop[name] * seconds));
+    }
+    describe();
+  }
+
+  // --- rulers ------------------------------------------------------------------------------------------------------
+
+  const pixelsAlong = (view) => (across ? view.clientWidth : view.clientHeight);
+  const pixelsAcross = (view) => (across ? view.clientHeight : view.clientWidth);
+
+  function ruler(element, ticks) {
+    const side = element.classList.contains("across") ? "left" : "top";
+    element.replaceChildren(
+      ...ticks.map(({ at, text }) => {
+        const tick = document.createElement("span");
+        tick.className = at < 0.03 ? "first" : at > 0.97 ? "last" : "";
+        tick.style[side] = `${100 * at}%`;
+        tick.textContent = text;
+        return tick;
+      }),
+    );
+  }
+
+  /** Frequencies across a view: `placesOf` gives their shares of it, from its top or its left. */
+  function frequencyRuler(element, found, view, placesOf) {
+    const pixels = pixelsAcross(view);
+    ruler(element, found && pixels > 40 ? hertzTicks(found, placesOf, pixels, across ? 15 : 34) : []);
+  }
+
+  function drawRulers() {
+    const { pitch } = state.sound;
+    const found = spectrum();
+    const from = pictureFrom().other;
+    const cross = across ? height : width;
+    frequencyRuler(get("pitch-ruler"), pitch, picture, (frequency) =>
+      pixelsOf(pitch, frequency).map((pixel) => (pixel / cross - from) * zoom.times));
+    frequencyRuler(get("hertz-ruler"), found, spectrogram, (frequency) => {
+      const share = shareOf(found, frequency);
+      return [across ? 1 - share : share];
+    });
+    const most = (pixelsAlong(wave) * zoom.times) / (across ? 76 : 44);
+    const inView = ({ at }) => at >= -1e-6 && at <= 1 + 1e-6;
+    const times = timeTicks(stretch().seconds, most).map((tick) => ({ ...tick, at: inStrip(tick.at) }));
+    ruler(get("time-ruler"), times.filter(inView));
+  }
+
+  netsounds.views = {
+    views, picture, wave, seen, zoom, spot, hover, zoomTo, panTo, inStrip, ofStrip, showTile, filterName,
+    moved, describe, drawSound, drawOverlay, drawRegions, drawRulers,
+  };
+})(window.netsounds);
