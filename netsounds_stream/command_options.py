@@ -10,10 +10,11 @@ from click.shell_completion import CompletionItem
 
 from . import command_sections as sections
 from . import options, sound_options
-from .command_sections import Decorator, option, stacked
+from .command_sections import Decorator, given_options, option, stacked
 from .command_sound import SOUND
 from .locations import local_only, place_of
 from .options import SonifyOptions, options_from_words
+from .presets import PRESET_NAMES, preset_words, presets_help
 
 
 class Place(click.Path):
@@ -137,13 +138,19 @@ _INPUT = stacked(
 )
 NETWORK, BATCH_NETWORK = stacked(_INPUT, COMPUTE), stacked(_INPUT, _BATCH_COMPUTE)
 RUN = stacked(
+    option(
+        sections.MAIN,
+        "--preset",
+        type=click.Choice(PRESET_NAMES),
+        help=f"Set several options at once; those given beside it win. {presets_help()}.",
+    ),
     option(sections.MAIN, "--banks", metavar="N,N", default="1,2,3,4", help="Filter banks to use."),
     option(
         sections.MAIN,
         "--scheme",
         "schemes",
         multiple=True,
-        type=click.Choice((*sound_options.SCHEMES, options.NO_SCHEME)),
+        type=click.Choice((*sound_options.SCHEMES, sound_options.NO_SCHEME)),
         help="How a bank's filters become files: added up (sum), one after another (concat), a file each "
         "(filters), or not at all (none). Repeat it for several. [default: sum]",
     ),
@@ -268,6 +275,10 @@ def chosen(words: dict[str, Any]) -> SonifyOptions:
     """The options that a command was called with."""
     if "schemes" in words:
         words["scheme"] = words.pop("schemes") or None
+    given = given_options() | ({"scheme"} if words.get("scheme") else set())
+    for name in preset_words(words.get("preset")):
+        if name not in given:
+            del words[name]
     if "banks" in words:
         words["banks"] = options.parse_banks(words["banks"])
     for budget in ("memory", "gpu_memory"):

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from .command_sections import SectionedCommand
+from .command_sections import SectionedCommand, given_options
 from .errors import OptionError
 from .option_effects import Request, without_effect
 from .options import SonifyOptions
@@ -118,13 +117,6 @@ def picture_path(
         for match in matches:
             click.echo(f"{'->' if match == found else '  '} {match.name}", err=True)
     return found
-
-
-def given_options() -> set[str]:
-    """Return the names of the options that were given to the command now running."""
-    context = click.get_current_context()
-    defaults = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
-    return {name for name in context.params if context.get_parameter_source(name) not in defaults}
 
 
 def effective(

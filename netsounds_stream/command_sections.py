@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -92,6 +93,13 @@ class SectionedCommand(click.Command):
             if each.param_type_name == "option":
                 found[section_of(each)].append(each)
         return {name: options for name, options in found.items() if options}
+
+
+def given_options() -> set[str]:
+    """Return the names of the options that were given to the command now running."""
+    context = click.get_current_context()
+    defaults = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
+    return {name for name in context.params if context.get_parameter_source(name) not in defaults}
 
 
 def section_of(parameter: click.Parameter) -> str:

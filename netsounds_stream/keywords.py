@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from .options import Codec, Device, Precision, TimeAxis
+from .presets import PresetName
 from .sound_options import Balance, Format, Frequency, Method, Pan, Phase, Scale, Scheme, Subtype
 
 
@@ -97,6 +98,9 @@ class RenderKeywords(TypedDict, total=False):
 class SonifyKeywords(NetworkKeywords, RenderKeywords, total=False):
     """All options of a run: what `sonify`, `plan`, `batch`, `plan_batch` and `bench` take."""
 
+    preset: PresetName | None
+    """Several options at once; options given beside it win. 'netsounds': what netsounds made, as it made it.
+    'features': the activations alone. 'listen': the page and the sounds, no activations."""
     banks: int | Iterable[int]
     """Filter banks that are stored and made into sound: one or several of 1, 2, 3 and 4. All by default."""
     scheme: Scheme | Iterable[Scheme] | Literal["none"] | None

@@ -33,7 +33,7 @@ class Condition:
 
 
 def _windowed(asked: Request) -> bool:
-    return asked.options.sound.windowed or asked.options.sound.mix
+    return (asked.options.sound.windowed and bool(asked.options.sound.schemes)) or asked.options.sound.mix
 
 
 def _stereo_sum(asked: Request) -> bool:

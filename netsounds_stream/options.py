@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 
 from .errors import OptionError
 from .geometry import BANKS, bank
-from .sound_options import SoundOptions, one_of
+from .presets import PresetName, preset_words
+from .sound_options import NO_SCHEME, SoundOptions, one_of
 
 TimeAxis = Literal["auto", "x", "y"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -24,8 +25,6 @@ CODECS: tuple[Codec, ...] = get_args(Codec)
 
 #: Weights by name, which no file has.
 PRETRAINED, UNTRAINED = "pretrained", "untrained"
-#: The word for no scheme at all.
-NO_SCHEME = "none"
 
 _SHOWN = 40  # characters of a word that an error repeats
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
@@ -58,6 +57,7 @@ class SonifyOptions:
         gpu_memory_bytes: budget for what torch holds on a GPU; None: 2 GiB, or half of what is free there.
         max_pixels: a picture of more, in its file or after `size`, is refused; None: there is no limit.
         label: names the files; None: what the network sees.
+        preset: the preset that some of these came from, for the record; it changes nothing by itself.
         sound: how activations become sound.
     """
 
@@ -75,6 +75,7 @@ class SonifyOptions:
     gpu_memory_bytes: int | None = None
     max_pixels: int | None = None
     label: str | None = None
+    preset: PresetName | None = None
     sound: SoundOptions = field(default_factory=SoundOptions)
 
     def __post_init__(self) -> None:
@@ -122,11 +123,13 @@ class SonifyOptions:
 def options_from_words(**words: Any) -> SonifyOptions:
     """Options by the command line's words: `scheme`, `sample_rate`, `duration` and the like for the sound,
     without the units that `SoundOptions` names, `memory` and `gpu_memory` as '1GiB' or bytes, `max_pixels` as
-    '100M' or a number, `size` as pixels or 'native', the rest as `SonifyOptions` names them.
+    '100M' or a number, `size` as pixels or 'native', the rest as `SonifyOptions` names them. A `preset` gives
+    those of its words that are not given.
 
     Raises:
         OptionError: a word or a value that there is not.
     """
+    words = {**preset_words(words.get("preset")), **words}
     sound = {name: words.pop(name) for name in list(words) if name in _SOUND_WORDS}
     for name in ("memory", "gpu_memory"):
         if name in words:

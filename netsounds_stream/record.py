@@ -19,17 +19,17 @@ from . import machine
 from .errors import OutputError
 from .forward import Compute
 from .geometry import bank
-from .options import NO_SCHEME, SonifyOptions, word_of
+from .options import SonifyOptions, word_of
 from .picture import Picture
 from .plans import AudioPlan, BankPlan, Plan, Stft
 from .predict import Guess
-from .sound_options import SoundOptions
+from .sound_options import NO_SCHEME, SoundOptions
 from .tags import Tags
 from .weights import PRETRAINED, UNTRAINED, Weights
 
 PACKAGE = "netsounds-stream"
-# What changes no byte of a run's files: budgets (the plan is kept), and where the weights lay.
-_NO_BYTES = ("memory_bytes", "gpu_memory_bytes", "max_pixels", "weights")
+# What changes no byte of a run's files: budgets (the plan is kept), where the weights lay, a preset's name.
+_NO_BYTES = ("memory_bytes", "gpu_memory_bytes", "max_pixels", "weights", "preset")
 _PARTS = ("torch", "torchvision", "zarr", "numcodecs", "pcodec", "soundfile", "numpy", "pyvips", "soxr")
 
 

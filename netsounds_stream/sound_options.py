@@ -28,6 +28,8 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
 PANS: tuple[Pan, ...] = get_args(Pan)
 
+#: The word for no scheme at all.
+NO_SCHEME = "none"
 MIX_LUFS = -16.0
 _LOWEST_HZ, _HIGHEST_HZ = 40.0, 12000.0
 _FFT_SIZES = (16, 1 << 17)

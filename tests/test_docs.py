@@ -28,8 +28,8 @@ def test_the_page_has_command_lines() -> None:
 @pytest.mark.parametrize("line", LINES)
 def test_a_command_line_is_taken(line: str) -> None:
     name, *words = shlex.split(line)
-    with cli.commands[name].make_context(name, words) as context:
-        given = dict(context.params)
+    context = cli.commands[name].make_context(name, words)
+    given = dict(context.params)
     if name == "render":
         for other in ("array", "out", "time_axis", "overwrite", "quiet", "format"):
             given.pop(other)
@@ -50,7 +50,8 @@ def test_a_command_line_is_taken(line: str) -> None:
     ):
         given.pop(other, None)
     given.pop("as_json")
-    chosen(given)
+    with context:
+        chosen(given)
 
 
 def test_the_figures_are_there_and_small() -> None:
