@@ -40,6 +40,7 @@ class Result:
         bytes: those of the run's files.
         started: when, in UTC, by ISO 8601; empty where its worker died.
         ended: likewise.
+        call: when the call of `batch` began that this is from, likewise.
     """
 
     picture: str
@@ -51,14 +52,18 @@ class Result:
     bytes: int
     started: str
     ended: str
+    call: str
 
 
 class Records:
-    """`batch.jsonl` in `folder`, which takes an earlier one's place with its first line."""
+    """`batch.jsonl` in `folder`: a line is added for each picture that ends, in every call.
+
+    A picture's last line says how it stands.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / RECORDS
-        self._file: IO[str] | None = None
+        self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Records:
         return self
@@ -71,18 +76,20 @@ class Records:
 
     def add(self, result: Result) -> None:
         """Have a line on the disk."""
-        new = self._path.with_name(f"{self._path.name}.new")
+        line = json.dumps(asdict(result)) + "\n"
         if self._file is None:
-            self._write(new.open("w", encoding="utf-8"), result)
-            new.replace(self._path)
-        else:
-            self._write(self._file, result)
+            self._file = self._path.open("ab")
+            if self._file.tell() and not _ends_a_line(self._path):  # a call was killed within its last line
+                line = "\n" + line
+        self._file.write(line.encode("ascii"))
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
-    def _write(self, file: IO[str], result: Result) -> None:
-        self._file = file
-        file.write(json.dumps(asdict(result)) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 def check_folder(out: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, Unpack
 
@@ -36,7 +37,7 @@ class Batch:
     Attributes:
         folder: where its runs are.
         results: one a picture, in the order in which they were given.
-        page: the page over all finished runs; None where there are none.
+        page: the page of all finished runs and failed pictures; None where there are none.
     """
 
     folder: Path
@@ -206,6 +207,7 @@ def _worked(
         for task, look in zip(working.tasks, looks, strict=True)
     }
     results: dict[Path, Result] = {}
+    call = datetime.now(UTC).isoformat(timespec="milliseconds")
     with taken(asked.out), Records(asked.out) as records:
         with _watched(working, plan.pixels, stop, on_progress) as ended:
             waiting = (task for task in working.tasks if not stop.asked)
@@ -214,7 +216,7 @@ def _worked(
                 if isinstance(found, NetsoundsError):
                     found = Outcome.failed(found)
                 folder = asked.out / task.folder.relative_to(asked.out.absolute())
-                result = Result(str(task.picture), str(folder), **asdict(found))
+                result = Result(str(task.picture), str(folder), **asdict(found), call=call)
                 records.add(result)
                 results[task.folder] = result
                 ended(pixels[task.folder])
@@ -262,8 +264,16 @@ def _watched(
 
 def _page(out: Path, results: Sequence[Result]) -> Path | None:
     runs = [each.folder for each in results if each.status in (DONE, RESUMED, SKIPPED)]
-    if not runs:
+    failed = [each for each in results if each.status == FAILED]
+    if not runs and not failed:
         return None
-    from .galleries import gallery  # which takes torch: the workers have ended by now
+    from .galleries import FailedPicture, gallery  # which takes torch: the workers have ended by now
 
-    return gallery(runs, out)
+    listed = [FailedPicture(_name(each, out), each.error or "") for each in failed]
+    return gallery(runs, out, failed=listed)
+
+
+def _name(result: Result, out: Path) -> str:
+    """Return a picture's name below what was given, as a page can hold it: not every file name is UTF-8."""
+    below = Path(result.folder).relative_to(out).parent / Path(result.picture).name
+    return below.as_posix().encode(errors="backslashreplace").decode()

@@ -17,6 +17,7 @@ import click
 
 from .command_sections import SectionedCommand, given_options
 from .errors import OptionError
+from .naming import is_called_a_picture
 from .option_effects import Request, without_effect
 from .options import SonifyOptions
 from .stopping import Stop
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 
 # How pictures' names end; only for a guess at what was meant.
-_PICTURE_SUFFIXES = {
-    *(".avif", ".gif", ".heic", ".j2k", ".jp2", ".jpeg", ".jpg", ".jxl"),
-    *(".png", ".ppm", ".tif", ".tiff", ".webp"),
-}
 
 
 class Commands(click.Group):
@@ -48,7 +45,7 @@ class Commands(click.Group):
             click.UsageError: there is no such command.
         """
         word = args[0]
-        like_a_picture = Path(word).is_file() or Path(word).suffix.lower() in _PICTURE_SUFFIXES
+        like_a_picture = Path(word).is_file() or is_called_a_picture(word)
         if like_a_picture and self.get_command(context, word) is None:
             meant = f"{context.command_path} sonify {shlex.quote(word)}"
             raise click.UsageError(f"'{word}' is not a command; to make sound from it: {meant}", context)

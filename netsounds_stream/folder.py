@@ -312,6 +312,15 @@ def read_record(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def is_run(folder: Path) -> bool:
+    """Return whether `folder` holds a finished run, damaged or not: a `run.json` may be another program's."""
+    try:
+        record = folder / RECORD_NAME
+        return record.is_file() and b'"netsounds-stream' in record.read_bytes()
+    except OSError:
+        return False
+
+
 def parsed_record(text: str) -> dict[str, Any] | None:
     """A run's record out of its text; None if this package did not write it."""
     try:

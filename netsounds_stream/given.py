@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 from .errors import OptionError
-from .folder import PAGE, RECORD_NAME
+from .folder import PAGE, RECORD_NAME, is_run
 from .loaders import is_picture
-from .naming import safe
+from .naming import is_called_a_picture, safe
 
 #: What a batch keeps in its folder besides runs.
 RECORDS, THUMBNAILS = "batch.jsonl", "thumbnails"
-_TAKEN = (RECORDS, f"{RECORDS}.new", PAGE, THUMBNAILS, RECORD_NAME)
+_TAKEN = (RECORDS, PAGE, THUMBNAILS, RECORD_NAME)
 _STDIN, _LIST = "-", ".txt"
 _LONGEST_SUFFIX = 16
 
@@ -46,8 +46,9 @@ def given(patterns: Sequence[str], out: Path, lines: Iterable[str] = ()) -> list
     """The pictures that `patterns` stand for, each once, in the order in which they are first met.
 
     A pattern is a folder, a file, a glob (with `**`), a `.txt` of names, or '-' for the names in `lines`.
-    In folders files that begin as pictures are taken, no hidden ones, nothing in `out` and nothing of a run.
-    What is named by itself or met by a glob is taken as it is.
+    In folders, files are taken that begin as pictures or are called so, and folders that cannot be listed:
+    what cannot be opened fails when its turn comes, and is not left out in silence. Hidden files, those in
+    `out` and those of a run are left out. What is named by itself or met by a glob is taken as it is.
 
     Raises:
         OptionError: a pattern stands for nothing.
@@ -108,23 +109,24 @@ def _at(path: Path, out: Path) -> Iterator[_Found]:
 def _within(top: Path, out: Path) -> Iterator[_Found]:
     """The pictures below a folder, in the order of their names."""
     ours = os.path.realpath(out)
-    for folder, below, names in os.walk(top):
-        if RECORD_NAME in names or os.path.realpath(folder) == ours:
+    closed: list[Path] = []
+    for folder, below, names in os.walk(top, onerror=lambda error: closed.append(Path(error.filename))):
+        if os.path.realpath(folder) == ours or (RECORD_NAME in names and is_run(Path(folder))):
             below.clear()
             continue
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
-            if not name.startswith(".") and is_picture(path):
+            if not name.startswith(".") and (is_called_a_picture(path) or is_picture(path)):
                 yield _Found(path, path.relative_to(top))
+    for path in closed:
+        yield _Found(path, path.relative_to(top))
 
 
 def _made_here(path: Path, top: Path, ours: Path) -> bool:
     """Whether a file lies in the batch's own folder, or in a run's below `top`."""
     between = [each for each in path.parents if each.is_relative_to(top)]
-    return Path(os.path.realpath(path)).is_relative_to(ours) or any(
-        (each / RECORD_NAME).is_file() for each in between
-    )
+    return Path(os.path.realpath(path)).is_relative_to(ours) or any(is_run(each) for each in between)
 
 
 def _fixed_part(pattern: str) -> Path:

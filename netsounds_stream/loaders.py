@@ -6,6 +6,7 @@ it is parsed, and goes to a loader of the list below or to none.
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def open_file(path: Path, access: str, **options: Any) -> Any:
         if not path.exists():
             raise PictureError(f"no picture at {path}; check the name")
         if path.is_dir():
+            os.listdir(path)  # a closed one is told as such
             raise PictureError(f"{path} is a folder; name a picture in it, or use --dpath with --image-name")
         if not path.is_file():
             raise PictureError(f"{path} is not an ordinary file; copy the picture to a file first")

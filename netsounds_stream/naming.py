@@ -1,4 +1,4 @@
-"""The names of runs' folders after their pictures, whatever those are called."""
+"""Names: which files are called as pictures are, and what runs' folders are called after them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ from pathlib import Path
 
 from .locations import name_of
 
+#: How the names of pictures end, in small letters.
+PICTURE_SUFFIXES = {
+    *(".avif", ".gif", ".heic", ".heif", ".j2k", ".jp2", ".jpeg", ".jpg", ".jxl"),
+    *(".png", ".ppm", ".tif", ".tiff", ".webp"),
+}
 _LONGEST_BYTES = 180  # file names may have 255, and the folder's partial name is longer than its own
 
 
 def folder_of(picture: str | Path) -> Path:
     """`PICTURE-netsounds` here, where no folder is named."""
     return Path(f"{safe(Path(name_of(picture) if isinstance(picture, str) else picture).stem)}-netsounds")
+
+
+def is_called_a_picture(path: str | Path) -> bool:
+    """Return whether a file's name ends as those of pictures do; what it holds is not looked at."""
+    return Path(path).suffix.lower() in PICTURE_SUFFIXES
 
 
 def safe(name: str) -> str:

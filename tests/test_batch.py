@@ -45,6 +45,15 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def broken(photos: Path) -> Path:
+    """Beside the photos, what is called a picture and cannot be opened as one."""
+    (photos / "text.jpg").write_text("no picture")
+    (photos / "more/empty.PNG").touch()
+    (photos / "notes").write_text("not called a picture")
+    return photos
+
+
 @pytest.fixture(scope="module")
 def long_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Long enough to be met in its midst."""
@@ -81,6 +90,31 @@ def test_every_status(tmp_path: Path, photos: Path, weights_file: Path, hands: d
     assert statuses(out) == {"a": "skipped", "more/b": "skipped", "cut": "failed"}
     assert (plans[1].new, plans[1].finished) == (1, 2)
     assert (out / "a/run.json").stat().st_mtime_ns == before
+
+
+def test_what_cannot_be_opened_is_listed_and_every_call_adds_its_lines(
+    tmp_path: Path, broken: Path, weights_file: Path
+) -> None:
+    out, words = tmp_path / "out", {**QUICK, "jobs": 1, "weights": str(weights_file)}
+    made = batch(broken, out, **words)
+    first = {"a": "done", "more/b": "done", "cut": "failed", "text": "failed", "more/empty": "failed"}
+    assert statuses(out) == first
+    assert made.page is not None
+    page = made.page.read_text()
+    for name in ("cut.png", "text.jpg", "more/empty.PNG", "is empty (0 bytes)"):
+        assert name in page
+    with (out / "batch.jsonl").open("a") as file:
+        file.write('{"cut short')  # as a call that is killed leaves it
+    batch(broken, out, **words)
+    lines = (out / "batch.jsonl").read_text().splitlines()
+    assert lines.pop(5) == '{"cut short'
+    calls = [json.loads(line)["call"] for line in lines]
+    assert calls[:5] == [calls[0]] * 5 and calls[5:] == [calls[-1]] * 5
+    assert calls[0] < calls[-1]
+    second = {
+        Path(each["folder"]).relative_to(out).as_posix(): each["status"] for each in map(json.loads, lines)
+    }
+    assert second == {**first, "a": "skipped", "more/b": "skipped"}
 
 
 def test_runs_of_something_else(tmp_path: Path, photos: Path, weights_file: Path) -> None:

@@ -26,7 +26,7 @@ _PLACES = st.builds(
     _NAMES,
     _ENDINGS,
 )
-_TAKEN = {"batch.jsonl", "batch.jsonl.new", "index.html", "thumbnails", "run.json"}
+_TAKEN = {"batch.jsonl", "index.html", "thumbnails", "run.json"}
 
 
 @settings(max_examples=400, deadline=None)
@@ -80,7 +80,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_bytes(picture)
     (tmp_path / "p/text.jpg").write_text("no picture")
     (tmp_path / "p/empty.png").touch()
-    (tmp_path / "p/run/run.json").write_text("{}")
+    (tmp_path / "p/run/run.json").write_text('{"versions": {"netsounds-stream": "0.1.0"}')  # cut short
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -90,9 +90,13 @@ def found(*patterns: str, lines: tuple[str, ...] = ()) -> list[tuple[str, str]]:
 
 
 def test_a_folder(tree: Path) -> None:
-    """By their first bytes, whatever they are called; nothing hidden, nothing of a run or a batch."""
-    assert found("p") == [("p/a.png", "a"), ("p/b.jpg", "b"), ("p/deep/c", "deep/c")]
+    """By their first bytes or their names; nothing hidden, nothing of a run or a batch."""
+    pictures = [(f"p/{name}", Path(name).stem) for name in ("a.png", "b.jpg", "empty.png", "text.jpg")]
+    assert found("p") == [*pictures, ("p/deep/c", "deep/c")]
     assert found("p/") == found("p")
+    (tree / "p/deep/run.json").write_text('{"job": 7}')  # another program's
+    (tree / "p/deep/names").write_text("no picture, and not called one")
+    assert found("p")[-1] == ("p/deep/c", "deep/c")
 
 
 def test_a_glob(tree: Path) -> None:
@@ -118,7 +122,7 @@ def test_a_list(tree: Path) -> None:
 def test_a_picture_given_twice_is_taken_once(tree: Path) -> None:
     os.symlink("a.png", tree / "p/z.png")
     one = found("p/deep/c", "p", str(tree / "p/deep/c"))
-    assert [name for _, name in one] == ["deep/c", "a", "b"]
+    assert [name for _, name in one] == ["deep/c", "a", "b", "empty", "text"]
     assert sorted(one) == sorted(found("p", "p/deep/c"))
 
 
