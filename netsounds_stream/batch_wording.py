@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .options import format_bytes
-from .wording import duration
+from .quantities import duration_text
 
 if TYPE_CHECKING:
     from .batch_plan import BatchPlan
@@ -30,7 +30,7 @@ def plan_text(plan: BatchPlan) -> list[str]:
         f"{plan.jobs} at a time",
         f"memory {format_bytes(plan.memory_bytes)}{budget}, disk {format_bytes(plan.final_disk_bytes)} "
         f"({format_bytes(plan.disk_bytes)} at most; {format_bytes(plan.free_disk_bytes)} free), "
-        f"time about {duration(plan.seconds)} (an estimate)",
+        f"time about {duration_text(plan.seconds)} (an estimate)",
     ]
     lines += [f"will fail: {name}: {reason}" for name, reason in plan.reasons[:_REASONS]]
     if len(plan.reasons) > _REASONS:

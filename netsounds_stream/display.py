@@ -11,6 +11,7 @@ from typing import Any
 from .machine import resident_bytes
 from .options import format_bytes
 from .progress import Progress
+from .quantities import clock_text, rate_text
 
 _LINE_EVERY_SECONDS = 5.0
 _WORTH_A_LINE_SECONDS = 1.0
@@ -21,20 +22,13 @@ def describe(progress: Progress, memory: Callable[[], int] = resident_bytes) -> 
     share = min(1.0, progress.done / progress.total) if progress.total else 1.0
     words = [f"{share:4.0%}"]
     if progress.unit in ("px", "samples", "B") and progress.rate > 0:
-        words.append(f"{progress.rate / 1e6:.1f} M{progress.unit}/s")
+        words.append(rate_text(progress.rate, progress.unit))
     if progress.finished:
-        words.append(f"in {_clock(progress.seconds)}")
+        words.append(f"in {clock_text(progress.seconds)}")
     elif progress.seconds_left is not None:
-        words.append(f"{_clock(progress.seconds_left)} left")
+        words.append(f"{clock_text(progress.seconds_left)} left")
     words.append(f"memory {format_bytes(memory())}")
     return ", ".join(words)
-
-
-def _clock(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d} min"
 
 
 class LineDisplay:

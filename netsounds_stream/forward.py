@@ -125,7 +125,7 @@ def run_forward(
         pixels: the weights, and how pixels become their input.
         sinks: by bank number; each as the journal has it.
         line: the workers; a station is a layer.
-        advance: called with the pixels of each band begun.
+        advance: called with the pixels of each band that is through.
         journal: where this step is kept, with what the stream retains in a file in `folder`.
         preview: what the picture is reduced to, for the report, in 0 to 255.
 
@@ -165,7 +165,7 @@ def run_forward(
             under_way.add(keeping)
             return stream.keeping(keeping), None
         values = as_values(band, compute.device)
-        advance(band.shape[0] * band.shape[1])
+        pending.later(partial(advance, band.shape[0] * band.shape[1]))  # counted when it is through
         cells = None
         if preview is not None:
             cells = preview_cells(values, preview.cells.factor, pixels.full_scale)
@@ -341,7 +341,7 @@ def _age(path: Path) -> tuple[int, ...]:
 
 
 class _Pending:
-    """What is still to be done on the host with the band that the calling thread carries.
+    """What is still to be done with the band that the calling thread carries, at the line's last station.
 
     On a GPU results are on their way when a hook returns, and to wait for them there would keep the next
     band from that layer. So they are taken at the line's last station, band after band.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .options import format_bytes
+from .quantities import duration_text, rate_text
 
 if TYPE_CHECKING:
     from .benchmark import Report
@@ -96,12 +97,12 @@ def bench_text(report: Report, machine: Mapping[str, str | int]) -> str:
     heads = [f"{each.device}, {each.precision}" for each in report.speeds]
     rows = [("", heads)]
     rows.append(
-        ("network and store", [f"{s.pixels / s.network_seconds / 1e6:.1f} Mpx/s" for s in report.speeds])
+        ("network and store", [rate_text(s.pixels / s.network_seconds, "px") for s in report.speeds])
     )
-    rows.append(("sound", [f"{s.pixels / s.sound_seconds / 1e6:.1f} Mpx/s" for s in report.speeds]))
+    rows.append(("sound", [rate_text(s.pixels / s.sound_seconds, "px") for s in report.speeds]))
     for name, pixels in report.foretold:
         times = [report.start_seconds + each.seconds_for(pixels) for each in report.speeds]
-        rows.append((name, [f"about {duration(seconds)}" for seconds in times]))
+        rows.append((name, [f"about {duration_text(seconds)}" for seconds in times]))
     if any(each.cuda_peak_bytes for each in report.speeds):
         held = [each.cuda_peak_bytes for each in report.speeds]
         rows.append(("GPU memory", ["" if count is None else format_bytes(count) for count in held]))
@@ -118,14 +119,6 @@ def bench_text(report: Report, machine: Mapping[str, str | int]) -> str:
     )
     lines += [f"{room.what:<{width}}  {room.side} x {room.side} px ({room.limit})" for room in report.rooms]
     return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """Roughly, as one waits."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 def check_text(found: Check) -> str:

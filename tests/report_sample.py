@@ -145,7 +145,7 @@ def _facts(title: str) -> dict[str, Any]:
             "budget_bytes": 1073741824,
             "planned": "650 MiB",
             "measured": "566 MiB",
-            "budget": "1.00 GiB",
+            "budget": "1 GiB",
         },
         "stages": [
             {"name": "network", "seconds": 9.192, "share": 0.66},

@@ -151,7 +151,7 @@ def test_sizes_in_words(text: str, count: int) -> None:
 
 
 def test_sizes_for_people() -> None:
-    assert [format_bytes(n) for n in (5, 2048, 3 << 20, 1 << 30)] == ["5 B", "2 KiB", "3 MiB", "1.00 GiB"]
+    assert [format_bytes(n) for n in (5, 2048, 3 << 20, 1 << 30)] == ["5 B", "2 KiB", "3 MiB", "1 GiB"]
 
 
 # Beside the grid of `test_memory`.
