@@ -1,62 +1,57 @@
-"""The two constants of a batch's estimate: `python benchmarks/pace.py --weights FILE [--jobs 2]`.
+"""What the estimate of a run's time is fitted to: `python benchmarks/pace.py --weights FILE`.
 
-Runs with all defaults over one drawn picture in several sizes, each a batch of as many copies as there are
-jobs; a line through their seconds over what the network alone takes for their pixels, as `batch` measures it.
+Whole runs over one drawn picture in several sizes and ways, each stage's processor seconds beside those that
+`forecast` expects of it for as many workers; and what the network alone takes for a pixel in one thread, the
+reference. Processor seconds, so that what else the machine does does not count.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
-import numpy as np
 import pyvips
 
-from netsounds_stream import batch
-from netsounds_stream.batch_hands import Asked, hands
-from netsounds_stream.batch_work import prepare
+from netsounds_stream import forecast, progress, sonify
 from netsounds_stream.drawing import draw
-from netsounds_stream.options import SonifyOptions
-from netsounds_stream.stopping import Stop
+from netsounds_stream.record import recorded_options, recorded_plan
 
-SIDES = ((320, 240), (1024, 768), (2048, 1536), (4000, 3000))
+RUNS: tuple[tuple[int, int, dict[str, Any]], ...] = (
+    (320, 240, {}),
+    (1024, 768, {}),
+    (2048, 1536, {}),
+    (4000, 3000, {}),
+    (2048, 1536, {"scheme": "concat", "mix": False, "report": False}),
+    (1024, 768, {"duration": 60.0, "report": False}),
+    (1024, 768, {"method": "griffin-lim", "iterations": 8, "duration": 20.0, "report": False}),
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", required=True)
-    parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
-    network, seconds = [], []
-    with tempfile.TemporaryDirectory() as name:
-        for width, height in SIDES:
-            folder = Path(name, f"{width}x{height}")
-            folder.mkdir()
-            tile = pyvips.Image.new_from_array(draw(512, 512)).replicate(8, 8)
-            for at in range(given.jobs):
-                tile.crop(0, 0, width, height).jpegsave(str(folder / f"{at}.jpg"))
-            pace = measured(folder, given.weights, given.jobs)
-            made = batch(folder, folder / "out", jobs=given.jobs, weights=given.weights)
-            network += [pace * width * height] * given.jobs
-            seconds += [each.seconds for each in made.results]
-            print(f"{width} x {height}: network alone {network[-1]:.2f} s, runs {seconds[-given.jobs :]}")
-            shutil.rmtree(folder)
-    slope, start = np.polyfit(network, seconds, 1)
-    print(f"seconds = {start:.1f} + {slope:.2f} times the network's")
-
-
-def measured(folder: Path, weights: str, jobs: int) -> float:
-    """Seconds for a pixel, as a batch's plan takes them."""
-    options = SonifyOptions(weights=weights)
-    with hands(Asked((str(folder),), folder / "out", options, jobs, None, False, None)) as working:
-        tasks = working.tasks[:1] * jobs
-        return max(
-            found
-            for _, found in working.workers.each(prepare, tasks, name="prepare", stop=Stop())
-            if isinstance(found, float)
-        )
+    with mock.patch.object(time, "perf_counter", time.process_time):
+        print(f"the network alone: {forecast.measured_pixel_seconds():.2e} s a pixel")
+    tile = pyvips.Image.new_from_array(draw(512, 512)).replicate(8, 8)
+    # a stage's clock is the process's: all its threads' seconds
+    stages = progress.Stages
+    with mock.patch("netsounds_stream.engine.Stages", lambda *words: stages(*words, clock=time.process_time)):
+        for width, height, words in RUNS:
+            with tempfile.TemporaryDirectory() as name:
+                picture = Path(name, "a.jpg")
+                tile.crop(0, 0, width, height).jpegsave(str(picture))
+                record = sonify(picture, Path(name, "run"), weights=given.weights, **words).record
+            plan = recorded_plan(record)
+            expected = forecast.expected_seconds(plan, recorded_options(record))
+            print(f"{width} x {height}, {words or 'all defaults'}, {plan.workers} workers")
+            for stage, seconds in expected.items():
+                took = record["seconds"].get(stage, 0.0)
+                print(f"  {stage:<9} {took:7.2f} s, expected {seconds:6.2f} s of each worker")
 
 
 if __name__ == "__main__":

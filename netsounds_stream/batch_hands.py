@@ -80,7 +80,8 @@ def hands(asked: Asked) -> Iterator[Hands]:
         divided = _shares(asked, jobs, len(found))
         tasks = _tasks(asked, found, divided.threads, divided.memory_bytes)
         with processes.started(divided.jobs, divided.threads) as made:
-            yield Hands(made, tasks, divided.jobs, divided.jobs * divided.memory_bytes, made.under_way)
+            budget = asked.options.memory_bytes or divided.jobs * divided.memory_bytes
+            yield Hands(made, tasks, divided.jobs, budget, made.under_way)
         return
     with clusters.connected(asked.cluster) as cluster:
         count, each, together = cluster.workers, asked.options.memory_bytes, None

@@ -12,18 +12,14 @@ from dataclasses import dataclass
 
 from .batch_work import FAILING, FINISHED, NEW, UNFINISHED, Look
 from .errors import BudgetError, OptionError
-from .options import format_bytes
+from .options import Size, format_bytes
 
 _GIB, _MIB = 1 << 30, 1 << 20
 #: What a run of an ordinary photograph is content with.
 _LEAST_EACH = 600 * _MIB
 # Of free memory: the rest is the system's and the process's that began the others.
 _SHARE_OF_FREE = 0.9
-# A run's seconds: so many, and so many times what the network takes for its pixels. Fitted to runs with all
-# defaults, of 0.1 to 12 megapixels, in two processes of one thread each (`benchmarks/pace.py`): first runs of
-# their processes, so that many small pictures take less, by a third or so.
-_RUN_SECONDS, _PER_NETWORK_SECOND = 5.0, 4.1
-# From so many finished runs on, they tell more than the fit.
+# From so many finished runs on, they tell more than what is expected.
 _ENOUGH_RUNS = 3
 
 
@@ -52,7 +48,7 @@ def shares(
     together = int(_SHARE_OF_FREE * free_bytes) if memory_bytes is None else memory_bytes
     count = jobs or min(cores, max(1, together // _LEAST_EACH))
     count = max(1, min(count, pictures))
-    each = together // count
+    each = Size(together // count, getattr(memory_bytes, "unit", ""))
     return Shares(count, max(1, cores // count), min(_GIB, each) if memory_bytes is None else each)
 
 
@@ -98,24 +94,23 @@ def plan_of(
     looks: Sequence[Look],
     *,
     jobs: int,
-    pixel_seconds: float,
+    pace: float,
     budget_bytes: int | None,
     free_disk_bytes: int,
 ) -> BatchPlan:
     """The plan of all, out of what was found of each.
 
     Args:
-        pixel_seconds: what the network takes for a pixel, in one of so many jobs.
+        pace: how many times as long as expected one of so many jobs takes.
     """
     count = Counter(each.state for each in looks)
     to_make = [each for each in looks if each.state in (NEW, UNFINISHED)]
     final = sum(each.final_disk_bytes for each in to_make)
     beyond = _largest([each.disk_bytes - each.final_disk_bytes for each in to_make], jobs)
-    finished = [(each.pixels, each.seconds) for each in looks if each.seconds]
-    seconds = [estimate(each.pixels, pixel_seconds) for each in to_make]
+    finished = [each for each in looks if each.seconds and each.expected_seconds]
     if len(finished) >= _ENOUGH_RUNS:
-        ratio = statistics.median(took / estimate(pixels, pixel_seconds) for pixels, took in finished)
-        seconds = [ratio * each for each in seconds]
+        pace = statistics.median((each.seconds or 0) / each.expected_seconds for each in finished)
+    seconds = [pace * each.expected_seconds for each in to_make]
     return BatchPlan(
         new=count[NEW],
         unfinished=count[UNFINISHED],
@@ -134,11 +129,6 @@ def plan_of(
             (name, each.reason) for name, each in zip(pictures, looks, strict=True) if each.state == FAILING
         ),
     )
-
-
-def estimate(pixels: int, pixel_seconds: float) -> float:
-    """Seconds of a run, from what the network takes for a pixel."""
-    return _RUN_SECONDS + _PER_NETWORK_SECOND * pixel_seconds * pixels
 
 
 def _largest(values: Sequence[int], count: int) -> int:

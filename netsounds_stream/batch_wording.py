@@ -19,18 +19,20 @@ def plan_text(plan: BatchPlan) -> list[str]:
     """A batch's plan, in lines."""
     parts = {
         "new": plan.new,
-        "to go on with": plan.unfinished,
+        "to resume": plan.unfinished,
         "finished": plan.finished,
         "that will fail": plan.failing,
     }
     told = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
-    budget = "" if plan.budget_bytes is None else f" of {format_bytes(plan.budget_bytes)}"
+    total = plan.budget_bytes
+    budget = ", the budget of each worker" if total is None else f", budget {format_bytes(total, total)}"
     lines = [
         f"batch: {plan.pictures} pictures ({told}), {plan.pixels / 1e6:.1f} megapixels to make, "
         f"{plan.jobs} at a time",
-        f"memory {format_bytes(plan.memory_bytes)}{budget}, disk {format_bytes(plan.final_disk_bytes)} "
-        f"({format_bytes(plan.disk_bytes)} at most; {format_bytes(plan.free_disk_bytes)} free), "
-        f"time about {duration_text(plan.seconds)} (an estimate)",
+        f"memory needs {format_bytes(plan.memory_bytes, total)}{budget} (for all {plan.jobs} together)",
+        f"disk needs {format_bytes(plan.final_disk_bytes)}, {format_bytes(plan.disk_bytes)} while it runs; "
+        f"{format_bytes(plan.free_disk_bytes)} free",
+        f"run time about {duration_text(plan.seconds)} (an estimate)",
     ]
     lines += [f"will fail: {name}: {reason}" for name, reason in plan.reasons[:_REASONS]]
     if len(plan.reasons) > _REASONS:

@@ -6,7 +6,6 @@ Imported by every worker before it does anything, so the large imports are made 
 from __future__ import annotations
 
 import gc
-import math
 import os
 import sys
 import threading
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 NEW, UNFINISHED, FINISHED, FAILING = "new", "unfinished", "finished", "failing"
 DONE, RESUMED, SKIPPED, FAILED, STOPPED = "done", "resumed", "skipped", "failed", "stopped"
 _LOOK_UP_SECONDS = 0.5
-_BANDS, _BAND_ROWS, _BAND_CROSS = 6, 64, 512
 
 # One run at a time in a process: memory is planned for that, and torch's threads are the process's.
 _alone = threading.Lock()
@@ -62,7 +60,7 @@ class Look:
     """What is found before the work: in which `state` a picture's run is, and why it would fail.
 
     Bytes on disk are what the run needs yet at its end and at most; `pixels` are those that the network sees;
-    `seconds` what a finished one took.
+    `expected_seconds` what a run of it is expected to take (`forecast`), `seconds` what a finished one took.
     """
 
     state: str
@@ -70,6 +68,7 @@ class Look:
     final_disk_bytes: int = 0
     disk_bytes: int = 0
     memory_bytes: int = 0
+    expected_seconds: float = 0.0
     seconds: float | None = None
     reason: str = ""
 
@@ -93,28 +92,21 @@ class Outcome:
 
 
 def prepare(task: Task) -> float:
-    """Have what every picture needs, or raise why it cannot be had; how long the network takes for a pixel.
+    """Have what every picture needs, or raise why it cannot be had.
 
-    The seconds are those of a band, measured here and now, with the task's threads.
+    Returns:
+        How many times as long as expected this worker takes, here and now.
     """
-    import torch
-
     from .device import reserve
+    from .forecast import measured_pixel_seconds, pace
     from .forward import choose_compute
-    from .stream import RowStream
 
     options = task.options
-    with _threads(task.threads), torch.inference_mode():
+    with _threads(task.threads):
         compute = choose_compute(options.device, options.precision)
         reserve(compute.device, options.gpu_memory_bytes)
-        stream = RowStream(weights(options.weights).state, {})
-        rows = torch.zeros(3, _BAND_ROWS, _BAND_CROSS)
-        best = math.inf
-        for _ in range(_BANDS):
-            began = time.perf_counter()
-            stream.push(rows)
-            best = min(best, time.perf_counter() - began)
-        return best / (_BAND_ROWS * _BAND_CROSS)
+        weights(options.weights)
+        return pace(measured_pixel_seconds())
 
 
 def look(tasks: tuple[Task, ...]) -> tuple[Look, ...]:
@@ -126,17 +118,20 @@ def look(tasks: tuple[Task, ...]) -> tuple[Look, ...]:
 def _look(task: Task) -> Look:
     from .api import plan
     from .folder import RECORD_NAME, holds_work, read_record, work_path
+    from .forecast import expected_seconds
 
     try:
         require_within([task.picture, task.folder])
         made = plan(task.picture, task.folder, task.options, load=weights)
         replace(made, free_disk_bytes=None).check()  # the disk is the whole batch's
+        expected = sum(expected_seconds(made, task.options).values())
         record = read_record(task.folder / RECORD_NAME)
         if record is not None:
             newer = task.picture.stat().st_mtime > (task.folder / RECORD_NAME).stat().st_mtime
             differences = _asked_changes(task, record, read=newer)  # to read all would take its time
             if not differences:
-                return Look(FINISHED, made.pixels, seconds=sum(record["seconds"].values()))
+                took = sum(record["seconds"].values())
+                return Look(FINISHED, made.pixels, expected_seconds=expected, seconds=took)
             if not task.overwrite:
                 raise _changed(task, differences)
         there = _bytes(work_path(task.folder))
@@ -146,6 +141,7 @@ def _look(task: Task) -> Look:
             final_disk_bytes=max(0, made.final_disk_bytes - there),
             disk_bytes=max(0, made.disk_bytes - there),
             memory_bytes=made.peak_memory_bytes,
+            expected_seconds=expected,
         )
     except Exception as error:  # noqa: BLE001  (the picture's own affair, whatever it is)
         return Look(FAILING, reason=_line(error))

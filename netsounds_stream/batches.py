@@ -179,7 +179,7 @@ def _planned(asked: Asked, working: Hands, stop: Stop) -> tuple[BatchPlan, list[
         [str(task.picture) for task in tasks],
         in_order,
         jobs=working.jobs,
-        pixel_seconds=pace,
+        pace=pace,
         budget_bytes=working.budget_bytes,
         free_disk_bytes=machine.free_disk_bytes(asked.out),
     )

@@ -49,7 +49,7 @@ from .naming import folder_of
 from .options import TIME_AXES, SonifyOptions, sound_from_words
 from .run_commands import check, gallery, info, plot
 from .sound_options import FORMATS, SCHEMES
-from .wording import bench_text, long_plan, verification_text
+from .wording import bench_text, long_plan, plan_facts, verification_text
 
 
 @click.group(
@@ -172,15 +172,16 @@ def plan(
     to = out or folder_of(path)
     options, notes = effective(options, url=is_url(to), quiet=False)
     with importing():
-        from . import api
+        from . import api, forecast, machine
 
     made = api.plan(path, to, options, work=work)
+    start = machine.seconds_since_start()
+    seconds = forecast.run_seconds(made, options, start_seconds=start)
+    rate = options.sound.resample_hz or options.sound.sample_rate_hz
     if as_json:
-        from dataclasses import asdict
-
-        print_json({**asdict(made), "peak_memory_bytes": made.peak_memory_bytes, "notes": notes})
+        print_json(plan_facts(made, rate, seconds, notes))
     else:
-        click.echo(long_plan(made))
+        click.echo(long_plan(made, rate, seconds))
     made.check()
 
 

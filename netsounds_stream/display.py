@@ -25,7 +25,9 @@ def describe(progress: Progress, memory: Callable[[], int] = resident_bytes) -> 
         words.append(rate_text(progress.rate, progress.unit))
     if progress.finished:
         words.append(f"in {clock_text(progress.seconds)}")
-    elif progress.seconds_left is not None:
+    if progress.run_seconds_left is not None:
+        words.append(f"about {clock_text(progress.run_seconds_left)} left in all")
+    elif progress.seconds_left is not None and not progress.finished:
         words.append(f"{clock_text(progress.seconds_left)} left")
     words.append(f"memory {format_bytes(memory())}")
     return ", ".join(words)

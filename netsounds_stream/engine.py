@@ -22,6 +22,7 @@ from .execution import Execution
 from .folder import (
     RunFolder,
 )
+from .forecast import expected_seconds
 from .forward import Compute, choose_compute
 from .in_memory import PictureInput
 from .journal import Journal, new_journal
@@ -105,6 +106,8 @@ class Beginning:
         if planned.preview_rows is not None:
             picture = replace(picture, head=(planned.time_axis, planned.preview_rows))
         self.on_plan(planned)
+        if shared is None:  # nobody knows how fast a cluster is
+            stages.expect(expected_seconds(planned, options))
         guesses: tuple[Guess, ...] = ()
         with stages.stage("label", 1, "share") as advance:
             if left is None:

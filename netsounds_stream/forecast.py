@@ -13,15 +13,16 @@ from contextlib import contextmanager
 import torch
 
 from .options import SonifyOptions
-from .plans import AudioPlan, Plan, Stft
+from .plans import STORED_SPOOL, AudioPlan, Plan, Stft
 from .stream import RowStream
-from .weights import UNTRAINED, load_weights
+from .weights import expected_shapes
 
 #: Seconds that the network alone took for a pixel, in one thread, where the constants were fitted.
 REFERENCE_PIXEL_SECONDS = 6.4e-7
 
 _LABEL_SECONDS, _SYNC_SECONDS = 0.1, 0.05
-# Of the network's stage: all that is done with a pixel, from the file to the store.
+# Of a picture that is decoded first, and of the network's stage: all that is done with a pixel.
+_DECODED_PIXEL_SECONDS = 5e-8
 _NETWORK_SECONDS, _PIXEL_SECONDS = 0.15, 1.6e-6
 # Of raw sound: a bank's file, and a value that is inverted by itself.
 _BANK_SECONDS, _VALUE_SECONDS = 0.08, 1.1e-8
@@ -38,10 +39,10 @@ _WARM_UPS, _MEASURED_SECONDS, _FEWEST_BANDS = 2, 0.3, 3
 def expected_seconds(plan: Plan, options: SonifyOptions) -> dict[str, float]:
     """Return what each stage of a run takes, in their order, where the constants were fitted."""
     sound, workers = options.sound, max(1, plan.workers)
-    found = {
-        "label": _LABEL_SECONDS,
-        "network": (_NETWORK_SECONDS + _PIXEL_SECONDS * plan.pixels) / workers,
-    }
+    found = {"label": _LABEL_SECONDS}
+    if plan.picture_stored == STORED_SPOOL:
+        found["decode"] = _DECODED_PIXEL_SECONDS * plan.pixels
+    found["network"] = (_NETWORK_SECONDS + _PIXEL_SECONDS * plan.pixels) / workers
     for bank in plan.banks:
         work = sum(
             _windowed_seconds(audio, plan.stft, sound.stacked, sound.sample_rate_hz)
@@ -66,6 +67,19 @@ def _windowed_seconds(audio: AudioPlan, stft: Stft, iterations: int, rate_hz: in
     return signals * each * stft.sounded / rate_hz
 
 
+def run_seconds(plan: Plan, options: SonifyOptions, *, start_seconds: float) -> float | None:
+    """Return what a run takes here and now, about; None for a GPU, whose pace is not measured.
+
+    Args:
+        plan: the run's plan.
+        options: what it is asked for.
+        start_seconds: what a process takes to start.
+    """
+    if options.device not in ("auto", "cpu"):
+        return None
+    return start_seconds + pace(measured_pixel_seconds()) * sum(expected_seconds(plan, options).values())
+
+
 def pace(pixel_seconds: float) -> float:
     """Return how many times as long as the reference a machine takes."""
     return pixel_seconds / REFERENCE_PIXEL_SECONDS
@@ -77,7 +91,7 @@ def measured_pixel_seconds() -> float:
     What else the machine does is in it, as it will be in a run.
     """
     with _one_thread(), torch.inference_mode():
-        stream = RowStream(load_weights(UNTRAINED).state, {})
+        stream = RowStream({name: torch.full(size, 0.01) for name, size in expected_shapes().items()}, {})
         rows = torch.zeros(3, _BAND_ROWS, _BAND_CROSS)
         for _ in range(_WARM_UPS):
             stream.push(rows)

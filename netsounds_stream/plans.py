@@ -247,15 +247,16 @@ class Plan:
 
     def check(self) -> None:
         """Raise BudgetError where the memory budget or the disk cannot hold the run."""
-        if self.peak_memory_bytes > self.budget_bytes:
+        budget, gpu_budget = self.budget_bytes, self.gpu_budget_bytes
+        if self.peak_memory_bytes > budget:
             raise BudgetError(
-                f"this run needs {format_bytes(self.peak_memory_bytes, self.budget_bytes)} of memory and the budget "
-                f"is {format_bytes(self.budget_bytes, self.budget_bytes)}; raise --memory, or lower --size"
+                f"this run needs {format_bytes(self.peak_memory_bytes, budget)} of memory and the budget is "
+                f"{format_bytes(budget, budget)}; raise --memory, or lower --size"
             )
-        if self.gpu_budget_bytes is not None and self.gpu_memory_bytes > self.gpu_budget_bytes:
+        if gpu_budget is not None and self.gpu_memory_bytes > gpu_budget:
             raise BudgetError(
-                f"this run needs {format_bytes(self.gpu_memory_bytes, self.gpu_budget_bytes)} on the GPU and may "
-                f"have {format_bytes(self.gpu_budget_bytes, self.gpu_budget_bytes)}; raise --gpu-memory, or use --device cpu"
+                f"this run needs {format_bytes(self.gpu_memory_bytes, gpu_budget)} on the GPU and may have "
+                f"{format_bytes(gpu_budget, gpu_budget)}; raise --gpu-memory, or use --device cpu"
             )
         if self.free_disk_bytes is not None and self.disk_bytes > self.free_disk_bytes:
             raise BudgetError(

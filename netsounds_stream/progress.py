@@ -7,6 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+
+#: What an expectation weighs beside what is measured: seconds of stages, and a share of one.
+_PRIOR_SECONDS, _PRIOR_SHARE = 0.2, 0.02
 
 Clock = Callable[[], float]
 
@@ -23,7 +27,7 @@ class Progress:
         seconds: since the stage began.
         finished: true once, in the stage's last report.
         earlier: units of `done` that were done before the run was stopped.
-        following_seconds: what the stages after this one are expected to take; None where nobody knows.
+        run_seconds_left: seconds until the run's last stage ends; None where nobody knows.
     """
 
     stage: str
@@ -33,7 +37,7 @@ class Progress:
     seconds: float
     finished: bool = False
     earlier: float = 0.0
-    following_seconds: float | None = None
+    run_seconds_left: float | None = None
 
     @property
     def rate(self) -> float:
@@ -43,16 +47,7 @@ class Progress:
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the stage ends, at its rate so far; None before anything is done."""
-        if self.finished:
-            return 0.0
         return max(0.0, self.total - self.done) / self.rate if self.rate > 0 else None
-
-    @property
-    def run_seconds_left(self) -> float | None:
-        """Seconds until the last stage ends; None where nobody knows."""
-        if self.following_seconds is None or self.seconds_left is None:
-            return None
-        return self.seconds_left + self.following_seconds
 
 
 Listener = Callable[[Progress], None]
@@ -66,7 +61,8 @@ class Advance:
         total: how many units it has.
         unit: their name.
         listener: told each time.
-        following: given the units done, the total and the seconds, what later stages are expected to take.
+        left: seconds until the run ends, given the share of the stage that was done in so many seconds, and
+            the share that is left.
         clock: seconds since some moment.
     """
 
@@ -76,11 +72,11 @@ class Advance:
         total: float,
         unit: str,
         listener: Listener,
-        following: Callable[[float, float], float | None] = lambda share, seconds: None,
+        left: Callable[[float, float, float], float | None] = lambda done, seconds, left: None,
         clock: Clock = time.perf_counter,
     ) -> None:
         self._name, self._total, self._unit, self._listener = name, total, unit, listener
-        self._following, self._clock = following, clock
+        self._left, self._clock = left, clock
         self._started = clock()
         self._done = self._earlier = 0.0
         self._lock = threading.Lock()
@@ -106,7 +102,9 @@ class Advance:
 
     def _report(self, *, finished: bool = False) -> None:
         seconds = self._clock() - self._started
-        share = 1.0 if finished or not self._total else (self._done - self._earlier) / self._total
+        done, left = 1.0, 0.0
+        if self._total and not finished:
+            done, left = (self._done - self._earlier) / self._total, 1 - self._done / self._total
         self._listener(
             Progress(
                 self._name,
@@ -116,7 +114,7 @@ class Advance:
                 seconds,
                 finished,
                 self._earlier,
-                self._following(share, seconds),
+                self._left(done, seconds, left),
             )
         )
 
@@ -153,13 +151,10 @@ class Stages:
     @contextmanager
     def stage(self, name: str, total: float, unit: str) -> Iterator[Advance]:
         """Time a stage; what it yields is called with each further amount done."""
-
-        def following(share: float, seconds: float) -> float | None:
-            return self._following(name, share, seconds)
-
-        self._listener(Progress(name, 0, total, unit, 0, following_seconds=following(0.0, 0.0)))
+        left = partial(self._left, name)
+        self._listener(Progress(name, 0, total, unit, 0, run_seconds_left=left(0.0, 0.0, 1.0)))
         self._now = name, self._clock()
-        advance = Advance(name, total, unit, self._listener, following, self._clock)
+        advance = Advance(name, total, unit, self._listener, left, self._clock)
         try:
             yield advance
         finally:
@@ -178,12 +173,22 @@ class Stages:
         name, began = now
         return {**self.seconds, name: self.seconds.get(name, 0.0) + self._clock() - began}
 
-    def _following(self, name: str, share: float, seconds: float) -> float | None:
-        """Return what the stages after `name` will take, of which a share is done in so many seconds."""
+    def _left(self, name: str, done: float, seconds: float, left: float) -> float | None:
+        """Return the seconds until the run ends, as its stages are expected, and as fast as they are here.
+
+        Args:
+            name: the stage under way.
+            done: the share of it that was done in `seconds`.
+            seconds: since it began.
+            left: the share that is left.
+        """
         stage = name if name in self._expected else name.partition(":")[0]  # 'sound 1: levels', say
         if stage not in self._expected:
             return None
-        order = list(self._expected)
+        order, expected = list(self._expected), self._expected[stage]
         later = sum(self._expected[each] for each in order[order.index(stage) + 1 :])
-        expected = self._expected_done + share * self._expected[stage]
-        return later * ((self._took + seconds) / expected if expected > 0 else 1.0)
+        slower = (_PRIOR_SECONDS + self._took + seconds) / (
+            _PRIOR_SECONDS + self._expected_done + max(done * expected, seconds if not done else 0.0)
+        )
+        whole = (seconds + _PRIOR_SHARE * expected * slower) / (done + _PRIOR_SHARE)
+        return left * whole + later * slower

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from .options import format_bytes
-from .quantities import duration_text, rate_text
+from .quantities import duration_text, length_text, rate_text
 
 if TYPE_CHECKING:
     from .benchmark import Report
@@ -16,38 +17,54 @@ if TYPE_CHECKING:
 
 
 def short_plan(plan: Plan) -> str:
-    """A plan in one line."""
+    """Return a plan in one line."""
     return (
-        f"plan: {plan.width} x {plan.height} px, time along {plan.time_axis}, "
-        f"memory {format_bytes(plan.peak_memory_bytes)} of {format_bytes(plan.budget_bytes)}, "
-        f"disk {format_bytes(plan.final_disk_bytes)} ({format_bytes(plan.disk_bytes)} while it runs)"
+        f"plan: {plan.width} x {plan.height} px, time along {plan.time_axis}; memory {_memory(plan)}; "
+        f"disk needs {format_bytes(plan.final_disk_bytes)} ({format_bytes(plan.disk_bytes)} while it runs)"
         f"{_remote(plan)}"
     )
+
+
+def _memory(plan: Plan) -> str:
+    budget = plan.budget_bytes
+    return f"needs {format_bytes(plan.peak_memory_bytes, budget)}, budget {format_bytes(budget, budget)}"
 
 
 def _remote(plan: Plan) -> str:
     return f", about {format_bytes(plan.remote_bytes)} in the object store" if plan.remote_bytes else ""
 
 
-def long_plan(plan: Plan) -> str:
-    """A plan in full, for a person."""
+def long_plan(plan: Plan, rate_hz: int, seconds: float | None) -> str:
+    """Return a plan in full, for a person.
+
+    Args:
+        plan: the plan.
+        rate_hz: the sample rate of the sound.
+        seconds: what the run takes, about; None where nobody knows.
+    """
     decoded = {"stream": "row by row", "memory": "in memory", "spool": "to a temporary file"}
     free = "unknown" if plan.free_disk_bytes is None else format_bytes(plan.free_disk_bytes)
     final, while_it_runs = format_bytes(plan.final_disk_bytes), format_bytes(plan.disk_bytes)
-    network, sound = format_bytes(plan.forward_memory_bytes), format_bytes(plan.sound_memory_bytes)
-    report = f", report {format_bytes(plan.report_memory_bytes)}" if plan.report_memory_bytes else ""
     lines = [
-        f"picture   {plan.width} x {plan.height} px, decoded {decoded[plan.picture_stored]}",
-        f"time      along {plan.time_axis}, {plan.band_rows} rows a band",
-        f"memory    {format_bytes(plan.peak_memory_bytes)} of {format_bytes(plan.budget_bytes)} at the peak "
-        f"(network {network}, sound {sound}{report})",
-        f"disk      {final} in the end, {while_it_runs} while it runs; {free} free",
+        f"picture   {plan.width} x {plan.height} px, time along {plan.time_axis}, decoded "
+        f"{decoded[plan.picture_stored]}, {plan.band_rows} rows a band",
+        f"memory    {_memory(plan)} ({_stages(plan)})",
+        f"disk      needs {final} in the end, {while_it_runs} while it runs; {free} free",
     ]
     if plan.remote_bytes:
         lines.append(f"store     about {format_bytes(plan.remote_bytes)} in the object store")
     if plan.gpu_budget_bytes is not None:
-        held, allowed = format_bytes(plan.gpu_memory_bytes), format_bytes(plan.gpu_budget_bytes)
-        lines.append(f"GPU       {held} of {allowed}, beside the libraries' own")
+        budget = plan.gpu_budget_bytes
+        held = format_bytes(plan.gpu_memory_bytes, budget)
+        lines.append(f"GPU       needs {held}, budget {format_bytes(budget, budget)}, without its libraries")
+    if seconds is not None:
+        lines.append(f"run time  about {duration_text(seconds)} (estimated, if this machine stays as busy)")
+    lines.append(f"sound     {_total(plan, rate_hz)}")
+    report = bool(plan.report_memory_bytes)
+    if plan.mix is not None:
+        lines.append(f"mix       {_audio_text(plan.mix, rate_hz, report=report)}")
+    if plan.stems is not None:
+        lines.append(f"stems     {_audio_text(plan.stems, rate_hz, report=report)}")
     for bank in plan.banks:
         stored_size = format_bytes(bank.stored_bytes_estimate)
         stored = f"about {stored_size} stored, {bank.frames_per_shard} frames a shard"
@@ -55,24 +72,76 @@ def long_plan(plan: Plan) -> str:
             f"bank {bank.number}    {' x '.join(map(str, bank.shape))} values [channel, y, x], "
             f"{format_bytes(bank.raw_bytes)} raw, {stored if plan.stored else 'not stored'}"
         )
-        lines += [f"          {_audio_text(audio, report=bool(report))}" for audio in bank.audio]
-    for of_all in (plan.mix, plan.stems):
-        if of_all is not None:
-            lines.append(_audio_text(of_all, report=bool(report)))
+        for audio in bank.audio:
+            lines.append(f"          {audio.scheme}: {_audio_text(audio, rate_hz, report=report)}")
     if plan.preview_rows is not None:
-        lines.append(f"preview   {plan.preview_rows} rows of the picture in time are looked at")
+        lines.append(f"preview   uses the first {plan.preview_rows} rows of the picture in time")
     return "\n".join(lines)
 
 
-def _audio_text(audio: AudioPlan, *, report: bool) -> str:
+def _stages(plan: Plan) -> str:
+    """The memory of each stage."""
+    needs = {
+        "network": plan.forward_memory_bytes,
+        "sound": plan.sound_memory_bytes,
+        "report": plan.report_memory_bytes,
+    }
+    told = (f"{name} {format_bytes(count, plan.budget_bytes)}" for name, count in needs.items() if count)
+    return ", ".join(told)
+
+
+def _sounds(plan: Plan) -> list[AudioPlan]:
+    of_all = [audio for audio in (plan.mix, plan.stems) if audio is not None]
+    return [*of_all, *(audio for bank in plan.banks for audio in bank.audio)]
+
+
+def _total(plan: Plan, rate_hz: int) -> str:
+    sounds = _sounds(plan)
+    files = sum(audio.files for audio in sounds)
+    if not files:
+        return "none"
+    seconds = sum(audio.files * audio.samples for audio in sounds) / rate_hz
+    size = format_bytes(sum(audio.files * audio.bytes_per_file for audio in sounds))
+    return f"{files} file{'s' if files > 1 else ''}, {length_text(seconds)} in all, {size}"
+
+
+def _audio_text(audio: AudioPlan, rate_hz: int, *, report: bool) -> str:
     files = f"{audio.files} files of " if audio.files > 1 else ""
     channels = " in stereo" if audio.channels > 1 else ""
-    size = format_bytes(audio.bytes_per_file)
     at_most = "at most " if audio.container in ("FLAC", "OGG") else ""
-    text = f"{audio.scheme}: {files}{audio.samples} samples{channels}, {at_most}{size} {audio.container}"
+    size = f"{at_most}{format_bytes(audio.bytes_per_file)} {audio.container}"
+    text = f"{files}{length_text(audio.samples / rate_hz)}{channels}, {size}"
     if report and audio.browser_bytes:
         text += f", and at most {format_bytes(audio.browser_bytes)} of FLAC for browsers"
     return text
+
+
+def plan_facts(
+    plan: Plan, rate_hz: int, seconds: float | None, notes: tuple[str, ...] = ()
+) -> dict[str, object]:
+    """Return all of a plan, for programs.
+
+    Args:
+        plan: the plan.
+        rate_hz: the sample rate of the sound.
+        seconds: what the run takes, about; None where nobody knows.
+        notes: what else is to be said.
+    """
+
+    def timed(audio: AudioPlan) -> dict[str, object]:
+        return {**asdict(audio), "seconds": audio.samples / rate_hz}
+
+    banks = [{**asdict(bank), "audio": [timed(audio) for audio in bank.audio]} for bank in plan.banks]
+    return {
+        **asdict(plan),
+        "banks": banks,
+        "mix": None if plan.mix is None else timed(plan.mix),
+        "stems": None if plan.stems is None else timed(plan.stems),
+        "peak_memory_bytes": plan.peak_memory_bytes,
+        "sound_seconds": sum(audio.files * audio.samples for audio in _sounds(plan)) / rate_hz,
+        "estimated_run_seconds": seconds,
+        "notes": list(notes),
+    }
 
 
 def verification_text(result: Verification) -> str:
@@ -96,9 +165,7 @@ def bench_text(report: Report, machine: Mapping[str, str | int]) -> str:
     """The table of `bench`."""
     heads = [f"{each.device}, {each.precision}" for each in report.speeds]
     rows = [("", heads)]
-    rows.append(
-        ("network and store", [rate_text(s.pixels / s.network_seconds, "px") for s in report.speeds])
-    )
+    rows.append(("network and store", [rate_text(s.pixels / s.network_seconds, "px") for s in report.speeds]))
     rows.append(("sound", [rate_text(s.pixels / s.sound_seconds, "px") for s in report.speeds]))
     for name, pixels in report.foretold:
         times = [report.start_seconds + each.seconds_for(pixels) for each in report.speeds]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsounds_stream import machine
-from netsounds_stream.batch_plan import BatchPlan, estimate, plan_of, shares
+from netsounds_stream.batch_plan import BatchPlan, plan_of, shares
 from netsounds_stream.batch_work import FAILING, FINISHED, NEW, UNFINISHED, Look
 from netsounds_stream.errors import BudgetError
 
@@ -45,7 +45,7 @@ def test_shares() -> None:
 
 def planned(looks: list[Look], jobs: int = 2, free: int = 10**9) -> BatchPlan:
     names = [f"{at}.jpg" for at in range(len(looks))]
-    return plan_of(names, looks, jobs=jobs, pixel_seconds=1e-6, budget_bytes=None, free_disk_bytes=free)
+    return plan_of(names, looks, jobs=jobs, pace=2.0, budget_bytes=None, free_disk_bytes=free)
 
 
 def test_disk_and_memory() -> None:
@@ -68,13 +68,12 @@ def test_disk_and_memory() -> None:
 
 
 def test_time() -> None:
-    one = estimate(10**6, 1e-6)
-    new = [Look(NEW, 10**6)] * 4
-    assert planned(new).seconds == pytest.approx(2 * one)
-    assert planned(new[:1]).seconds == pytest.approx(one)  # which two workers do no sooner
-    slow = [Look(FINISHED, 10**6, seconds=3 * one)] * 3
-    assert planned(new + slow).seconds == pytest.approx(6 * one)
-    assert planned(new + slow[:2]).seconds == pytest.approx(2 * one)
+    new = [Look(NEW, expected_seconds=5.0)] * 4
+    assert planned(new).seconds == pytest.approx(20)  # twice as long as expected, by two
+    assert planned(new[:1]).seconds == pytest.approx(10)  # which two workers do no sooner
+    slow = [Look(FINISHED, expected_seconds=5.0, seconds=30.0)] * 3
+    assert planned(new + slow).seconds == pytest.approx(60)
+    assert planned(new + slow[:2]).seconds == pytest.approx(20)
     assert planned([]).seconds == 0
 
 

@@ -78,8 +78,14 @@ def test_plan_says_what_a_run_takes(picture_file: Path, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "bank 4    512 x 14 x 20 values" in done.stdout
     assert not list(tmp_path.iterdir())
+    assert re.search(r"^mix +10\.0 s in stereo", done.stdout, re.MULTILINE)
+    assert re.search(r"^run time +about \d+ s", done.stdout, re.MULTILINE)
     numbers = json.loads(forked("plan", picture_file, "--json").stdout)
     assert numbers["banks"][3]["shape"] == [512, 14, 20]
+    assert numbers["mix"]["seconds"] == 10 < numbers["sound_seconds"] < 20
+    assert numbers["estimated_run_seconds"] > 1
+    in_mb = forked("plan", picture_file, "--memory", "800MB").stdout
+    assert re.search(r"^memory +needs \d+ MB, budget 800 MB", in_mb, re.MULTILINE)
     refused = forked("plan", picture_file, "--memory", "100MiB")
     assert refused.returncode == 1
     assert "raise --memory" in refused.stderr

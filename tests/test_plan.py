@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +154,11 @@ def test_sizes_in_words(text: str, count: int) -> None:
 
 def test_sizes_for_people() -> None:
     assert [format_bytes(n) for n in (5, 2048, 3 << 20, 1 << 30)] == ["5 B", "2 KiB", "3 MiB", "1 GiB"]
+    for text in ("800 MB", "1.50 GB", "1 GiB", "100 KiB", "2000 kB"):
+        size = parse_bytes(text)
+        for same in (size, copy.deepcopy(size), pickle.loads(pickle.dumps(size))):
+            assert format_bytes(size, same) == text
+    assert json.dumps(parse_bytes("1kB")) == "1000"
 
 
 # Beside the grid of `test_memory`.

@@ -1,0 +1,100 @@
+"""How far work is and how long it takes yet, by a made-up clock; and how that is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from netsounds_stream.display import BarDisplay, LineDisplay, describe
+from netsounds_stream.progress import Progress, Stages
+from netsounds_stream.quantities import clock_text, duration_text, rate_text
+
+#: Seconds of a run's stages as expected; one takes much less than the last.
+EXPECTED = {"label": 0.1, "network": 10.0, "sound 1": 0.2, "mix": 2.0, "report": 4.0, "sync": 0.05}
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def reports(takes: dict[str, float], expected: dict[str, float]) -> list[tuple[float, Progress]]:
+    """A run's reports, each with the seconds that were really left when it came."""
+    clock, said, steps = Clock(), list[tuple[float, Progress]](), 40
+    stages = Stages(lambda progress: said.append((clock.now, progress)), clock=clock)
+    stages.expect(expected)
+    for name, seconds in takes.items():
+        with stages.stage(name, steps, "px") as advance:
+            for _ in range(steps):
+                clock.now += seconds / steps
+                advance(1)
+    return [(clock.now - at, progress) for at, progress in said]
+
+
+@pytest.mark.parametrize("slower", [0.5, 1.0, 3.0, 10.0])
+def test_the_time_left_is_that_of_the_whole_run(slower: float) -> None:
+    """Whatever the machine's pace: known within a tenth or so, once a tenth of the network is through."""
+    takes = {name: slower * seconds for name, seconds in EXPECTED.items()}
+    told = reports(takes, EXPECTED)
+    whole = sum(takes.values())
+    for really, progress in told:
+        if really < 0.9 * whole - takes["label"]:
+            assert progress.run_seconds_left is not None
+            assert progress.run_seconds_left == pytest.approx(really, rel=0.2)
+
+
+def test_a_stage_that_takes_longer_than_expected_is_not_nearly_over() -> None:
+    """What follows is told while a stage ends: never almost nothing, seconds before the end."""
+    takes = {**EXPECTED, "mix": 8.0, "report": 6.0}
+    for really, progress in reports(takes, EXPECTED):
+        if really > 3:
+            assert progress.run_seconds_left is not None and progress.run_seconds_left > really / 3
+    last = reports(takes, EXPECTED)[-1][1]
+    assert last.finished and last.run_seconds_left == 0
+
+
+def test_work_done_before_a_stop_does_not_count_for_the_pace() -> None:
+    clock, said = Clock(), list[Progress]()
+    stages = Stages(said.append, clock=clock)
+    stages.expect({"network": 10.0, "report": 5.0})
+    with stages.stage("network", 100, "px") as advance:
+        advance.skip(50)
+        clock.now += 5
+        advance(25)
+    assert said[2].seconds_left == 5
+    assert said[2].run_seconds_left == pytest.approx(5 + 10, rel=0.2)  # half as fast as expected
+
+
+def test_where_nothing_is_expected_a_stage_tells_its_own() -> None:
+    clock, said = Clock(), list[Progress]()
+    with Stages(said.append, clock=clock).stage("check", 100, "B") as advance:
+        clock.now += 1
+        advance(20)
+    assert [each.run_seconds_left for each in said] == [None] * 3
+    assert describe(said[1], lambda: 1 << 20) == " 20%, 20.0 B/s, 4.0 s left, memory 1 MiB"
+
+
+def test_a_part_of_a_stage_counts_as_the_stage() -> None:
+    told = reports({"sound 1: levels": 0.2}, EXPECTED)
+    assert told[-1][1].run_seconds_left == pytest.approx(6.05, rel=0.2)
+
+
+def test_lines_and_bars_tell_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("network", 3e4, 1e5, "px", 10.0, run_seconds_left=42.0)
+    standing = " 30%, 3.0 kpx/s, about 42 s left in all, memory 5 B"
+    lines = LineDisplay(lambda: 5)
+    lines._last -= 10
+    lines(progress)
+    assert capsys.readouterr().err == f"network: {standing}\n"
+    bar = BarDisplay(lambda: 5)
+    bar(progress)
+    assert bar._bars.tasks[0].fields["standing"] == standing
+
+
+def test_units_that_show_the_number() -> None:
+    told = [rate_text(each, "px") for each in (0, 42, 104, 9_000, 99_999, 100_000, 2.5e9)]
+    shown = ["0.0 px/s", "42.0 px/s", "104.0 px/s", "9.0 kpx/s", "100.0 kpx/s", "0.1 Mpx/s", "2500.0 Mpx/s"]
+    assert told == shown
+    assert [clock_text(each) for each in (0.24, 59, 61, 3661)] == ["0.2 s", "59 s", "1:01 min", "1:01:01"]
+    assert [duration_text(each) for each in (7.4, 150, 9000)] == ["7 s", "2 min", "2.5 h"]
