@@ -27,6 +27,7 @@ from .command_options import (
     QUIET,
     RUN,
     WORK,
+    NameOrFile,
     chosen,
 )
 from .command_parts import (
@@ -46,7 +47,7 @@ from .command_sound import SOUND
 from .errors import NetsoundsError, Stopped
 from .locations import is_url, local_only
 from .naming import folder_of
-from .options import TIME_AXES, SonifyOptions, sound_from_words
+from .options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
 from .run_commands import check, gallery, info, plot
 from .sound_options import FORMATS, SCHEMES
 from .wording import bench_text, long_plan, plan_facts, verification_text
@@ -266,9 +267,17 @@ def verify(
 
 @cli.command()
 @option(MAIN, "--image", type=LOCAL, help="Use this picture. [default: one drawn for the demo]")
+@option(
+    MAIN,
+    "--weights",
+    metavar="NAME|FILE",
+    type=NameOrFile(PRETRAINED, UNTRAINED),
+    help="Weights of the network: pretrained, untrained, or the file of a squeezenet1_0 state_dict. "
+    "[default: pretrained; untrained if they cannot be downloaded]",
+)
 @option(MAIN, "--out", type=LOCAL, default="demo", help="Folder in which the run gets its folder.")
 @stacked(QUIET, JSON)
-def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
+def demo(image: Path | None, weights: str | None, out: Path, quiet: bool, as_json: bool) -> None:
     """Make sound from a picture drawn for the demo, or from yours.
 
     Untrained weights are used if the trained ones cannot be downloaded.
@@ -285,7 +294,9 @@ def demo(image: Path | None, out: Path, quiet: bool, as_json: bool) -> None:
             click.echo(f"note: {text}", err=True)
 
     with display(quiet=quiet) as shown:
-        run = demonstrate(image, out, on_plan=planned(quiet=quiet), on_progress=shown, on_note=note)
+        run = demonstrate(
+            image, out, weights=weights, on_plan=planned(quiet=quiet), on_progress=shown, on_note=note
+        )
     print_run(run, as_json=as_json, quiet=quiet, said=said)
 
 

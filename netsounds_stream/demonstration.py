@@ -9,7 +9,7 @@ import pyvips
 
 from .api import sonify
 from .drawing import draw
-from .errors import OutputError, WeightsError
+from .errors import OutputError, WeightsUnavailableError
 from .folder import RECORD_NAME, read_record, work_path
 from .journal import read_journal
 from .naming import folder_of
@@ -25,14 +25,15 @@ def demonstrate(
     image: Path | None,
     out: Path,
     *,
+    weights: str | None,
     on_plan: Callable[[Plan], None],
     on_progress: Listener,
     on_note: Callable[[str], None],
 ) -> Run:
     """Sonify `image`, or a picture drawn into `out`; the run is `out`/NAME-netsounds, made anew each time.
 
-    Goes on with untrained weights where the pretrained ones cannot be had: said to `on_note`, in the
-    label and in the run's record.
+    Where no `weights` are asked for and the pretrained ones cannot be downloaded, untrained ones take their
+    place: said to `on_note`, in the label and in the run's record.
     """
     run = out / folder_of(Path("landscape") if image is None else image)
     if image is None:
@@ -42,13 +43,19 @@ def demonstrate(
             image.write_bytes(pyvips.Image.new_from_array(draw(WIDTH, HEIGHT)).pngsave_buffer())
         except OSError as error:
             raise OutputError(f"cannot write in {out} ({error.strerror}); choose another --out") from error
-    weights, notes = PRETRAINED, []
-    try:
-        load_weights(PRETRAINED)
-    except WeightsError as error:
-        weights = UNTRAINED
-        notes.append(f"untrained weights are used: {error}")
-        on_note(notes[0])
+    notes = []
+    if weights is None:
+        weights = PRETRAINED
+        try:
+            load_weights(PRETRAINED)
+        except WeightsUnavailableError as error:
+            weights = UNTRAINED
+            why = str(error).partition("; ")[0]  # the ways on after it are those of other commands
+            notes.append(
+                f"untrained weights are used: {why}; for trained ones connect to the internet once, or name "
+                f"their file: netsounds-stream demo --weights FILE (make demo WEIGHTS=FILE)"
+            )
+            on_note(notes[0])
     return sonify(
         image,
         run,

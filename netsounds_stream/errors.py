@@ -25,6 +25,10 @@ class WeightsError(NetsoundsError):
     """The network's weights cannot be had, or are not SqueezeNet 1.0's."""
 
 
+class WeightsUnavailableError(WeightsError):
+    """The pretrained weights cannot be downloaded."""
+
+
 class BudgetError(NetsoundsError):
     """The memory budget or the disk cannot hold the run; raised before a pixel is decoded."""
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from .errors import WeightsError
+from .errors import WeightsError, WeightsUnavailableError
 from .geometry import CLASSES, CLASSIFIER_NAME, LAYERS, Conv, Fire
 from .options import PRETRAINED as PRETRAINED
 from .options import UNTRAINED as UNTRAINED
@@ -152,7 +152,7 @@ def _download() -> Mapping[str, Any]:
         ) from error
     except OSError as error:  # URLError is one
         reason = getattr(error, "reason", error)
-        raise WeightsError(
+        raise WeightsUnavailableError(
             f"the pretrained weights cannot be downloaded ({reason}); three ways on: connect to the internet "
             f"once, give a torchvision state_dict with --weights FILE, or use --weights untrained"
         ) from error

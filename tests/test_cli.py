@@ -138,7 +138,7 @@ def test_a_picture_by_folder_and_fragment(tmp_path: Path, weights_file: Path) ->
     assert (tmp_path / "cat 1-netsounds" / "run.json").exists()
 
 
-def test_demo_without_internet_goes_on_untrained(tmp_path: Path) -> None:
+def test_demo_without_internet_goes_on_untrained(tmp_path: Path, weights_file: Path) -> None:
     environment = {**os.environ, "TORCH_HOME": str(tmp_path / "torch"), "https_proxy": "http://127.0.0.1:9"}
     program = Path(sys.executable).parent / "netsounds-stream"
     small = tmp_path / "small.png"
@@ -148,7 +148,8 @@ def test_demo_without_internet_goes_on_untrained(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "demo/small-netsounds/index.html"
-    assert "untrained weights are used" in done.stderr
+    assert done.stderr.count("untrained weights are used") == 1
+    assert "netsounds-stream demo --weights FILE (make demo WEIGHTS=FILE)" in done.stderr
     record = json.loads((tmp_path / "demo" / "small-netsounds" / "run.json").read_text())
     assert record["label"] == "untrained"
     assert "untrained weights are used" in record["notes"][0]
@@ -157,6 +158,11 @@ def test_demo_without_internet_goes_on_untrained(tmp_path: Path) -> None:
     )
     assert refused.returncode == 1
     assert "three ways on" in refused.stderr
+    done = forked("demo", "--image", small, "--out", tmp_path, "--weights", weights_file)
+    assert done.returncode == 0, done.stderr
+    assert "untrained" not in done.stderr
+    record = json.loads((tmp_path / "small-netsounds" / "run.json").read_text())
+    assert record["weights"]["source"] == weights_file.name
 
 
 def test_help_loads_nothing_heavy() -> None:
