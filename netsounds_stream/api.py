@@ -45,19 +45,28 @@ def plan(
     load: Callable[[str], Weights] = load_weights,
     **words: Unpack[SonifyKeywords],
 ) -> Plan:
-    """What `sonify` would do with this picture here, without decoding a pixel; options as there.
+    """Plan what `sonify` would do with a picture here. Nothing is decoded and nothing written.
 
     Args:
-        image: the picture's file, of which the header is read. A picture at a URL is fetched for that, and
-            not kept.
-        out: where the run would be: the disk there is what must hold it.
-        work: as for `sonify`.
-        options: what would be asked for; or give it by `words`.
-        load: as for `sonify`.
-        words: options by the command line's words.
+        image: the picture; see `sonify`. From a URL it is fetched, and not kept.
+        out: folder or URL of the run. The disk there is what must hold it.
+        options: options as a value; or give them by keyword.
+        work: folder that a run to a URL is worked on in; see `sonify`.
+        load: what loads the weights; see `sonify`.
+        words: options by keyword, in place of `options`; see `SonifyKeywords`.
+
+    Returns:
+        Sizes, memory and disk of the run. Its `check` raises where memory or disk are too small.
 
     Raises:
-        PictureError: it cannot be read, or is too small.
+        OptionError: an option or its value is unknown.
+        PictureError: the picture cannot be read, or is too small.
+
+    Example:
+        >>> from netsounds_stream import plan
+        >>> planned = plan("landscape.png", banks=(1, 4), weights="untrained")
+        >>> planned.width, planned.height, planned.time_axis, planned.banks[1].shape
+        (240, 160, 'x', (512, 9, 14))
     """
     options = resolve_options(options, words)
     with TemporaryDirectory() as folder:
@@ -90,32 +99,54 @@ def sonify(
 ) -> Run:
     """Turn a picture into stored activations and sound, in the folder `out`.
 
-    For the whole process, to hold the memory that was planned: sets how glibc's allocator keeps freed memory,
-    and on CUDA how much torch may hold there.
+    This sets, for the whole process, how glibc keeps freed memory and how much torch may hold on CUDA, so
+    that the run stays within the memory that was planned.
 
     Args:
-        image: the picture's file, or its URL.
-        out: a folder that is empty or not there; it appears when all of it is whole. Or a URL in an object
-            store, as s3://BUCKET/NAME.
-        work: with such a URL, the folder that the run is worked in; None: one for temporary files.
-        options: what is asked for; or give it by `words`.
-        overwrite: replace a run at `out`, and one that was stopped there.
-        resume: go on with a run that was stopped there; begin where there is none.
-        checkpoint_seconds: how often what is finished is made durable; None: 8 s, less often in long runs.
-        stop: asked, the run is put down soon, so that it can be resumed.
+        image: the picture: a file, a URL, a numpy array or a PIL image.
+            An array is uint8 or uint16, `[y, x]` (grey), `[y, x, 3]` (RGB) or `[y, x, 4]` (RGB and alpha). It
+            is used where it lies, so do not change it before the run ends; a copy is made of one that is not
+            contiguous. The EXIF orientation of a PIL image is applied, as that of a file is. The memory
+            budget is the process's: it includes an array that was there before.
+        out: folder of the run, empty or new. It appears there when all of it is complete. Or a URL in an
+            object store, as s3://BUCKET/NAME.
+        options: options as a value; or give them by keyword.
+        overwrite: replace a finished or stopped run at `out`.
+        resume: resume the run that was stopped at `out`; begin one where there is none. Picture and options
+            must be the same; for a picture in memory, its pixels.
+        work: folder that a run to a URL is worked on in. None: a temporary one.
+        checkpoint_seconds: how often the state is written to the disk. None: 8 s, less often in long runs.
+        stop: stops the run soon after `stop.ask()`, so that it can be resumed.
         on_plan: called with the plan before the work starts.
         on_progress: called as the work goes on, from any thread.
-        notes: said to the user before, to be kept in the record (a fallback, say).
-        cluster: a Dask cluster that the network's stage is shared out to: 'local', 'local:4', 'tcp://HOST:PORT'
-            or 'tls://HOST:PORT'. All its workers must see `out`, or with a URL for it `work`, by that name.
-        segment_rows: of the picture, about, that a worker gets at a time; None: 2048.
-        load: gives the weights by their source, as `load_weights` does, which reads them each time.
-        words: options by the command line's words, as in
-            `sonify("a.jpg", "out", size=512, banks=(1, 2), scheme="sum", memory="800MiB")`.
+        notes: lines to be kept in the run's record.
+        cluster: Dask cluster that computes the network: 'local', 'local:4', 'tcp://HOST:PORT' or
+            'tls://HOST:PORT'. Its workers must see the picture and `out` (or `work`) by the same names.
+        segment_rows: about how many rows of the picture a worker of the cluster gets at a time. None: 2048.
+        load: what loads the weights, called with `weights`; for keeping them between runs.
+        words: options by keyword, in place of `options`; see `SonifyKeywords`.
+
+    Returns:
+        The finished run.
 
     Raises:
-        Stopped: `stop` was asked; what is finished is kept.
-        NetsoundsError: one of its other kinds; nothing at `out` has changed then.
+        OptionError: an option or its value is unknown, or options contradict each other.
+        PictureError: the picture cannot be read, or is too small.
+        BudgetError: memory or disk are too small; nothing has been decoded yet.
+        OutputError: `out` holds something else, or cannot be written.
+        Stopped: the run was asked to stop; what is finished is kept.
+        NetsoundsError: another of its kinds; nothing at `out` has changed then.
+
+    Example:
+        >>> import numpy
+        >>> from netsounds_stream import sonify
+        >>> run = sonify("landscape.png", "sound", weights="untrained", banks=(4,), scheme="sum", duration=1)
+        >>> run.mix.path.name, run.mix.seconds, run.array(4).shape
+        ('mix.wav', 1.0, (512, 9, 14))
+        >>> noise = numpy.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=numpy.uint8)
+        >>> run = sonify(noise, "noise", weights="untrained", banks=(4,), mix=False, report=False)
+        >>> run.record["picture"]["in_memory"]["shape"]
+        [64, 96, 3]
     """
     options = resolve_options(options, words)
     if options.weights not in (PRETRAINED, UNTRAINED):  # a resume may come from another folder
@@ -147,23 +178,32 @@ def resume(
     cluster: str | None = None,
     segment_rows: int | None = None,
 ) -> Run:
-    """Go on with the run that was stopped before it became `folder`; see `sonify`.
-
-    A finished run is returned as it is.
+    """Resume a run that was stopped, from its last checkpoint. A finished run is returned as it is.
 
     Args:
-        folder: the `out` of the run that was stopped.
-        memory: a budget in the place of the one it was begun with, as '800MiB' or bytes.
-        work: as it was for `sonify`.
-        checkpoint_seconds: as for `sonify`.
-        stop: as for `sonify`.
-        on_plan: as for `sonify`.
-        on_progress: as for `sonify`.
-        cluster: as for `sonify`: where the run was begun with one and the network was not through.
-        segment_rows: as for `sonify`, and as it was begun.
+        folder: folder or URL of the run: the `out` of `sonify`.
+        memory: memory budget in place of the recorded one, in bytes or as '800MiB'.
+        work: the same as it was for `sonify`.
+        checkpoint_seconds: see `sonify`.
+        stop: see `sonify`.
+        on_plan: see `sonify`.
+        on_progress: see `sonify`.
+        cluster: see `sonify`; needed where the run was begun with one and its network stage is unfinished.
+        segment_rows: the same as it was for `sonify`.
+
+    Returns:
+        The finished run.
 
     Raises:
-        OutputError: there is nothing to go on with, or what decides the bytes is not as it was.
+        OutputError: no run was stopped there; its picture was in memory (use `sonify` with `resume=True`); or
+            picture, weights or versions have changed, so that the bytes would.
+        Stopped: the run was asked to stop; what is finished is kept.
+        NetsoundsError: another of its kinds, as `sonify` raises them.
+
+    Example:
+        >>> from netsounds_stream import resume
+        >>> resume("landscape-netsounds").label
+        'untrained'
     """
     away = is_url(folder)
     out = out_path(worked_in(folder, work) / "run" if away else Path(folder))

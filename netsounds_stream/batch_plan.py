@@ -54,11 +54,22 @@ def shares(
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """A batch in numbers: pictures by what is to be done with them, and what the work takes.
+    """A batch in numbers.
 
-    `memory_bytes` are of `jobs` runs at a time, with their processes, of `budget_bytes` (None: each worker's
-    own); `final_disk_bytes` and `disk_bytes` what the disk must hold yet, in the end and at most. `seconds`
-    are an estimate. `reasons` say why pictures would fail.
+    Attributes:
+        new: pictures that have no run yet.
+        unfinished: pictures whose run was stopped and will be resumed.
+        finished: pictures whose run is finished, and left as it is.
+        failing: pictures that will fail.
+        pixels: pixels of all runs to be made.
+        jobs: pictures worked on at a time.
+        memory_bytes: what `jobs` runs need, with their processes.
+        budget_bytes: memory budget for them; None: each worker has its own.
+        final_disk_bytes: what the batch adds to the disk in the end.
+        disk_bytes: what it needs on the disk at most.
+        free_disk_bytes: what is free on the disk.
+        seconds: an estimate of the time.
+        reasons: why pictures will fail: each picture with its reason.
     """
 
     new: int
@@ -77,6 +88,7 @@ class BatchPlan:
 
     @property
     def pictures(self) -> int:
+        """Number of all pictures."""
         return self.new + self.unfinished + self.finished + self.failing
 
     def check(self) -> None:

@@ -32,11 +32,11 @@ _PICTURES_A_LOOK = 32
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch that has come to its end.
+    """What became of a batch.
 
     Attributes:
         folder: where its runs are.
-        results: one a picture, in the order in which they were given.
+        results: one for each picture, in the order in which they were given.
         page: the page of all finished runs and failed pictures; None where there are none.
     """
 
@@ -46,11 +46,15 @@ class Batch:
 
     @property
     def failed(self) -> tuple[Result, ...]:
-        """Those that failed."""
+        """The results of the pictures that failed."""
         return tuple(each for each in self.results if each.status == FAILED)
 
     def require_all(self) -> None:
-        """Raise SomeFailedError where some failed."""
+        """Require that no picture failed.
+
+        Raises:
+            SomeFailedError: some did.
+        """
         if self.failed:
             raise SomeFailedError(
                 f"{len(self.failed)} of {len(self.results)} pictures failed; {self.folder / RECORDS} says "
@@ -74,34 +78,44 @@ def batch(
     notes: tuple[str, ...] = (),
     **words: Unpack[SonifyKeywords],
 ) -> Batch:
-    """Make a run of each of many pictures, in processes of their own, each in a folder below `out`.
+    """Make a run of each of many pictures, in several processes, each in a folder below `out`.
 
     A run that is finished there, of the same picture, weights and options, is left as it is; one that was
-    stopped is gone on with. A picture that fails is recorded, and does not stop the others.
+    stopped is resumed. A picture that fails is recorded, and does not stop the others.
 
-    In a script, call it under `if __name__ == "__main__":`, since every process imports the script.
+    In a script, call it under `if __name__ == "__main__":`, because every process imports the script.
 
     Args:
-        patterns: folders, files, globs, a `.txt` of names, or '-' for names on the standard input.
-        out: the folder of all.
-        options: what is asked for of each; or give it by `words`. Their memory is for all jobs together.
-        jobs: pictures at a time; None: as many as cores, fewer where memory is for fewer.
-        cluster: a Dask cluster to work on in the place of `jobs`: 'tcp://HOST:PORT', 'local' or 'local:N'. On
-            one that is not made here memory is each worker's, and pictures, weights and `out` are to be on a
+        patterns: folders, files, globs, a `.txt` file of names, or '-' for names on standard input. Paths
+            only: the processes, which may be on other machines, read the pictures, and the next call finds by
+            its file what is finished.
+        out: folder of all runs.
+        options: options as a value; or give them by keyword. Their memory is for all jobs together.
+        jobs: how many pictures are worked on at a time. None: one for each core, fewer where memory is short.
+        cluster: Dask cluster to work on in place of `jobs`: 'tcp://HOST:PORT', 'local' or 'local:N'. On one
+            of other machines the memory budget is each worker's, and pictures, weights and `out` must be on a
             disk that all share.
-        overwrite: make runs again that are there of other options, or of a picture that has changed.
-        checkpoint_seconds: as for `sonify`.
-        stop: asked, all runs are put down soon, so that the next batch goes on with them.
+        overwrite: replace runs that are there with other options, or of a picture that has changed.
+        checkpoint_seconds: see `sonify`.
+        stop: stops all runs soon after `stop.ask()`, so that the next call resumes them.
         on_plan: called with the plan before the work starts.
         on_progress: called as the work goes on, from any thread.
-        on_end: called with each picture's end.
-        notes: kept in the record of each run.
-        words: options by the command line's words, as for `sonify`.
+        on_end: called with each picture's result.
+        notes: lines to be kept in each run's record.
+        words: options by keyword, in place of `options`; see `SonifyKeywords`.
+
+    Returns:
+        What became of each picture, and the page over all runs.
 
     Raises:
-        OptionError: a pattern stands for nothing; Dask is asked for and not installed.
+        OptionError: a pattern stands for nothing; or Dask is needed and not installed.
         BudgetError: the disk cannot hold the batch.
-        Stopped: `stop` was asked.
+        Stopped: the batch was asked to stop; what is finished is kept.
+
+    Example:
+        >>> from netsounds_stream import batch
+        >>> if __name__ == "__main__":
+        ...     batch("photos", "runs", jobs=2, scheme="sum").require_all()
     """
     asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, checkpoint_seconds, notes)
     stop = stop or Stop()
@@ -124,7 +138,29 @@ def plan_batch(
     stop: Stop | None = None,
     **words: Unpack[SonifyKeywords],
 ) -> BatchPlan:
-    """What `batch` would do here; nothing is made. Arguments and errors are as there."""
+    """Plan what `batch` would do here. Nothing is made.
+
+    Args:
+        patterns: see `batch`.
+        out: see `batch`.
+        options: see `batch`.
+        jobs: see `batch`.
+        cluster: see `batch`.
+        overwrite: see `batch`.
+        stop: gives up soon after `stop.ask()`.
+        words: options by keyword, in place of `options`; see `SonifyKeywords`.
+
+    Returns:
+        Numbers of pictures, memory, disk and an estimate of the time.
+
+    Raises:
+        OptionError: a pattern stands for nothing; or Dask is needed and not installed.
+
+    Example:
+        >>> from netsounds_stream import plan_batch
+        >>> if __name__ == "__main__":
+        ...     print(plan_batch("photos", "runs").new)
+    """
     asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, None, ())
     stop = stop or Stop()
     with hands(asked) as working, stop.heeded():

@@ -40,9 +40,15 @@ _LARGEST_SIDE = 1 << 19
 
 @dataclass(frozen=True)
 class Speed:
-    """One device, measured: medians over the runs.
+    """The measured speed of one device: medians over the runs.
 
-    `network_seconds` includes decoding and storing, `sound_seconds` all WAV files of a run.
+    Attributes:
+        device: 'cpu', 'cuda' or 'mps'.
+        precision: what was computed in.
+        pixels: of the measured picture.
+        network_seconds: time of the network's stage, with decoding and storing.
+        sound_seconds: time of all raw sound files of a run.
+        cuda_peak_bytes: what torch held on the GPU at most; None on other devices.
     """
 
     device: str
@@ -54,16 +60,30 @@ class Speed:
 
     @property
     def megapixels_per_second(self) -> float:
+        """Megapixels a second, network and sound together."""
         return self.pixels / (self.network_seconds + self.sound_seconds) / 1e6
 
     def seconds_for(self, pixels: int) -> float:
-        """Of work for a picture of so many pixels, start-up apart; in proportion to the measured one."""
+        """Return the time for a larger or smaller picture, in proportion to the measured one.
+
+        Args:
+            pixels: number of pixels.
+
+        Returns:
+            Seconds, without the start of the process.
+        """
         return pixels / self.megapixels_per_second / 1e6
 
 
 @dataclass(frozen=True)
 class Room:
-    """The largest square picture for some options, and which budget ends it: 'memory' or 'disk'."""
+    """The largest square picture that a run may have.
+
+    Attributes:
+        what: the options that are meant, in words.
+        side: its edge in pixels.
+        limit: which budget ends it: 'memory' or 'disk'.
+    """
 
     what: str
     side: int
@@ -72,7 +92,17 @@ class Room:
 
 @dataclass(frozen=True)
 class Report:
-    """What `bench` found; `failed` says what other devices could not be measured, and why."""
+    """What `bench` found.
+
+    Attributes:
+        start_seconds: time that a process takes to start.
+        speeds: one for each device that was measured.
+        failed: devices that could not be measured, with the reason.
+        foretold: pictures whose time is predicted: name and pixels.
+        rooms: the largest pictures.
+        budget_bytes: the memory budget.
+        free_disk_bytes: what is free on the disk.
+    """
 
     start_seconds: float
     speeds: tuple[Speed, ...]
@@ -109,6 +139,11 @@ def bench(
 
     Raises:
         NetsoundsError: the device does not exist here, or the image is not a picture.
+
+    Example:
+        >>> from netsounds_stream import bench
+        >>> if __name__ == "__main__":
+        ...     print(bench(quick=True).speeds[0].megapixels_per_second)
     """
     options = resolve_options(options, words)
     foretold = [(f"{pixels / 1e6:.0f} megapixels", pixels) for pixels in FORETOLD]

@@ -25,7 +25,12 @@ _BLOCK_VALUES = 1 << 20
 
 @dataclass(frozen=True)
 class Damage:
-    """A file of the run, by its path in the folder, and what is wrong with it."""
+    """A damaged file of a run.
+
+    Attributes:
+        name: its path in the run's folder.
+        what: what is wrong with it.
+    """
 
     name: str
     what: str
@@ -33,9 +38,14 @@ class Damage:
 
 @dataclass(frozen=True)
 class Check:
-    """What was read: how many files and bytes the record speaks of, and which of them are damaged.
+    """What was read of a run, and what of it is damaged.
 
-    `unknown` are files that are none of the run's; they may lie there.
+    Attributes:
+        folder: the run's folder or URL.
+        files: number of files that the record names.
+        bytes: their size.
+        damaged: those that are damaged.
+        unknown: other files in the folder; they may lie there.
     """
 
     folder: Path | str
@@ -45,7 +55,11 @@ class Check:
     unknown: tuple[str, ...]
 
     def require_whole(self) -> None:
-        """Raise DamagedError where anything is damaged."""
+        """Require that nothing is damaged.
+
+        Raises:
+            DamagedError: something is.
+        """
         if self.damaged:
             names = ", ".join(each.name for each in self.damaged[:3])
             more = f" and {len(self.damaged) - 3} more" if len(self.damaged) > 3 else ""
@@ -63,10 +77,22 @@ class _Job:
 
 
 def check(folder: str | Path, *, on_progress: Listener | None = None) -> Check:
-    """Read a finished run whole, every file once and every shard decoded.
+    """Read a finished run completely: every file against its checksum, every shard decoded.
+
+    Args:
+        folder: the run's folder or URL.
+        on_progress: called as the work goes on, from any thread.
+
+    Returns:
+        What was read, and which files are damaged.
 
     Raises:
         OutputError: there is no finished run, or one without checksums.
+
+    Example:
+        >>> from netsounds_stream import check
+        >>> check("landscape-netsounds").damaged
+        ()
     """
     files = files_of(folder)
     top = files.name if is_url(folder) else Path(folder)

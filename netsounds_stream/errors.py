@@ -58,7 +58,7 @@ class DamagedError(NetsoundsError):
 
 
 class Stopped(NetsoundsError):
-    """The run was asked to stop, and what it had finished is kept."""
+    """The run was asked to stop; what is finished is kept."""
 
     exit_status = 130
 

@@ -45,21 +45,29 @@ def gallery(
     title: str = "netsounds",
     failed: Sequence[FailedPicture] = (),
 ) -> Path:
-    """Write `index.html` over finished runs into the folder `out`, and return its path.
+    """Write a page over finished runs, with their pictures and mixes.
 
-    Thumbnails are copied, sounds and pages linked to: by relative references, so that runs and gallery may be
+    Thumbnails are copied, sounds and pages linked to by relative references, so that runs and gallery can be
     moved together.
 
     Args:
         runs: the runs' folders.
-        out: the gallery's folder.
-        title: the page's heading.
+        out: folder for the page.
+        title: heading of the page.
         failed: pictures to list as failed.
+
+    Returns:
+        The path of the page, `index.html`.
 
     Raises:
         OptionError: neither a run nor a failed picture was given.
-        OutputError: one is no finished run, or `out` cannot be written, is one itself or another page.
-        StoreError: a run's picture cannot be read.
+        OutputError: a folder holds no finished run; or `out` cannot be written, holds a run or another page.
+        StoreError: the picture of a run cannot be read.
+
+    Example:
+        >>> from netsounds_stream import gallery
+        >>> gallery(["landscape-netsounds"], "all-runs").as_posix()
+        'all-runs/index.html'
     """
     folders, into = [Path(run) for run in runs], Path(out)
     if not folders and not failed:

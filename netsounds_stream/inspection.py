@@ -22,12 +22,24 @@ class NotOursError(NetsoundsError):
 
 
 def inspect(path: str | Path) -> dict[str, Any]:
-    """Facts about a run's folder, an activations array or a WAV file, JSON-ready.
+    """Return facts about a run, an array of activations or a WAV file.
 
-    Of an array every shard's length and index are looked at, of a WAV its length; nothing is decoded.
+    Of an array every shard's length and index are checked, of a WAV file its length. Nothing is decoded.
+
+    Args:
+        path: a run's folder, a `.zarr` or `.npy` array, or a `.wav` file; or the URL of a run or an array.
+
+    Returns:
+        The facts by name, JSON-ready; `kind` is 'run', 'activations' or 'sound'.
 
     Raises:
-        NetsoundsError: it is none of these, or is damaged.
+        NetsoundsError: the path holds none of these, or is damaged.
+
+    Example:
+        >>> from netsounds_stream import inspect
+        >>> facts = inspect("landscape-netsounds")
+        >>> facts["kind"], facts["picture"], facts["size"]
+        ('run', 'landscape.png', '240 x 160 px')
     """
     if is_url(path):
         return _elsewhere(str(path))

@@ -50,10 +50,10 @@ class Sound:
         count: number of samples in each channel; None: to the end of the file.
 
     Example:
-        >>> import numpy, soundfile
+        >>> import numpy, pathlib, soundfile
         >>> from netsounds_stream import Sound
         >>> soundfile.write("tone.wav", numpy.sin(numpy.arange(8000) / 8), 8000)
-        >>> tone = Sound(Path("tone.wav"))
+        >>> tone = Sound(pathlib.Path("tone.wav"))
         >>> tone.rate_hz, tone.channels, tone.seconds, tone.samples.shape
         (8000, 1, 1.0, (8000, 1))
     """
@@ -169,7 +169,12 @@ class Sound:
 
 @dataclass(frozen=True)
 class Mosaic:
-    """A contact sheet of a bank's filters; a notebook shows it as a picture."""
+    """A contact sheet of a bank's filters; a notebook shows it as a picture.
+
+    Attributes:
+        path: the picture, a WebP file.
+        title: what it shows.
+    """
 
     path: Path
     title: str
@@ -216,7 +221,8 @@ class Shown:
         """Name the run's sounds, for a message."""
         banks = self._banks
         mixed = any(name.startswith("mix.") for name in self.record["files"])
-        schemes = self.record["options"]["sound"]["schemes"]
+        sound = self.record["options"]["sound"]
+        schemes = [*sound["schemes"], *(["stem"] if sound.get("stems") else [])]
         found = ["the mix"] if mixed else []
         if schemes:
             found.append(f"{' and '.join(schemes)} of bank {', '.join(map(str, banks))}")

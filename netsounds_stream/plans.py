@@ -129,10 +129,17 @@ class Stft:
 
 @dataclass(frozen=True)
 class AudioPlan:
-    """One sound file, or several alike: `samples` a channel, and what holds them (WAV, RF64, FLAC, OGG).
+    """One sound file, or several alike.
 
-    `temporary_bytes` is what waits on disk for all the files together while they are made, `browser_bytes`
-    what forms of them that a browser plays take at most, where it does not play the files themselves.
+    Attributes:
+        scheme: 'sum', 'concat', 'filters' or 'mix'.
+        files: number of files.
+        samples: samples of each channel in a file.
+        bytes_per_file: size of a file.
+        container: what holds the samples: 'WAV', 'RF64', 'FLAC' or 'OGG'.
+        channels: 1 or 2.
+        temporary_bytes: what waits on disk for all the files together while they are made.
+        browser_bytes: largest size of the forms for browsers, where those do not play the files themselves.
     """
 
     scheme: str
@@ -147,9 +154,18 @@ class AudioPlan:
 
 @dataclass(frozen=True)
 class BankPlan:
-    """One bank: its array `[channel, y, x]`, the same seen as frames, its shards and its sound.
+    """One bank: its array, the same as frames, and its sound.
 
-    `whole_frames` are those of the whole picture; more than `frames` in a preview.
+    Attributes:
+        number: number of the bank.
+        shape: of the array, `[channel, y, x]`.
+        frames: rows along the time axis.
+        frequencies: values in a frame.
+        frames_per_shard: frames in one file of the store.
+        raw_bytes: size of the array, not compressed.
+        stored_bytes_estimate: about its size on disk.
+        audio: its sound files.
+        whole_frames: frames of the whole picture; more than `frames` in a preview.
     """
 
     number: int
@@ -174,14 +190,38 @@ class BankPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run in numbers. Bytes throughout; `*_memory_bytes` are resident peaks of the whole process.
+    """A run in numbers: bytes and pixels. Memory is the resident peak of the whole process.
 
-    `widest_bytes` is the first layer's output for a band, which nothing after it exceeds. `height` and
-    `width` are of the whole picture; its first `preview_rows` along the time axis, where they are given, are
-    all that is looked at. `stft` is what every windowed signal is made of, and `mix` the file of all banks,
-    where there is one; `stems` are the banks' parts of it as files, `parts` the same as the page plays them.
-    `disk_bytes` and `final_disk_bytes` are of this machine, `remote_bytes` of the object store that the run
-    lies in, if it does.
+    Attributes:
+        height: of the whole picture, after resizing, in pixels.
+        width: likewise.
+        preview_rows: rows along the time axis that are read; None: all of them.
+        time_axis: 'x' or 'y'.
+        workers: how many bands go through the network at a time.
+        threads_each: threads of each worker.
+        band_rows: rows in a band.
+        slab_rows: rows decoded at a time.
+        widest_bytes: the first layer's output for a band, the largest of all.
+        picture_stored: how the picture is read: 'stream', 'memory' or 'spool', a temporary file.
+        spool_bytes: size of that temporary file.
+        stored: whether activations are stored, kept or not.
+        block_values: values worked on at a time when stored activations become sound.
+        banks: one plan for each bank.
+        stft: frames of windowed signals; None where there are none.
+        mix: file of the mix; None where there is none.
+        forward_memory_bytes: peak of the network's stage.
+        sound_memory_bytes: peak of the sound's stages.
+        report_memory_bytes: peak of the report's stage; 0 without a report.
+        report_workers: workers of the report's stage.
+        gpu_memory_bytes: peak on the GPU; 0 on a CPU.
+        gpu_budget_bytes: budget on the GPU; None on a CPU.
+        budget_bytes: memory budget.
+        disk_bytes: largest size on this machine's disk.
+        final_disk_bytes: final size on this machine's disk.
+        free_disk_bytes: what is free there; None: unknown.
+        remote_bytes: final size in the object store, for a run to a URL.
+        stems: files of the banks' parts of the mix; None where there are none.
+        parts: the same as the page plays them; None where there is no page.
     """
 
     height: int
@@ -246,7 +286,11 @@ class Plan:
         return max(self.peak_memory_bytes, int(_STRAINED * self.budget_bytes))
 
     def check(self) -> None:
-        """Raise BudgetError where the memory budget or the disk cannot hold the run."""
+        """Require that memory and disk can hold the run.
+
+        Raises:
+            BudgetError: they cannot; the message says what is needed and what to change.
+        """
         budget, gpu_budget = self.budget_bytes, self.gpu_budget_bytes
         if self.peak_memory_bytes > budget:
             raise BudgetError(

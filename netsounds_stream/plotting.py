@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import soundfile
 import torch
@@ -35,29 +35,39 @@ def plot(
     *,
     bank: int | None = None,
     filter: int | None = None,
-    reduce: str = "mean",
+    reduce: Literal["mean", "max"] = "mean",
     size: int = SINGLE_PIXELS,
-    format: str = "webp",
+    format: Literal["webp", "png"] = "webp",
     out: str | Path | None = None,
     on_progress: Listener | None = None,
 ) -> list[Path]:
-    """Make a finished run's pictures, and give their paths.
+    """Make a finished run's pictures again, from its arrays and sound files.
 
-    Without `filter`: each bank's contact sheets of area means and maxima, the spectrograms and waveforms of
-    the sums and of the mix. With it: one filter's picture.
+    Without `filter`: each bank's contact sheets of area means and maxima, and the spectrograms and waveforms
+    of the sums and of the mix. With it: the picture of one filter.
 
     Args:
+        folder: the run's folder.
         bank: this bank only, without the mix.
-        filter: of that bank, counted from 0.
-        reduce: 'mean' or 'max' of the activations in a pixel, in a filter's picture.
-        size: the long edge of a filter's picture, in pixels, at most.
-        format: 'webp' or 'png', of a filter's picture.
-        out: a folder; None: the run's `pictures`.
+        filter: number of a filter of that bank, counted from 0.
+        reduce: of a filter's picture: 'mean' or 'max' of the activations in a pixel.
+        size: of a filter's picture: its longest edge in pixels, at most.
+        format: of a filter's picture: 'webp' or 'png'.
+        out: folder for the pictures. None: the run's `pictures`.
+        on_progress: called as the work goes on, from any thread.
+
+    Returns:
+        The paths of the pictures.
 
     Raises:
-        OptionError: there is no such bank or filter.
-        OutputError: there is no finished run, or `out` cannot be written.
+        OptionError: the run has no such bank, or the bank no such filter.
+        OutputError: `folder` holds no finished run, or `out` cannot be written.
         StoreError: the run keeps no arrays, or one cannot be read.
+
+    Example:
+        >>> from netsounds_stream import plot
+        >>> [path.name for path in plot("landscape-netsounds", bank=2, filter=17)]
+        ['bank-2_filter-017.webp']
     """
     one_of("reduce", reduce, tuple(PLANES.values()))
     one_of("format", format, FORMATS)

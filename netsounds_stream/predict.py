@@ -21,7 +21,12 @@ _RESIZE, _CROP = 256, 224
 
 @dataclass(frozen=True)
 class Guess:
-    """A class of ImageNet and its probability."""
+    """A class of ImageNet with its probability.
+
+    Attributes:
+        category: the class's name.
+        probability: 0 to 1.
+    """
 
     category: str
     probability: float

@@ -41,22 +41,30 @@ def render(
     on_progress: Listener | None = None,
     **words: Unpack[RenderKeywords],
 ) -> AudioPlan:
-    """Sound again from stored activations (`.zarr` or `.npy`), without the network.
+    """Make a sound file from stored activations, without the network.
 
     Args:
-        array: where they are stored: the folder of a `.zarr` array, or a `.npy` file.
-        out: the file; its ending says its format, where `format` does not.
-        scheme: 'sum' or 'concat'.
-        time_axis: 'x' or 'y'; None: what the array says, else its long edge.
+        array: the activations: the folder of a `.zarr` array, or a `.npy` file.
+        out: the sound file. Its suffix says the format, unless `format` does.
+        scheme: 'sum' (all filters added) or 'concat' (one after another).
+        time_axis: 'x' or 'y'. None: what the array's attributes say, else its long edge.
         overwrite: replace what is at `out`.
         on_progress: called as the work goes on, from any thread.
-        words: any of the sound's options, as for `sonify`.
+        words: options of the sound by keyword; see `RenderKeywords`.
 
     Returns:
         What was written: samples, channels, container.
 
     Raises:
-        NetsoundsError: one of its kinds; an existing file at `out` is kept then.
+        OptionError: an option or its value is unknown.
+        StoreError: the array cannot be read.
+        OutputError: `out` exists, or cannot be written; an existing file is kept.
+
+    Example:
+        >>> from netsounds_stream import open_run, render
+        >>> array = next(path for path in open_run("landscape-netsounds").files if path.suffix == ".zarr")
+        >>> render(array, "filter.flac", method="istft", filters=(3,), duration=0.5).samples
+        22050
     """
     if scheme not in ("sum", "concat"):
         raise OptionError(f"render writes one file: scheme cannot be {scheme!r}; use sum or concat")

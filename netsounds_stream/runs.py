@@ -60,6 +60,7 @@ class Run:
             StoreError: the run has no such sound; the message names what it has.
 
         Example:
+            >>> from netsounds_stream import open_run
             >>> run = open_run("landscape-netsounds")
             >>> run.sound("mix").samples.shape[1]
             2
@@ -111,6 +112,7 @@ class Run:
             StoreError: the run has no such array; the message names what it has.
 
         Example:
+            >>> from netsounds_stream import open_run
             >>> run = open_run("landscape-netsounds")
             >>> array = run.array(2)
             >>> array.shape[0], array.dtype.name, array[17].ndim

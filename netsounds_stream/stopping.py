@@ -8,9 +8,20 @@ from contextlib import contextmanager
 
 
 class Stop:
-    """Whether a run has been asked to stop.
+    """A request to stop a run, made from a signal handler, a listener or any thread.
 
-    Give one to `sonify` or `resume`, and `ask` it from a signal handler, a listener or any thread.
+    Give one to `sonify`, `resume` or `batch`, and `ask` it later. The run stops soon, keeps what is finished,
+    and raises `Stopped`.
+
+    Example:
+        >>> from netsounds_stream import Stop, Stopped, resume, sonify
+        >>> stop = Stop()
+        >>> words = {"weights": "untrained", "banks": (4,), "mix": False, "report": False}
+        >>> try:
+        ...     sonify("landscape.png", "stopped", stop=stop, on_progress=lambda _: stop.ask(), **words)
+        ... except Stopped:
+        ...     print("stopped")
+        stopped
     """
 
     def __init__(self) -> None:
@@ -19,6 +30,7 @@ class Stop:
 
     @property
     def asked(self) -> bool:
+        """Whether it was asked to stop."""
         return self._asked.is_set()
 
     @contextmanager
@@ -31,7 +43,11 @@ class Stop:
             self._heeded -= 1
 
     def ask(self) -> bool:
-        """Ask to stop; False where nobody would heed it, or where it was asked before: stop at once then."""
+        """Ask to stop.
+
+        Returns:
+            False where no run listens, or where it was asked before: end the process then.
+        """
         if self.asked or not self._heeded:
             return False
         self._asked.set()

@@ -260,7 +260,7 @@ class ShardWriter:
 
 
 class Activations:
-    """Stored activations, read as frames `[channel, frame, frequency]` whatever their time axis."""
+    """Stored activations `[channel, y, x]`, read as frames `[channel, frame, frequency]` along time."""
 
     def __init__(
         self,
@@ -280,12 +280,10 @@ class Activations:
         self.frames, self.frequencies = (width, height) if time_axis == "x" else (height, width)
 
     def check(self) -> None:
-        """That nothing of the array is missing or cut short, as far as can be said without decoding it.
-
-        Of arrays written here alone: in others a missing piece may stand for zeros.
+        """Check, without decoding, that no file of an array of ours is missing or cut short.
 
         Raises:
-            StoreError: a file of the array is missing or damaged; the text names it.
+            StoreError: a file of the array is missing or damaged; the message names it.
         """
         if not isinstance(self._array, ShardedArray):
             return
@@ -309,7 +307,7 @@ class Activations:
         yield from waiting
 
     def read(self, channels: slice, frames: slice) -> Tensor:
-        """A block `[channel, frame, frequency]`, in the dtype stored: a view, frames innermost for x."""
+        """Return a block `[channel, frame, frequency]`, as stored: a view, frames innermost for x."""
         where = (channels, slice(None), frames) if self.time_axis == "x" else (channels, frames)
         try:
             block = self._array[where]
@@ -321,16 +319,29 @@ class Activations:
         return values.transpose(1, 2) if self.time_axis == "x" else values
 
 
-def open_activations(path: Path, time_axis: str | None = None) -> Activations:
-    """Stored activations for reading: a `.zarr` array of any origin, or a `.npy` file.
+def open_activations(path: str | Path, time_axis: str | None = None) -> Activations:
+    """Open stored activations for reading: a `.zarr` array of any origin, or a `.npy` file.
 
     Args:
-        time_axis: 'x' or 'y'; None takes what the array's attributes say, else its long edge.
+        path: the array's folder, or the file.
+        time_axis: 'x' or 'y'. None: what the array's attributes say, else its long edge.
+
+    Returns:
+        The activations; their `read` gives blocks `[channel, frame, frequency]`.
 
     Raises:
-        StoreError: it is no array `[channel, y, x]` of finite floating-point numbers.
+        StoreError: it is not an array `[channel, y, x]` of finite floating-point numbers.
+
+    Example:
+        >>> from netsounds_stream import open_activations, open_run
+        >>> array = next(path for path in open_run("landscape-netsounds").files if path.suffix == ".zarr")
+        >>> activations = open_activations(array)
+        >>> activations.shape, activations.time_axis
+        ((96, 77, 117), 'x')
+        >>> tuple(activations.read(slice(0, 8), slice(10, 20)).shape)
+        (8, 10, 77)
     """
-    return activations_of(*_open_array(path), time_axis, str(path))
+    return activations_of(*_open_array(Path(path)), time_axis, str(path))
 
 
 def activations_of(

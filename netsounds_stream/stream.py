@@ -33,8 +33,11 @@ from .row_layers import ClassifierStage, ConvStage, FireStage, Parts, PoolStage,
 class RowBlock:
     """New output rows of one layer: rows `start` to `start + rows` of it.
 
-    `parts` are tensors `[1, channel, row, cross]` (channels_last), one after another along the channels.
-    They are valid during the call only: a later layer may work in their memory.
+    Attributes:
+        layer: torchvision's name of the layer.
+        start: number of the first row, counted along the stream.
+        parts: tensors `[1, channel, row, cross]` (channels_last), one after another along the channels. They
+            are valid during the call of the hook only: a later layer may work in their memory.
     """
 
     layer: str
@@ -43,10 +46,11 @@ class RowBlock:
 
     @property
     def rows(self) -> int:
+        """Number of rows."""
         return int(self.parts[0].shape[2])
 
     def tensor(self) -> Tensor:
-        """The rows as one new tensor `[channel, row, cross]`."""
+        """Return the rows as one new tensor `[channel, row, cross]`, which may be kept."""
         return torch.cat(self.parts, dim=1)[0].contiguous()
 
 
@@ -86,18 +90,33 @@ def exact_float32(device: torch.device | str) -> AbstractContextManager[None]:
 class RowStream:
     """SqueezeNet 1.0 over a picture that arrives in bands of rows.
 
-    `push` any number of rows at a time, then `flush` once. What a push completes goes to the hooks, layer
-    by layer in the network's order; a small push may complete nothing. Splitting the same rows otherwise
-    gives the same values up to rounding, bit for bit where the convolution library picks the same kernels.
+    `push` any number of rows at a time, then `flush` once. What a push completes goes to the hooks, layer by
+    layer in the network's order; a small push may complete nothing. Splitting the same rows otherwise gives
+    the same values up to rounding, bit for bit where the convolution library picks the same kernels.
 
     Args:
-        state: float32 parameters by torchvision's names.
-        hooks: what to call with each new `RowBlock` of a layer, by torchvision's layer name.
-        transposed: rows run along the picture's x axis; see the module's text.
+        state: float32 parameters by torchvision's names, such as `load_weights(...).state`.
+        hooks: what to call with each new `RowBlock` of a layer, by the layer's name; `layers` lists them.
+        transposed: whether the rows run along the picture's x axis, from left to right.
         dtype: what is computed in: float32, bfloat16 or float16.
-        first_row: of the picture, where the stream begins; a multiple of the network's stride. What the rows
-            before it would have a part in comes out wrong, so take nothing of a layer before it sees none of
-            them.
+        device: where it is computed.
+        first_row: row of the picture at which the stream begins; a multiple of the network's stride. Values
+            that depend on rows before it are wrong, so ignore them.
+
+    Raises:
+        OptionError: no layer has the name of a hook.
+
+    Example:
+        >>> import torch
+        >>> from netsounds_stream import RowStream, load_weights
+        >>> def show(block):
+        ...     print(block.layer, block.start, tuple(block.tensor().shape))
+        >>> stream = RowStream(load_weights("untrained").state, {"features.7.squeeze": show})
+        >>> stream.push(torch.randn(3, 100, 400))
+        features.7.squeeze 0 (32, 9, 49)
+        >>> stream.flush()
+        features.7.squeeze 9 (32, 1, 49)
+        features.7.squeeze 10 (32, 1, 49)
     """
 
     def __init__(
@@ -140,28 +159,44 @@ class RowStream:
         self._stages.append(self._classifier)
 
     def push(self, rows: Tensor) -> None:
-        """Take the next rows, `[channel=3, row, cross]`, normalised as the weights were trained."""
+        """Take the next rows of the picture.
+
+        Args:
+            rows: `[channel=3, row, cross]`, normalised as the weights were trained; any number of rows.
+        """
         self._carry(self.enter(rows))
 
     def flush(self) -> None:
-        """Complete every row that waited for more input. Once, after the last push."""
+        """Complete every row that waited for more input. Call it once, after the last push."""
         self._carry(self.ending())
 
     def enter(self, rows: Tensor) -> Band:
-        """Rows as `push` takes them, ready for the first station. May run on any thread."""
+        """Make rows ready for the first station. May run on any thread.
+
+        Args:
+            rows: as `push` takes them.
+        """
         image = rows.to(self._device, self._dtype).unsqueeze(0)
         return Band(((image.contiguous(memory_format=torch.channels_last),),))
 
     def ending(self) -> Band:
-        """What to carry through the stations after the last rows, once."""
+        """Return what to carry through the stations after the last rows, once."""
         return Band((), last=True)
 
     def keeping(self, keep: Keep) -> Band:
-        """What to carry through the stations, between two bands, to learn what each retains there."""
+        """Return what to carry through the stations, between two bands, to learn what each retains there.
+
+        Args:
+            keep: called by each station.
+        """
         return Band((), keep=keep)
 
     def restore(self, kept: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Go on where another stream was, from what its stations retained, by the stations' names."""
+        """Continue where another stream was.
+
+        Args:
+            kept: what its stations retained, by their names.
+        """
         for stage in self._stages:
             mine = dict(kept[stage.layers[-1]])
             next_rows = mine.pop(_NEXT_ROWS)
@@ -170,6 +205,7 @@ class RowStream:
 
     @property
     def station_names(self) -> tuple[str, ...]:
+        """Names of the stations, in the order in which a band passes them."""
         return tuple(stage.layers[-1] for stage in self._stages)
 
     @property
@@ -183,7 +219,11 @@ class RowStream:
         return tuple(self._station(stage) for stage in self._stages)
 
     def logits(self) -> Tensor:
-        """The classifier's average over all positions so far, `[class=1000]`, float64 on the CPU."""
+        """Return the classifier's average over all positions so far.
+
+        Returns:
+            float64 `[class=1000]` on the CPU.
+        """
         return self._classifier.total / max(1, self._classifier.count)
 
     def _carry(self, band: Band) -> None:

@@ -38,7 +38,14 @@ TOLERANCES = {"fp32": 1e-5, "fp16": 1e-2, "bf16": 5e-2}
 
 @dataclass(frozen=True)
 class BankAgreement:
-    """One bank: shape `[channel, y, x]`, largest reference value, largest difference from it."""
+    """How one bank by the stream agrees with the whole-image network.
+
+    Attributes:
+        bank: number of the bank.
+        shape: `[channel, y, x]`.
+        largest: largest value of the whole-image network.
+        difference: largest difference from it.
+    """
 
     bank: int
     shape: tuple[int, ...]
@@ -53,7 +60,18 @@ class BankAgreement:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was compared, at which size, and whether it agreed."""
+    """What was compared, at which size, and how it agreed.
+
+    Attributes:
+        width: of the picture, as it was compared, in pixels.
+        height: likewise.
+        band_rows: rows in a band of the stream.
+        precision: what was computed in.
+        tolerance: largest difference that counts as agreement, as a share of a bank's largest value.
+        banks: the agreement of each bank.
+        stream_top5: the five likeliest classes by the stream.
+        whole_top5: the same by the whole-image network.
+    """
 
     width: int
     height: int

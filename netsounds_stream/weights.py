@@ -61,9 +61,12 @@ STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Weights:
-    """SqueezeNet 1.0's parameters, float32 on the CPU, by torchvision's names.
+    """SqueezeNet 1.0's parameters.
 
-    `sha256` is over the names and values, so that the same weights in another file format have the same.
+    Attributes:
+        source: what they were loaded from.
+        sha256: digest of names and values: the same for the same weights in another file format.
+        state: float32 tensors on the CPU, by torchvision's names.
     """
 
     source: str
@@ -114,10 +117,23 @@ def categories() -> tuple[str, ...]:
 
 
 def load_weights(source: str) -> Weights:
-    """The weights named by `source`: 'pretrained', 'untrained', or the path of a state_dict.
+    """Load the network's weights.
+
+    Args:
+        source: 'pretrained' (downloaded once, or from torch's cache), 'untrained' (drawn with a fixed seed),
+            or the path of a `squeezenet1_0` state_dict, `.pth` or `.safetensors`.
+
+    Returns:
+        The weights, checked: names, shapes and values.
 
     Raises:
         WeightsError: they cannot be had, or are not SqueezeNet 1.0's.
+
+    Example:
+        >>> from netsounds_stream import load_weights
+        >>> weights = load_weights("untrained")
+        >>> weights.source, tuple(weights.state["features.0.weight"].shape)
+        ('untrained', (96, 3, 7, 7))
     """
     if source == PRETRAINED:
         state = _download()
@@ -277,12 +293,27 @@ def _digest(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def for_pixels(weights: Weights, full_scale: int, normalize: bool) -> dict[str, torch.Tensor]:
-    """The parameters with the input's scaling folded into the first convolution, for float32.
+    """Return parameters that take integer pixels as they are: scaling is folded into the first convolution.
 
-    The network then takes integer pixels, 0 to `full_scale`, as they are. The first convolution has no
-    padding, so with x = (pixel / full_scale - mean) / std the fold is exact algebra:
-    w' = w / (full_scale std) and b' = b - sum(w mean / std). With `normalize` false, mean is 0 and std 1.
-    In half precision the pixels would overflow and the weights lose their digits: see `normalised`.
+    The first convolution has no padding, so with x = (pixel / full_scale - mean) / std the fold is exact
+    algebra: w' = w / (full_scale std) and b' = b - sum(w mean / std). For float32 alone: in half precision
+    the pixels would overflow and the weights lose digits.
+
+    Args:
+        weights: the network's weights.
+        full_scale: the pixels' value of white: 255 or 65535.
+        normalize: whether ImageNet's mean and deviation are applied; else mean is 0 and std 1.
+
+    Returns:
+        Parameters by torchvision's names, for `RowStream`.
+
+    Example:
+        >>> import torch
+        >>> from netsounds_stream import RowStream, for_pixels, load_weights
+        >>> state = for_pixels(load_weights("untrained"), full_scale=255, normalize=True)
+        >>> stream = RowStream(state, {"features.1": lambda block: print(block.rows)})
+        >>> stream.push(torch.randint(0, 256, (3, 21, 40)).float())
+        8
     """
     name = LAYERS[0].name
     mean, std = _mean_and_std(normalize, torch.float64)
