@@ -115,7 +115,7 @@ def _what(name: str) -> str:
     if path.suffix == ".zarr":
         return "activations, float16 [channel, y, x]"
     if path.stem == "mix":
-        return "all banks over one another"
+        return "the mix of all banks"
     if name.startswith("stem-"):
         return "a bank's part of the mix"
     for ending, what in _WHAT.items():

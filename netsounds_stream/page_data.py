@@ -254,7 +254,7 @@ def facts(record: Mapping[str, Any]) -> list[dict[str, str]]:
     computed = record["computed"]
     found = [
         ("Picture", f"{picture['name']}, {size}, {picture['format']}"),
-        ("Seen at", resized),
+        ("Resized to", resized),
         ("Weights", str(weights["source"])),
         ("Weights' SHA-256", str(weights["sha256"])),
         ("Time", f"along {plan['time_axis']}, {plan['band_rows']} rows a band, {plan['workers']} workers"),

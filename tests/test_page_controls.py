@@ -11,6 +11,7 @@ from .report_sample import MIX_SECONDS
 
 SMALL_DESK = {"width": 1366, "height": 650}
 TABLET = {"width": 1024, "height": 768}
+TURNED_TABLET, TURNED_PHONE = {"width": 768, "height": 1024}, {"width": 844, "height": 390}
 
 
 def box(page: Any, name: str) -> dict[str, float]:
@@ -153,7 +154,7 @@ def test_what_does_nothing_yet_is_not_there_yet(opened: Open) -> None:
     assert [page.locator(each).is_visible() for each in names] == [True, False, False]
     page.locator("[data-filter='5']").click()
     assert [page.locator(each).is_visible() for each in names] == [True] * 3
-    assert "Filter 5, never fires, lies over the picture" in page.locator("#lay").inner_text()
+    assert "Filter 5 (never fires) lies over the picture" in page.locator("#lay").inner_text()
     page.get_by_role("button", name="Plain picture").click()
     assert page.locator("#lay").is_hidden()
 
@@ -165,19 +166,30 @@ def test_one_form_is_no_choice(opened: Open) -> None:
     assert source(page) == "activations-2_sum.wav"
 
 
+def same_axis(page: Any, time_axis: str) -> dict[str, float]:
+    """Holds that the three views begin and end together in time; gives the picture's box."""
+    picture, wave, spectrogram = (box(page, name) for name in ("picture", "wave", "spectrogram"))
+    side, long = ("x", "width") if time_axis == "x" else ("y", "height")
+    for each in (wave, spectrogram):
+        assert (each[side], each[long]) == pytest.approx((picture[side], picture[long]), abs=0.6)
+    shape = 4 / 3 if time_axis == "x" else 3 / 4
+    assert picture["width"] / picture["height"] == pytest.approx(shape, rel=0.01)
+    return picture
+
+
+@pytest.mark.parametrize("size", [PHONE, TURNED_PHONE, TURNED_TABLET], ids=lambda each: str(each["width"]))
+@pytest.mark.parametrize("time_axis", ["x", "y"])
+def test_the_views_are_on_one_axis_of_time(opened: Open, size: dict[str, int], time_axis: str) -> None:
+    same_axis(opened(options={"viewport": size}, time_axis=time_axis), time_axis)
+
+
 @pytest.mark.parametrize("size", [DESK, SMALL_DESK, TABLET], ids=lambda each: str(each["width"]))
 @pytest.mark.parametrize("time_axis", ["x", "y"])
 def test_the_views_fill_a_desk_on_one_axis_of_time(
     opened: Open, size: dict[str, int], time_axis: str
 ) -> None:
     page = opened(options={"viewport": size}, time_axis=time_axis)
-    picture, wave, spectrogram = (box(page, name) for name in ("picture", "wave", "spectrogram"))
-    side, long = ("x", "width") if time_axis == "x" else ("y", "height")
-    for each in (wave, spectrogram):
-        assert (each[side], each[long]) == pytest.approx((picture[side], picture[long]), abs=0.6)
-    assert picture["width"] / picture["height"] == pytest.approx(
-        4 / 3 if time_axis == "x" else 3 / 4, rel=0.01
-    )
+    picture = same_axis(page, time_axis)
     assert picture["width"] * picture["height"] > 0.09 * size["width"] * size["height"]
     assert picture["y"] + picture["height"] <= size["height"]
     play = page.get_by_role("button", name="Play", exact=True).bounding_box()
@@ -232,8 +244,8 @@ def test_a_visitor_is_told_how_to_read_it(opened: Open, time_axis: str, sweep: s
     assert "Point at the picture" in readout(page)
     shown = page.locator("main").inner_text()
     for each in (
-        "waveform: how loud",
-        "spectrogram: which pitches",
+        "how loud it is (waveform)",
+        "which pitches, bright if loud",
         "hertz",
         "A filter looks for one pattern",
     ):

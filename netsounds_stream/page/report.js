@@ -4,7 +4,7 @@
 (function (netsounds) {
   "use strict";
 
-  const { clamp, clock, spoken, size, hertz } = netsounds;
+  const { clamp, clock, spoken, size, hertz, decibels } = netsounds;
   const { player, views } = netsounds;
   const { data, audio, across, state, bankOf, soundOf, byFilter, stretch, place, seek } = player;
   const { picture, wave, seen, zoom, showTile, filterName } = views;
@@ -99,7 +99,7 @@
     const chosen = sheet.querySelector('[aria-selected="true"]');
     const tile = state.filter === null ? null : sheet.children[state.filter];
     get("lay").hidden = !tile;
-    if (tile) get("shown").textContent = filterName(bankOf(state.sound.bank), state.filter).replace("f", "F");
+    if (tile) get("shown").textContent = `Filter ${state.filter} (${decibels(bankOf(state.sound.bank).levels_db[state.filter])})`;
     if (chosen === tile) return;
     if (chosen) chosen.setAttribute("aria-selected", "false");
     if (!tile) return;

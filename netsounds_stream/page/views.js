@@ -126,7 +126,7 @@
     picture.setAttribute("aria-valuetext", words);
     const here = seen.hover ? hoverWords() : [words, shownFilter(), loopWords(seconds)];
     const begun = seen.pointed || state.loop || state.filter !== null || at > 0;
-    get("readout").textContent = begun ? here.filter(Boolean).join(" · ") : "Point at the picture to read time and pitch there";
+    get("readout").textContent = begun ? here.filter(Boolean).join(" · ") : "Point at the picture: time and pitch";
     get("readout").classList.toggle("hovering", Boolean(seen.hover));
   }
 
