@@ -293,6 +293,27 @@ def test_a_sound_lies_where_its_pixels_are(made: tuple[Run, dict[str, Any]]) -> 
     assert options["duration_s"] < 6 or plan["preview_rows"] < WIDTH
 
 
+def test_pitch_lies_where_its_rows_are(made: tuple[Run, dict[str, Any]]) -> None:
+    """By hand: windowed sound has a picture's bottom low, or its left; raw sound both edges."""
+    run, data = made
+    options = run.record["options"]["sound"]
+    across = HEIGHT if data["time_axis"] == "x" else WIDTH
+    for sound in data["sounds"]:
+        pitch = sound["pitch"]
+        raw = sound["scheme"] in ("sum", "concat", "filters") and options["method"] == "ifft"
+        assert pitch["folded"] == raw
+        begins, ends = 0.0, float(across)
+        if sound["scheme"] not in ("mix", "part"):
+            about = bank(sound["bank"])
+            begins = about.offset + 0.5 - about.stride / 2
+            ends = begins + about.stride * bank_length(about.number, across)
+        if data["time_axis"] == "x" and not raw:
+            begins, ends = ends, begins
+        assert (pitch["low_px"], pitch["high_px"]) == pytest.approx((begins, ends))
+        scale = ("linear", 0.0, 4000.0) if raw else ("log", 40.0, 4000.0)  # at 8000 Hz
+        assert (pitch["scale"], pitch["low_hz"], pitch["high_hz"]) == scale
+
+
 def sounding(run: Run, number: int) -> list[int]:
     """All filters; or those with most energy, by the stored array."""
     top = run.record["options"]["sound"]["top"]
