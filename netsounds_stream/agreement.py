@@ -56,8 +56,8 @@ def require_versions(expected: Mapping[str, str], found: Mapping[str, Mapping[st
             pins.append(f"{name}=={wanted}")
     if told:
         raise ClusterError(
-            f"workers have other versions than the command ({', '.join(told)}), and bytes would differ; have "
-            f"them the same, there by: pip install {' '.join(pins)}"
+            f"the workers have other versions than the command ({', '.join(told)}), so the files would "
+            f"differ; install the same on the workers: pip install {' '.join(pins)}"
         )
 
 
@@ -72,6 +72,6 @@ def processors_note(workers: Iterable[str]) -> list[str]:
     if len(kinds) == 1:
         return []
     return [
-        f"the command and its workers have processors of {len(kinds)} kinds: {', '.join(kinds)}; bytes may "
-        f"differ from one machine's in a last bit"
+        f"the command and its workers run on {len(kinds)} kinds of processor: {', '.join(kinds)}; values "
+        "may differ in the last bit from a run on one machine"
     ]

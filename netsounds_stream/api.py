@@ -160,8 +160,8 @@ def sonify(
         left = read_journal(folder.path) if resume or not overwrite else None
         if left is not None and left["steps"] and not resume:
             raise UnfinishedError(
-                f"{folder.given} was begun before and stopped; use --resume to go on with it, or --overwrite "
-                f"to begin afresh"
+                f"{folder.given} holds a stopped run; use --resume to continue it, or --overwrite to start "
+                "again"
             )
         return beginning.run(image, folder, left, overwrite=overwrite, notes=notes)
 
@@ -229,5 +229,7 @@ def resume(
         return finished_elsewhere(str(folder), work)
     record = read_record(out / RECORD_NAME)
     if record is None:
-        raise OutputError(f"no run was begun at {folder}; begin one with: netsounds-stream sonify PICTURE")
+        raise OutputError(
+            f"there is no stopped run at {folder}; start one with: netsounds-stream sonify PICTURE"
+        )
     return as_run(out, record)

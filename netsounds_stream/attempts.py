@@ -38,7 +38,7 @@ class Attempt:
                 f"name"
             ) from error
         if current != self.name:
-            raise ClusterError("the run was begun anew meanwhile; let that one go on")
+            raise ClusterError("this run was started again meanwhile; let that one finish")
 
 
 def begin_attempt(folder: Path) -> None:

@@ -138,7 +138,7 @@ def bank_hook(
         if not bool(torch.isfinite(half).all()):
             way_out = "--precision fp32" if precision == "fp16" else "other --weights"
             raise RangeError(
-                f"bank {number} holds a value past float16's largest, 65504, near row {start} of it; "
+                f"bank {number} has a value beyond float16's largest, 65504, near row {start} of it; "
                 f"use {way_out}, or leave bank {number} out with --banks"
             )
         if taker.inverted:

@@ -70,7 +70,10 @@ def hands(asked: Asked) -> Iterator[Hands]:
     if asked.cluster is not None:
         clusters.check_address(asked.cluster)
         if asked.jobs is not None:
-            raise OptionError("--jobs is for this machine's own; with --cluster, use local:N or more workers")
+            raise OptionError(
+                "--jobs counts processes on this machine; with --cluster, use local:N, or a cluster with "
+                "more workers"
+            )
     check_folder(asked.out)
     found = given(asked.patterns, asked.out, sys.stdin)
     if asked.cluster is None:

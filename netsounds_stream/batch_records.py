@@ -123,7 +123,7 @@ def taken(out: Path) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise OutputError(
-                    f"another batch is at work in {out}; wait for its end, or choose another --out"
+                    f"another batch is working in {out}; wait until it ends, or choose another --out"
                 ) from error
         (out / STOP).unlink(missing_ok=True)
         yield

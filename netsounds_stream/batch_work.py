@@ -244,8 +244,7 @@ def _asked_changes(task: Task, record: dict[str, Any], *, read: bool) -> list[st
 
 def _changed(task: Task, differences: list[str]) -> ChangedError:
     return ChangedError(
-        f"{task.folder} holds a run that is another: {'; '.join(differences)}; use --overwrite to make it "
-        f"again"
+        f"{task.folder} holds a different run: {'; '.join(differences)}; use --overwrite to replace it"
     )
 
 

@@ -259,7 +259,7 @@ def _worked(
                 on_end(result)
         if stop.asked:
             error = Stopped()
-            error.add_note("what was finished is kept; the same command goes on")
+            error.add_note("finished work is kept; the same command continues it")
             raise error
     return tuple(results[task.folder] for task in working.tasks)
 

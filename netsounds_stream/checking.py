@@ -103,7 +103,7 @@ def check(folder: str | Path, *, on_progress: Listener | None = None) -> Check:
         return Check(top, 1, length, (Damage(RECORD_NAME, "its bytes have changed"),), ())
     if "checksums" not in record:
         raise OutputError(
-            f"{top}/{RECORD_NAME} has no checksums: the run is older than they are; make it again"
+            f"{top}/{RECORD_NAME} has no checksums, since an older version wrote it; make the run again"
         )
     there = set(files.sizes())
     folders = {each.as_posix() for name in there for each in PurePosixPath(name).parents}
@@ -148,7 +148,7 @@ def _jobs(
             path = shard_path(array, source.time_axis, number).as_posix()
             shards[path] = source, tuple(blocks)
             if path not in sums:
-                damaged.append(Damage(path, "the record does not speak of it"))
+                damaged.append(Damage(path, "the record does not list it"))
     for name, expected in sums.items():
         if name in shards:
             yield _Job(name, expected, *shards[name])

@@ -78,11 +78,11 @@ class CheckpointReader:
             found = file_sum(path)
         except OSError as error:
             raise StoreError(
-                f"the run's saved state {path} cannot be read ({error.strerror}); begin afresh with "
-                f"--overwrite"
+                f"the run's saved state {path} cannot be read ({error.strerror}); start again with "
+                "--overwrite"
             ) from error
         if found != expected:
-            raise StoreError(f"the run's saved state {path} is damaged; begin afresh with --overwrite")
+            raise StoreError(f"the run's saved state {path} is damaged; start again with --overwrite")
         self._zip = zipfile.ZipFile(path)
 
     def __enter__(self) -> CheckpointReader:

@@ -260,8 +260,8 @@ def verify(
         click.echo(verification_text(result))
     if not result.agreed:
         raise NetsoundsError(
-            "the stream differs from the whole image by more than rounding; use --precision fp32, "
-            "and report it if it does so there"
+            "the stream differs from the whole image by more than rounding; use --precision fp32, and "
+            "report a bug if it differs there too"
         )
 
 
@@ -356,7 +356,7 @@ def main() -> None:
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        mend = "make room on the disk" if full else "check that the folder is there and writable"
+        mend = "make room on the disk" if full else "check that the folder exists and is writable"
         status = _fail(_with_notes(f"{name}{error.strerror or error}; {mend}", error), 1)
     sys.exit(status)
 

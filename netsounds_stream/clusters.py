@@ -39,7 +39,7 @@ _PATIENCE, _LOOK_UP_SECONDS = "10s", 0.5
 # Of workers begun here: one heap for all threads, see `machine.tune_heap`, which comes too late for threads
 # that are there already.
 _ENVIRONMENT, _HEAP = "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX", "1"
-_GONE = "the cluster gave the work up, or is gone; when it is back, go on with --resume"
+_GONE = "the cluster cancelled the work or cannot be reached; continue with --resume when it is back"
 # Tasks whose workers die are given out again so often; Dask's own limit is for each time.
 _LIVES = 8
 
@@ -53,7 +53,8 @@ def check_address(address: str) -> str:
     if _LOCAL.fullmatch(address) or _REMOTE.fullmatch(address):
         return address
     raise OptionError(
-        f"--cluster {address} names no cluster; give local, local:4, tcp://HOST:PORT or tls://HOST:PORT"
+        f"--cluster {address} is no address of a cluster; give local, local:4, tcp://HOST:PORT or "
+        "tls://HOST:PORT"
     )
 
 
@@ -193,8 +194,8 @@ class Cluster:
             return gathered.result()
         except KilledWorker as error:
             return _Lost(
-                f"the worker died at it again and again, last at {error.last_worker.address}; see its log, "
-                f"and give it more memory"
+                f"workers died several times at this task, last the one at {error.last_worker.address}; "
+                "see its log, or give it more memory"
             )
         except (FutureCancelledError, CommClosedError) as error:
             if self._is_back(stop):
@@ -256,11 +257,11 @@ def connected(address: str) -> Iterator[Cluster]:
             # RuntimeError: Dask's settings want encryption, and the address has none
             except (OSError, ValueError, TypeError, RuntimeError) as error:
                 raise ClusterError(
-                    f"no cluster answers at {address} ({error}); begin its scheduler, or give another one"
+                    f"no cluster answers at {address} ({error}); start its scheduler, or give another address"
                 ) from error
         cluster = Cluster(client)
         if not cluster.workers:
-            raise ClusterError(f"the cluster at {address} has no workers; begin some")
+            raise ClusterError(f"the cluster at {address} has no workers; start some")
         yield cluster
 
 

@@ -74,7 +74,7 @@ def stoppable(*, quiet: bool) -> Iterator[Stop]:
         if not stop.ask():
             raise KeyboardInterrupt
         if not quiet:  # past Python's streams, one of which the signal may have interrupted
-            os.write(2, b"stopping when what is under way is safe; again: at once\n")
+            os.write(2, b"stopping as soon as finished work is safe; Ctrl-C again stops at once\n")
 
     before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -126,5 +126,6 @@ def out_of_memory(budget_bytes: int | None) -> BudgetError:
     """What to say when the device's memory did not do."""
     given = "the device's memory" if budget_bytes is None else format_bytes(budget_bytes)
     return BudgetError(
-        f"the GPU needs more than {given}; raise --gpu-memory, end what else uses it, or use --device cpu"
+        f"the GPU needs more than {given}; raise --gpu-memory, close other programs that use it, or use "
+        "--device cpu"
     )

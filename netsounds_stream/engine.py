@@ -122,8 +122,8 @@ class Beginning:
             changed = differences(left["record"], record)
             if changed:
                 raise ChangedError(
-                    f"the stopped run cannot be gone on with, for its bytes would differ: "
-                    f"{'; '.join(changed)}; put that back, or begin afresh with --overwrite"
+                    "the stopped run cannot be resumed, since its files would differ: "
+                    f"{'; '.join(changed)}; restore that, or start again with --overwrite"
                 )
             record = left["record"]
         else:

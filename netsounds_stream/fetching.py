@@ -59,7 +59,7 @@ def fetched(url: str, folder: Path, stages: Stages) -> Path:
             file.write(piece)
             advance(len(piece))
     if (found := spool.stat().st_size) != size:
-        raise PictureError(f"{redacted(url)} ended after {found} of {size} bytes; fetch it again")
+        raise PictureError(f"{redacted(url)} ended after {found} of {size} bytes; try again")
     return spool
 
 

@@ -46,7 +46,7 @@ def resolved(out: Path) -> Path:
     try:
         return out.resolve()
     except (OSError, RuntimeError) as error:  # a loop of links
-        raise OutputError(f"{out} cannot be followed ({error}); choose another --out") from error
+        raise OutputError(f"{out} cannot be resolved ({error}); choose another --out") from error
 
 
 def work_path(out: Path) -> Path:
@@ -144,7 +144,7 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and not isinstance(error, UnfinishedError) and holds_work(self.path):
-            error.add_note(f"what was finished is kept; go on with: {self.resumed_by or self._resuming()}")
+            error.add_note(f"finished work is kept; continue with: {self.resumed_by or self._resuming()}")
         self._leave()
 
     def _resuming(self) -> str:
@@ -211,8 +211,8 @@ class RunFolder:
                 holder = os.read(lock, 20).decode(errors="replace")
                 os.close(lock)
                 raise OutputError(
-                    f"another run is at work on {self.given} (process {holder}); wait for its end, or choose "
-                    f"another --out"
+                    f"another run is working on {self.given} (process {holder}); wait until it ends, or "
+                    "choose another --out"
                 ) from error
             except OSError as error:
                 os.close(lock)
@@ -285,7 +285,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; choose another --out")
     if os.path.ismount(out):
-        raise OutputError(f"{out} is the top of a disk; choose a folder in it for --out")
+        raise OutputError(f"{out} is the root of a disk; choose a folder in it for --out")
     try:
         there = {path.name for path in out.iterdir()} if out.exists() else set()
     except PermissionError as error:
@@ -294,12 +294,14 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         return
     record = read_record(out / RECORD_NAME)
     if record is None:
-        raise OutputError(f"{out} holds other files, and no run; choose another --out or an empty folder")
+        raise OutputError(f"{out} holds files but no run; choose another --out or an empty folder")
     if not overwrite:
         raise OutputError(f"{out} holds a run already; use --overwrite to replace it, or another --out")
     foreign = sorted(there - {RECORD_NAME, LOCK} - {Path(name).parts[0] for name in record["files"]})
     if foreign:
-        raise OutputError(f"{out} holds {foreign[0]} besides a run; move it away, or choose another --out")
+        raise OutputError(
+            f"{out} holds {foreign[0]}, which is not part of its run; move it away, or choose another --out"
+        )
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

@@ -89,7 +89,7 @@ def _check_wav(subtype: str, sample_rate_hz: int, channels: int, samples: int) -
 
 def _check_flac(subtype: str, sample_rate_hz: int, channels: int, samples: int) -> None:
     if subtype == "FLOAT":
-        raise OptionError("FLAC holds no FLOAT samples; use the subtype PCM_24 or PCM_16, or WAV")
+        raise OptionError("FLAC cannot hold FLOAT samples; use the subtype PCM_24 or PCM_16, or WAV")
     _check_rate(sample_rate_hz, _FLAC_MAX_HZ, "FLAC", ", or WAV")
     if sample_rate_hz > _FLAC_FINE_HZ and sample_rate_hz % 10:
         nearest = min(sample_rate_hz // 10 * 10 + 10, _FLAC_MAX_HZ)
@@ -100,7 +100,7 @@ def _check_flac(subtype: str, sample_rate_hz: int, channels: int, samples: int) 
     _check_channels(channels, _FLAC_MAX_CHANNELS, "FLAC")
     if samples > _FLAC_MAX_SAMPLES:
         raise OptionError(
-            f"FLAC holds {_FLAC_MAX_SAMPLES} samples a channel and there would be {samples}; use WAV, "
+            f"FLAC holds {_FLAC_MAX_SAMPLES} samples a channel, and this sound has {samples}; use WAV, "
             f"fewer banks or a smaller size"
         )
 

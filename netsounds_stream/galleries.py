@@ -71,7 +71,7 @@ def gallery(
     """
     folders, into = [Path(run) for run in runs], Path(out)
     if not folders and not failed:
-        raise OptionError("no run was given; give the folders of some")
+        raise OptionError("no run was given; give at least one run's folder")
     records = []
     for folder in folders:
         record = read_record(folder / RECORD_NAME)

@@ -61,7 +61,7 @@ def given(patterns: Sequence[str], out: Path, lines: Iterable[str] = ()) -> list
             real = os.path.realpath(each.path)
             found[real] = min(found.get(real, each), each, key=_rank)
         if not some:
-            raise OptionError(f"{pattern} stands for no picture; check the name")
+            raise OptionError(f"{pattern} matches no picture; check the name")
     names = folders([(each.below, real) for real, each in found.items()])
     return [Given(found[real].path, name) for real, name in zip(found, names, strict=True)]
 

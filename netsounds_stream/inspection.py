@@ -126,7 +126,7 @@ def _wav(path: Path) -> dict[str, Any]:
     if missing:
         raise StoreError(
             f"{path} is cut short: {missing} bytes of its samples are missing; "
-            f"make it again, or get a whole copy"
+            f"make it again, or get a complete copy"
         )
     try:
         with soundfile.SoundFile(path) as wav:

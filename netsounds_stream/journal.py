@@ -245,7 +245,7 @@ class Journal:
         error, self._error = self._error, None
         if isinstance(error, OSError):
             raise OutputError(
-                f"what is finished in {self._folder} cannot be made durable ({error}); make room on the "
+                f"finished work in {self._folder} cannot be saved ({error}); make room on the "
                 f"disk, or make it writable"
             ) from error
         if error is not None:
@@ -271,7 +271,7 @@ def read_journal(folder: Path) -> dict[str, Any] | None:
     path = folder / JOURNAL_NAME
     if not path.exists():
         return None
-    mend = "begin afresh with --overwrite"
+    mend = "start again with --overwrite"
     try:
         if not path.is_file():  # reading a pipe would wait for ever
             raise StoreError(f"{path} is not an ordinary file; {mend}")
@@ -282,7 +282,9 @@ def read_journal(folder: Path) -> dict[str, Any] | None:
         raise StoreError(f"{path} is damaged; {mend}")
     content: dict[str, Any] = json.loads(text)
     if content["format"] != _FORMAT:
-        raise StoreError(f"{path} is of another version of netsounds-stream; use that, or {mend}")
+        raise StoreError(
+            f"{path} was written by another version of netsounds-stream; use that version, or {mend}"
+        )
     return content
 
 

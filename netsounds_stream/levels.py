@@ -73,7 +73,7 @@ def require_finite(values: Tensor) -> None:
     """Raise StoreError where activations hold NaN or infinity, which have no sound."""
     # NaN and infinity pass through both; `isfinite` of the whole takes ten times as long.
     if not all(isfinite(extreme) for extreme in torch.aminmax(values)):
-        raise StoreError("the activations hold NaN or infinity; store them anew, in float16's range")
+        raise StoreError("the activations hold NaN or infinity; store them again, within float16's range")
 
 
 def extremes(block: Tensor, *, lowest: bool) -> tuple[Tensor, Tensor, Tensor]:

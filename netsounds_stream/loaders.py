@@ -66,14 +66,14 @@ def open_file(path: Path, access: str, **options: Any) -> Any:
     name = _vips_name(path)
     kind = _recognised(name)
     if kind not in _LOADERS:
-        says = f"libvips takes it for {kind}" if kind else "no picture format that is known here"
+        says = f"libvips reads it as {kind}" if kind else "no known picture format"
         raise PictureError(f"{path} is not a picture ({says}); give a JPEG, PNG, TIFF, WebP, GIF or AVIF")
     try:
         # by 'truncated', a JPEG that ends too soon within a TIFF would be grey from there on
         return pyvips.Image.new_from_file(name.decode(), access=access, fail_on="error", **options)
     except pyvips.Error as error:
         raise PictureError(
-            f"{path} is not a picture that libvips can read ({reason(error)}); get a whole copy of it"
+            f"{path} is not a picture that libvips can read ({reason(error)}); get a complete copy"
         ) from error
 
 

@@ -40,7 +40,7 @@ def place_of(word: str) -> str | Path:
         return Path(url2pathname(unquote(urlsplit(word).path)))
     if scheme not in (*STORES, *WEB):
         raise OptionError(
-            f"{scheme}:// is not known; give a path, s3://, gs://, az:// or, of a picture, https://"
+            f"{scheme}:// is not supported; give a path, s3://, gs:// or az://, or https:// for a picture"
         )
     return word
 
@@ -77,7 +77,9 @@ def local_only(command: str, place: str | Path) -> Path:
         OutputError: it is a URL.
     """
     if is_url(place):
-        raise OutputError(f"{command} reads files and folders; copy {redacted(str(place))} to one first")
+        raise OutputError(
+            f"{command} reads local files and folders only; copy {redacted(str(place))} to this machine first"
+        )
     return Path(place)
 
 
@@ -97,5 +99,5 @@ def work_folder(url: str, given: Path | None = None) -> Path:
     top.mkdir(mode=0o700, exist_ok=True)
     found = top.lstat()
     if hasattr(os, "getuid") and (found.st_uid != user or top.is_symlink() or found.st_mode & 0o022):
-        raise OutputError(f"{top} is not yours alone; remove it, or choose a folder with --work")
+        raise OutputError(f"{top} can be written by other users; remove it, or choose a folder with --work")
     return top / digest

@@ -223,8 +223,8 @@ def _told(error: Exception, verb: str, what: str) -> Exception:
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or code == "ExpiredToken":
         if scheme_of(what) in WEB:
             return RemoteError(
-                f"{what} is refused ({status or 'no permission'}); where its URL has a signature or a "
-                f"password, give all of it again, with --resume if the run was begun"
+                f"{what} is refused ({status or 'no permission'}); if its URL has a signature or a "
+                "password, give the whole URL again, with --resume if the run was started"
             )
         return RemoteError(
             f"{what} cannot be {_done(verb)}: it is refused ({code or status or 'no permission'}); check the "
@@ -236,9 +236,7 @@ def _told(error: Exception, verb: str, what: str) -> Exception:
             f"AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket"
         )
     if "response body" in text.partition("\n")[0]:
-        return _BrokenOffError(
-            f"{what} cannot be {_done(verb)}: its answers break off; try again when it answers"
-        )
+        return _BrokenOffError(f"{what} cannot be {_done(verb)}: its answers break off; try again later")
     tries = 1 + int(found[1]) if (found := re.search(r"after (\d+) retries", text)) else 1
     why = " ".join(each for each in (status, code) if each) or _connection(text)
     return RemoteError(
@@ -257,7 +255,7 @@ def _connection(text: str) -> str:
         return "no answer in time"
     if "dns error" in lowered or "failed to lookup" in lowered:
         return "its server's name is not known"
-    return "no connection" if "http error" in lowered else "it answers otherwise than expected"
+    return "no connection" if "http error" in lowered else "its answer is not understood"
 
 
 def _library(url: str) -> Any:
@@ -276,10 +274,10 @@ def _opened(url: str, shown: str) -> Any:
     failure = ""
     if scheme in STORES and has_secrets(url):
         raise OptionError(
-            f"{shown} is given with a password or a query; credentials are taken from the environment only"
+            f"{shown} has a password or a query; credentials are taken from the environment only"
         )
     if scheme not in (*STORES, *WEB):
-        raise OptionError(f"{scheme}:// is not known; give s3://, gs:// or az://")
+        raise OptionError(f"{scheme}:// is not supported; give s3://, gs:// or az://")
     try:
         return _store_of(scheme, url, parts.netloc, unquote(parts.path).strip("/"))
     except (OptionError, OutputError):
@@ -311,7 +309,9 @@ def _store_of(scheme: str, url: str, bucket: str, prefix: str) -> Any:
 def _retries() -> int:
     word = os.environ.get(_TRIES_VARIABLE, str(_RETRIES))
     if not re.fullmatch(r"[0-9]{1,3}", word):
-        raise OptionError(f"{_TRIES_VARIABLE} is no number; set how often a request is tried again, as 10")
+        raise OptionError(
+            f"{_TRIES_VARIABLE} is not a number; set how often a request is tried again, such as 10"
+        )
     return int(word)
 
 
@@ -342,7 +342,7 @@ def _aws() -> dict[str, Any]:
             from obstore.auth.boto3 import Boto3CredentialProvider
         except ImportError as error:
             raise OptionError(
-                f"the AWS profile {profile} is not of plain keys, which takes boto3; install it with: "
+                f"the AWS profile {profile} does not hold plain keys, which needs boto3; install it with: "
                 f"pip install boto3"
             ) from error
         return {"credential_provider": Boto3CredentialProvider(boto3.Session(profile_name=profile))}

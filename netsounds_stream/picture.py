@@ -376,7 +376,7 @@ def _checked(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except pyvips.Error as error:
-        says, mend = reason(error), "the file is damaged or cut short, get a whole copy"
+        says, mend = reason(error), "the file is damaged or cut short, get a complete copy"
         if "memory allocation" in str(error):  # libtiff's limit on what a strip or tile may take
             mend = "its strips are larger than libvips decodes, save it in tiles"
         raise PictureError(f"{path} cannot be decoded ({says}); {mend}") from error
@@ -386,6 +386,4 @@ def _of_spool(spool: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except pyvips.Error as error:  # it was left by a run that was stopped
-        raise StoreError(
-            f"{spool} cannot be read ({reason(error)}); begin afresh with --overwrite"
-        ) from error
+        raise StoreError(f"{spool} cannot be read ({reason(error)}); start again with --overwrite") from error

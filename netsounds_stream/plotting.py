@@ -80,12 +80,14 @@ def plot(
     try:
         planned, sound = recorded_plan(record), recorded_options(record).sound
     except (LookupError, TypeError, AttributeError) as error:
-        raise StoreError(f"{folder} is of another version of netsounds-stream; make the run again") from error
+        raise StoreError(
+            f"{folder} was written by another version of netsounds-stream; make the run again"
+        ) from error
     numbers = [each.number for each in planned.banks]
     if bank is not None and bank not in numbers:
         raise OptionError(f"the run has no bank {bank}; use one of {', '.join(map(str, numbers))}")
     if filter is not None and bank is None:
-        raise OptionError("a filter is of a bank; give --bank, too")
+        raise OptionError("--filter needs --bank; give both")
     places = Places(top, file_label(record["label"]), sound.format)
     sources = {number: _array(places, number) for number in (numbers if bank is None else [bank])}
     if bank is not None and filter is not None and not 0 <= filter < sources[bank].channels:
@@ -115,8 +117,8 @@ def _array(places: Places, number: int) -> Activations:
     path = places.array(number)
     if not path.exists():
         raise StoreError(
-            f"{places.folder} keeps no array of bank {number}, of which its pictures are made; make the run "
-            f"again, with --activations"
+            f"{places.folder} has no array of bank {number}, which its pictures need; make the run again "
+            "without --no-activations"
         )
     source = open_activations(path)
     source.check()

@@ -54,5 +54,5 @@ def predict_label(picture: Picture, weights: Weights, *, normalize: bool) -> tup
     stream.flush()
     guesses = top5(stream.logits())
     if not guesses:
-        raise RangeError("these weights overflow on this picture; give other --weights")
+        raise RangeError("the network overflows on this picture; give other --weights")
     return guesses

@@ -98,9 +98,7 @@ class Processes:
         except BrokenProcessPool:
             self._pools[at].shutdown(wait=False)
             self._pools[at] = self._pool(at)
-            return WorkerError(
-                "the process that worked on it was killed; if that was for want of memory, use fewer --jobs"
-            )
+            return WorkerError("its process was killed; if memory ran out, use fewer --jobs")
         except NetsoundsError as error:
             return error
         finally:

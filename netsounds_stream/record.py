@@ -132,7 +132,7 @@ def recorded_place(record: dict[str, Any], folder: str) -> str:
     if place is None:
         kind = record["picture"]["in_memory"]["kind"]
         raise OutputError(
-            f"the picture of this run was a {kind}, which is no longer there; go on from Python, with "
+            f"the picture of this run was a {kind}, which no longer exists; resume it from Python with "
             f"sonify(picture, {folder!r}, resume=True) and the same options"
         )
     return place

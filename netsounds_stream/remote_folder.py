@@ -38,7 +38,7 @@ class RemoteFolder(RunFolder):
     def __init__(self, url: str, work: Path | None, *, overwrite: bool) -> None:
         self.objects, self._work = ObjectFolder(url), work
         if not self.objects.url.partition("://")[2].partition("/")[2]:
-            raise OutputError(f"{self.objects.url} is a whole bucket; give a name in it for --out")
+            raise OutputError(f"{self.objects.url} is a bucket; give a name in it for --out")
         self._replaces = overwrite
         super().__init__(work_folder(url, work) / "run", overwrite=False)
         self.given = self.objects.url
@@ -54,17 +54,18 @@ class RemoteFolder(RunFolder):
         if content is None:
             if there := next(iter(self.objects.listed(most=1)), None):
                 raise OutputError(
-                    f"{url} holds other objects ({there}), and no run; remove them, or choose another --out"
+                    f"{url} holds other objects ({there}) but no run; remove them, or choose another --out"
                 )
         else:
             record = parsed_record(content.decode(errors="replace"))
             if record is None:
-                raise OutputError(f"{url} holds a {RECORD_NAME} that is no run's; choose another --out")
+                raise OutputError(f"{url} holds a {RECORD_NAME} of another program; choose another --out")
             known = {PurePosixPath(name).parts[0] for name in (*record["files"], RECORD_NAME)}
             for name in self.objects.listed():
                 if name.split("/")[0] not in known:
                     raise OutputError(
-                        f"{url} holds {name} besides a run; move it away, or choose another --out"
+                        f"{url} holds {name}, which is not part of its run; move it away, or choose "
+                        "another --out"
                     )
         durably_replace(self.path / _OURS, url)
 
@@ -78,7 +79,7 @@ class RemoteFolder(RunFolder):
         record = None if content is None else parsed_record(content.decode(errors="replace"))
         if record is None:
             raise OutputError(
-                f"no run was begun at {self.objects.url} from here; begin one with: netsounds-stream sonify "
+                f"no run to {self.objects.url} was started here; start one with: netsounds-stream sonify "
                 f"PICTURE"
             )
         return record

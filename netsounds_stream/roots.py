@@ -35,6 +35,6 @@ def require_within(paths: Iterable[Path], url: str | None = None) -> None:
 
 def _outside(place: object, given: list[str]) -> ClusterError:
     return ClusterError(
-        f"{place} is outside what a worker may use ({', '.join(given)}); give a place in there, or begin the "
-        f"worker with another {VARIABLE}"
+        f"{place} is outside the folders that a worker may use ({', '.join(given)}); give a place in them, "
+        f"or start the worker with another {VARIABLE}"
     )

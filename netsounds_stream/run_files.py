@@ -103,5 +103,5 @@ def require_run(files: RunFiles) -> str:
     if text is not None:
         return text
     if files.begun():
-        raise OutputError(f"the run is not finished; go on with: netsounds-stream resume {files.name}")
+        raise OutputError(f"the run is not finished; resume it with: netsounds-stream resume {files.name}")
     raise OutputError(f"{files.name} holds no run; give a run's folder")

@@ -163,7 +163,7 @@ class Shared:
         segments = segments_of(job.plan, self.segment_rows)
         if merge.rows not in (0, *(segment.stop for segment in segments)):
             raise OutputError(
-                "the run was begun with other --segment-rows; give those, or begin afresh with --overwrite"
+                "the run was started with another --segment-rows; give that, or start again with --overwrite"
             )
         left = [segment for segment in segments if segment.start >= merge.rows]
         across = job.plan.pixels // job.plan.rows_along
@@ -232,10 +232,10 @@ def check_shared(device: str, cluster: str | None, segment_rows: int | None) -> 
     """
     if cluster is None:
         if segment_rows is not None:
-            raise OptionError("--segment-rows is for --cluster; give both, or neither")
+            raise OptionError("--segment-rows needs --cluster; give both or neither")
         return None, USUAL_ROWS
     if device not in ("auto", "cpu"):
-        raise OptionError(f"--cluster computes on CPUs; leave --device {device} out")
+        raise OptionError(f"--cluster computes on CPUs only; leave --device {device} out")
     if segment_rows is not None and segment_rows < 1:
         raise OptionError(f"--segment-rows {segment_rows} is not a number of rows; give 1 or more")
     return check_address(cluster), segment_rows or USUAL_ROWS

@@ -268,4 +268,4 @@ def check_length(name: str, index: NDArray[np.uint64], whole: int) -> None:
     there = index[index[:, 0] != MISSING]
     said = int((there[:, 0] + there[:, 1]).max(initial=0)) + index_bytes(len(index))
     if whole != said:
-        raise ValueError(f"{name} is damaged: it is not the {said} bytes long of its index")
+        raise ValueError(f"{name} is damaged: it is not the {said} bytes that its index says")

@@ -141,7 +141,7 @@ class SoundOptions:
                 others = ", or --method ifft with --no-mix" if name == "sample rate" else ""
                 raise OptionError(f"{name} cannot be {rate}; use {low} to {high} Hz{others}")
         if self.scale == "none" and self.subtype != "FLOAT":
-            raise OptionError("scale 'none' may pass full scale: use it with --subtype FLOAT")
+            raise OptionError("scale 'none' may exceed full scale: use it with --subtype FLOAT")
         if self.loudness_lufs is not None and not -70 < self.loudness_lufs <= 0:
             raise OptionError(f"loudness cannot be {self.loudness_lufs} LUFS; use -69 to 0, such as -16")
 

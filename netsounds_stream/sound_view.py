@@ -113,7 +113,7 @@ class View:
                 plan = ViewPlan(**json.loads(str(saved["plan"])))
                 return cls(plan, saved["extremes"], saved["power"])
         except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
-            raise StoreError(f"{path} cannot be read ({error}); begin afresh with --overwrite") from error
+            raise StoreError(f"{path} cannot be read ({error}); start again with --overwrite") from error
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Spool:
                     raise self._cut_short()
                 file.truncate(rows * self._row_bytes)
         except FileNotFoundError as error:
-            raise StoreError(f"{path} is missing; begin afresh with --overwrite") from error
+            raise StoreError(f"{path} is missing; start again with --overwrite") from error
         except OSError as error:
             raise self._failed(error) from error
 
@@ -122,7 +122,7 @@ class Spool:
         return values
 
     def _cut_short(self) -> StoreError:
-        return StoreError(f"{self.path} was cut short; begin afresh with --overwrite")
+        return StoreError(f"{self.path} was cut short; start again with --overwrite")
 
     def _failed(self, error: OSError) -> OutputError:
         return OutputError(f"cannot write {self.path} ({error}); make room on the disk, or make it writable")

@@ -101,7 +101,7 @@ def stems_notes(facts: Mapping[str, Any]) -> list[str]:
     if not down_db:
         return []
     return [
-        f"the stems are {down_db:.2f} dB quieter than in the mix, all of them, so that none passes "
+        f"the stems are {down_db:.2f} dB quieter than in the mix, so that none of them exceeds "
         f"{CEILING_DBTP:g} dBTP"
     ]
 

@@ -290,7 +290,7 @@ class Activations:
         try:
             self._array.check()
         except (OSError, ValueError) as error:
-            raise StoreError(f"{self._name} is not whole ({_words(error)}); make it again") from error
+            raise StoreError(f"{self._name} is incomplete ({_words(error)}); make it again") from error
 
     def ahead(self, blocks: Iterable[B]) -> Iterator[B]:
         """`blocks`, in their order; where they come over a network, some are fetched before they are due."""

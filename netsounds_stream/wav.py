@@ -142,11 +142,11 @@ class LaidOutWav:
                 new.replace(path)  # closed, for Windows renames no open file
                 checksum = moved(linear(header, len(header)), self.bytes - len(header))
             elif path.stat().st_size != self.bytes:
-                raise StoreError(f"{path} was changed since; begin afresh with --overwrite")
+                raise StoreError(f"{path} has been changed since; start again with --overwrite")
             self.checksum = checksum
             self._file = PlacedFile(path.open("r+b", buffering=0))
         except FileNotFoundError as error:
-            raise StoreError(f"{path} is missing; begin afresh with --overwrite") from error
+            raise StoreError(f"{path} is missing; start again with --overwrite") from error
         except OSError as error:
             self.close()
             raise self._failed(error) from error

@@ -196,7 +196,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         size = max(path.stat().st_size, _unpacked_bytes(path))
         if size > _LARGEST_BYTES:
-            raise WeightsError(f"{path} holds {size} bytes, SqueezeNet 1.0 takes some 5 million; {mend}")
+            raise WeightsError(f"{path} holds {size} bytes and SqueezeNet 1.0 takes some 5 million; {mend}")
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
         with warnings.catch_warnings():
@@ -207,7 +207,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     except _UNLOADABLE as error:
         first = str(error).splitlines()[0][:200] if str(error).strip() else type(error).__name__
         if isinstance(error, pickle.UnpicklingError):  # torch's own advice here is to run what is in it
-            first = "it is damaged, or there is code in it, which is not run"
+            first = "it is damaged, or holds code, which is not run"
         raise WeightsError(f"{path} holds no weights that can be loaded safely ({first}); {mend}") from error
     if not isinstance(loaded, Mapping):
         raise WeightsError(f"{path} holds a {type(loaded).__name__}, not a state_dict; {mend}")
@@ -229,12 +229,12 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
         from safetensors.torch import load_file
     except ModuleNotFoundError as error:
         raise WeightsError(
-            "reading .safetensors needs a package more: pip install 'netsounds-stream[safetensors]'"
+            "reading .safetensors needs another package: pip install 'netsounds-stream[safetensors]'"
         ) from error
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise WeightsError(f"{path} is not a safetensors file ({error}); give a whole one") from error
+        raise WeightsError(f"{path} is not a safetensors file ({error}); get a complete copy") from error
 
 
 def expected_shapes() -> dict[str, tuple[int, ...]]:
@@ -269,7 +269,7 @@ def _checked(state: Mapping[str, Any], source: str) -> dict[str, torch.Tensor]:
     foreign = sorted(str(name) for name in state if name not in shapes)
     if foreign:
         raise WeightsError(
-            f"{source} holds {foreign[0][:_LONGEST_NAME]}, which SqueezeNet 1.0 has not; {mend}"
+            f"{source} holds {foreign[0][:_LONGEST_NAME]}, which is no parameter of SqueezeNet 1.0; {mend}"
         )
     for name, shape in shapes.items():
         value = state[name]
@@ -278,7 +278,7 @@ def _checked(state: Mapping[str, Any], source: str) -> dict[str, torch.Tensor]:
             raise WeightsError(f"{source}: {name} is {found}, SqueezeNet 1.0 has {shape}; {mend}")
         # sparse, quantised and complex ones have no plain values, those of the meta device none at all
         if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
-            raise WeightsError(f"{source}: {name} is no plain tensor of numbers; {mend}")
+            raise WeightsError(f"{source}: {name} is not a tensor of numbers; {mend}")
         if not bool(torch.isfinite(value.float()).all()):
             raise WeightsError(f"{source}: {name} holds NaN or infinity; {mend}")
     return {name: state[name].detach().to("cpu", torch.float32).contiguous() for name in shapes}

@@ -24,8 +24,8 @@ from .reference import ROOT
 OTHER = "0.0.9"
 REFUSED = (
     rf"workers have other versions than the command \(netsounds-stream {OTHER} instead of "
-    rf"{own_versions()['netsounds-stream']} at \S+\), and bytes would differ; have them the same, there by: "
-    rf"pip install netsounds-stream=={own_versions()['netsounds-stream']}"
+    rf"{own_versions()['netsounds-stream']} at \S+\), so the files would differ; install the same on the "
+    rf"workers: pip install netsounds-stream=={own_versions()['netsounds-stream']}"
 )
 
 
@@ -103,8 +103,8 @@ def test_what_is_told_of_versions() -> None:
     with pytest.raises(ClusterError) as raised:
         require_versions(expected, places)
     assert str(raised.value) == (
-        "workers have other versions than the command (torch 9.0 instead of 9.1 at b and 1 more, "
-        "numcodecs none instead of 1 at c), and bytes would differ; have them the same, there by: "
+        "the workers have other versions than the command (torch 9.0 instead of 9.1 at b and 1 more, "
+        "numcodecs none instead of 1 at c), so the files would differ; install the same on the workers: "
         "pip install torch==9.1 numcodecs==1"
     )
 
@@ -114,5 +114,5 @@ def test_what_is_told_of_processors() -> None:
     assert processors_note([]) == processors_note([own, own]) == []
     (note,) = processors_note(["A", own, "A"])
     assert note.startswith(
-        f"the command and its workers have processors of 2 kinds: {', '.join(sorted(('A', own)))};"
+        f"the command and its workers run on 2 kinds of processor: {', '.join(sorted(('A', own)))};"
     )

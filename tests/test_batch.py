@@ -249,7 +249,7 @@ def test_killed_in_the_midst(tmp_path: Path, both: Path, weights_file: Path, who
     if who == "stopped":
         assert statuses(out)["long"] == "stopped"
         assert errors.splitlines()[-1].endswith(
-            "stopped; what was finished is kept; the same command goes on"
+            "stopped; finished work is kept; the same command continues it"
         )
     done = command("batch", *words, "--out", out)
     assert done.returncode == 0, done.stderr
@@ -303,7 +303,7 @@ def test_what_is_refused_before_the_work(tmp_path: Path, photos: Path, weights_f
     words = {**QUICK, "weights": str(weights_file), "jobs": 1}
     with pytest.raises(OptionError, match="jobs cannot be 0"):
         batch(photos, tmp_path / "out", **{**words, "jobs": 0})
-    with pytest.raises(OptionError, match="--jobs is for"):
+    with pytest.raises(OptionError, match="--jobs counts"):
         batch(photos, tmp_path / "out", cluster="local", **words)
     with pytest.raises(WeightsError, match="no weights at"):
         batch(photos, tmp_path / "out", **{**words, "weights": "absent.pth"})
@@ -329,7 +329,7 @@ def test_two_batches_at_one_folder(tmp_path: Path, both: Path, weights_file: Pat
 
     words = (both / "a.png", "--out", tmp_path / "out", "--jobs", 1, "--weights", weights_file)
     batch(both / "a.png", tmp_path / "out", jobs=1, weights=str(weights_file), on_progress=listen, **QUICK)
-    assert "another batch is at work" in refused[0]
+    assert "another batch is working" in refused[0]
 
 
 def test_the_plan_alone(tmp_path: Path, photos: Path, weights_file: Path) -> None:

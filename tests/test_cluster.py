@@ -192,7 +192,7 @@ def test_the_run_is_stopped_and_gone_on_with(
     left = read_journal(work_path(tmp_path / "run"))
     assert left is not None
     assert 0 < left["steps"]["network"]["rows"] < 2300
-    with pytest.raises(OutputError, match="on a cluster; give --cluster"):
+    with pytest.raises(OutputError, match="on a cluster; resume it with --cluster"):
         resume(tmp_path / "run")
     # segments that meet where it stands would do
     others = 1536 if left["steps"]["network"]["rows"] == 1792 else 1792
@@ -273,7 +273,7 @@ def test_every_segment_twice_and_in_another_order(
     with pytest.raises(ClusterError, match="by that name"):  # as on a machine that does not see the folder
         do_segment(job, segment)
     (job.places.temporary / TOKEN).write_text("another")
-    with pytest.raises(ClusterError, match="begun anew"):
+    with pytest.raises(ClusterError, match="started again"):
         do_segment(job, segment)
     assert [path.name for path in job.places.temporary.iterdir()] == [TOKEN]
 
@@ -282,7 +282,7 @@ def test_every_segment_twice_and_in_another_order(
     "address", ["", "localhost:8786", "local:0", "local:x", "http://a:1", "tcp://a", "tcp://a b:1"]
 )
 def test_what_is_no_address(address: str) -> None:
-    with pytest.raises(OptionError, match="names no cluster"):
+    with pytest.raises(OptionError, match="is no address"):
         check_address(address)
 
 
@@ -322,7 +322,7 @@ def test_a_workers_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv(VARIABLE, os.pathsep.join((str(mine), str(tmp_path / "other"))))
     require_within([mine, mine / "sub" / "not there yet", tmp_path / "other" / "a"])
     for outside in (tmp_path, tmp_path / "mine2", mine / ".." / "a", mine / "out of it" / "a"):
-        with pytest.raises(ClusterError, match="outside what a worker may use"):
+        with pytest.raises(ClusterError, match="outside the folders"):
             require_within([mine, outside])
 
 
@@ -332,7 +332,7 @@ def test_a_run_outside_of_the_workers_roots(
     monkeypatch.setenv(VARIABLE, str(tmp_path / "roots"))
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     words: dict[str, Any] = {"weights": str(weights_file), "banks": (1,), "report": False, "mix": False}
-    with pytest.raises(ClusterError, match="outside what a worker may use"):
+    with pytest.raises(ClusterError, match="outside the folders"):
         sonify(long_picture, tmp_path / "run", cluster="local:1", segment_rows=128, **words)
     run = sonify(long_picture, tmp_path / "roots" / "run", cluster="local:1", segment_rows=512, **words)
     assert run.record["cluster"]["segments"] == 5

@@ -197,7 +197,7 @@ def test_hosts_are_cut_off_and_come_back(
     assert contents(run.out) == alone
     assert record["cluster"]["processors"] == sorted((own_processor(), _OTHER_PROCESSOR))
     (note,) = record["notes"]
-    assert re.fullmatch("the command and its workers have processors of 2 kinds: .*", note)
+    assert re.fullmatch("the command and its workers run on 2 kinds of processor: .*", note)
 
 
 def _stopped_at_a_segment(run: Run, name: str) -> tuple[int, Path] | None:

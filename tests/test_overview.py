@@ -101,9 +101,9 @@ def test_a_state_that_its_file_does_not_hold(tmp_path: Path) -> None:
     cells = Cells(9, 5, 2)
     gathered(tmp_path / "a", cells, rows_of(cells, 2), [])
     (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:-1])
-    with pytest.raises(StoreError, match="cut short; begin afresh"):
+    with pytest.raises(StoreError, match="cut short; start again"):
         Overview(tmp_path / "a", cells, 2, {"came": 9})
-    with pytest.raises(StoreError, match="is missing; begin afresh"):
+    with pytest.raises(StoreError, match="is missing; start again"):
         Overview(tmp_path / "b", cells, 2, {"came": 4})
 
 

@@ -211,7 +211,7 @@ def test_asked_to_stop(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == (
-        "netsounds-stream: stopped; what was finished is kept; go on with: netsounds-stream resume run"
+        "netsounds-stream: stopped; finished work is kept; continue with: netsounds-stream resume run"
     )
     assert not (tmp_path / "run").exists()
     assert forked("resume", "run", cwd=tmp_path).returncode == 0
@@ -261,7 +261,7 @@ def test_what_would_change_the_bytes_is_refused(
     with pytest.raises(PictureError):
         sonify(tmp_path / "absent.png", tmp_path / "run", overwrite=True, **words)
     assert read_journal(work)  # it is given up for a run that can begin, no sooner
-    with pytest.raises(OutputError, match="no run was begun"):
+    with pytest.raises(OutputError, match="no stopped run"):
         resume(tmp_path / "absent")
 
 
@@ -322,7 +322,7 @@ def test_a_damaged_working_folder(
         content = bytearray(target.read_bytes())
         content[-40] ^= 1  # of the state, in the zip's directory, which its own checksums do not cover
         target.write_bytes(content)
-    with pytest.raises(StoreError, match="begin afresh with --overwrite"):
+    with pytest.raises(StoreError, match="start again with --overwrite"):
         resume(tmp_path / "run")
     assert work.exists()
     again = forked(
@@ -347,7 +347,7 @@ def test_a_damaged_picture_spool(tmp_path: Path, weights_file: Path) -> None:
     (work / "picture.spool.tif").write_bytes(b"not a picture")
     done = forked("resume", tmp_path / "run")
     assert done.returncode == 1, done.stderr
-    assert "picture.spool.tif cannot be read" in done.stderr and "begin afresh" in done.stderr
+    assert "picture.spool.tif cannot be read" in done.stderr and "start again" in done.stderr
 
 
 def test_a_failed_shard_stops_a_run_whose_commits_wait_for_it(

@@ -33,7 +33,7 @@ def test_a_second_run_is_refused_until_the_first_is_dead(tmp_path: Path, weights
     for second in (words, [*words, "--resume"], [*words, "--overwrite"], ["resume", tmp_path / "run"]):
         done = forked(*second)
         assert done.returncode == 1
-        assert f"another run is at work on {tmp_path / 'run'} (process {first.pid})" in done.stderr
+        assert f"another run is working on {tmp_path / 'run'} (process {first.pid})" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     first.kill()
     first.wait()
@@ -60,7 +60,7 @@ def test_what_came_to_the_folder_meanwhile_is_not_replaced(
         (tmp_path / "run" / "letter").write_text("dear")
 
     words = {"weights": str(weights_file), "report": False, "banks": (4,), "label": "a", "duration": 1}
-    with pytest.raises(OutputError, match="holds other files"):
+    with pytest.raises(OutputError, match="holds files but no run"):
         sonify(picture_file, tmp_path / "run", on_progress=meddle, **words)
     (tmp_path / "run" / "letter").rename(tmp_path / "letter")
     run = resume(tmp_path / "run")  # nothing of it was lost
