@@ -130,10 +130,8 @@ class Execution:
             assert state is not None
             return torch.tensor(state["logits"], dtype=torch.float64)
         if state is not None and (self.shared is None) == ("segments" in state):
-            here = "on one machine; resume it without --cluster"
-            raise OutputError(
-                f"the run was started {here if self.shared else 'on a cluster; resume it with --cluster'}"
-            )
+            how = "on one machine; resume it without" if self.shared else "on a cluster; resume it with"
+            raise OutputError(f"the run was started {how} --cluster")
         spool = self._places.picture_spool
         with ExitStack() as stack:
             line = stack.enter_context(self._workers(planned.trim_bytes, planned.strained_bytes))
@@ -186,9 +184,7 @@ class Execution:
         with workers(count, self.plan.threads_each, device, strain) as line:
             yield line
             if line.width < count:
-                self.notes.append(
-                    f"memory came near the budget; only {line.width} of {count} workers continued"
-                )
+                self.notes.append(f"memory came near the budget; {line.width} of {count} workers continued")
 
     def _sinks(self, each: BankPlan, line: Line, stack: ExitStack) -> Sinks:
         step = self.journal.state(STEP)
