@@ -45,8 +45,10 @@ WAYS: dict[str, SonifyOptions] = {
     "sum": options_from_words(scheme="sum", activations=False, mix=False),
 }
 BUDGET_BYTES, THREADS = GIB, 4
-#: Python with its libraries when a run is planned, as seen on x86-64 Linux.
+#: Python with its libraries when a run is planned, as seen on x86-64 Linux, with torch's CPU build.
 BASELINE_BYTES = 256 * MIB
+#: The same with torch 2.13.0+cu130, where no GPU is used: 532 MiB with Python 3.12, 589 with 3.13.
+CUDA_BASELINE_BYTES = 532 * MIB
 # Measured pictures count as of a size up to this factor.
 _SAME = 1.06
 
@@ -136,9 +138,11 @@ def nearest(way: str, pixels: int) -> Measured:
     return min(measured(way), key=lambda run: max(run.pixels, pixels) / min(run.pixels, pixels))
 
 
-def plan_of(size: tuple[int, int], way: str, budget: int = BUDGET_BYTES, threads: int = THREADS) -> Plan:
+def plan_of(
+    size: tuple[int, int], way: str, budget: int = BUDGET_BYTES, baseline: int = BASELINE_BYTES
+) -> Plan:
     width, height = size
-    limits = Limits(BASELINE_BYTES, budget, None, threads=threads)
+    limits = Limits(baseline, budget, None, threads=THREADS)
     return make_plan(Source(height, width), WAYS[way], limits)
 
 
@@ -208,6 +212,7 @@ def page() -> str:
         threads=THREADS,
         budget=format_bytes(BUDGET_BYTES),
         baseline=f"{BASELINE_BYTES / MIB:.0f} MiB",
+        cuda=f"{CUDA_BASELINE_BYTES / MIB:.0f} MiB",
         sizes_defaults=_sizes("defaults"),
         sizes_concat=_sizes("concat"),
         sizes_sum=_sizes("sum"),
@@ -232,9 +237,11 @@ seconds are measured or estimated, and every column says which. For your own mac
 ## Memory and disk
 
 JPEG pictures, {threads} threads, the default budget of {budget}. Of the memory, {baseline} are Python with
-its libraries on x86-64 Linux; yours may differ by some tens of MiB. *Least* is the smallest `--memory` that
-the planner takes, for narrower bands, which are slower. Where *planned* passes the budget, the run is refused
-at once, and goes with `--memory` raised. Arrays are counted as `lz4` leaves those of photographs.
+its libraries on x86-64 Linux. With torch's CUDA build they are {cuda}, also where no GPU is used: importing
+torch loads CUDA's libraries. Yours may differ by some tens of MiB; `plan` says how much they take. *Least* is
+the smallest `--memory` that the planner takes, for narrower bands, which are slower. Where *planned* passes
+the budget, the run is refused at once, and goes with `--memory` raised. Arrays are counted as `lz4` leaves
+those of photographs.
 
 By all defaults (activations and `sum` of four banks, the mix, the page):
 
@@ -292,11 +299,16 @@ def _sizes(way: str) -> str:
                 f"{size[0]} x {size[1]}",
                 f"{plan.peak_memory_bytes / MIB:,.0f} MiB",
                 f"{plan_of(size, way, budget=0).peak_memory_bytes / MIB:,.0f} MiB",
+                f"{plan_of(size, way, baseline=CUDA_BASELINE_BYTES).peak_memory_bytes / MIB:,.0f} MiB",
+                f"{plan_of(size, way, 0, CUDA_BASELINE_BYTES).peak_memory_bytes / MIB:,.0f} MiB",
                 _bytes(plan.final_disk_bytes),
                 _bytes(plan.disk_bytes),
             )
         )
-    heads = ("megapixels", "pixels", "memory, planned", "least", "disk, in the end", "while it runs")
+    heads = (
+        *("megapixels", "pixels", "memory, planned", "least", "planned, CUDA build", "least, CUDA build"),
+        *("disk, in the end", "while it runs"),
+    )
     return table(heads, rows)
 
 

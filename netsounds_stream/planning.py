@@ -243,6 +243,7 @@ def _candidate(
         reporting -= 1
     return replace(
         plan,
+        baseline_bytes=limits.baseline_bytes,
         forward_memory_bytes=limits.baseline_bytes + forward,
         sound_memory_bytes=limits.baseline_bytes + sounding,
         report_memory_bytes=limits.baseline_bytes + report_bytes(reporting) if options.report else 0,

@@ -220,6 +220,7 @@ class Plan:
         final_disk_bytes: final size on this machine's disk.
         free_disk_bytes: what is free there; None: unknown.
         remote_bytes: final size in the object store, for a run to a URL.
+        baseline_bytes: what Python with its libraries takes of the memory.
         stems: files of the banks' parts of the mix; None where there are none.
         parts: the same as the page plays them; None where there is no page.
     """
@@ -251,6 +252,7 @@ class Plan:
     final_disk_bytes: int
     free_disk_bytes: int | None
     remote_bytes: int = 0
+    baseline_bytes: int = 0
     stems: AudioPlan | None = None
     parts: AudioPlan | None = None
 

@@ -45,10 +45,12 @@ def long_plan(plan: Plan, rate_hz: int, seconds: float | None) -> str:
     decoded = {"stream": "row by row", "memory": "in memory", "spool": "to a temporary file"}
     free = "unknown" if plan.free_disk_bytes is None else format_bytes(plan.free_disk_bytes)
     final, while_it_runs = format_bytes(plan.final_disk_bytes), format_bytes(plan.disk_bytes)
+    libraries = format_bytes(plan.baseline_bytes, plan.budget_bytes)
     lines = [
         f"picture   {plan.width} x {plan.height} px, time along {plan.time_axis}, decoded "
         f"{decoded[plan.picture_stored]}, {plan.band_rows} rows a band",
         f"memory    {_memory(plan)} ({_stages(plan)})",
+        f"          Python and its libraries take {libraries} of it",
         f"disk      needs {final} in the end, {while_it_runs} while it runs; {free} free",
     ]
     if plan.remote_bytes:

@@ -84,6 +84,8 @@ def test_plan_says_what_a_run_takes(picture_file: Path, tmp_path: Path) -> None:
     assert numbers["banks"][3]["shape"] == [512, 14, 20]
     assert numbers["mix"]["seconds"] == 10 < numbers["sound_seconds"] < 20
     assert numbers["estimated_run_seconds"] > 1
+    assert 100e6 < numbers["baseline_bytes"] < numbers["peak_memory_bytes"]
+    assert re.search(r"^ +Python and its libraries take \d+ MiB of it", done.stdout, re.MULTILINE)
     in_mb = forked("plan", picture_file, "--memory", "800MB").stdout
     assert re.search(r"^memory +needs \d+ MB, budget 800 MB", in_mb, re.MULTILINE)
     refused = forked("plan", picture_file, "--memory", "100MiB")

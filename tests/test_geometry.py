@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from netsounds_stream.geometry import BANKS, LAYERS, SMALLEST_SIDE, Conv, Fire, bank_length, layers
-from netsounds_stream.weights import Weights, expected_shapes, reference_module
+from netsounds_stream.weights import Weights, expected_shapes, load_weights, reference_module, torchvision
 
 from .reference import whole_image
 
@@ -85,6 +85,15 @@ def test_layers_and_parameters_are_torchvisions(weights: Weights) -> None:
     seen = outputs(weights, pixels)
     assert [layer.name for layer in layers()] == [name for name in seen if name not in others]
     assert expected_shapes() == {name: tuple(value.shape) for name, value in module.state_dict().items()}
+
+
+def test_untrained_weights_are_those_of_a_new_network() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        drawn = torchvision().models.squeezenet1_0(weights=None).state_dict()
+    made = load_weights("untrained").state
+    assert list(made) == list(drawn)
+    assert all(torch.equal(made[name], value) for name, value in drawn.items())
 
 
 def test_what_a_layer_is_said_to_be(weights: Weights) -> None:
