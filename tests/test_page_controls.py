@@ -202,6 +202,16 @@ def test_the_views_fill_a_desk_on_one_axis_of_time(
     assert lay["y"] + lay["height"] <= panel["y"] + panel["height"] + 1
 
 
+def test_a_panorama_leaves_its_room_to_the_spectrogram(opened: Open) -> None:
+    def panorama(variables: dict[str, Any]) -> None:
+        variables["data"]["picture"] |= {"height": 33, "full_height": 66}
+
+    page = opened(panorama, {"viewport": SMALL_DESK})
+    picture, spectrogram = box(page, "picture"), box(page, "spectrogram")
+    assert picture["height"] < 150 and spectrogram["height"] > 200
+    assert spectrogram["y"] + spectrogram["height"] < SMALL_DESK["height"]
+
+
 def ticks(page: Any, name: str, side: str) -> dict[str, float]:
     """A ruler's texts, and where each stands, as a share."""
     found: dict[str, float] = page.evaluate(

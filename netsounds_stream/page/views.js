@@ -21,6 +21,8 @@
   const [playheads, pointers, regions, contents] = [".playhead", ".pointer", ".region", ".content"].map(ofViews);
   const played = wave.querySelector(".played");
 
+  const finger = window.matchMedia("(hover: none)");
+
   /** What came with each bank's script, by number; null while it is on its way. */
   const payloads = new Map();
   /** Of filters: `kind` of their pictures. `hover`: where the pointer is, or null; `pointed`: whether it ever was. */
@@ -126,7 +128,7 @@
     picture.setAttribute("aria-valuetext", words);
     const here = seen.hover ? hoverWords() : [words, shownFilter(), loopWords(seconds)];
     const begun = seen.pointed || state.loop || state.filter !== null || at > 0;
-    get("readout").textContent = begun ? here.filter(Boolean).join(" · ") : "Point at the picture: time and pitch";
+    get("readout").textContent = begun ? here.filter(Boolean).join(" · ") : `${finger.matches ? "Tap" : "Point at"} the picture: time and pitch`;
     get("readout").classList.toggle("hovering", Boolean(seen.hover));
   }
 
