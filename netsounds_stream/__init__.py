@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .rendering import render as render
     from .runs import Run as Run
     from .runs import open_run as open_run
+    from .single_file import share as share
     from .sound_options import SoundOptions as SoundOptions
     from .stopping import Stop as Stop
     from .store import open_activations as open_activations
@@ -58,6 +59,7 @@ _HOMES = {
     "open_run": "runs",
     "render": "rendering",
     "plot": "plotting",
+    "share": "single_file",
     "gallery": "galleries",
     "Run": "runs",
     "Sound": "notebook",

@@ -48,7 +48,7 @@ from .errors import NetsoundsError, Stopped
 from .locations import is_url, local_only
 from .naming import folder_of
 from .options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
-from .run_commands import check, gallery, info, plot
+from .run_commands import check, gallery, info, plot, share
 from .sound_options import FORMATS, SCHEMES
 from .wording import bench_text, long_plan, plan_facts, verification_text
 
@@ -301,6 +301,7 @@ def demo(image: Path | None, weights: str | None, out: Path, quiet: bool, as_jso
 
 
 cli.add_command(plot)
+cli.add_command(share)
 cli.add_command(gallery)
 
 

@@ -182,6 +182,12 @@ RUN = stacked(
     ),
     option(
         sections.FILES,
+        "--single-file",
+        is_flag=True,
+        help="Write the page also as share.html, one file of a few MB that needs no other and can be sent.",
+    ),
+    option(
+        sections.FILES,
         "--activations/--no-activations",
         default=True,
         help="Keep the activations as zarr arrays.",

@@ -366,6 +366,7 @@ class Execution:
                 None if self.plan.mix is None else self._places.mix,
                 preview,
                 self.depot,
+                self.options.single_file,
             ).write(record, [path.relative_to(self.folder).as_posix() for path in written], self.stages)
         made = report_files(self.folder)
         self.journal.reached(

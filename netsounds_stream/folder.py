@@ -28,6 +28,8 @@ except ImportError:  # Windows
 RECORD_NAME = "run.json"
 #: The report: its page, the pictures for people, the page's own data.
 PAGE, PICTURES, REPORT = "index.html", "pictures", "report"
+#: The page as one file that needs no other.
+SINGLE_FILE = "share.html"
 _PARTIAL, LOCK = ".partial", ".lock"
 #: A folder in the one that is worked in, with a picture on its way from a URL.
 DOWNLOAD = "download"
@@ -340,7 +342,7 @@ def outputs(folder: Path) -> list[str]:
 
 def outputs_of(there: Iterable[PurePosixPath]) -> list[str]:
     """What of the files of a run's folder its record names: the page first, then the mix; arrays, and sound
-    files at any depth; the report's folders last."""
+    files at any depth; then the page in one file, and the report's folders."""
     found, kinds = set(there), {".zarr", *(f".{name}" for name in FORMATS)}
     found |= {each for path in found for each in path.parents if each.parts}
     names = [
@@ -348,12 +350,16 @@ def outputs_of(there: Iterable[PurePosixPath]) -> list[str]:
     ]
     names.sort(key=lambda name: (not name.startswith("mix."), name))
     page = [PAGE] if PurePosixPath(PAGE) in found else []
-    return [*page, *names, *(name for name in (PICTURES, REPORT) if PurePosixPath(name) in found)]
+    return [
+        *page,
+        *names,
+        *(name for name in (SINGLE_FILE, PICTURES, REPORT) if PurePosixPath(name) in found),
+    ]
 
 
-def add_pictures(top: Path, record: Mapping[str, Any], paths: Iterable[Path]) -> None:
-    """Have the record of the finished run at `top` know files that were put among its pictures."""
-    sums = {f"{PICTURES}/{path.name}": file_sum(path).to_json() for path in paths}
-    files = record["files"] if PICTURES in record["files"] else [*record["files"], PICTURES]
+def add_files(top: Path, record: Mapping[str, Any], name: str, paths: Iterable[Path]) -> None:
+    """Have the record of the finished run at `top` know files that were put there, listed by that name."""
+    sums = {path.relative_to(top).as_posix(): file_sum(path).to_json() for path in paths}
+    files = record["files"] if name in record["files"] else [*record["files"], name]
     checksums = dict(sorted({**record.get("checksums", {}), **sums}.items()))
     durably_replace(top / RECORD_NAME, sealed({**record, "files": files, "checksums": checksums}))

@@ -97,6 +97,8 @@ FINISHING_BYTES = 16 * MIB
 OVERVIEW_BYTES = 4 * MIB
 #: The page, its data and the pictures, forms of sounds apart.
 REPORT_DISK_BYTES = 16 * MIB
+#: The page in one file: pictures, style and scripts; and the least that a second of sound takes, as text.
+_SINGLE_FILE_BYTES, _SINGLE_SECOND_BYTES = 16 * MIB, 6000
 # What is seen of a bank's sound, and of a filter's.
 _VIEW_BYTES, _FILTER_VIEW_BYTES = 5 << 18, 3 << 12
 # A contact sheet in the making: cells, brightness, colours, the encoder's own.
@@ -106,6 +108,11 @@ _SHEET_BYTES = 72 * MIB
 def report_bytes(workers: int) -> int:
     """The report's pictures, a sheet a worker."""
     return 80 * MIB + workers * _SHEET_BYTES
+
+
+def single_file_bytes(seconds: float) -> int:
+    """The page in one file, with so much sound at most."""
+    return _SINGLE_FILE_BYTES + int(_SINGLE_SECOND_BYTES * seconds)
 
 
 def overview_disk_bytes(banks: tuple[BankPlan, ...], along: int, across: int) -> int:

@@ -116,5 +116,7 @@ class SonifyKeywords(NetworkKeywords, RenderKeywords, total=False):
     """Whether activations are kept as arrays. True by default."""
     report: bool
     """Whether the run gets its page, `index.html`, with pictures. True by default."""
+    single_file: bool
+    """Whether the page is also written as one file that needs no other, `share.html`. False by default."""
     label: str | None
     """Name used in the names of files. None: what the network sees in the picture."""

@@ -53,6 +53,7 @@ class SonifyOptions:
         codec: how stored activations are compressed: 'lz4', 'zstd', 'pcodec', 'none'.
         activations: False: no arrays are kept; they are never written where no second pass needs them.
         report: whether the run gets its page, `index.html`, with pictures.
+        single_file: whether it gets the page as one file that needs no other, `share.html`, too.
         memory_bytes: budget for the whole process's resident memory; None: 1 GiB, less where less is free.
         gpu_memory_bytes: budget for what torch holds on a GPU; None: 2 GiB, or half of what is free there.
         max_pixels: a picture of more, in its file or after `size`, is refused; None: there is no limit.
@@ -71,6 +72,7 @@ class SonifyOptions:
     codec: Codec = "lz4"
     activations: bool = True
     report: bool = True
+    single_file: bool = False
     memory_bytes: int | None = None
     gpu_memory_bytes: int | None = None
     max_pixels: int | None = None
@@ -93,6 +95,12 @@ class SonifyOptions:
             object.__setattr__(self, "activations", False)
         if not (self.activations or self.report or self.sound.mix or self.sound.schemes):
             raise OptionError("nothing is to be made: no arrays, no sound and no page; ask for one of them")
+        if self.report and not (self.sound.mix or self.sound.schemes):
+            raise OptionError(
+                "a page needs a sound: leave out --no-mix or --scheme none, or give --no-report"
+            )
+        if self.single_file and not self.report:
+            raise OptionError("the single file holds the page: leave out --no-report, or --single-file")
         one_of("time axis", self.time_axis, TIME_AXES)
         one_of("precision", self.precision, PRECISIONS)
         one_of("device", self.device, DEVICES)

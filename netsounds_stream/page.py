@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from .errors import OutputError
-from .folder import PAGE, PICTURES, RECORD_NAME, REPORT
+from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from .options import format_bytes
 from .page_data import facts, href, predictions, stages
 
@@ -16,6 +18,7 @@ _ASSETS = "page"
 #: The page's scripts, in the order in which they are run.
 SCRIPTS = ("axes.js", "player.js", "views.js", "report.js")
 _BESIDE = ("report.css", *SCRIPTS)
+_HELD = "held.js"  # of a page in one file, before the others
 
 
 def write_page(
@@ -28,6 +31,39 @@ def write_page(
         data: what the script is told; see `page_data`.
         names: of the run's files and folders that the page lists.
     """
+    text = _report(record, data, [_file_entry(folder, name) for name in names])
+    for name in _BESIDE:
+        _write(folder / REPORT / name, _asset(name))
+    _write(folder / PAGE, text)
+
+
+def write_single_page(
+    out: Path, record: Mapping[str, Any], data: Mapping[str, Any], held: Mapping[str, Any]
+) -> None:
+    """Write a run's page as one file, with style and scripts in it.
+
+    Args:
+        data: as for `write_page`, with names out of `held` in the place of files.
+        held: files as text, by these names.
+    """
+    script = "\n".join(_asset(name) for name in (_HELD, *SCRIPTS))
+    inline = {"style": _asset("report.css"), "script": script, "held": held}
+    _write(out, _report(record, data, [], inline=inline))
+
+
+def page_data_of(page: Path) -> dict[str, Any] | None:
+    """Return what the script of a run's page is told; None where there is no such page."""
+    try:
+        text = page.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    found = re.search(r'<script type="application/json" id="netsounds-data">(.*?)</script>', text, re.DOTALL)
+    return dict(json.loads(found[1])) if found else None
+
+
+def _report(
+    record: Mapping[str, Any], data: Mapping[str, Any], listed: Sequence[Mapping[str, str]], **more: Any
+) -> str:
     seconds = record["seconds"]
     peak, plan = record["peak_memory_bytes"], record["plan"]
     memory = {
@@ -38,7 +74,7 @@ def write_page(
         "measured": format_bytes(peak),
         "budget": format_bytes(plan["budget_bytes"]),
     }
-    text = _rendered(
+    return _rendered(
         "report.html",
         title=record["label"],
         version=record["versions"]["netsounds-stream"],
@@ -51,11 +87,9 @@ def write_page(
         seconds=sum(seconds.values()),
         command=record["command"],
         notes=record["notes"],
-        files=[_file_entry(folder, name) for name in names],
+        files=listed,
+        **more,
     )
-    for name in _BESIDE:
-        _write(folder / REPORT / name, (_package() / name).read_text(encoding="utf-8"))
-    _write(folder / PAGE, text)
 
 
 def write_gallery(
@@ -85,13 +119,14 @@ def _package() -> Any:
     return files(__package__) / _ASSETS
 
 
+def _asset(name: str) -> str:
+    return str((_package() / name).read_text(encoding="utf-8"))
+
+
 def _rendered(template: str, **values: Any) -> str:
     from jinja2 import Environment, FunctionLoader, StrictUndefined  # here: a run needs it at its end only
 
-    def load(name: str) -> str:
-        return str((_package() / name).read_text(encoding="utf-8"))
-
-    environment = Environment(autoescape=True, loader=FunctionLoader(load), undefined=StrictUndefined)
+    environment = Environment(autoescape=True, loader=FunctionLoader(_asset), undefined=StrictUndefined)
     return environment.get_template(template).render(**values)
 
 
@@ -127,6 +162,7 @@ def _what(name: str) -> str:
 _NAMED = {
     PICTURES: "contact sheets, single filters, spectrograms and waveforms, with axes and numbers",
     REPORT: "pictures and scripts that this page needs beside it",
+    SINGLE_FILE: "this page in one file, to send",
     RECORD_NAME: "everything about the run: options, plan, times, checksums",
 }
 _WHAT = {

@@ -27,6 +27,7 @@ from .footprint import (
     putting_bytes,
     report_bytes,
     segments_disk_bytes,
+    single_file_bytes,
     sound_bytes,
     spectra_bytes,
     staging_bytes,
@@ -330,6 +331,9 @@ def _disk(
         waiting += overview_disk_bytes(banks, *looked_at)
         report = REPORT_DISK_BYTES + sum(audio.browser_bytes for audio in files)
         report += 0 if parts is None else parts.files * parts.bytes_per_file
+        if options.single_file:
+            rate = options.sound.resample_hz or options.sound.sample_rate_hz
+            report += single_file_bytes(sum(audio.samples for audio in files) / rate)
     if shared:
         asked, halves, columns = options.sound, 0, 0
         if not asked.weighed:

@@ -14,7 +14,7 @@ import torch
 from .bank_pictures import MAXIMA, MEANS, PLANES, SINGLE_PIXELS, BankPictures, filter_picture
 from .charts import sound_name, sound_title, write_charts
 from .errors import OptionError, OutputError, StoreError
-from .folder import PICTURES, RECORD_NAME, add_pictures, file_label, read_record
+from .folder import PICTURES, RECORD_NAME, add_files, file_label, read_record
 from .overview import Overview, across_cells
 from .passes import blocks_of
 from .pictures import save
@@ -109,7 +109,7 @@ def plot(
         if bank is None and planned.mix is not None:
             written += _plot_sound(places.mix, planned.mix, sound, 0, into, stages)
     if into.resolve() == (top / PICTURES).resolve():
-        add_pictures(top, record, written)
+        add_files(top, record, PICTURES, [top / PICTURES / path.name for path in written])
     return written
 
 

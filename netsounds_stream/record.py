@@ -233,6 +233,8 @@ def command_line(picture: Picture, options: SonifyOptions) -> str:
         words.append("--no-activations")
     if not options.report:
         words.append("--no-report")
+    if options.single_file:
+        words.append("--single-file")
     say("--memory", options.memory_bytes, None)
     say("--gpu-memory", options.gpu_memory_bytes, None)
     say("--max-pixels", options.max_pixels, None)

@@ -26,7 +26,7 @@ from .browser_forms import write_forms
 from .charts import sound_name, sound_title, spectrogram_pixels, waveform, write_charts
 from .depot import Depot
 from .errors import Stopped
-from .folder import PAGE, PICTURES, RECORD_NAME, REPORT
+from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from .geometry import bank
 from .journal import Journal
 from .overlap import Line
@@ -36,6 +36,7 @@ from .page_data import Played, peaks, sound_entry
 from .pictures import coloured, save
 from .plans import AudioPlan, BankPlan, Plan
 from .progress import Advance, Stages
+from .single_file import write_single_file
 from .sound_options import SoundOptions
 from .sound_view import View, Views, parts_begun, read_filter_extremes
 from .spectrum import FrequencyScale
@@ -90,6 +91,7 @@ class Report:
     mix: Path | None
     preview: Overview
     depot: Depot
+    single_file: bool = False
 
     def write(self, record: Callable[[], Mapping[str, Any]], names: Sequence[str], stages: Stages) -> None:
         """Write all of it.
@@ -114,10 +116,10 @@ class Report:
                 advance(1)
 
             self.line.run(jobs, do, [])
-        self._write_page(record(), played, [*names, PICTURES, REPORT, RECORD_NAME])
+        self._write_page(record(), played, names, stages)
 
     def _write_page(
-        self, record: Mapping[str, Any], played: Sequence[Sounding], names: Sequence[str]
+        self, record: Mapping[str, Any], played: Sequence[Sounding], names: Sequence[str], stages: Stages
     ) -> None:
         data = {
             "format": 1,
@@ -127,6 +129,11 @@ class Report:
             "sounds": [self._entry(each, sound) for each, sound in played],
             "banks": [self._bank_entry(each) for each in self.banks],
         }
+        names = [*names, PICTURES, REPORT, RECORD_NAME]
+        if self.single_file:
+            alone = self.folder / SINGLE_FILE
+            write_single_file(alone, self.folder, record, data, stages, self.depot.opened)
+            names.insert(0, SINGLE_FILE)
         write_page(self.folder, record, data, names)
 
     def _jobs(self, played: Sequence[Sounding]) -> Iterable[Callable[[], None]]:
@@ -350,7 +357,8 @@ def report_files(folder: Path) -> list[Path]:
     """What a report consists of, forms of sounds apart: those are known from their writing."""
     inside = [path for name in (PICTURES, REPORT) for path in (folder / name).iterdir() if path.is_file()]
     forms = [path for path in inside if path.suffix == ".flac"]
-    return [folder / PAGE, *sorted({*inside} - {*forms})]
+    pages = [path for path in (folder / PAGE, folder / SINGLE_FILE) if path.exists()]
+    return [*pages, *sorted({*inside} - {*forms})]
 
 
 def _write_single(source: Activations, number: int, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands on finished runs and their files: `check`, `info`, `plot`, `gallery`."""
+"""The commands on finished runs and their files: `check`, `info`, `plot`, `share`, `gallery`."""
 
 from __future__ import annotations
 
@@ -76,6 +76,20 @@ def plot(folder: Path, quiet: bool, **words: Any) -> None:
         written = plotting.plot(folder, on_progress=shown, **words)
     for path in written:
         click.echo(str(path))
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("folder", type=LOCAL)
+@option(MAIN, "--out", type=LOCAL, help="File to write. [default: share.html, in the run's folder]")
+@stacked(QUIET)
+def share(folder: Path, out: Path | None, quiet: bool) -> None:
+    """Write the page of the run in FOLDER as one file that needs no other, to send it."""
+    with importing():
+        from .display import display
+        from .single_file import share as write
+
+    with display(quiet=quiet) as shown:
+        click.echo(str(write(folder, out, on_progress=shown)))
 
 
 @click.command(cls=SectionedCommand)

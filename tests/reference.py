@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 PROGRAM = Path(sys.executable).parent / "netsounds-stream"
 TRAINED = "weights/squeezenet1_0-deep-compression.pth"
 #: What of a run's folder holds times: two runs that are alike differ in them.
-TIMED = ("run.json", "index.html")
+TIMED = ("run.json", "index.html", "share.html")
 
 
 @torch.inference_mode()

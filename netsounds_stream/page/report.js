@@ -20,7 +20,7 @@
     const filters = sound.parts ? sound.parts.filters : [];
     const { seconds, sounding } = stretch();
     const facts = [
-      sound.file === null && sound.parts ? `${filters.length} files` : decodeURIComponent(file()),
+      sound.file === null && sound.parts ? `${filters.length} files` : fileName(),
       size(sound.bytes),
       hertz(sound.sample_rate_hz),
       ["", "mono", "stereo"][sound.channels] || `${sound.channels} channels`,
@@ -45,8 +45,11 @@
   /** The file of what sounds: of the run where it has one, else what is played. */
   const file = () => (state.sound.file === null ? player.href() : state.sound.file);
 
+  /** Its name; in a page of one file that of what is held, which stands at the blob's end. */
+  const fileName = () => decodeURIComponent(file().replace(/^blob:.*#\//, ""));
+
   function drawDownload() {
-    const name = decodeURIComponent(file().split("/").at(-1));
+    const name = fileName().split("/").at(-1);
     get("download").href = file();
     get("download").download = name;
     get("download").title = `Download ${name}`;
