@@ -112,5 +112,7 @@ def test_the_typed_example_runs(small_picture: Path, tmp_path: Path) -> None:
     run = typed_use.made(small_picture, tmp_path / "run")
     assert (tmp_path / "run" / "again.flac").exists()
     assert run.record["options"]["banks"] == [4]
+    by_image, by_array = typed_use.in_memory(tmp_path / "pixels")
+    assert (by_image.width, by_image.height, by_array.array(4).shape) == (60, 40, (512, 2, 3))
     assert "features.1" in typed_use.tapped()
     assert "features.0" not in typed_use.tapped()

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from netsounds_stream import (
     Layer,
     Plan,
@@ -36,6 +40,13 @@ def made(picture: Path, out: Path) -> Run:
     array = next(path for path in map(Path, run.files) if path.suffix == ".zarr")
     render(array, out / "again.flac", method="istft", phase="zero", filters=(3, 17), duration=0.5)
     return run
+
+
+def in_memory(out: Path) -> tuple[Plan, Run]:
+    """Pictures that are in memory: PIL's and numpy's."""
+    pixels: NDArray[np.uint8] = np.zeros((40, 60, 3), np.uint8)
+    made = sonify(pixels, out, weights="untrained", banks=4, scheme=(), mix=False, report=False)
+    return plan(Image.new("L", (60, 40)), out, weights="untrained"), made
 
 
 def tapped() -> dict[str, Layer]:
