@@ -48,8 +48,8 @@ class Asked:
 class Hands:
     """Workers with what is to be done, so many pictures at a time.
 
-    `budget_bytes` are for all of them; None: each worker has its own. `under_way` are the pixels that the
-    network has seen of pictures which have not ended.
+    `budget_bytes` are for all of them; None: each worker has its own. `under_way` are pixels of pictures
+    which have not ended, in proportion to the time that has passed of what their runs will take.
     """
 
     workers: Workers

@@ -25,6 +25,7 @@ from .roots import require_within
 from .stopping import Stop
 
 if TYPE_CHECKING:
+    from .plans import Plan
     from .weights import Weights
 
 #: What is found of a picture, and what becomes of it.
@@ -186,12 +187,13 @@ def _worked(task: Task) -> tuple[str, int | None]:
             return SKIPPED, None
         if not task.overwrite:
             raise _changed(task, differences)
-    resuming = holds_work(hidden)
+    resuming, told = holds_work(hidden), _Told()
     words: dict[str, Any] = {
         "overwrite": task.overwrite,
         "checkpoint_seconds": task.checkpoint_seconds,
         "stop": stop,
-        "on_progress": _tell,
+        "on_plan": told.plan,
+        "on_progress": told,
         "load": weights,
         "notes": task.notes,
     }
@@ -299,9 +301,20 @@ def _of_dask() -> int | None:
         return None
 
 
-def _tell(progress: Progress) -> None:
-    if progress.stage == "network":
-        processes.say(progress.done)
+class _Told:
+    """Tells how much of a run is done, as pixels: the share of its time that has passed, not of one stage."""
+
+    def __init__(self) -> None:
+        self._began, self._pixels = time.perf_counter(), 0
+
+    def plan(self, plan: Plan) -> None:
+        """Take what the whole run counts."""
+        self._pixels = plan.pixels
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.run_seconds_left is not None:
+            passed = time.perf_counter() - self._began
+            processes.say(self._pixels * passed / max(passed + progress.run_seconds_left, 1e-9))
 
 
 def _bytes(folder: Path) -> int:
