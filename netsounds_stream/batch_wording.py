@@ -34,7 +34,7 @@ def plan_text(plan: BatchPlan) -> list[str]:
         f"{format_bytes(plan.free_disk_bytes)} free",
         f"run time about {duration_text(plan.seconds)} (an estimate)",
     ]
-    lines += [f"will fail: {name}: {reason}" for name, reason in plan.reasons[:_REASONS]]
+    lines += [f"will fail: {_said(name, reason)}" for name, reason in plan.reasons[:_REASONS]]
     if len(plan.reasons) > _REASONS:
         lines.append(f"and {len(plan.reasons) - _REASONS} more")
     return lines
@@ -42,8 +42,13 @@ def plan_text(plan: BatchPlan) -> list[str]:
 
 def ended_text(result: Result) -> str:
     """A picture's end, in a line."""
-    why = f": {result.error}" if result.error else ""
-    return f"{result.status:<8}{result.picture} ({result.seconds:.1f} s){why}"
+    what = _said(result.picture, result.error) if result.error else result.picture
+    return f"{result.status:<8}{what} ({result.seconds:.1f} s)"
+
+
+def _said(name: str, reason: str) -> str:
+    """A picture and why it failed, its name once."""
+    return reason if name in reason else f"{name}: {reason}"
 
 
 def table_text(results: Sequence[Result]) -> Iterator[str]:
@@ -57,4 +62,4 @@ def table_text(results: Sequence[Result]) -> Iterator[str]:
         yield f"{line}  {peak:>11}".rstrip()
     for each in results:
         if each.error:
-            yield f"{each.picture}: {each.error}"
+            yield f"failed: {_said(each.picture, each.error)}"

@@ -305,11 +305,20 @@ def _page(out: Path, results: Sequence[Result]) -> Path | None:
         return None
     from .galleries import FailedPicture, gallery  # which takes torch: the workers have ended by now
 
-    listed = [FailedPicture(_name(each, out), each.error or "") for each in failed]
+    listed = [FailedPicture(_name(each, out), _reason(each)) for each in failed]
     return gallery(runs, out, failed=listed)
 
 
 def _name(result: Result, out: Path) -> str:
     """Return a picture's name below what was given, as a page can hold it: not every file name is UTF-8."""
     below = Path(result.folder).relative_to(out).parent / Path(result.picture).name
-    return below.as_posix().encode(errors="backslashreplace").decode()
+    return _shown(below.as_posix())
+
+
+def _reason(result: Result) -> str:
+    """Return why a picture failed, without the folders of this machine."""
+    return _shown((result.error or "").replace(result.picture, Path(result.picture).name))
+
+
+def _shown(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()

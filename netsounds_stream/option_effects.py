@@ -42,6 +42,11 @@ def _stereo_sum(asked: Request) -> bool:
 
 CONDITIONS = (
     Condition(
+        ("method", "balance", "scale", "top", "filters", "loudness", "sample_rate", "resample", "format"),
+        "sound (the mix, or a --scheme other than none)",
+        lambda asked: asked.options.sound.mix or bool(asked.options.sound.schemes),
+    ),
+    Condition(
         ("iterations",), "--method griffin-lim", lambda asked: asked.options.sound.method == "griffin-lim"
     ),
     Condition(

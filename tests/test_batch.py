@@ -103,6 +103,7 @@ def test_what_cannot_be_opened_is_listed_and_every_call_adds_its_lines(
     page = made.page.read_text()
     for name in ("cut.png", "text.jpg", "more/empty.PNG", "is empty (0 bytes)"):
         assert name in page
+    assert str(tmp_path) not in page  # it may be sent to others
     with (out / "batch.jsonl").open("a") as file:
         file.write('{"cut short')  # as a call that is killed leaves it
     batch(broken, out, **words)

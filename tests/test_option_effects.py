@@ -32,6 +32,20 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         )
         for words in ({"mix": True}, {"mix": False, "method": "istft"})
     ),
+    *(
+        (name, {**RAW, "scheme": "none"}, RAW)
+        for name in (
+            "method",
+            "balance",
+            "scale",
+            "top",
+            "filters",
+            "loudness",
+            "sample_rate",
+            "resample",
+            "format",
+        )
+    ),
     ("pan", RAW, {"mix": True}),
     ("pan", {**RAW, "stereo": True, "scheme": "concat"}, {**RAW, "stereo": True, "scheme": "sum"}),
     ("stereo", {"stereo": True, "scheme": "filters"}, {"stereo": True, "scheme": ("sum", "concat")}),
