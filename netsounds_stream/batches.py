@@ -197,7 +197,7 @@ def _asked(
 
 
 def _planned(asked: Asked, working: Hands, stop: Stop) -> tuple[BatchPlan, list[Look]]:
-    """The plan, and what was found of each picture.
+    """Return the plan, and what was found of each picture.
 
     Raises:
         NetsoundsError: something that every picture needs, the weights say, cannot be had.
@@ -237,7 +237,7 @@ def _worked(
     on_progress: Listener,
     on_end: Callable[[Result], None],
 ) -> tuple[Result, ...]:
-    """What became of each picture, in the order in which they were given."""
+    """Make the runs; return what became of each picture, in the order in which they were given."""
     pixels = {
         task.folder: look.pixels if look.state in (NEW, UNFINISHED) else 0
         for task, look in zip(working.tasks, looks, strict=True)
@@ -268,7 +268,7 @@ def _worked(
 def _watched(
     working: Hands, pixels: int, stop: Stop, on_progress: Listener
 ) -> Iterator[Callable[[float], None]]:
-    """Tells how far all is, and the workers when it is to stop; what it yields is told what has ended."""
+    """Report progress, and pass a request to stop to the workers; yields what is told of ended pixels."""
     began, over, lock = time.perf_counter(), threading.Event(), threading.Lock()
     done = most = 0.0
 

@@ -14,7 +14,7 @@ from xarray.core import indexing
 
 @dataclass(frozen=True, eq=False)
 class Stored(BackendArray):
-    """What xarray asks for numbers: it hands over what the user indexed, and reads nothing else."""
+    """A stored array as xarray's backend: it reads what the user indexes, and nothing else."""
 
     array: zarr.Array[Any]
 
@@ -33,7 +33,7 @@ class Stored(BackendArray):
 
 
 def data_array(array: zarr.Array[Any], name: str) -> DataArray:
-    """`[channel, y, x]`; `y` and `x` are the pixel that each value is centred on.
+    """Return `[channel, y, x]`; `y` and `x` are the pixels that values are centred on.
 
     Pixels are those that the network saw: of the resized picture, where `size` was given.
     """

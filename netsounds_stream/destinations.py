@@ -27,7 +27,7 @@ def run_folder(out: str | Path, work: Path | None, *, overwrite: bool) -> RunFol
 
 
 def worked_in(out: str | Path, work: Path | None) -> Path:
-    """The folder that a run to `out` is worked in, or one on the same disk."""
+    """Return the folder that a run to `out` is worked in, or one on the same disk."""
     if not is_url(out):
         return Path(out)
     return work_folder(str(out), work)
@@ -43,7 +43,7 @@ def check_shared_work(cluster: str | None, out: str | Path, work: Path | None) -
 
 
 def finished_elsewhere(url: str, work: Path | None) -> Run:
-    """The finished run at a URL; one that was whole but for its record there is given that."""
+    """Return the finished run at a URL; where only its record was missing, that is put there first."""
     from .remote_folder import RemoteFolder
 
     at = RemoteFolder(url, work, overwrite=False)

@@ -64,7 +64,7 @@ class Beginning:
         overwrite: bool,
         notes: tuple[str, ...],
     ) -> Run:
-        """Carry the run out in `folder`, from its beginning or from what is `left` of it there."""
+        """Carry out the run in `folder`, from its beginning or from what is `left` of it there."""
         with ExitStack() as stack:
             shared = None
             if self.cluster is not None:
@@ -206,7 +206,7 @@ class Beginning:
 
 
 def _plan_left(record: dict[str, Any], options: SonifyOptions) -> Plan:
-    """The plan that a stopped run was begun with, against the memory that may be used now."""
+    """Return the plan that a stopped run was begun with, with the memory budget of now."""
     budget = options.memory_bytes or machine.default_budget_bytes()
     return replace(recorded_plan(record), budget_bytes=budget, free_disk_bytes=None)
 
@@ -219,7 +219,7 @@ def limits_of(
     picture: Picture,
     out: str | Path,
 ) -> Limits:
-    """What a run to `out`, worked on in `folder`, may use."""
+    """Return what a run to `out`, worked on in `folder`, may use."""
     fetched = 0 if picture.url is None else picture.file_bytes
     return Limits(
         baseline_bytes=machine.resident_bytes() + picture.pending_bytes,

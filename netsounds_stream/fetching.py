@@ -1,4 +1,4 @@
-"""Pictures from URLs: spooled to a file, gone on with where an attempt was stopped."""
+"""Pictures from URLs, spooled to a file; a download that was stopped is resumed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _ABOUT = "about.json"
 
 
 def fetched(url: str, folder: Path, stages: Stages) -> Path:
-    """The picture at `url` as a file in `folder`, whole; what was fetched before is not fetched again.
+    """Fetch the picture at `url` into a file in `folder`; what was fetched before is not fetched again.
 
-    Where an entity tag tells that the picture is still the same, an attempt that was stopped is gone on with.
+    A download that was stopped is resumed, where an entity tag tells that the picture is still the same.
 
     Raises:
         PictureError: there is none at that URL, or it ended too soon.
@@ -64,7 +64,7 @@ def fetched(url: str, folder: Path, stages: Stages) -> Path:
 
 
 def _at(url: str) -> tuple[ObjectFolder, str]:
-    """What to ask, and for what."""
+    """Return the folder of objects to ask, and the object's name in it."""
     if scheme_of(url) in WEB:  # as it is: a signature in the query holds for this URL alone
         return ObjectFolder(url), ""
     top, _, name = url.rpartition("/")

@@ -108,7 +108,7 @@ class Bank:
 
 
 def length_after(layer: LayerSpec, length: int) -> int:
-    """Rows that `layer` gives for `length` rows of input; 0 where it gives none."""
+    """Return the rows that `layer` gives for `length` rows of input; 0 where it gives none."""
     match layer:
         case Conv(kernel=kernel, stride=stride):
             return max(0, (length - kernel) // stride + 1)
@@ -193,13 +193,13 @@ BANKS: tuple[Bank, ...] = _banks()
 
 
 def bank(number: int) -> Bank:
-    """The bank of that number, 1 to 4."""
+    """Return the bank of that number, 1 to 4."""
     return BANKS[number - 1]
 
 
 @cache
 def bank_length(number: int, length: int) -> int:
-    """Values of bank `number` along an axis of `length` pixels; 0 where the axis is too short."""
+    """Return the number of values of a bank along an axis of `length` pixels; 0 where that is too short."""
     for layer in LAYERS:
         length = length_after(layer, length)
         if (layer.activation_name if isinstance(layer, Conv) else layer.name) == bank(number).layer:

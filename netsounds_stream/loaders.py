@@ -43,7 +43,7 @@ _LONGEST_REASON = 200
 
 
 def open_file(path: Path, access: str, **options: Any) -> Any:
-    """The libvips image of the picture at `path`, its header read.
+    """Open the picture at `path` with libvips; only its header is read.
 
     Raises:
         PictureError: there is no file, or none that holds a picture of a kind that is opened here.
@@ -78,7 +78,7 @@ def open_file(path: Path, access: str, **options: Any) -> Any:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the file at `path` begins as a picture of a kind that is opened here; it may be damaged."""
+    """Return whether a file begins as a picture of a kind that is opened here; it may be damaged."""
     try:
         return path.is_file() and _recognised(_vips_name(path)) in _LOADERS
     except (OSError, PictureError):
@@ -86,7 +86,7 @@ def is_picture(path: Path) -> bool:
 
 
 def _recognised(name: bytes) -> str:
-    """What libvips takes a file for by its first bytes; empty: for nothing."""
+    """Return the loader that libvips chooses by a file's first bytes; empty where it has none."""
     found = pyvips.vips_lib.vips_foreign_find_load(name)
     if not found:
         pyvips.vips_lib.vips_error_clear()
@@ -106,17 +106,17 @@ def _vips_name(path: Path) -> bytes:
 
 
 def loader_of(image: Any) -> str:
-    """The format's name, such as 'jpeg' or 'png'."""
+    """Return the format's name, such as 'jpeg' or 'png'."""
     return str(image.get("vips-loader")).removesuffix("_source").removesuffix("_buffer").removesuffix("load")
 
 
 def has_field(image: Any, name: str) -> bool:
-    """Whether the file's metadata has it. The list of all names may hold one that is not UTF-8."""
+    """Return whether the metadata has a field. The list of all names may hold one that is not UTF-8."""
     return bool(image.get_typeof(name))
 
 
 def whole_bytes(path: Path, image: Any, value_bytes: int) -> int:
-    """Bytes of the picture that its loader holds at a time, whatever is asked of it."""
+    """Return the bytes of the picture that its loader holds at a time, whatever is read of it."""
     loader = loader_of(image)
     values = image.width * image.height * image.bands
     if has_field(image, "interlaced"):
@@ -138,7 +138,7 @@ def _kind(loader: str) -> str:
 
 
 def _whole_strip_rows(path: Path) -> int:
-    """Rows of a TIFF's strips where libvips decodes strip by strip, 0 where row by row or where it has none.
+    """Return the rows in a TIFF's strip where libvips decodes whole strips; 0 elsewhere.
 
     After the TIFF 6.0 specification, and BigTIFF's. Damaged files are libvips' to refuse.
     """
@@ -163,6 +163,6 @@ def _whole_strip_rows(path: Path) -> int:
 
 
 def reason(error: Any) -> str:
-    """libvips' last word on what went wrong."""
+    """Return the last line of libvips' error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].split(": ", 1)[-1][:_LONGEST_REASON] if lines else "no reason given"

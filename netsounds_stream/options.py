@@ -31,7 +31,7 @@ _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**
 
 
 def word_of(name: str) -> str:
-    """The command line's word for one of `SoundOptions`' names: without its unit."""
+    """Return the command line's word for one of `SoundOptions`' names: the name without its unit."""
     return "scheme" if name == "schemes" else re.sub("_(hz|s|lufs)$", "", name)
 
 
@@ -173,7 +173,7 @@ def resolve_options(options: SonifyOptions | None, words: Mapping[str, Any]) -> 
 
 
 def sound_from_words(**words: Any) -> SoundOptions:
-    """The sound's options alone; see `options_from_words`.
+    """Return the sound's options alone; see `options_from_words`.
 
     `scheme` may be one or several, 'none' or () for no file of any bank, None for the default.
 
@@ -198,7 +198,7 @@ def sound_from_words(**words: Any) -> SoundOptions:
 
 
 def parse_size(text: str) -> int | None:
-    """The short edge in pixels; None for 'native'."""
+    """Return the short edge in pixels; None for 'native'."""
     if text == "native":
         return None
     if not re.fullmatch(r"-?[0-9]{1,8}", text):
@@ -207,12 +207,12 @@ def parse_size(text: str) -> int | None:
 
 
 def parse_banks(text: str) -> tuple[int, ...]:
-    """Bank numbers out of '1,2,4'."""
+    """Parse bank numbers, such as '1,2,4'."""
     return parse_numbers("banks", text)
 
 
 def parse_numbers(name: str, text: str) -> tuple[int, ...]:
-    """Numbers out of '1,2,4'."""
+    """Parse numbers, such as '1,2,4'."""
     if not re.fullmatch(r"\s*-?[0-9]{1,8}(\s*,\s*-?[0-9]{1,8})*\s*", text):
         raise OptionError(f"{name} cannot be {text[:_SHOWN]!r}; write them as 1,2,3")
     return tuple(int(number) for number in text.split(","))
@@ -241,7 +241,7 @@ def parse_bytes(text: str) -> Size:
 
 
 def parse_count(text: str) -> int:
-    """A number such as '1000000', '100M' or '1.5G' (k, M and G are decimal)."""
+    """Parse a number such as '1000000', '100M' or '1.5G' (k, M and G are decimal)."""
     match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kmg]?)\s*", text.lower())
     if not match:
         raise OptionError(f"{text[:_SHOWN]!r} is not a number of pixels; write it as 1000000, 100M or 1G")

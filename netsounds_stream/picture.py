@@ -124,7 +124,7 @@ class Picture:
 
 
 def find_picture(folder: Path, fragment: str) -> tuple[Path, list[Path]]:
-    """The first file in `folder` whose name holds `fragment`, in alphanumeric order, and all that match."""
+    """Find the files in `folder` whose names hold `fragment`: the first in alphanumeric order, and all."""
     if not folder.is_dir():
         raise PictureError(f"{folder} is not a folder; give --dpath the folder that holds the pictures")
     try:
@@ -200,7 +200,7 @@ def slabs(
     spool: Path,
     first: int = 0,
 ) -> Iterator[Slab]:
-    """The upright picture along `time_axis` ('x' or 'y'), `rows` at a time, the last slab shorter.
+    """Yield the upright picture along `time_axis` ('x' or 'y'), `rows` at a time, the last slab shorter.
 
     Args:
         first: the row to begin with. Slabs lie where they would lie otherwise, the first of them cut.
@@ -274,7 +274,7 @@ def write_spool(picture: Picture, spool: Path, on_spooled: Callable[[float], Non
 
 
 def small_upright(picture: Picture, short_edge: int, crop: int) -> Slab:
-    """The picture resized so that its short edge is `short_edge`, its centre `crop` x `crop`, `[y, x, rgb]`.
+    """Return the centre `[crop, crop, rgb]` of the picture, resized so that its short edge is `short_edge`.
 
     The size that the weights were trained at. A large JPEG is decoded at a half, quarter or eighth where
     that leaves at least four times the size asked for.
@@ -302,7 +302,7 @@ def small_upright(picture: Picture, short_edge: int, crop: int) -> Slab:
 
 
 def _prepared(picture: Picture, **options: Any) -> Any:
-    """The stored rows as 3-band RGB, 8 or 16 bit, not yet upright."""
+    """Return the stored rows as 3-band RGB, 8 or 16 bit, not yet upright."""
     if picture.pixels is not None:
         image = picture.pixels.image()
     else:
@@ -323,7 +323,7 @@ def _prepared(picture: Picture, **options: Any) -> Any:
 
 
 def _at_size(picture: Picture) -> Any:
-    """As `_prepared`, resized to the size asked for; of that the head only, where there is one."""
+    """Return `_prepared` at the size asked for; its head only, where there is one."""
     image = _prepared(picture)
     transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
     if picture.resized:
@@ -349,7 +349,7 @@ def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
 
 
 def _resized(image: Any, width: int, height: int) -> Any:
-    """As PIL's and torchvision's antialiased bilinear resize, within a level or two."""
+    """Resize as PIL's and torchvision's antialiased bilinear filter does, within a level or two."""
     across, down = width / image.width, height / image.height
     if max(across, down) > 1:
         # vips_resize places enlarged pixels half a pixel aside; centre on centre is (x + 1/2) s - 1/2

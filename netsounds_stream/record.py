@@ -34,7 +34,7 @@ _PARTS = ("torch", "torchvision", "zarr", "numcodecs", "pcodec", "soundfile", "n
 
 
 def versions() -> dict[str, str]:
-    """Versions of this package and of what decides the bytes it writes."""
+    """Return the versions of this package and of what decides the bytes that it writes."""
     found = {name: version(name) for name in (PACKAGE, *_PARTS)}
     return {**found, "libvips": ".".join(str(pyvips.version(part)) for part in range(3))}
 
@@ -50,7 +50,7 @@ def begin_record(
     guesses: Iterable[Guess],
     notes: Iterable[str],
 ) -> dict[str, Any]:
-    """What is known of a run before its long work: JSON-ready."""
+    """Return what is known of a run before its long work, JSON-ready."""
     return {
         "label": label,
         "picture": {
@@ -79,7 +79,7 @@ def begin_record(
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What in two records of a run's beginning lets their files differ by a byte, in words; none: nothing."""
+    """List, in words, what makes the files of two recorded runs differ by a byte."""
     found = changes(then, now) + _changed_values(then["versions"], now["versions"])
     if then["machine"]["processor"] != now["machine"]["processor"]:
         found.append(f"another processor ({now['machine']['processor']})")
@@ -87,7 +87,7 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What was asked for otherwise in two records: picture, weights, options, and what computed, in words.
+    """List, in words, what two records differ in: picture, weights, options, device and precision.
 
     Versions and processor are left out: a run is not made anew because torch is.
     """
@@ -139,7 +139,7 @@ def recorded_place(record: dict[str, Any], folder: str) -> str:
 
 
 def recorded_options(record: dict[str, Any]) -> SonifyOptions:
-    """The options of a recorded run."""
+    """Return the options of a recorded run."""
     words = dict(record["options"])
     sound = dict(words.pop("sound"))
     words["banks"], sound["schemes"] = tuple(words["banks"]), tuple(sound["schemes"])
@@ -148,7 +148,7 @@ def recorded_options(record: dict[str, Any]) -> SonifyOptions:
 
 
 def recorded_plan(record: dict[str, Any]) -> Plan:
-    """The plan of a recorded run."""
+    """Return the plan of a recorded run."""
     said = record["plan"]  # of an older version it may say less
     words = {each.name: said[each.name] for each in fields(Plan) if each.name in said}
     words["stft"] = None if words["stft"] is None else Stft(**words["stft"])
@@ -162,7 +162,7 @@ def recorded_plan(record: dict[str, Any]) -> Plan:
 
 
 def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any]:
-    """Attributes of one bank's array. Value i of an axis is centred on pixel `offset + stride * i`."""
+    """Return the attributes of a bank's array. Value i is centred on pixel `offset + stride * i`."""
     kept = ("name", "sha256", "width", "height", "resized_width", "resized_height")
     about = bank(planned.number)
     return {
@@ -181,7 +181,7 @@ def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any
 
 
 def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
-    """What a sound file of a run says about itself."""
+    """Return what a sound file of a run says about itself."""
     label, sound = record["label"], record["options"]["sound"]
     part = ", preview" if sound["preview_s"] is not None else ""
     of_mix = scheme in ("mix", "stem", "part")
@@ -199,7 +199,7 @@ def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
 
 
 def command_line(picture: Picture, options: SonifyOptions) -> str:
-    """The command that repeats a run, without its output folder."""
+    """Return the command that repeats a run, without its output folder."""
     default, sound = SonifyOptions(), options.sound
     words = [PACKAGE, "sonify", picture.place or "PICTURE"]  # of one in memory, a file of the same pixels
 

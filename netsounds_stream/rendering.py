@@ -110,7 +110,7 @@ def render(
 
 
 def known_of(source: Activations) -> tuple[int, int, str, str]:
-    """Of an array: its bank's number (0: unknown), bank 1's rows in time, the picture's name, the label."""
+    """Return an array's bank (0: unknown), bank 1's rows along time, the picture's name, the label."""
     about = source.attributes
     try:
         picture = about["picture"]

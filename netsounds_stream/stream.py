@@ -62,7 +62,7 @@ Keep = Callable[[str, tuple[str, ...], Mapping[str, Tensor]], None]
 
 @dataclass(frozen=True)
 class Band:
-    """What one push has become on its way through the layers: pieces one after another, maybe none.
+    """A push on its way through the layers: pieces one after another, maybe none.
 
     `last` says that nothing follows, so that every layer also gives what waited for more. `keep` is called
     by every station with what it retains when all bands before this one have passed it.
@@ -77,7 +77,7 @@ Station = Callable[[Band], Band]
 
 
 def exact_float32(device: torch.device | str) -> AbstractContextManager[None]:
-    """Keeps cuDNN, on CUDA, from rounding float32's factors to 10 bits (TF32), for the whole process.
+    """Keep cuDNN, on CUDA, from rounding float32's factors to 10 bits (TF32), in the whole process.
 
     `push` and `flush` do so themselves; who calls the stations from several threads does it once, around.
     """

@@ -176,7 +176,7 @@ def verify(
 
 
 def _upright(picture: Picture) -> Tensor:
-    """All pixels, float32 `[rgb, y, x]`, 0 to full scale."""
+    """Return all pixels, float32 `[rgb, y, x]`, 0 to full scale."""
     pieces = slabs(picture, time_axis="y", rows=picture.height, stored=STORED_MEMORY, spool=Path())
     return torch.from_numpy(np.concatenate(list(pieces)).astype(np.float32)).permute(2, 0, 1)
 
