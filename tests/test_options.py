@@ -10,7 +10,7 @@ import pytest
 
 from netsounds_stream.errors import OptionError
 from netsounds_stream.options import SonifyOptions, options_from_words
-from netsounds_stream.record import recorded_options
+from netsounds_stream.record import changes, recorded_options
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,18 @@ def test_schemes_by_words(scheme: Any, expected: tuple[str, ...]) -> None:
     assert options.sound.schemes == expected
     assert options_from_words(method="istft").sound.schemes == SonifyOptions().sound.schemes == ("sum",)
     assert recorded_options(json.loads(json.dumps({"options": asdict(options)}))) == options
+
+
+def test_a_record_of_before_an_option_was_there() -> None:
+    """It loads with the default, and is not taken for another run."""
+    now: dict[str, Any] = json.loads(json.dumps(asdict(SonifyOptions(size=100))))
+    then = {name: value for name, value in now.items() if name not in ("preset", "single_file", "sound")}
+    then["sound"] = {name: value for name, value in now["sound"].items() if name != "stems"}
+    assert recorded_options({"options": then}) == SonifyOptions(size=100)
+    same = {"picture": {"sha256": ""}, "weights": {"sha256": ""}, "computed": {}}
+    assert changes({**same, "options": then}, {**same, "options": now}) == []
+    stems = {**now, "sound": {**now["sound"], "stems": True}}
+    assert changes({**same, "options": then}, {**same, "options": stems}) == ["stems True instead of False"]
 
 
 def test_no_scheme_beside_another() -> None:

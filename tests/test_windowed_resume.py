@@ -85,7 +85,7 @@ def test_killed_again_and_again(tmp_path: Path, weights_file: Path) -> None:
     pyvips.Image.new_from_array(draw(500, 130)).pngsave(str(picture))
     words = ["sonify", str(picture), "--weights", str(weights_file), "--label", "a", "--banks", "1"]
     options = """--scheme sum --scheme concat --method istft --stereo --top 5 --balance filter --format flac
-        --no-report --duration 1 --fft-size 256 --sample-rate 8000"""
+        --no-report --stems --duration 1 --fft-size 256 --sample-rate 8000"""
     words += options.split()
     whole = command(*words, "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
