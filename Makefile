@@ -1,4 +1,5 @@
 # make demo [IMAGE=photo.jpg] [WEIGHTS=w.pth]    sound from a picture, in demo/
+# make install                  what that needs, and no more
 # make test                     the test suite (set NETSOUNDS_TEST_DATA for the tests on real photographs)
 # make soak WEIGHTS=w.pth       the long forms of the tests, and docs/reliability.md (an hour)
 # make docs                     the documentation as a site, in site/

@@ -153,7 +153,7 @@ def has_own_index(python: Path) -> bool:
 def install(extras: list[str], *, gpu: bool, index: str | None) -> None:
     """Install the project with `extras` into `.venv`, saying before what comes and after what came."""
     start, python, constraint = time.monotonic(), python_of(VENV), ("--constraint", "constraints.txt")
-    if not python.exists():
+    if not python.exists() or "pip" not in installed(python):  # a system may leave out what makes pip
         print(f"python -m venv {VENV.name}", flush=True)
         if subprocess.run([sys.executable, "-m", "venv", VENV], check=False).returncode:
             sys.exit("install.py: no virtual environment could be made; what is missing is said above")

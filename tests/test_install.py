@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import sysconfig
 import threading
@@ -138,7 +139,7 @@ def test_a_choice_is_not_overridden(
 def test_the_whole_installation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A project that needs torch alone: first with the CPU build, then, by GPU=1, with the other."""
+    """Into an environment left without pip: first the CPU build, then, by GPU=1, the other."""
     own, cpu, project = tmp_path / "own", tmp_path / "cpu", tmp_path / "project"
     for package in install.TORCH:
         wheel(own, package, install.pinned(package))
@@ -150,6 +151,7 @@ def test_the_whole_installation(
     (project / "pyproject.toml").write_text(
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     )
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", project / ".venv"], check=True)
     monkeypatch.setattr(install, "ROOT", project)
     monkeypatch.setattr(install, "VENV", project / ".venv")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
