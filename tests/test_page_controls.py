@@ -81,7 +81,7 @@ def test_a_banks_part_of_the_mix_is_downloaded_as_its_stem_where_there_is_one(
     page.get_by_label("Bank 2", exact=True).check()
     file = "stem-2.wav" if stems else "report/part-2.flac"
     assert page.locator("#download").get_attribute("href") == file
-    assert page.locator("#sound-facts").inner_text().startswith(file)
+    assert page.locator("#sound-facts").inner_text().startswith(file.rpartition("/")[2])
 
 
 @pytest.mark.parametrize("time_axis", ["x", "y"])
@@ -115,8 +115,7 @@ def test_zoom_keeps_every_view_on_one_axis_of_time(opened: Open, time_axis: str)
     page.wait_for_function("before => document.getElementById('readout').textContent !== before", arg=before)
     page.locator("#picture").press("-")
     page.locator("#picture").press("-")
-    assert page.locator("#zoom-times").inner_text() == "1 ×"
-    assert page.get_by_role("button", name="Zoom out").is_disabled()
+    assert page.get_by_role("button", name="Zoom out").count() == 0
 
 
 def test_what_is_in_view_follows_the_sound(opened: Open) -> None:

@@ -46,10 +46,10 @@
   const file = () => (state.sound.file === null ? player.href() : state.sound.file);
 
   /** Its name; in a page of one file that of what is held, which stands at the blob's end. */
-  const fileName = () => decodeURIComponent(file().replace(/^blob:.*#\//, ""));
+  const fileName = () => decodeURIComponent(file().replace(/^blob:.*#\//, "")).split("/").at(-1);
 
   function drawDownload() {
-    const name = fileName().split("/").at(-1);
+    const name = fileName();
     get("download").href = file();
     get("download").download = name;
     get("download").title = `Download ${name}`;

@@ -75,7 +75,8 @@
     Object.assign(contents[0].style, { width: whole, height: whole, left: offset(left), top: offset(top) });
     contents.slice(1).forEach((each) => Object.assign(each.style, { width: whole, left: offset(zoom.from) }));
     get("zoom-times").textContent = `${zoom.times} ×`;
-    get("zoom-out").disabled = zoom.times === 1;
+    if (zoom.times === 1 && document.activeElement === get("zoom-out")) get("zoom-in").focus();
+    get("zoom-out").hidden = get("zoom-times").hidden = zoom.times === 1;
     get("zoom-in").disabled = zoom.times === MOST;
     [drawRulers, drawRegions, draw, hoverAgain].forEach((each) => each());
   }
@@ -201,7 +202,7 @@
     return payload.values.subarray(2 * payload.columns * part, 2 * payload.columns * (part + 1));
   }
 
-  /** The waveform as one outline; a quiet one is drawn larger, by a factor that stands beside it. */
+  /** The waveform as one outline; a quiet one is drawn larger, by a factor that is said. */
   function drawWave() {
     const values = peaks();
     const most = values.reduce((top, value) => Math.max(top, Math.abs(value)), 2);
@@ -213,7 +214,7 @@
       svg.setAttribute("viewBox", `0 -127 ${columns.length} 254`);
       svg.firstElementChild.setAttribute("d", `M${upper.concat(lower).join("L")}Z`);
     }
-    ruler(get("gain-ruler"), gain > 1 ? [{ at: 0.5, text: `× ${gain}` }] : []);
+    get("gain").textContent = gain > 1 ? `, drawn ${gain} × larger` : "";
   }
 
   /** The spectrogram of the stretch and its scale, or null. */
