@@ -31,6 +31,9 @@ window.netsounds = (function () {
 
   const decibels = (level) => (level === null ? "never fires" : `${Number(level.toFixed(1))} dB`.replace("-", "−"));
 
+  /** A file's name, from a reference; in a page of one file that of what is held, which stands at the blob's end. */
+  const nameOf = (reference) => decodeURIComponent(reference.replace(/^blob:.*#\//, ""));
+
   // --- scales of frequency: { scale, low_hz, high_hz } -------------------------------------------------------------
 
   const scales = {
@@ -122,5 +125,5 @@ window.netsounds = (function () {
     return kept;
   }
 
-  return { clamp, clock, spoken, size, hertz, decibels, hertzAt, shareOf, pitchAt, pixelsOf, timeTicks, hertzTicks };
+  return { clamp, clock, spoken, size, hertz, decibels, nameOf, hertzAt, shareOf, pitchAt, pixelsOf, timeTicks, hertzTicks };
 })();

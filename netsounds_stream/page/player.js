@@ -10,7 +10,7 @@
 (function (netsounds) {
   "use strict";
 
-  const { clamp } = netsounds;
+  const { clamp, nameOf } = netsounds;
   const data = JSON.parse(document.getElementById("netsounds-data").textContent);
   const audio = document.getElementById("audio");
   const across = data.time_axis === "x";
@@ -71,7 +71,7 @@
 
   /** A file that is not there is told apart from one that does not play, as far as the browser tells. */
   function failed() {
-    const name = decodeURIComponent(href());
+    const name = nameOf(href());
     const missing = audio.error && /format error|not found|404/i.test(audio.error.message);
     tell(
       "failure",

@@ -4,7 +4,7 @@
 (function (netsounds) {
   "use strict";
 
-  const { clamp, clock, spoken, size, hertz, decibels } = netsounds;
+  const { clamp, clock, spoken, size, hertz, decibels, nameOf } = netsounds;
   const { player, views } = netsounds;
   const { data, audio, across, state, bankOf, soundOf, byFilter, stretch, place, seek } = player;
   const { picture, wave, seen, zoom, showTile, filterName } = views;
@@ -45,8 +45,7 @@
   /** The file of what sounds: of the run where it has one, else what is played. */
   const file = () => (state.sound.file === null ? player.href() : state.sound.file);
 
-  /** Its name; in a page of one file that of what is held, which stands at the blob's end. */
-  const fileName = () => decodeURIComponent(file().replace(/^blob:.*#\//, "")).split("/").at(-1);
+  const fileName = () => nameOf(file()).split("/").at(-1);
 
   function drawDownload() {
     const name = fileName();
