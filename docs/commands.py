@@ -42,7 +42,7 @@ A shell completes commands, options, choices and file names with Tab, after one 
 ## All commands
 """
 
-_INTERRUPTED = "Stopped by Ctrl-C, or by a polite request to end, before anything was kept."
+_INTERRUPTED = "Stopped by Ctrl-C or a termination signal before anything was kept."
 _SYSTEM = "The operating system refused a file or a folder."
 
 

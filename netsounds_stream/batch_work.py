@@ -187,7 +187,7 @@ def _worked(task: Task) -> tuple[str, int | None]:
             return SKIPPED, None
         if not task.overwrite:
             raise _changed(task, differences)
-    resuming, told = holds_work(hidden), _Told()
+    resuming, told = holds_work(hidden), Told()
     words: dict[str, Any] = {
         "overwrite": task.overwrite,
         "checkpoint_seconds": task.checkpoint_seconds,
@@ -301,7 +301,7 @@ def _of_dask() -> int | None:
         return None
 
 
-class _Told:
+class Told:
     """Tells how much of a run is done, as pixels: the share of its time that has passed, not of one stage."""
 
     def __init__(self) -> None:

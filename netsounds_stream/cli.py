@@ -275,7 +275,7 @@ def verify(
     help="Weights of the network: pretrained, untrained, or the file of a squeezenet1_0 state_dict. "
     "[default: pretrained; untrained if they cannot be downloaded]",
 )
-@option(MAIN, "--out", type=LOCAL, default="demo", help="Folder in which the run gets its folder.")
+@option(MAIN, "--out", type=LOCAL, default="demo", help="Folder for the demo's picture and run.")
 @stacked(QUIET, JSON)
 def demo(image: Path | None, weights: str | None, out: Path, quiet: bool, as_json: bool) -> None:
     """Make sound from a picture drawn for the demo, or from yours.

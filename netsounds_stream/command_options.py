@@ -52,7 +52,7 @@ class NameOrFile(click.types.StringParamType):
 PLACE, LOCAL, FOLDER = Place(path_type=Path), Local(path_type=Path), click.Path(path_type=Path)
 PICTURE = stacked(
     click.argument("image", required=False, type=PLACE),
-    option(sections.PICTURE, "--dpath", type=FOLDER, help="Folder that --image-name is looked for in."),
+    option(sections.PICTURE, "--dpath", type=FOLDER, help="Folder to search for --image-name."),
     option(
         sections.PICTURE,
         "--image-name",
@@ -218,7 +218,7 @@ OUT = option(
     help="Folder of the run, or s3://BUCKET/NAME. [default: IMAGE-netsounds]",
 )
 BATCH = stacked(
-    option(sections.MAIN, "--out", required=True, type=FOLDER, help="Folder of all runs."),
+    option(sections.MAIN, "--out", required=True, type=FOLDER, help="Folder for all runs."),
     option(
         sections.MAIN,
         "--jobs",

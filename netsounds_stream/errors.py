@@ -6,13 +6,13 @@ error that the command line words (`OSError`).
 
 
 class NetsoundsError(Exception):
-    """Base of every error here. `exit_status` is what the command line ends with."""
+    """Base of all errors here. `exit_status` is the command line's exit status."""
 
     exit_status = 1
 
 
 class OptionError(NetsoundsError, ValueError):
-    """An option's value, or a combination of options, that cannot be used."""
+    """An option has a value that cannot be used, or options cannot be used together."""
 
     exit_status = 2
 
@@ -22,7 +22,7 @@ class PictureError(NetsoundsError):
 
 
 class WeightsError(NetsoundsError):
-    """The network's weights cannot be had, or are not SqueezeNet 1.0's."""
+    """The weights cannot be read or downloaded, or are not SqueezeNet 1.0's."""
 
 
 class WeightsUnavailableError(WeightsError):
@@ -34,27 +34,27 @@ class BudgetError(NetsoundsError):
 
 
 class RangeError(NetsoundsError):
-    """An activation left float16's range."""
+    """An activation is beyond float16's range."""
 
 
 class StoreError(NetsoundsError):
-    """Stored activations that cannot be read as such."""
+    """Stored activations, or a run's other files, cannot be read."""
 
 
 class OutputError(NetsoundsError):
-    """The output folder or file cannot be written or would overwrite something."""
+    """The output cannot be written, or would overwrite something."""
 
 
 class UnfinishedError(OutputError):
-    """A stopped run is where a new one was to begin."""
+    """A stopped run is where a new one was to start."""
 
 
 class ChangedError(OutputError):
-    """What lies there is a run of something else: of other options, of a picture that has changed."""
+    """A run was made from another picture or with other options."""
 
 
 class DamagedError(NetsoundsError):
-    """A finished run is not as it was written."""
+    """Files of a finished run are damaged or missing."""
 
 
 class Stopped(NetsoundsError):
@@ -64,18 +64,18 @@ class Stopped(NetsoundsError):
 
 
 class ClusterError(NetsoundsError):
-    """The cluster cannot be reached, or could not do the work."""
+    """The cluster cannot be reached or cannot do the work."""
 
 
 class WorkerError(NetsoundsError):
-    """A process that worked on a picture ended in its midst."""
+    """A process ended while it worked on a picture."""
 
 
 class SomeFailedError(NetsoundsError):
-    """Some pictures of a batch failed; the others are as they should be."""
+    """Some pictures of a batch failed; the runs of the others are complete."""
 
     exit_status = 3
 
 
 class RemoteError(NetsoundsError):
-    """An object store, or a picture's server, refuses, or gives no answer however often it is asked."""
+    """An object store or a picture's server refuses a request, or does not answer repeated ones."""

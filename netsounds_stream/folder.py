@@ -179,7 +179,8 @@ class RunFolder:
             if replaced.exists() and not self.out.exists():
                 os.rename(replaced, self.out)
             raise OutputError(
-                f"the finished run could not be put at {self.out} ({failure.strerror}); it is in {self.path}"
+                f"the finished run could not be moved to {self.out} ({failure.strerror}); it is in "
+                f"{self.path}"
             ) from failure
         (self.out / LOCK).unlink(missing_ok=True)
         _remove(replaced)

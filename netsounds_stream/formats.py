@@ -95,7 +95,7 @@ def _check_flac(subtype: str, sample_rate_hz: int, channels: int, samples: int) 
         nearest = min(sample_rate_hz // 10 * 10 + 10, _FLAC_MAX_HZ)
         raise OptionError(
             f"FLAC's sample rate cannot be {sample_rate_hz}; past {_FLAC_FINE_HZ} Hz use a multiple of 10, "
-            f"as {nearest}, or WAV"
+            f"such as {nearest}, or WAV"
         )
     _check_channels(channels, _FLAC_MAX_CHANNELS, "FLAC")
     if samples > _FLAC_MAX_SAMPLES:

@@ -98,7 +98,7 @@ def _facts(path: str, record: dict[str, Any] | None, there: set[str]) -> dict[st
             "files": {name: "there" if name in there else "MISSING" for name in record["files"]},
         }
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise OutputError(f"{path} is not a whole record ({error}); make the run again") from error
+        raise OutputError(f"{path} is an incomplete record ({error}); make the run again") from error
 
 
 def _array(path: Path) -> dict[str, Any]:

@@ -377,7 +377,7 @@ def _open_array(path: Path) -> tuple[Any, Mapping[str, Any], tuple[int, ...]]:
         except UNREADABLE as error:
             raise StoreError(f"{path} is not a plain .npy array ({_words(error)}); {mend}") from error
         if not isinstance(array, np.ndarray):
-            raise StoreError(f"{path} is an archive of arrays (.npz), not one; {mend}")
+            raise StoreError(f"{path} is an archive of arrays (.npz), not a single array; {mend}")
         return array, {}, (1, 64, 64)
     if not path.is_dir():
         raise StoreError(f"{path} is not a zarr array, which is a folder; {mend}")

@@ -191,8 +191,8 @@ def _download() -> Mapping[str, Any]:
     except OSError as error:  # URLError is one
         reason = getattr(error, "reason", error)
         raise WeightsUnavailableError(
-            f"the pretrained weights cannot be downloaded ({reason}); three ways on: connect to the internet "
-            f"once, give a torchvision state_dict with --weights FILE, or use --weights untrained"
+            f"the pretrained weights cannot be downloaded ({reason}); connect to the internet once, give a "
+            "torchvision state_dict with --weights FILE, or use --weights untrained"
         ) from error
 
 

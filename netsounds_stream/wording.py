@@ -191,11 +191,11 @@ def bench_text(report: Report, machine: Mapping[str, str | int]) -> str:
 
 
 def check_text(found: Check) -> str:
-    """What was read, and whether it is whole."""
+    """Return what was read, and how much of it is intact."""
     whole = found.files - len({each.name for each in found.damaged})
     text = f"{whole} of {found.files} files are as they were written ({format_bytes(found.bytes)})"
     if found.unknown:
-        text += f"; {len(found.unknown)} more, not of this run: {', '.join(found.unknown[:3])}"
+        text += f"; {len(found.unknown)} other files: {', '.join(found.unknown[:3])}"
     return text
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from netsounds_stream import processes
+from netsounds_stream.batch_work import Told
 from netsounds_stream.display import BarDisplay, LineDisplay, describe
+from netsounds_stream.options import SonifyOptions
+from netsounds_stream.planning import make_plan
+from netsounds_stream.plans import Limits, Source
 from netsounds_stream.progress import Progress, Stages
 from netsounds_stream.quantities import clock_text, duration_text, rate_text
 
@@ -90,6 +97,19 @@ def test_lines_and_bars_tell_the_same(capsys: pytest.CaptureFixture[str]) -> Non
     bar = BarDisplay(lambda: 5)
     bar(progress)
     assert bar._bars.tasks[0].fields["standing"] == standing
+
+
+def test_a_batch_counts_a_runs_time_and_not_its_networks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker says: pixels in proportion, up to all of them with the last stage's end."""
+    slot = SimpleNamespace(value=0.0)
+    monkeypatch.setattr(processes, "_slot", slot)
+    plan = make_plan(Source(100, 200), SonifyOptions(), Limits(300 << 20, 1 << 30))
+    told = Told()
+    told.plan(plan)
+    told(Progress("network", 20_000, 20_000, "px", 5.0, run_seconds_left=1e6))
+    assert 0 < slot.value < 1  # all through the network, and hardly begun
+    told(Progress("sync", 1, 1, "share", 0.1, finished=True, run_seconds_left=0.0))
+    assert slot.value == plan.pixels == 20_000
 
 
 def test_units_that_show_the_number() -> None:
