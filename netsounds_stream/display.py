@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
@@ -18,18 +18,28 @@ _WORTH_A_LINE_SECONDS = 1.0
 
 
 def describe(progress: Progress, memory: Callable[[], int] = resident_bytes) -> str:
-    """One stage's standing in words: share, rate, time left, memory now."""
+    """Return one stage's standing in words: share, rate, time left, memory now."""
+    return f"{standing(progress)}, {remaining(progress, memory)}"
+
+
+def standing(progress: Progress) -> str:
+    """Return how far one stage is: share, rate, and at its end the time that it took."""
     share = min(1.0, progress.done / progress.total) if progress.total else 1.0
     words = [f"{share:4.0%}"]
     if progress.unit in ("px", "samples", "B") and progress.rate > 0:
         words.append(rate_text(progress.rate, progress.unit))
     if progress.finished:
         words.append(f"in {clock_text(progress.seconds)}")
+    return ", ".join(words)
+
+
+def remaining(progress: Progress, memory: Callable[[], int] = resident_bytes) -> str:
+    """Return the time left, of the whole run if that is known, and the memory held now."""
+    words = [f"memory {format_bytes(memory())}"]
     if progress.run_seconds_left is not None:
-        words.append(f"about {clock_text(progress.run_seconds_left)} left in all")
+        words.insert(0, f"about {clock_text(progress.run_seconds_left)} left in all")
     elif progress.seconds_left is not None and not progress.finished:
-        words.append(f"{clock_text(progress.seconds_left)} left")
-    words.append(f"memory {format_bytes(memory())}")
+        words.insert(0, f"{clock_text(progress.seconds_left)} left")
     return ", ".join(words)
 
 
@@ -55,15 +65,24 @@ class LineDisplay:
 
 
 class BarDisplay:
-    """A live bar a stage, by rich."""
+    """A live bar for each stage, by rich, and below them what is left of the whole run."""
 
     def __init__(self, memory: Callable[[], int] = resident_bytes) -> None:
-        from rich.console import Console
+        from rich.console import Console, RenderableType
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bars
+        from rich.text import Text
+
+        class WithRest(Bars):
+            rest = ""
+
+            def get_renderables(self) -> Iterable[RenderableType]:
+                yield self.make_tasks_table(self.tasks)
+                if self.rest:
+                    yield Text(self.rest)
 
         self._memory = memory
-        self._bars = Bars(
+        self._bars = WithRest(
             TextColumn("{task.description:<9}"),
             BarColumn(),
             TextColumn("{task.fields[standing]}"),
@@ -78,6 +97,7 @@ class BarDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._bars.rest = ""
         self._bars.stop()
 
     def __call__(self, progress: Progress) -> None:
@@ -85,9 +105,8 @@ class BarDisplay:
             self._tasks[progress.stage] = self._bars.add_task(
                 progress.stage, total=progress.total, standing=""
             )
-        self._bars.update(
-            self._tasks[progress.stage], completed=progress.done, standing=describe(progress, self._memory)
-        )
+        self._bars.rest = remaining(progress, self._memory)
+        self._bars.update(self._tasks[progress.stage], completed=progress.done, standing=standing(progress))
 
 
 class NoDisplay:

@@ -89,14 +89,16 @@ def test_a_part_of_a_stage_counts_as_the_stage() -> None:
 
 def test_lines_and_bars_tell_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress("network", 3e4, 1e5, "px", 10.0, run_seconds_left=42.0)
-    standing = " 30%, 3.0 kpx/s, about 42 s left in all, memory 5 B"
+    stands, left = " 30%, 3.0 kpx/s", "about 42 s left in all, memory 5 B"
     lines = LineDisplay(lambda: 5)
     lines._last -= 10
     lines(progress)
-    assert capsys.readouterr().err == f"network: {standing}\n"
-    bar = BarDisplay(lambda: 5)
-    bar(progress)
-    assert bar._bars.tasks[0].fields["standing"] == standing
+    assert capsys.readouterr().err == f"network: {stands}, {left}\n"
+    bars = BarDisplay(lambda: 5)
+    bars(Progress("label", 1, 1, "share", 0.5, finished=True, run_seconds_left=50.0))
+    bars(progress)
+    assert [task.fields["standing"] for task in bars._bars.tasks] == ["100%, in 0.5 s", stands]
+    assert str(list(bars._bars.get_renderables())[-1]) == left  # once: no stage keeps an old one
 
 
 def test_a_batch_counts_a_runs_time_and_not_its_networks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
