@@ -94,6 +94,11 @@ def share(folder: str | Path, out: str | Path | None = None, *, on_progress: Lis
 
     Raises:
         OutputError: there is no run with a page, or the file cannot be written.
+
+    Example:
+        >>> from netsounds_stream import share
+        >>> share("landscape-netsounds", "landscape.html").name
+        'landscape.html'
     """
     top = Path(folder)
     record = read_record(top / "run.json")
