@@ -21,7 +21,7 @@ from .engine import Beginning, limits_of
 from .errors import OutputError, UnfinishedError
 from .folder import RECORD_NAME, RunFolder, out_path, read_record, resolved, work_path
 from .forward import choose_compute
-from .in_memory import PictureInput
+from .in_memory import PictureInput, PixelSource, pixel_source
 from .journal import read_journal
 from .keywords import SonifyKeywords
 from .locations import is_url
@@ -155,7 +155,10 @@ def sonify(
     check_shared_work(cluster, out, work)
     check_seen_by_workers(cluster, image)
     beginning = Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared, load)
+    given = image if isinstance(image, str | Path) else pixel_source(image)
     with run_folder(out, work, overwrite=overwrite) as folder:
+        if isinstance(given, PixelSource):
+            folder.resumed_by = f"sonify(picture, {str(out)!r}, resume=True)"
         folder.check(overwrite=overwrite)  # again: it may have been found whole, and put there
         left = read_journal(folder.path) if resume or not overwrite else None
         if left is not None and left["steps"] and not resume:
@@ -163,7 +166,7 @@ def sonify(
                 f"{folder.given} holds a stopped run; use --resume to continue it, or --overwrite to start "
                 "again"
             )
-        return beginning.run(image, folder, left, overwrite=overwrite, notes=notes)
+        return beginning.run(given, folder, left, overwrite=overwrite, notes=notes)
 
 
 def resume(
@@ -209,6 +212,7 @@ def resume(
     out = out_path(worked_in(folder, work) / "run" if away else Path(folder))
     left = read_journal(work_path(out))
     if left is not None:
+        image = recorded_place(left["record"], str(folder))
         options = recorded_options(left["record"])
         if memory is not None:
             budget = parse_bytes(memory) if isinstance(memory, str) else memory
@@ -220,7 +224,6 @@ def resume(
         with run_folder(given, work, overwrite=left["overwrite"]) as at:
             left = read_journal(at.path)
             if left is not None:
-                image = recorded_place(left["record"], str(given))
                 return beginning.run(image, at, left, overwrite=left["overwrite"], notes=())
     elif not away and (whole := read_record(work_path(out) / RECORD_NAME)) is not None:
         with RunFolder(out, overwrite=bool(whole.get("overwrite"))):

@@ -178,7 +178,9 @@ def _asked(
     checkpoint_seconds: float | None,
     notes: tuple[str, ...],
 ) -> Asked:
-    listed = (patterns,) if isinstance(patterns, str | Path) else tuple(patterns)
+    listed: tuple[object, ...] = (patterns,)
+    if not isinstance(patterns, str | Path) and isinstance(patterns, Iterable):
+        listed = tuple(patterns)
     if any(not isinstance(each, str | Path) for each in listed):
         raise OptionError(
             "batch takes paths, for its processes read the pictures themselves; save these to files, or call "

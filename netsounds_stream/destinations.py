@@ -10,7 +10,7 @@ from pathlib import Path
 from .clusters import is_local
 from .errors import OptionError
 from .folder import RunFolder
-from .in_memory import PictureInput, pixel_source
+from .in_memory import PictureInput, PixelSource, pixel_source
 from .locations import is_url, redacted, work_folder
 from .options import SonifyOptions
 from .picture import Picture, open_picture
@@ -60,14 +60,17 @@ def check_seen_by_workers(cluster: str | None, image: PictureInput) -> None:
         )
 
 
-def opened_picture(image: PictureInput, folder: Path, stages: Stages, options: SonifyOptions) -> Picture:
+def opened_picture(
+    image: PictureInput | PixelSource, folder: Path, stages: Stages, options: SonifyOptions
+) -> Picture:
     """Return the picture's header. A picture at a URL is fetched into `folder` first, and is a file then.
 
     Raises:
         PictureError: there is no picture there, or the array or image holds none.
     """
     if not isinstance(image, str | Path):
-        return open_picture(pixel_source(image), options.size)
+        pixels = image if isinstance(image, PixelSource) else pixel_source(image)
+        return open_picture(pixels, options.size)
     if not is_url(image):
         return open_picture(Path(image), options.size)
     from .fetching import fetched

@@ -24,7 +24,7 @@ from .folder import (
 )
 from .forecast import expected_seconds
 from .forward import Compute, choose_compute
-from .in_memory import PictureInput
+from .in_memory import PixelSource
 from .journal import Journal, new_journal
 from .locations import is_url
 from .options import SonifyOptions
@@ -57,7 +57,7 @@ class Beginning:
 
     def run(
         self,
-        image: PictureInput,
+        image: str | Path | PixelSource,
         folder: RunFolder,
         left: dict[str, Any] | None,
         *,
@@ -75,7 +75,7 @@ class Beginning:
 
     def _run(
         self,
-        image: PictureInput,
+        image: str | Path | PixelSource,
         folder: RunFolder,
         left: dict[str, Any] | None,
         shared: Shared | None,
@@ -90,8 +90,6 @@ class Beginning:
         machine.forget_peak()
         stages = Stages(self.on_progress, left and left["seconds"])
         picture = opened_picture(image, folder.path, stages, options)
-        if picture.pixels is not None:
-            folder.resumed_by = f"sonify(picture, {str(folder.given)!r}, resume=True)"
         compute = choose_compute(options.device, options.precision)
         gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
         with stages.stage("weights", 1, "share") as advance:

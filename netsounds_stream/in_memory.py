@@ -165,9 +165,7 @@ def _of_pil(image: Image.Image) -> PixelSource:
         mend = "image.convert('RGB')"
         if image.mode in ("I", "F"):
             mend = "numpy.asarray(image), scaled to uint8 or uint16"
-        raise PictureError(
-            f"a PIL image of mode {image.mode} is not a picture that is read here; give {mend}"
-        )
+        raise PictureError(f"a PIL image of mode {image.mode} cannot be read as a picture; give {mend}")
     mode, dtype = _MODES[image.mode]
     if "transparency" in image.info:
         mode = _TRANSPARENT.get(image.mode, mode)
