@@ -25,6 +25,7 @@ QUESTIONS = {
     "end_to_end": ("weights", "picture", "pictures", "check"),
     "memory": ("weights", "pictures", "check"),
     "phases": ("weights", "picture", "arrays"),
+    "listening": ("weights", "before"),
     "stores": (),
     "scaling": ("weights", "pictures"),
     "gpu": ("weights", "picture"),

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from figures import Results, Row, matrix_share, row, rows
+from heard import busy, listening
 from tables import failed, memory_of, number, spread, table, where
 from targets import GPU_TARGETS, Target
 
 NOT_MEASURED = "Not measured.\n"
-_WORTH_A_ROW = 0.1  # seconds: shorter stages say nothing
 
 
 def target_table(results: Results, wanted: Sequence[Target]) -> str:
@@ -183,29 +183,6 @@ def stages(results: Results) -> str:
     return text + where(result)
 
 
-def busy(results: Results) -> str:
-    """Seconds of each stage alone and beside busy processes, and the ratio, for each version measured."""
-    result = results["busy"]
-    text = (
-        f"`benchmarks/busy.py`: stages of a run alone and beside {result['processes']} processes that want a "
-        "core each; the last round. On as many cores as there are busy processes, a program that shares "
-        "fairly takes twice its time.\n"
-    )
-    for version in dict.fromkeys(each["facts"]["version"] for each in result["cases"]):
-        pair = [row(results, "busy", version=version, busy=count) for count in (0, result["processes"])]
-        alone, beside = ((each or {}).get("stages") or {} for each in pair)
-        lines = [
-            [name, f"{seconds:.2f}", f"{beside[name]:.2f}", f"{beside[name] / seconds:.1f}"]
-            for name, seconds in alone.items()
-            if name in beside and seconds >= _WORTH_A_ROW
-        ]
-        ends = [sum(stages.values()) for stages in (alone, beside)]
-        if all(ends):
-            lines.append(["all stages", *(f"{each:.2f}" for each in ends), f"{ends[1] / ends[0]:.1f}"])
-        text += f"\n### {version}\n\n{table(['stage', 'alone', 'beside', 'times'], lines)}"
-    return text + where(result)
-
-
 def codecs(results: Results) -> str:
     result, lines = results["codecs"], []
     for each in result["cases"]:
@@ -360,6 +337,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Results], str]]] = {
     "codecs": ("Codecs", codecs),
     "fft": ("Inverting frames", fft),
     "phases": ("Phases", phases),
+    "listening": ("Listening", listening),
     "stores": ("Object stores", stores),
     "gpu": ("GPU", gpu),
 }

@@ -100,7 +100,7 @@ class BankSound:
                     self.number,
                     (source.frames, self.whole_frames),
                     source.frequencies,
-                    part.stop - part.start,
+                    mixture.weights[:, part],
                     state,
                 )
             )

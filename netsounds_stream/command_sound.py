@@ -127,14 +127,13 @@ SOUND = stacked(
         sections.WINDOWED,
         "--phase",
         type=click.Choice(sound_options.PHASES),
-        default="pghi",
-        help="How the frames' phases are found; --method griffin-lim starts from them.",
+        help="How phases are found, or what Griffin-Lim starts from. [default: random, by istft pghi]",
     ),
     option(
         sections.WINDOWED,
         "--iterations",
-        default=32,
-        help="Number of iterations of --method griffin-lim.",
+        default=8,
+        help="Number of iterations of Griffin-Lim, in the mix and by --method griffin-lim.",
     ),
     option(sections.WINDOWED, "--fft-size", default=2048, help="Length of a frame in samples."),
     option(

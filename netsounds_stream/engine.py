@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from . import machine
+from .baseline import Baseline, baselines
 from .clusters import connected
 from .destinations import (
     opened_picture,
@@ -31,7 +32,7 @@ from .options import SonifyOptions
 from .picture import Picture
 from .planning import make_plan
 from .plans import Limits, Plan
-from .predict import Guess, predict_label, top5
+from .predict import Guess, label_view, median_colour, predict_label, top5
 from .progress import Listener, Stages
 from .record import begin_record, differences, recorded_plan
 from .runs import Run, as_run
@@ -40,6 +41,7 @@ from .stems import stems_facts, stems_notes
 from .stopping import Stop
 from .weights import UNTRAINED, Weights, load_weights
 from .windowed import measured_levels, sound_notes
+from .workers import threads
 
 
 @dataclass(frozen=True)
@@ -107,15 +109,20 @@ class Beginning:
         if shared is None:  # nobody knows how fast a cluster is
             stages.expect(expected_seconds(planned, options))
         guesses: tuple[Guess, ...] = ()
+        colour = None if left is None else left["record"]["picture"].get("median_colour")
         with stages.stage("label", 1, "share") as advance:
             if left is None:
-                guesses = predict_label(picture, weights, normalize=options.normalize)
+                view = label_view(picture)
+                colour = median_colour(view)
+                guesses = predict_label(view, picture.full_scale, weights, normalize=options.normalize)
             digest = picture.sha256()
             machine.trim_heap()
             advance(1)
         seen = guesses[0].category if guesses and options.weights != UNTRAINED else UNTRAINED
         label = options.label or seen
-        record = begin_record(picture, digest, weights, options, planned, compute, label, guesses, notes)
+        record = begin_record(
+            picture, digest, weights, options, planned, compute, label, guesses, colour, notes
+        )
         if left is not None:
             changed = differences(left["record"], record)
             if changed:
@@ -185,6 +192,7 @@ class Beginning:
             notes_now,
             shared,
             depot,
+            _baselines(weights, record, options, picture),
         )
         if options.sound.preview_s is not None:
             notes_now.append(
@@ -201,6 +209,24 @@ class Beginning:
             **folder.contents(journal.content["checksums"], arrays=options.activations),
         }
         return as_run(folder.given, folder.finish(done))
+
+
+def _baselines(
+    weights: Weights, record: dict[str, Any], options: SonifyOptions, picture: Picture
+) -> dict[int, Baseline]:
+    """What the mix leaves out, by bank; nothing where there is no mix."""
+    colour = record["picture"]["median_colour"]
+    if not options.sound.mix or colour is None:
+        return {}
+    with threads(1):  # a last bit may depend on how many there are
+        return baselines(
+            weights,
+            colour,
+            picture.full_scale,
+            picture.height,
+            picture.width,
+            normalize=options.normalize,
+        )
 
 
 def _plan_left(record: dict[str, Any], options: SonifyOptions) -> Plan:

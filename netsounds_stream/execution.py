@@ -17,6 +17,7 @@ from . import machine
 from .attempts import Attempt, begin_attempt
 from .bank_pictures import BankPictures
 from .bank_sound import BankSound, summing_step
+from .baseline import Baseline
 from .checksums import file_sum
 from .decoding import planned_slabs, spool_picture
 from .depot import Depot
@@ -25,6 +26,7 @@ from .folder import DOWNLOAD, file_label
 from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
 from .journal import Journal, no_files
 from .levels import LevelMeter, Levels
+from .mixdown import mix_work, write_mix
 from .mixture import Mixture, chosen, mixture_of
 from .options import SonifyOptions
 from .overlap import Line
@@ -46,7 +48,7 @@ from .spectra import SpectraSpool
 from .store import Activations, ShardWriter, create_array
 from .sum_spool import SumSpool
 from .weights import Weights
-from .windowed import Windowing, mix_work, write_mix
+from .windowed import Windowing
 from .workers import workers
 
 
@@ -69,6 +71,7 @@ class Execution:
     notes: list[str] = field(default_factory=list)
     shared: Shared | None = None
     depot: Depot = field(default_factory=Depot)
+    baselines: Mapping[int, Baseline] = field(default_factory=dict)
 
     def run(self, describe: Callable[[Tensor], dict[str, Any]]) -> Tensor:
         """Do all of it; the logits' average over the full picture.
@@ -244,8 +247,8 @@ class Execution:
         for at, (name, part) in enumerate(mixture.spectra):
             assert windowing is not None
             left = None if state is None else state["spectra"][at]
-            columns, rows = part.stop - part.start, (each.frames, each.whole_frames)
-            spool = windowing.spectra(name, each.number, rows, each.frequencies, columns, left)
+            weights, rows = mixture.weights[:, part], (each.frames, each.whole_frames)
+            spool = windowing.spectra(name, each.number, rows, each.frequencies, weights, left)
             found[name] = stack.enter_context(spool)
         return found
 
@@ -254,16 +257,9 @@ class Execution:
             return None
         sound = self.options.sound
         flipped = (self.plan.time_axis == "x") != sound.flip_frequency  # a picture's top is high
-        return Windowing(
-            self.plan.stft,
-            sound,
-            self.journal,
-            self._places.temporary,
-            line,
-            partial(tags_of, self.record),
-            flipped,
-            self._views,
-        )
+        folder, tags, views = self._places.temporary, partial(tags_of, self.record), self._views
+        stft, journal, even = self.plan.stft, self.journal, self.baselines
+        return Windowing(stft, sound, journal, folder, line, tags, flipped, views, even)
 
     def _sound(self, each: BankPlan, line: Line) -> None:
         journal, options, name = self.journal, self.options, f"sound {each.number}"

@@ -36,6 +36,7 @@ _MARGIN = 10 ** (-0.05 / 20)
 # Peaks are turned down by no more: past that a limiter is heard.
 _MOST_LIMITED_DB = 18.0
 _TOLERATED_LU = 0.2
+_MOST_PASSES = 5  # over the sound, to find the gain that reaches a loudness behind the limiter
 _FADE_SECONDS = 0.01
 PIECE_SAMPLES = 1 << 16
 
@@ -103,9 +104,13 @@ def gain_for(
         before = known or _loudness(_stream(to, segments, advance), to)
         gain, limits = _gain_to(to.loudness_lufs, before)
         if limits:
-            counted = advance if known is not None else Advance("", 1, "", lambda progress: None)
-            limited = _loudness(_limited(to, gain, _stream(to, segments, counted)), to)
-            gain *= _given_back(to.loudness_lufs, before.scaled(gain), limited)
+            counts = iter([advance] if known is not None else [])  # further passes are not in the plan
+
+            def limited(gain: float) -> float:
+                counted = next(counts, Advance("", 1, "", lambda progress: None))
+                return _loudness(_limited(to, gain, _stream(to, segments, counted)), to).integrated_lufs
+
+            gain = _limited_gain(to.loudness_lufs, gain, _most_gain(before), limited)
     elif to.rate_hz != to.sound.sample_rate_hz:
         gain = _gain_to_peak(to, segments, advance)
     return Gain(gain, limits)
@@ -163,24 +168,38 @@ def _gain_to(wanted_lufs: float, found: Loudness) -> tuple[float, bool]:
     wanted, most = found.gain_to(wanted_lufs), CEILING / found.true_peak
     if wanted is None:
         return min(1.0, most), False
-    return min(wanted, most * 10 ** (_MOST_LIMITED_DB / 20)), wanted > most
+    return min(wanted, _most_gain(found)), wanted > most
 
 
-def _given_back(wanted_lufs: float, before: Loudness, limited: Loudness) -> float:
-    """A gain for what the limiter took, from `before` to `limited`.
+def _most_gain(found: Loudness) -> float:
+    """Return the gain at which the limiter turns peaks down by as much as it is let."""
+    return CEILING / found.true_peak * 10 ** (_MOST_LIMITED_DB / 20)
 
-    More gain has it take more: about as the square of the decibels by which peaks pass the ceiling.
+
+def _limited_gain(wanted_lufs: float, first: float, most: float, limited: Callable[[float], float]) -> float:
+    """Return the gain that reaches the loudness behind the limiter, found by the secant method.
+
+    More gain has the limiter take more, so that each decibel of it brings less than one.
+
+    Args:
+        first: the gain to begin with.
+        most: the largest that is let.
+        limited: the loudness behind the limiter, in LUFS, for a gain; each call is a pass over the sound.
     """
-    over = 20 * math.log10(before.true_peak / CEILING)
-    taken = (before.integrated_lufs - limited.integrated_lufs) / over**2
-    more, best = 0.0, before.integrated_lufs - taken * over**2
-    while best < wanted_lufs and over + more < _MOST_LIMITED_DB:
-        more += 0.01
-        reached = before.integrated_lufs + more - taken * (over + more) ** 2
-        if reached <= best:  # past here more gain is turned down altogether
+    tried: list[tuple[float, float]] = []  # gain and loudness, both in dB
+    gain_db, most_db = (20 * math.log10(gain) for gain in (first, most))
+    for _ in range(_MOST_PASSES):
+        reached = limited(10 ** (gain_db / 20))
+        missing, slope = wanted_lufs - reached, 1.0
+        if tried and gain_db != tried[-1][0]:
+            slope = (reached - tried[-1][1]) / (gain_db - tried[-1][0])
+        tried.append((gain_db, reached))
+        # below a tenth of a decibel for each, more is turned down nearly altogether
+        if abs(missing) <= _TOLERATED_LU / 2 or slope < 0.1 or (missing > 0 and gain_db >= most_db):
             break
-        best = reached
-    return float(10 ** (more / 20))
+        gain_db = min(gain_db + missing / slope, most_db)
+    nearest = min(tried, key=lambda each: abs(each[1] - wanted_lufs))
+    return float(10 ** (nearest[0] / 20))
 
 
 def _gain_to_peak(to: Finish, segments: Sequence[Segment], advance: Advance) -> float:
@@ -222,15 +241,24 @@ def _samples(to: Finish, piece: Samples, draw: np.random.Generator) -> NDArray[A
     return samples
 
 
-def note_of(name: str, wanted_lufs: float, measured: Mapping[str, Any]) -> str | None:
-    """What to tell of a file that did not come to its loudness; None: it did."""
-    found = measured["loudness_lufs"]
+def note_of(name: str, asked_lufs: float, measured: Mapping[str, Any]) -> str | None:
+    """Return what to tell of a file that is not at the loudness that was asked for; None: it is."""
+    found, wanted = measured["loudness_lufs"], measured.get("wanted_lufs", asked_lufs)
+    if measured["true_peak_dbtp"] is None:
+        why = ": nothing in the picture stands out from an even colour" if "wanted_lufs" in measured else ""
+        return f"{name} is silent{why}"
     if found is None:
-        return f"{name} is silent, or too short to have a loudness: it was left as quiet as it is"
-    if abs(found - wanted_lufs) > _TOLERATED_LU:
+        return f"{name} is too short or too quiet to have a loudness: its level was left as it is"
+    if abs(found - wanted) > _TOLERATED_LU:
         return (
-            f"{name} is at {found:.1f} LUFS instead of {wanted_lufs:g}: its peaks stand out so far that the "
-            f"limiter, which keeps them below {CEILING_DBTP:g} dBTP, took the rest"
+            f"{name} is at {found:.1f} LUFS instead of {wanted:.1f}: its peaks stand out so far that the "
+            f"limiter would have to turn them down by more than {_MOST_LIMITED_DB:g} dB to keep them below "
+            f"{CEILING_DBTP:g} dBTP"
+        )
+    if wanted < asked_lufs - _TOLERATED_LU:
+        return (
+            f"{name} is at {found:.1f} LUFS instead of {asked_lufs:g}: the picture is nearly even, and what "
+            "little it has is not raised to the level of full pictures"
         )
     return None
 
@@ -284,9 +312,11 @@ def _fade(samples: int) -> Samples:
 
 def _dithered(piece: Samples, draw: np.random.Generator) -> NDArray[np.int16]:
     """int16 of values in [-1, 1]: with noise of triangular density before rounding, so that what the
-    rounding leaves does not follow the sound (Lipshitz, Wannamaker, Vanderkooy, JAES 40/5, 1992)."""
+    rounding leaves does not follow the sound (Lipshitz, Wannamaker, Vanderkooy, JAES 40/5, 1992). Silence,
+    which rounding leaves nothing of, stays silence."""
     noise = draw.random((*piece.shape, 2), dtype=np.float32)
-    values = np.clip(piece, -1, 1) * np.float32(2**15 - 1) + noise[..., 0] - noise[..., 1]
+    drawn = np.where(piece == 0, np.float32(0), noise[..., 0] - noise[..., 1])
+    values = np.clip(piece, -1, 1) * np.float32(2**15 - 1) + drawn
     return np.clip(np.round(values), -(2**15), 2**15 - 1).astype(np.int16)
 
 

@@ -96,7 +96,7 @@ class Bank:
     """One filter bank: the output of a layer.
 
     Value `i` along an axis is centred on picture pixel `offset + stride * i` (0-based) and sees
-    `field` pixels around it.
+    `field` pixels around it. The `border` values at either end of an axis see zero padding, at most.
     """
 
     number: int
@@ -105,6 +105,7 @@ class Bank:
     stride: int
     offset: int
     field: int
+    border: int
 
 
 def length_after(layer: LayerSpec, length: int) -> int:
@@ -184,12 +185,41 @@ def _banks() -> tuple[Bank, ...]:
     by_name = {layer.name: layer for layer in layers()}
     found = enumerate((by_name[name] for name in _BANK_LAYERS), start=1)
     return tuple(
-        Bank(number, each.name, each.channels, each.stride, each.offset, each.receptive_field)
+        Bank(
+            number,
+            each.name,
+            each.channels,
+            each.stride,
+            each.offset,
+            each.receptive_field,
+            _border(each.name),
+        )
         for number, each in found
     )
 
 
+def _border(name: str) -> int:
+    """Count the values at an end of an axis on which zero padding has a part in that layer."""
+    border = 0
+    for layer in LAYERS:
+        if isinstance(layer, Fire):
+            border += 1
+        elif isinstance(layer, Pool):
+            # Output j sees inputs 2j to 2j + 2: at the beginning ceil(border / 2) of them see the border, at
+            # the end, depending on the length, one more at most where `border` is even.
+            border = border // 2 + 1 if border else 0
+        if (layer.activation_name if isinstance(layer, Conv) else layer.name) == name:
+            break
+    return border
+
+
 BANKS: tuple[Bank, ...] = _banks()
+
+
+def inside(length: int, border: int) -> slice:
+    """Return the values of an axis that do not see its ends; the middle half where more of them do."""
+    border = min(border, length // 4)
+    return slice(border, length - border)
 
 
 def bank(number: int) -> Bank:

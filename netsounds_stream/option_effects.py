@@ -47,7 +47,9 @@ CONDITIONS = (
         lambda asked: asked.options.sound.mix or bool(asked.options.sound.schemes),
     ),
     Condition(
-        ("iterations",), "--method griffin-lim", lambda asked: asked.options.sound.method == "griffin-lim"
+        ("iterations",),
+        "Griffin-Lim (the mix, or --method griffin-lim; --method istft has none)",
+        lambda asked: _windowed(asked) and asked.options.sound.method != "istft",
     ),
     Condition(
         (

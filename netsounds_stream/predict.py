@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .errors import RangeError
-from .picture import Picture, small_upright
+from .picture import Picture, Slab, small_upright
 from .stream import RowStream
 from .weights import Weights, categories, for_pixels
 
@@ -46,11 +47,21 @@ def top5(logits: Tensor) -> tuple[Guess, ...]:
     )
 
 
-def predict_label(picture: Picture, weights: Weights, *, normalize: bool) -> tuple[Guess, ...]:
-    """Top-5 by the weights' own preprocessing (resize 256, crop 224), in float32 on the CPU."""
-    stream = RowStream(for_pixels(weights, picture.full_scale, normalize), {})
-    pixels = torch.from_numpy(small_upright(picture, _RESIZE, _CROP)).float()
-    stream.push(pixels.permute(2, 0, 1))
+def label_view(picture: Picture) -> Slab:
+    """Return the picture by the weights' own preprocessing (resize 256, crop 224): `[y, x, rgb]`."""
+    return small_upright(picture, _RESIZE, _CROP)
+
+
+def median_colour(pixels: Slab) -> tuple[int, int, int]:
+    """Return the median of each channel of `[y, x, rgb]`: the colour of what is even in a picture, mostly."""
+    red, green, blue = (int(value) for value in np.median(pixels, axis=(0, 1)))
+    return red, green, blue
+
+
+def predict_label(pixels: Slab, full_scale: int, weights: Weights, *, normalize: bool) -> tuple[Guess, ...]:
+    """Return the top-5 classes of what `label_view` gave, computed in float32 on the CPU."""
+    stream = RowStream(for_pixels(weights, full_scale, normalize), {})
+    stream.push(torch.from_numpy(pixels).float().permute(2, 0, 1))
     stream.flush()
     guesses = top5(stream.logits())
     if not guesses:

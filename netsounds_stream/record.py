@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -48,6 +48,7 @@ def begin_record(
     compute: Compute,
     label: str,
     guesses: Iterable[Guess],
+    median_colour: Sequence[int] | None,
     notes: Iterable[str],
 ) -> dict[str, Any]:
     """Return what is known of a run before its long work, JSON-ready."""
@@ -65,6 +66,7 @@ def begin_record(
             "bits_per_value": 8 * picture.bytes_per_value,
             "alpha_over_white": picture.has_alpha,
             **({} if picture.pixels is None else {"in_memory": picture.pixels.facts()}),
+            "median_colour": median_colour if median_colour is None else list(median_colour),
         },
         "weights": {"source": weights.source, "sha256": weights.sha256},
         "prediction": {"label_size": [asdict(guess) for guess in guesses]},
@@ -185,7 +187,7 @@ def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
     label, sound = record["label"], record["options"]["sound"]
     part = ", preview" if sound["preview_s"] is not None else ""
     of_mix = scheme in ("mix", "stem", "part")
-    method = "istft" if of_mix and sound["method"] == "ifft" else sound["method"]
+    method = "griffin-lim" if of_mix and sound["method"] == "ifft" else sound["method"]
     said = "part of the mix" if scheme in ("stem", "part") else scheme
     return Tags(
         title=(f"{label}, mix" if scheme == "mix" else f"{label}, bank {bank}, {said}") + part,

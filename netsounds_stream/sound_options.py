@@ -59,8 +59,9 @@ class SoundOptions:
         format: of the files: 'wav', 'flac', 'ogg'.
         subtype: their sample format: 'PCM_16', 'PCM_24', 'FLOAT' ('ogg' has none).
         method: 'ifft', netsounds' own; 'istft' or 'griffin-lim', windowed frames.
-        phase: of windowed frames, to begin with for 'griffin-lim': 'zero', 'random', 'pghi'.
-        iterations: of 'griffin-lim'.
+        phase: of windowed frames, to begin with for Griffin-Lim: 'zero', 'random', 'pghi'. None: 'random', by
+            'istft' 'pghi'.
+        iterations: of Griffin-Lim, by 'griffin-lim' and in the mix; by 'istft' there are none.
         seed: of all that is drawn (phases, dither).
         duration_s: of a windowed signal; None: bank 1's rows a quarter of a window apart, 10 to 120 s.
         fft_size: of windowed frames, in samples.
@@ -88,8 +89,8 @@ class SoundOptions:
     format: Format = "wav"
     subtype: Subtype = "PCM_16"
     method: Method = "ifft"
-    phase: Phase = "pghi"
-    iterations: int = 32
+    phase: Phase | None = None
+    iterations: int = 8
     seed: int = 0
     duration_s: float | None = None
     fft_size: int = 2048
@@ -117,7 +118,7 @@ class SoundOptions:
             ("subtype", self.subtype, SUBTYPES),
             ("format", self.format, FORMATS),
             ("method", self.method, METHODS),
-            ("phase", self.phase, PHASES),
+            ("phase", self.first_phase, PHASES),
             ("frequency", self.frequency, FREQUENCIES),
             ("pan", self.pan, PANS),
         ):
@@ -205,9 +206,18 @@ class SoundOptions:
         return int(self.frequencies_hz[1] * self.fft_size / self.sample_rate_hz) + 1
 
     @property
+    def first_phase(self) -> str:
+        """The phases of windowed frames, to begin with.
+
+        Without iterations those by gradient fit best. With them random ones do as well, and the sound has no
+        buzz at the frames' rate.
+        """
+        return self.phase or ("pghi" if self.method == "istft" else "random")
+
+    @property
     def stacked(self) -> int:
-        """How many iterations of Griffin-Lim there are."""
-        return self.iterations if self.method == "griffin-lim" else 0
+        """How many iterations of Griffin-Lim windowed frames pass, those of the mix too."""
+        return 0 if self.method == "istft" else self.iterations
 
     @property
     def windowed(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .geometry import inside
 from .plans import Stft
 from .sound_options import SoundOptions
 from .spectrum import FrequencyMap, FrequencyScale, TimeMap
@@ -20,7 +22,39 @@ from .spool import Spool
 _ROWS = 32
 _USUAL = 1e3  # activations are divided by it first, so that powers stay in float32's range
 _LEAST = 1e-30  # in place of nothing, to divide by
-_FRAMES = 32  # frames made of them at a time
+_FULL = 0.2  # of what noise has: what photographs have in their loudest frame, and more
+_FRAMES = 64  # frames made of them at a time, at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Background:
+    """What in a signal's rows is no content of the picture.
+
+    Attributes:
+        even: what the rows are where the picture is even, float32 `[channel]`; content differs from it,
+            above or below.
+        margin: by how much at least, `[channel]`.
+        noise: the size (root of the channels' squares) of the content of noise, on average.
+        border: how many rows, and frequencies, at either end see zero padding: the next ones stand for them.
+    """
+
+    even: Tensor
+    margin: Tensor
+    noise: float
+    border: int
+
+    def presence(self, loudest: float, frequencies: int, contrast: float) -> float:
+        """Return the share of content in the loudest frame, 0 to 1: 1 from a fifth of what noise has on.
+
+        Args:
+            loudest: the largest energy of a frame, which rows keep however many bins they are spread over.
+            frequencies: of a row.
+            contrast: the power to which rows were raised.
+        """
+        noise = (self.noise / _USUAL) ** (2 * contrast) * frequencies
+        if noise <= 0:
+            return 1.0 if loudest > 0 else 0.0
+        return float(min(1.0, (loudest / noise) ** (1 / (2 * contrast)) / _FULL))
 
 
 class SpectraMap:
@@ -31,45 +65,91 @@ class SpectraMap:
     Args:
         rows: how many will come, the first of `whole`, over which the picture's time is spread.
         flipped: whether the first of a row's values is the highest frequency.
+        background: what of the rows to leave out; None: nothing.
     """
 
     def __init__(
-        self, rows: int, whole: int, frequencies: int, stft: Stft, sound: SoundOptions, *, flipped: bool
+        self,
+        rows: int,
+        whole: int,
+        frequencies: int,
+        stft: Stft,
+        sound: SoundOptions,
+        *,
+        flipped: bool,
+        background: Background | None = None,
     ) -> None:
         scale = FrequencyScale(sound.frequency, *sound.frequencies_hz)
         self._rows, self._time = rows, TimeMap(whole, stft.frames, stft.hop, stft.samples)
         self._spread = FrequencyMap(
             frequencies, stft.fft_size, sound.sample_rate_hz, scale, reversed_rows=flipped
         )
-        self._contrast = sound.contrast
-        self._grid = max(_ROWS, math.ceil(self._time.rows_a_frame) + 2)
+        self._contrast, self._background, self._frequencies = sound.contrast, background, frequencies
+        a_frame = self._time.rows_a_frame
+        self._grid = max(_ROWS, math.ceil(a_frame) + 2)
+        # Frames made at a time, and the rows that they need: always as many, for a product's last bits may
+        # depend on its size, and a preview's last frames are the whole's.
+        self._at_a_time = min(_FRAMES, math.ceil(self._grid / a_frame) + 1)
+        self._needed = math.ceil((self._at_a_time - 1) * a_frame + max(a_frame, 1)) + 2
         self._kept, self._first = torch.zeros(0), 0  # rows from there on
-        self._came = self._made = 0
+        self._seen = self._came = self._made = 0  # rows that came, those that were taken, frames
+        self._even: Tensor | None = None
+        self._margin: Tensor | None = None
+        self._inside, self._places = slice(0, rows), torch.arange(frequencies)
+        if background is not None:
+            self._even, self._margin = background.even[:, None], background.margin[:, None]
+            time, across = inside(whole, background.border), inside(frequencies, background.border)
+            self._inside = slice(min(time.start, rows - 1), min(time.stop, rows))
+            self._places = self._places.clamp(across.start, across.stop - 1)
 
     @property
     def waiting(self) -> Tensor:
         """float32 `[row, channel, frequency]`: rows that frames may still need."""
         return self._kept
 
+    def presence(self, loudest: float) -> float:
+        """Return the share of content, 0 to 1, where so much is the largest energy of a frame."""
+        if self._background is None:
+            return 1.0
+        return self._background.presence(loudest, self._frequencies, self._contrast)
+
     @property
     def state(self) -> dict[str, int]:
-        return {"came": self._came, "made": self._made}
+        return {"seen": self._seen, "came": self._came, "made": self._made}
 
     def restore(self, state: Mapping[str, Any], waiting: Tensor) -> None:
         """Go on where another was."""
         self._came, self._made, self._kept = int(state["came"]), int(state["made"]), waiting
+        self._seen = int(state["seen"])
         self._first = self._came - waiting.shape[0]
 
     def __call__(self, rows: Tensor) -> Iterator[Tensor]:
-        """The frames that these rows complete, some at a time; with the last row, all that are left."""
+        """Yield the frames that these rows complete, some at a time; with the last row, all that are left."""
+        seen, self._seen = self._seen, self._seen + rows.shape[0]
+        first, last = (
+            min(max(0, end - seen), rows.shape[0]) for end in (self._inside.start, self._inside.stop)
+        )
+        if seen <= self._inside.start < self._seen:  # the first row inside stands for those before it
+            yield from self._taken(rows[first : first + 1].expand(self._inside.start, -1, -1), new=True)
+        yield from self._taken(rows[first:last], new=True)
+        if last < rows.shape[0] and self._came:  # and the last one for those behind it
+            yield from self._taken(self._kept[-1:].expand(rows.shape[0] - last, -1, -1), new=False)
+
+    def _taken(self, rows: Tensor, *, new: bool) -> Iterator[Tensor]:
         while rows.shape[0]:
             room = self._grid - self._came % self._grid
             part, rows = rows[:room], rows[room:]
-            part = raised(part, self._contrast)
-            self._kept = torch.cat((self._kept, part)) if self._kept.numel() else part
+            if new:
+                part = raised(self._content(part), self._contrast)
+            self._kept = torch.cat((self._kept, part)) if self._kept.numel() else part.clone()
             self._came += part.shape[0]
             if self._came % self._grid == 0 or self._came == self._rows:
                 yield from self._made_of_kept()
+
+    def _content(self, rows: Tensor) -> Tensor:
+        if self._even is None or self._margin is None:
+            return rows
+        return (rows[..., self._places] - self._even).abs_().sub_(self._margin).clamp_min_(0)
 
     def _made_of_kept(self) -> Iterator[Tensor]:
         time, whole = self._time, self._came == self._time.rows
@@ -77,13 +157,17 @@ class SpectraMap:
         reach = max(time.rows_a_frame, 1) / 2
         ready = time.frames if whole else int((self._came - reach) / time.rows_a_frame)
         while self._made < ready:
-            frames = slice(self._made, min(self._made + _FRAMES, ready))
-            first, weights = time.weights(frames)
-            here = self._kept[first - self._first :][: weights.shape[1]]
-            made = torch.from_numpy(weights) @ here.reshape(here.shape[0], -1)
-            made = made.view(-1, here.shape[2])
+            frames = slice(self._made, min(self._made + self._at_a_time, ready))
+            count, channels = frames.stop - frames.start, self._kept.shape[1]
+            first, found = time.weights(frames)
+            here = self._kept[first - self._first :][: found.shape[1]]
+            rows = here.new_zeros(self._needed, here[0].numel())
+            rows[: len(here)] = here.reshape(len(here), -1)
+            weights = here.new_zeros(self._at_a_time, self._needed)
+            weights[:count, : found.shape[1]] = torch.from_numpy(found)
+            made = self._spread((weights @ rows).view(self._at_a_time * channels, -1))
             self._made = frames.stop
-            yield self._spread(made).view(frames.stop - frames.start, here.shape[1], -1)
+            yield made.view(self._at_a_time, channels, -1)[:count]
         needed = max(self._first, min(self._came, self._came - 2 * self._grid))
         self._kept, self._first = self._kept[needed - self._first :].clone(), needed
 
@@ -120,6 +204,7 @@ class SpectraSpool:
 
     Attributes:
         made_by: what makes them of rows.
+        loudest: the largest energy of a frame.
     """
 
     def __init__(
@@ -127,6 +212,7 @@ class SpectraSpool:
     ) -> None:
         self.path, self.made_by, self._stft = path, made_by, stft
         self._energy = 0.0 if state is None else float(state["energy"])
+        self.loudest = 0.0 if state is None else float(state["loudest"])
         self._spool = Spool(path, (channels, stft.bins), None if state is None else int(state["made"]))
 
     def __enter__(self) -> SpectraSpool:
@@ -139,13 +225,20 @@ class SpectraSpool:
 
     def state(self) -> dict[str, Any]:
         """How far it is, JSON-ready and exact."""
-        return {**self.made_by.state, "energy": self._energy}
+        return {**self.made_by.state, "energy": self._energy, "loudest": self.loudest}
 
     def add(self, rows: Tensor) -> None:
         """Take the next rows, float32 `[row, channel, frequency]`."""
         for made in self.made_by(rows):
-            self._energy += float(made.double().square_().sum())
+            energies = made.double().square_().sum((1, 2))
+            self._energy += float(energies.sum())
+            self.loudest = max(self.loudest, float(energies.max()))
             self._spool.append(made)
+
+    @property
+    def presence(self) -> float:
+        """How much content there is, from 0, nothing, to 1: see `Background.presence`."""
+        return self.made_by.presence(self.loudest)
 
     @property
     def level(self) -> float:

@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .checksums import FileSum
 from .errors import Stopped
 from .finishing import (
@@ -39,15 +42,14 @@ class Part:
     files: Sequence[Finish]
 
 
-def part_of(mix: Segment, level: float, spool: Spool, banks: int) -> Segment:
-    """Return a bank's part of the mix: as the bank is levelled and added there, faded as all of it is."""
-    factor = mix.factor / level if level > 0 else 0.0
+def part_of(mix: Segment, gains: NDArray[np.float32], spool: Spool, banks: int) -> Segment:
+    """Return a bank's part of the mix: times its `gains` there, `[channel]`, and faded as all of it is."""
 
     def pieces() -> Iterator[Any]:
         for start in range(0, mix.samples, PIECE_SAMPLES):
-            yield spool.read(start, min(PIECE_SAMPLES, mix.samples - start)).numpy()
+            yield spool.read(start, min(PIECE_SAMPLES, mix.samples - start)).numpy() * gains
 
-    return replace(mix, pieces=pieces, factor=factor, offset=mix.offset / banks)
+    return replace(mix, pieces=pieces, offset=mix.offset / banks)
 
 
 def write_parts(

@@ -1,14 +1,13 @@
 """Windowed sound: signals synthesised into spools, from there finished into files.
 
-A bank's sum, or each of its filters, is a signal of the planned length; the mix is the banks' sums, each at
-the same mean level, added. A signal is a fraction of a minute of work: one that was stopped begins again.
+A bank's sum, or each of its filters, is a signal of the planned length (for the mix of banks see `mixdown`).
+A signal is a fraction of a minute of work: one that was stopped begins again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ from zlib import crc32
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from .baseline import Baseline
 from .errors import Stopped
 from .finished_files import finish_files, named, with_view
 from .finishing import PIECE_SAMPLES, Finish, Segment, finish, gain_for, note_of, passes
@@ -31,9 +32,8 @@ from .plans import AudioPlan, Stft
 from .progress import Advance
 from .sound_options import MIX_LUFS, SoundOptions
 from .sound_view import Views, view_plan
-from .spectra import SpectraMap, SpectraSpool, in_blocks
+from .spectra import Background, SpectraMap, SpectraSpool, in_blocks
 from .spool import Spool
-from .stems import Part, part_of, write_parts
 from .store import Activations
 from .synthesis import synthesised
 from .tags import Tags
@@ -49,6 +49,7 @@ class Windowing:
     Attributes:
         flipped: whether a frame's first value is its highest frequency.
         views: where what is seen of the files is kept, if it is wanted.
+        baselines: what of each bank is no content, by its number: left out of the mix.
     """
 
     stft: Stft
@@ -59,6 +60,7 @@ class Windowing:
     tags: Callable[[str, str], Tags]
     flipped: bool
     views: Views | None = None
+    baselines: Mapping[int, Baseline] = field(default_factory=dict)
 
     def spectra(
         self,
@@ -66,15 +68,30 @@ class Windowing:
         number: int,
         rows: tuple[int, int],
         frequencies: int,
-        columns: int,
+        weights: NDArray[np.float32],
         state: Mapping[str, Any] | None,
     ) -> SpectraSpool:
-        """Of the signal by that name of bank `number`: new, or as it was left. `rows`: see `SpectraMap`."""
-        path = self.folder / f"{name}-{number}.spectra"
-        return SpectraSpool(path, self.stft, columns, self.map(rows, frequencies), state)
+        """Open a signal's magnitudes: new, or as they were left.
 
-    def map(self, rows: tuple[int, int], frequencies: int) -> SpectraMap:
-        return SpectraMap(*rows, frequencies, self.stft, self.sound, flipped=self.flipped)
+        Args:
+            name: the signal's, 'mix' or 'sum'.
+            number: of the bank whose filters it sums.
+            rows: see `SpectraMap`.
+            weights: that they are summed by, `[filter, column]`.
+        """
+        path = self.folder / f"{name}-{number}.spectra"
+        background = None
+        if name == "mix" and number in self.baselines:
+            background = self.baselines[number].background(weights)
+        made_by = self.map(rows, frequencies, background)
+        return SpectraSpool(path, self.stft, weights.shape[1], made_by, state)
+
+    def map(
+        self, rows: tuple[int, int], frequencies: int, background: Background | None = None
+    ) -> SpectraMap:
+        return SpectraMap(
+            *rows, frequencies, self.stft, self.sound, flipped=self.flipped, background=background
+        )
 
     def seed(self, *numbers: int) -> tuple[int, ...]:
         return (self.sound.seed, *numbers)
@@ -89,7 +106,9 @@ class Windowing:
     def signal(self, blocks: Iterable[Tensor], seed: tuple[int, ...]) -> Iterator[Tensor]:
         """See `synthesised`; ends early where the run is asked to stop."""
         sound = self.sound
-        for samples in synthesised(blocks, self.stft, sound.phase, sound.stacked, seed, sound.heard_bins):
+        for samples in synthesised(
+            blocks, self.stft, sound.first_phase, sound.stacked, seed, sound.heard_bins
+        ):
             if self.journal.stopping:
                 raise Stopped
             yield samples
@@ -110,13 +129,13 @@ def write_voice(
         return
     with Spool(to.folder / f"voice-{number}.spool", (audio.channels,)) as spool:
         level, heard = LevelMeter(1), to.meter(audio, to.sound.loudness_lufs)
-        _spooled(to.signal(spectra.blocks(), to.seed(number, 0)), spool, 0, level, advance, heard)
-        (segment,) = _segments(spool, to, [level.levels()])
+        spooled(to.signal(spectra.blocks(), to.seed(number, 0)), spool, 0, level, advance, heard)
+        (segment,) = segments_of(spool, to, [level.levels()])
         target = _finish(to, path, audio, number, "sum")
-        gain = gain_for(target, [segment], advance, _known(heard, segment))
+        gain = gain_for(target, [segment], advance, known(heard, segment))
         written, measured = finish(target, [segment], advance, gain)
     files = with_view(target, written)
-    to.journal.reached(step, _ended(path, measured), lambda given_up: files, _unlink(spool.path))
+    to.journal.reached(step, ended(path, measured), lambda given_up: files, removal(spool.path))
 
 
 def write_filters(
@@ -156,7 +175,7 @@ def write_filters(
             level = LevelMeter(1)
             seed = to.seed(number, _OF_FILTERS, filter_number)
             stretches = to.signal(in_blocks(pieces(block.channels), to.stft), seed)
-            _spooled(stretches, spool, place[filter_number] * samples, level, advance)
+            spooled(stretches, spool, place[filter_number] * samples, level, advance)
             return level
 
         done = [0 if work.state is None else int(work.state["rows"]) // samples]
@@ -174,7 +193,7 @@ def write_filters(
         work.end(state, lambda: {path: None})
         found = meter.levels()
         each_level = [found.of([at]) for at in range(len(numbers))]
-        segments = _segments(spool, to, each_level)
+        segments = segments_of(spool, to, each_level)
         for audio, paths in files:
             if audio.scheme != "sum":
                 if audio.scheme == "concat":
@@ -187,63 +206,7 @@ def write_filters(
                         for each, of, segment in zip(paths, numbers, segments, strict=True)
                     ]
                 finish_files(to.journal, to.line, f"{name}: {audio.scheme}", jobs, advance)
-    to.journal.reached(f"{name}: spooled", {"whole": True}, no_files, _unlink(path))
-
-
-def write_mix(
-    to: Windowing,
-    banks: Mapping[int, SpectraSpool],
-    path: Path,
-    audio: AudioPlan,
-    advance: Advance,
-    parts: Mapping[int, Sequence[tuple[AudioPlan, Path]]],
-) -> None:
-    """Lay the banks' sums over one another and write them as one file; and each bank's part of it.
-
-    Args:
-        parts: by bank, the files that its part goes to; none where parts are not wanted.
-    """
-    with ExitStack() as stack:
-
-        def spool(name: str) -> Spool:
-            return stack.enter_context(Spool(to.folder / f"{name}.spool", (audio.channels,)))
-
-        signals, mixed = {number: spool(f"mix-{number}") for number in banks}, spool("mix")
-
-        def signal(number: int) -> None:
-            stretches = to.signal(banks[number].blocks(), to.seed(number, 0))
-            _spooled(stretches, signals[number], 0, LevelMeter(1), advance)
-
-        to.line.run(banks, signal, [])
-        if to.journal.stopping:
-            raise Stopped
-        level = LevelMeter(1)
-        levelled = [(each.level, signals[number]) for number, each in banks.items()]
-        wanted = MIX_LUFS if to.sound.loudness_lufs is None else to.sound.loudness_lufs
-        heard = to.meter(audio, wanted)
-        _spooled(_added(levelled, to.stft.sounded), mixed, 0, level, lambda amount: None, heard)
-        (segment,) = _segments(mixed, to, [level.levels()])
-        tags = to.tags(",".join(map(str, banks)), "mix")
-        view = None
-        if to.views is not None:
-            plan = view_plan(audio, to.sound, windowed=True, filter_samples=0)
-            view = to.views.path(0, "mix"), plan
-        target = Finish(path, audio, to.sound, tags, wanted, True, to.seed(0), view)
-        gain = gain_for(target, [segment], advance, _known(heard, segment))
-        written, measured = finish(target, [segment], advance, gain)
-        files, ended = with_view(target, written), _ended(path, measured)
-        if any(parts.values()):
-            made = [
-                Part(
-                    part_of(segment, *of, len(banks)),
-                    [_part_file(to, number, *each) for each in parts[number]],
-                )
-                for number, of in zip(banks, levelled, strict=True)
-            ]
-            more, down_db = write_parts(made, gain.factor, to.line, to.journal, advance)
-            files, ended = {**files, **more}, {**ended, "stems": {"gain_db": round(down_db, 2)}}
-        waiting = [mixed.path, *(each.path for each in signals.values())]
-    to.journal.reached("mix", ended, lambda given_up: files, _unlink(*waiting))
+    to.journal.reached(f"{name}: spooled", {"whole": True}, no_files, removal(path))
 
 
 def measured_levels(steps: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,24 +226,7 @@ def signal_work(samples: int, sound: SoundOptions, loudness_lufs: float | None) 
     return samples * (1 + passes(sound, loudness_lufs))
 
 
-def mix_work(samples: int, sound: SoundOptions, parts: Mapping[int, Sequence[tuple[AudioPlan, Path]]]) -> int:
-    """Return what a mix of so many samples, in both channels, and its parts advance by."""
-    work = len(parts) * samples + signal_work(samples, sound, MIX_LUFS) - samples
-    return work + sum(samples * (1 + len(files)) for files in parts.values() if files)
-
-
-def _added(signals: Sequence[tuple[float, Spool]], samples: int) -> Iterator[Tensor]:
-    """Signals of some mean level each, brought to one level and added: `[channel, sample]`, by pieces."""
-    for start in range(0, samples, PIECE_SAMPLES):
-        count = min(PIECE_SAMPLES, samples - start)
-        total = torch.zeros(count, 2)
-        for level, spool in signals:
-            if level > 0:
-                total += spool.read(start, count) / level
-        yield total.T
-
-
-def _spooled(
+def spooled(
     stretches: Iterable[Tensor],
     spool: Spool,
     row: int,
@@ -300,14 +246,14 @@ def _spooled(
         advance(stretch.numel())
 
 
-def _known(heard: LoudnessMeter | None, segment: Segment) -> Loudness | None:
+def known(heard: LoudnessMeter | None, segment: Segment) -> Loudness | None:
     """What a meter heard of the signal that `segment` scales."""
     if heard is None:
         return None
     return heard.finish().scaled(segment.factor)
 
 
-def _segments(spool: Spool, to: Windowing, levels: Sequence[Levels]) -> list[Segment]:
+def segments_of(spool: Spool, to: Windowing, levels: Sequence[Levels]) -> list[Segment]:
     """Each signal in the spool, levelled by its own or by the common extremes."""
     samples = to.stft.sounded
     every = Levels(
@@ -333,18 +279,6 @@ def _segments(spool: Spool, to: Windowing, levels: Sequence[Levels]) -> list[Seg
     ]
 
 
-def _part_file(to: Windowing, number: int, audio: AudioPlan, path: Path) -> Finish:
-    """Return how a bank's part of the mix is written: as a stem, in the run's format, or for the page."""
-    sound, view = to.sound, None
-    if audio.scheme == "part":
-        sound = replace(sound, format="flac", subtype="PCM_16", scale="peak")
-        if to.views is not None:
-            plan = view_plan(audio, to.sound, windowed=True, filter_samples=0)
-            view = to.views.path(number, audio.scheme), plan
-    seed = to.seed(number, crc32(audio.scheme.encode()))
-    return Finish(path, audio, sound, to.tags(str(number), audio.scheme), None, True, seed, view)
-
-
 def _finish(to: Windowing, path: Path, audio: AudioPlan, number: int, scheme: str) -> Finish:
     tags, seed, view = to.tags(str(number), scheme), to.seed(number, crc32(scheme.encode())), None
     if to.views is not None:
@@ -353,11 +287,14 @@ def _finish(to: Windowing, path: Path, audio: AudioPlan, number: int, scheme: st
     return Finish(path, audio, to.sound, tags, to.sound.loudness_lufs, True, seed, view)
 
 
-def _ended(path: Path, measured: Mapping[str, Any]) -> dict[str, Any]:
+def ended(path: Path, measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of a step that has written a file, with what was measured of it."""
     return {"whole": True, "measured": {named(path): dict(measured)} if measured else {}}
 
 
-def _unlink(*paths: Path) -> Callable[[], None]:
+def removal(*paths: Path) -> Callable[[], None]:
+    """Return what removes files that wait no longer."""
+
     def unlink() -> None:
         for path in paths:
             path.unlink(missing_ok=True)

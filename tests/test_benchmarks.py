@@ -154,6 +154,7 @@ def ask(folder: Path, weights_file: Path, picture_file: Path) -> Iterator[Ask]:
         "phases": (),
         "stages": (*weights, *picture),
         "busy": (*weights, *picture, "--before", BENCHMARKS.parent),
+        "listening": ("--weights", "untrained"),
         "stores": (),
         "scaling": weights,
     }
@@ -267,6 +268,16 @@ def test_busy(ask: Ask) -> None:
     for case in cases:
         sound(case)
         assert case["stages"]["network"] > 0
+
+
+def test_listening(ask: Ask) -> None:
+    if find_spec("librosa") is None:
+        pytest.skip("mixes were not compared: librosa is not installed")
+    row = ask("listening")["versions"]["now"]
+    assert row["failure"] is None
+    assert row["even_peak"] == 0
+    assert row["within"] > row["between"]
+    assert max(row["most_buzz_db"]) < 6
 
 
 def test_stages(ask: Ask) -> None:

@@ -207,7 +207,7 @@ def test_silence_and_what_is_too_short(tmp_path: Path, count: int) -> None:
     silence = np.zeros((count, 1), np.float32)
     found, measured = finished(tmp_path / "a.wav", silence, -16.0)
     assert (found == 0).all() and measured["loudness_lufs"] is None
-    assert "silent, or too short" in str(note_of("a.wav", -16.0, measured))
+    assert "silent" in str(note_of("a.wav", -16.0, measured))
     found, measured = finished(tmp_path / "a.wav", silence + np.float32(1e-6), -16.0, resample_hz=48000)
     assert np.abs(found).max() < 1e-4 and measured["loudness_lufs"] is None  # not blown up
     short = material("noise", 1, 0.2)

@@ -54,9 +54,10 @@ def test_rendering_gives_what_the_run_gave(
     )
     for scheme in ("sum", "concat"):
         render(out / "activations-1_a.zarr", tmp_path / "b.wav", overwrite=True, scheme=scheme, **words)
-        # sums are added in another order
+        # sums are added in another order; filters are inverted in blocks of another size, on which on some
+        # processors the last bit of a matrix product depends: float32's rounding of values up to 1, twice
         expected, found = read(out / f"activations-1_a_{scheme}.wav"), read(tmp_path / "b.wav")
-        np.testing.assert_allclose(found, expected, atol=ATOL if scheme == "sum" else 0)
+        np.testing.assert_allclose(found, expected, atol=ATOL if scheme == "sum" else 2.0**-22)
     if "filters" in schemes:  # a file each: what is end to end there
         each = [read(path) for path in sorted(files.iterdir())]
         assert np.array_equal(np.concatenate(each), expected)

@@ -104,7 +104,7 @@ def test_stems_are_files_of_the_run(quiet: Run) -> None:
     assert quiet.sound(3, "stem").path == quiet.folder / names[1]
     with soundfile.SoundFile(quiet.folder / names[1]) as file:
         assert file.title == "a b, bank 3, part of the mix"
-        assert "scheme=stem; method=istft" in file.comment
+        assert "scheme=stem; method=griffin-lim" in file.comment
 
 
 def test_no_stems_without_a_mix() -> None:

@@ -16,7 +16,9 @@ import torch
 import zarr
 from numpy.typing import NDArray
 
-from netsounds_stream import render, sonify
+from netsounds_stream import load_weights, render, sonify
+from netsounds_stream.baseline import baselines
+from netsounds_stream.geometry import inside
 from netsounds_stream.plans import Stft
 from netsounds_stream.spectrum import FrequencyMap, FrequencyScale, interval_weights
 
@@ -221,16 +223,35 @@ def test_a_panned_filter_keeps_its_power(tmp_path: Path, stored: Path, number: i
 def test_the_mix_is_the_banks_sums_at_one_level(
     tmp_path: Path, small_picture: Path, weights_file: Path
 ) -> None:
-    """Panned sums, windowed, each divided by its magnitudes' level, added: up to the loudness's gain."""
-    words: dict[str, Any] = {**STFT, "phase": "zero", "subtype": "FLOAT", "loudness": -50.0, "banks": (1, 3)}
-    run = sonify(small_picture, tmp_path / "run", weights=str(weights_file), report=False, label="a", **words)
+    """Panned sums without what is even and the border, windowed, each divided by its magnitudes' level, set
+    aside and added: up to the loudness's gain."""
+    words: dict[str, Any] = {**STFT, "phase": "zero", "iterations": 0, "subtype": "FLOAT", "banks": (1, 3)}
+    out = tmp_path / "run"
+    run = sonify(
+        small_picture, out, weights=str(weights_file), report=False, label="a", loudness=-50.0, **words
+    )
+    about, weights = run.record["picture"], load_weights(str(weights_file))
+    size = about["height"], about["width"]
+    found_even = baselines(weights, about["median_colour"], 255, *size, normalize=True)
     total = np.zeros((9600, 2))
-    for bank in (1, 3):
+    for bank, left in ((1, 0.65), (3, 1.35)):
         array = array_of(run.folder, bank)
-        summed = np.einsum("ftq,fc->ctq", array, panned(array, {"stereo": True}))
-        powers = raised(summed)
+        places = panned(array, {"stereo": True})
+        summed = np.einsum("ftq,fc->ctq", array, places)
+        answer = found_even[bank]
+        even, spread = (
+            np.einsum("f,fc->c", each.double().numpy(), places) for each in (answer.even, answer.spread)
+        )
+        kept = [inside(count, {1: 0, 3: 6}[bank]) for count in summed.shape[1:]]
+        rows, values = (
+            np.arange(count).clip(part.start, part.stop - 1)
+            for count, part in zip(summed.shape[1:], kept, strict=True)
+        )
+        content = np.abs(summed[:, rows][:, :, values] - even[:, None, None])
+        powers = raised(np.maximum(content - (spread + even / 128)[:, None, None], 0))
         sounds = np.stack([windowed(each, Stft(256, 64, 9600), RAISED) for each in powers], axis=1)
-        total += sounds / level_of(powers)
+        aside = np.sqrt(2) * np.array([np.cos(left * np.pi / 4), np.sin(left * np.pi / 4)])
+        total += sounds / level_of(powers) * aside
     expected, found = faded(total), read(run.folder / "mix.wav")
     gain = (found * expected).sum() / (expected**2).sum()
     np.testing.assert_allclose(found, gain * expected, atol=ATOL * np.abs(found).max())

@@ -1,0 +1,44 @@
+"""Make the mixes of many pictures in one process, each to OUT/STEM.wav: `mixes.py WEIGHTS OUT PICTURE ...`
+
+Reports the seconds of the mix's stage, by picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from report import report
+
+from netsounds_stream import sonify
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("weights")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--seconds", type=float, help="of each mix; by default as long as it comes")
+    given = parser.parse_args()
+    seconds = {}
+    given.out.mkdir(parents=True, exist_ok=True)
+    for picture in given.pictures:
+        with tempfile.TemporaryDirectory() as folder:
+            run = sonify(
+                picture,
+                Path(folder) / "run",
+                weights=given.weights,
+                scheme="sum",
+                activations=False,
+                report=False,
+                duration=given.seconds,
+            )
+            shutil.copy(run.folder / "mix.wav", given.out / f"{picture.stem}.wav")
+            seconds[picture.stem] = run.record["seconds"]["mix"]
+    report(seconds)
+
+
+if __name__ == "__main__":
+    main()
