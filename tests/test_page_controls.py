@@ -275,6 +275,10 @@ def test_a_filter_tapped_on_a_telephone_is_seen_on_the_picture(opened: Open, tim
     assert play["y"] + play["height"] <= 844
     page.locator("#picture").tap(position={"x": picture["width"] / 2, "y": picture["height"] / 2})
     assert "Hz · column" in readout(page)  # it stays to be read
+    assert page.locator(".zoom button").filter(visible=True).count() == 0  # fingers do it
+    page.locator("#picture").dblclick()
+    page.get_by_role("button", name="Zoom out").tap()
+    assert page.locator("#zoom-times").inner_text() == "1 ×"
 
 
 def test_buttons_fit_beside_one_another_on_a_telephone(opened: Open) -> None:
