@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from netsounds_stream import processes
 from netsounds_stream.batch_work import Told
 from netsounds_stream.display import BarDisplay, LineDisplay, describe
+from netsounds_stream.forward import Compute, pixel_network, run_forward
+from netsounds_stream.journal import Journal
 from netsounds_stream.options import SonifyOptions
+from netsounds_stream.overlap import Line
 from netsounds_stream.planning import make_plan
 from netsounds_stream.plans import Limits, Source
 from netsounds_stream.progress import Progress, Stages
 from netsounds_stream.quantities import clock_text, duration_text, rate_text
+from netsounds_stream.weights import load_weights
 
 #: Seconds of a run's stages as expected; one takes much less than the last.
 EXPECTED = {"label": 0.1, "network": 10.0, "sound 1": 0.2, "mix": 2.0, "report": 4.0, "sync": 0.05}
@@ -120,3 +130,43 @@ def test_units_that_show_the_number() -> None:
     assert told == shown
     assert [clock_text(each) for each in (0.24, 59, 61, 3661)] == ["0.2 s", "59 s", "1:01 min", "1:01:01"]
     assert [duration_text(each) for each in (7.4, 150, 9000)] == ["7 s", "2 min", "2.5 h"]
+
+
+class Watched(Line):
+    """A line that counts the bands that are past the last layer."""
+
+    through = 0
+
+    def run(self, items: Iterable[Any], first: Any, stations: Sequence[Any]) -> None:
+        """Count what comes out of the last station but one, behind which nothing is computed."""
+
+        def counted(value: Any) -> Any:
+            self.through += 1
+            return value
+
+        super().run(items, first, (*stations[:-1], counted, stations[-1]))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_band_counts_when_it_is_through_the_network(tmp_path: Path, workers: int) -> None:
+    rows, cross, bands = 32, 40, 6
+    plan = make_plan(Source(rows * bands, cross), SonifyOptions(), Limits(300 << 20, 1 << 30))
+    plan = replace(plan, time_axis="y", band_rows=rows)
+    line, seen = Watched(workers), list[tuple[int, int]]()
+
+    def advance(pixels: int) -> None:
+        seen.append((pixels, line.through))
+
+    run_forward(
+        [np.zeros((rows, cross, 3), np.uint8)] * bands,
+        plan,
+        pixel_network(load_weights("untrained"), 255, normalize=True, dtype=torch.float32),
+        {},
+        compute=Compute("cpu", "fp32"),
+        line=line,
+        advance=advance,
+        journal=Journal.nowhere(),
+        folder=tmp_path,
+    )
+    assert [pixels for pixels, _ in seen] == [rows * cross] * bands
+    assert all(through > at for at, (_, through) in enumerate(seen))
