@@ -25,11 +25,12 @@ class NetworkKeywords(TypedDict, total=False):
     normalize: bool
     """Whether ImageNet's mean is subtracted and its deviation divided out. False feeds values of 0 to 1."""
     time_axis: TimeAxis
-    """The picture's axis that becomes time; 'auto' (the default) is its long edge."""
+    """The picture's axis that becomes time: 'x', 'y', or 'auto' (the default), its long edge."""
     precision: Precision
-    """Number format of the computation. 'auto' (the default): fp32 on a CPU, fp16 on a GPU."""
+    """Number format of the computation: 'fp32', 'bf16' or 'fp16'. 'auto' (the default): fp32 on a CPU, fp16 on
+    a GPU."""
     device: Device
-    """Where the network runs. 'auto' (the default) is the CPU."""
+    """Where the network runs: 'cpu', 'cuda' or 'mps'. 'auto' (the default) is the CPU."""
     memory: int | str | None
     """Budget for the whole process's resident memory, in bytes or as '800MiB'. None: 1 GiB, less if less is
     free."""
@@ -54,12 +55,13 @@ class RenderKeywords(TypedDict, total=False):
     format: Format
     """File format: 'wav' (the default), 'flac' or 'ogg'."""
     subtype: Subtype
-    """Sample format of WAV and FLAC files, 'PCM_16' by default."""
+    """Sample format of WAV and FLAC files: 'PCM_16' (the default), 'PCM_24', or in WAV 'FLOAT'."""
     method: Method
     """'ifft' (the default): each row of activations inverted by itself, as netsounds does. 'istft' and
     'griffin-lim': overlapping windowed frames."""
     phase: Phase
-    """Phases of windowed frames, 'pghi' by default: from the gradient of their magnitudes."""
+    """Phases of windowed frames: 'pghi' (the default; from the gradient of the magnitudes), 'random' or
+    'zero'."""
     iterations: int
     """Iterations of method 'griffin-lim', 32 by default."""
     seed: int
@@ -73,7 +75,8 @@ class RenderKeywords(TypedDict, total=False):
     contrast: float
     """Power to which activations are raised before they become windowed frames' magnitudes, 3 by default."""
     frequency: Frequency
-    """Frequency scale on which the picture's rows lie in windowed sound, 'log' by default."""
+    """Frequency scale on which the picture's rows lie in windowed sound: 'log' (the default), 'mel' or
+    'linear'."""
     fmin: float | None
     """Frequency of the lowest row in Hz. None: 40, or 0 on the linear scale."""
     fmax: float | None
@@ -111,7 +114,8 @@ class SonifyKeywords(NetworkKeywords, RenderKeywords, total=False):
     stems: bool
     """Whether each bank's part of the mix is written as a file of the same length, too. False by default."""
     codec: Codec
-    """Compression of stored activations, 'lz4' by default."""
+    """Compression of stored activations: 'lz4' (the default), 'zstd' (smaller, slower), 'pcodec' (smallest,
+    slowest) or 'none'."""
     activations: bool
     """Whether activations are kept as arrays. True by default."""
     report: bool

@@ -59,7 +59,11 @@ def test_each_has_a_description() -> None:
             if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
         ]
         assert len(keys) == len(node.body) // 2
-        assert all(re.match(r"[A-Z'].*\.$", str(text), re.DOTALL) for _, text in keys), cls
+        types = get_type_hints(cls)
+        for name, text in keys:
+            assert re.match(r"[A-Z'].*\.$", str(text), re.DOTALL), name
+            choices = [each for each in get_args(types[name]) if isinstance(each, str)]
+            assert all(f"'{each}'" in str(text) for each in choices), name
 
 
 def test_functions_take_them() -> None:
