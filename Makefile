@@ -22,7 +22,7 @@ INSTALL := $(PYTHON) install.py $(if $(GPU),--gpu) $(if $(TORCH_INDEX),--torch-i
 
 install: $(RUNTIME)
 
-$(RUNTIME): pyproject.toml constraints.txt install.py
+$(RUNTIME): pyproject.toml constraints.txt
 	@$(INSTALL)
 	@touch $@
 

@@ -170,7 +170,8 @@ def install(extras: list[str], *, gpu: bool, index: str | None) -> None:
             only = ("--no-deps", "--only-binary", ":all:", "--index-url", source.index)
             pip(python, "install", *constraint, *only, *TORCH)
     if extras:
-        print(f"To install, for {', '.join(extras)}: at most {EXTRAS}.", flush=True)
+        more = "what is not there yet" if "pytest" in before else str(EXTRAS)
+        print(f"To install, for {', '.join(extras)}: {more}.", flush=True)
     pip(python, "install", *constraint, "--editable", f".[{','.join(extras)}]" if extras else ".")
     after = installed(python)
     size = sum(path.stat().st_size for path in VENV.rglob("*") if path.is_file() and not path.is_symlink())
