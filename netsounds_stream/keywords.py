@@ -27,8 +27,8 @@ class NetworkKeywords(TypedDict, total=False):
     time_axis: TimeAxis
     """The picture's axis that becomes time: 'x', 'y', or 'auto' (the default), its long edge."""
     precision: Precision
-    """Number format of the computation: 'fp32', 'bf16' or 'fp16'. 'auto' (the default): fp32 on a CPU, fp16 on
-    a GPU."""
+    """Number format of the computation: 'fp32', 'bf16' or 'fp16'. 'auto' (the default): fp32 on a CPU, else
+    fp16."""
     device: Device
     """Where the network runs: 'cpu', 'cuda' or 'mps'. 'auto' (the default) is the CPU."""
     memory: int | str | None
@@ -59,11 +59,11 @@ class RenderKeywords(TypedDict, total=False):
     method: Method
     """'ifft' (the default): each row of activations inverted by itself, as netsounds does. 'istft' and
     'griffin-lim': overlapping windowed frames."""
-    phase: Phase
-    """Phases of windowed frames: 'pghi' (the default; from the gradient of the magnitudes), 'random' or
-    'zero'."""
+    phase: Phase | None
+    """Phases with which windowed frames begin: 'zero', 'random' or 'pghi' (from the magnitudes' gradient). None:
+    'pghi' for method 'istft', else 'random'."""
     iterations: int
-    """Iterations of method 'griffin-lim', 32 by default."""
+    """Iterations of Griffin-Lim in the mix and in method 'griffin-lim', 8 by default."""
     seed: int
     """Seed of all random numbers: phases and dither."""
     duration: float | None

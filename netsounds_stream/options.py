@@ -40,26 +40,11 @@ _SOUND_WORDS = {word_of(each.name): each.name for each in fields(SoundOptions)}
 
 @dataclass(frozen=True)
 class SonifyOptions:
-    """Everything a run is asked for, besides the picture and the folder.
+    """All options of a run, as values that are checked.
 
-    Attributes:
-        size: the short edge in pixels to resize to; None keeps the picture's own size.
-        weights: 'pretrained', 'untrained', or the path of a state_dict.
-        normalize: subtract ImageNet's mean and divide by its deviation; False feeds [0, 1].
-        time_axis: the picture's axis that becomes time; 'auto' is the long edge.
-        precision: what is computed in: 'auto', 'fp32', 'bf16', 'fp16'; what is stored is always float16.
-        device: what computes: 'auto', 'cpu', 'cuda', 'mps'.
-        banks: which filter banks are kept and sounded.
-        codec: how stored activations are compressed: 'lz4', 'zstd', 'pcodec', 'none'.
-        activations: False: no arrays are kept; they are never written where no second pass needs them.
-        report: whether the run gets its page, `index.html`, with pictures.
-        single_file: whether it gets the page as one file that needs no other, `share.html`, too.
-        memory_bytes: budget for the whole process's resident memory; None: 1 GiB, less where less is free.
-        gpu_memory_bytes: budget for what torch holds on a GPU; None: 2 GiB, or half of what is free there.
-        max_pixels: a picture of more, in its file or after `size`, is refused; None: there is no limit.
-        label: names the files; None: what the network sees.
-        preset: the preset that some of these came from, for the record; it changes nothing by itself.
-        sound: how activations become sound.
+    Each field is an option of `SonifyKeywords`, which describes it; budgets are in bytes, as `memory_bytes`.
+    `sound`
+    holds those of the sound. `preset` is a note for the record, and changes nothing by itself.
     """
 
     size: int | None = None

@@ -44,39 +44,12 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class SoundOptions:
-    """How activations become sound.
+    """How activations become sound, as values that are checked.
 
-    Attributes:
-        schemes: any of 'sum' (all filters added), 'concat' (filters end to end), 'filters' (a file each); or
-            none of them.
-        mix: whether the banks are laid over one another as one stereo file, too.
-        stems: whether each bank's part of the mix is a file, too.
-        balance: 'bank', one scale for the bank, or 'filter', each filter brought to full range first.
-        scale: 'peak', divide by the largest magnitude; 'minmax', stretch to [-1, 1]; 'none', leave the
-            samples as the inversion gives them.
-        sample_rate_hz: at which samples follow one another. By 'ifft' it changes the pitch only.
-        resample_hz: convert the sound to this rate; None: it stays at `sample_rate_hz`.
-        format: of the files: 'wav', 'flac', 'ogg'.
-        subtype: their sample format: 'PCM_16', 'PCM_24', 'FLOAT' ('ogg' has none).
-        method: 'ifft', netsounds' own; 'istft' or 'griffin-lim', windowed frames.
-        phase: of windowed frames, to begin with for Griffin-Lim: 'zero', 'random', 'pghi'. None: 'random', by
-            'istft' 'pghi'.
-        iterations: of Griffin-Lim, by 'griffin-lim' and in the mix; by 'istft' there are none.
-        seed: of all that is drawn (phases, dither).
-        duration_s: of a windowed signal; None: bank 1's rows a quarter of a window apart, 10 to 120 s.
-        fft_size: of windowed frames, in samples.
-        hop: between them, in samples; None: a quarter of `fft_size`.
-        contrast: the power to which activations are raised before they become windowed frames' magnitudes.
-        frequency: how a picture's rows are spread over frequencies when windowed: 'linear', 'mel', 'log'.
-        fmin_hz: the lowest row's frequency; None: 40 Hz, by 'linear' 0.
-        fmax_hz: the highest row's; None: 12 kHz, by 'linear' half the rate.
-        flip_frequency: puts the highest frequencies where the lowest were.
-        stereo: pans each filter in a sum by constant power.
-        pan: where to: 'index', by its index; 'centroid', where on the picture's short edge its energy lies.
-        top: sound only so many filters of each bank, those with most energy.
-        filters: sound only these, counted from 0.
-        loudness_lufs: bring files to this integrated loudness; None: the mix to -16, others by `scale`.
-        preview_s: write only so many seconds of each file, from what of the picture these need.
+    Each field is an option of `RenderKeywords` or `SonifyKeywords`, which describe it, with its unit in the
+    name:
+    `fmin_hz` is `fmin`, `duration_s` is `duration`, `loudness_lufs` is `loudness`. `schemes` is `scheme`; ()
+    is none.
     """
 
     schemes: tuple[Scheme, ...] = ("sum",)
