@@ -127,7 +127,7 @@ SOUND = stacked(
         sections.WINDOWED,
         "--phase",
         type=click.Choice(sound_options.PHASES),
-        help="How phases are found, or what Griffin-Lim starts from. [default: random, by istft pghi]",
+        help="Phases of frames, or what Griffin-Lim starts from. [default: random; pghi with --method istft]",
     ),
     option(
         sections.WINDOWED,

@@ -26,7 +26,7 @@ _DECODED_PIXEL_SECONDS = 5e-8
 _NETWORK_SECONDS, _PIXEL_SECONDS = 0.15, 1.6e-6
 # Of raw sound: a bank's file, and a value that is inverted by itself.
 _BANK_SECONDS, _VALUE_SECONDS = 0.08, 1.1e-8
-# Of windowed sound, a second of it: frames by the phases' usual way, an iteration, the finished file. The
+# Of windowed sound, a second of it: frames, an iteration of Griffin-Lim, the finished file. The
 # frames lie over one another _OVERLAP times.
 _FRAMES_SECONDS, _ITERATION_SECONDS, _FINISH_SECONDS, _OVERLAP = 0.012, 0.0026, 0.025, 4
 # Of the report: sheets and single filters grow with the picture until they are as large as they get.
