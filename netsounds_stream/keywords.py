@@ -60,8 +60,8 @@ class RenderKeywords(TypedDict, total=False):
     """'ifft' (the default): each row of activations inverted by itself, as netsounds does. 'istft' and
     'griffin-lim': overlapping windowed frames."""
     phase: Phase | None
-    """Phases with which windowed frames begin: 'zero', 'random' or 'pghi' (from the magnitudes' gradient). None:
-    'pghi' for method 'istft', else 'random'."""
+    """Phases with which windowed frames begin: 'zero', 'random' or 'pghi' (from the magnitudes' gradient).
+    None: 'pghi' for method 'istft', else 'random'."""
     iterations: int
     """Iterations of Griffin-Lim in the mix and in method 'griffin-lim', 8 by default."""
     seed: int
