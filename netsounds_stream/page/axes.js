@@ -115,7 +115,7 @@ window.netsounds = (function () {
         .flatMap(([each, places]) => places.map((at) => ({ at, text: hertz(each).replace(/ (k?)Hz/, "$1") })))
         .filter(({ at }) => at >= -1e-6 && at <= 1 + 1e-6);
     const apart = (all) => {
-      const inside = (at) => clamp(at * pixels, gap / 2, pixels - gap / 2); // where a text stands that may not leave the ruler
+      const inside = (at) => clamp(at * pixels, gap / 2, pixels - gap / 2); // no text leaves the ruler
       const places = all.map(({ at }) => inside(at)).sort((one, other) => one - other);
       return places.every((at, index) => index === 0 || at - places[index - 1] >= gap);
     };

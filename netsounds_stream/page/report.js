@@ -101,10 +101,11 @@
     const chosen = sheet.querySelector('[aria-selected="true"]');
     const tile = state.filter === null ? null : sheet.children[state.filter];
     get("lay").hidden = !tile;
-    if (tile) get("shown").textContent = `Filter ${state.filter} (${decibels(bankOf(state.sound.bank).levels_db[state.filter])})`;
-    if (chosen === tile) return;
-    if (chosen) chosen.setAttribute("aria-selected", "false");
+    if (chosen && chosen !== tile) chosen.setAttribute("aria-selected", "false");
     if (!tile) return;
+    const level = bankOf(state.sound.bank).levels_db[state.filter];
+    get("shown").textContent = `Filter ${state.filter} (${decibels(level)})`;
+    if (chosen === tile) return;
     tile.setAttribute("aria-selected", "true");
     if (!sheet.contains(document.activeElement)) rove(tile);
     const [top, bottom] = [tile.offsetTop, tile.offsetTop + tile.offsetHeight];

@@ -129,7 +129,8 @@
     picture.setAttribute("aria-valuetext", words);
     const here = seen.hover ? hoverWords() : [words, shownFilter(), loopWords(seconds)];
     const begun = seen.pointed || state.loop || state.filter !== null || at > 0;
-    get("readout").textContent = begun ? here.filter(Boolean).join(" · ") : `${finger.matches ? "Tap" : "Point at"} the picture: time and pitch`;
+    const asked = `${finger.matches ? "Tap" : "Point at"} the picture: time and pitch`;
+    get("readout").textContent = begun ? here.filter(Boolean).join(" · ") : asked;
     get("readout").classList.toggle("hovering", Boolean(seen.hover));
   }
 
