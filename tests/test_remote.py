@@ -131,7 +131,8 @@ def test_memory_keeps_to_the_plan_and_long_files_go_in_parts(
     picture, url = tmp_path / "a.jpg", "s3://bucket/large"
     large_picture(1200, 900, picture)
     given = ("--out", url, "--work", tmp_path / "work", "--weights", weights_file, "--label", "a")
-    done = called(server, "sonify", picture, *given, "--banks", "1", "--quiet", "--json")
+    given = (*given, "--scheme", "concat", "--banks", "1", "--quiet", "--json")
+    done = called(server, "sonify", picture, *given)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["peak_memory_bytes"] <= record["plan"]["peak_memory_bytes"]
