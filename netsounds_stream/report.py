@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import page_data
+from . import machine, page_data
 from .bank_pictures import MAXIMA, MEANS, BankPictures, filter_picture, spectra_tiles
 from .browser_forms import write_forms
 from .charts import sound_name, sound_title, spectrogram_pixels, waveform, write_charts
@@ -113,6 +113,7 @@ class Report:
                 if self.journal.stopping:
                     raise Stopped
                 job()
+                machine.trim_heap()  # sheets are large, and of many sizes
                 advance(1)
 
             self.line.run(jobs, do, [])
