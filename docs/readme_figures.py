@@ -1,9 +1,9 @@
-"""The README's figures: `python docs/readme_figures.py [--weights FILE] [--out DIR] [--width W --height H]`.
+"""The README's figures and sound: `python docs/readme_figures.py [--weights FILE] [--out DIR]`.
 
-Both are of the demonstration picture. `report.png` is the report of its run in a browser: Chromium, through
-playwright. `picture-and-sound.png` shows the picture above the spectrogram of its mix, on one time axis, with
-the same places marked in both. Needs matplotlib and playwright; the browser is NETSOUNDS_BROWSER, or what
-the PATH has.
+All are of the demonstration picture, of `--width` by `--height` pixels. `mix.ogg` is its mix.
+`picture-and-sound.png` shows the picture above the spectrogram of that mix, on one time axis, with the same
+places marked in both. `report.png` is the page of its run in a browser: Chromium, through playwright. Needs
+matplotlib and playwright; the browser is NETSOUNDS_BROWSER, or what the PATH has.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ from netsounds_stream import Run, sonify
 from netsounds_stream.charts import frequency_ticks
 from netsounds_stream.colours import colour_map
 from netsounds_stream.drawing import draw
+from netsounds_stream.encoding import SoundWriter
 from netsounds_stream.pictures import decibels
 from netsounds_stream.sound_options import SoundOptions
 from netsounds_stream.spectrum import FrequencyScale, interval_weights
+from netsounds_stream.tags import Tags
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: What is marked: its name, and where it is in the picture, as shares from the left and from the bottom.
@@ -137,6 +139,21 @@ def _set_up(page: Any) -> None:
     )
 
 
+def save_sound(run: Run, weights: str, path: Path) -> None:
+    """Write the run's mix as Ogg Vorbis; equal samples give equal bytes."""
+    samples, rate = run.mix.samples, run.mix.rate_hz
+    tags = Tags(
+        title="The demonstration picture of netsounds-stream",
+        picture="netsounds-demo-landscape.png",
+        label=f"{weights} weights",
+        scheme="mix",
+        method="griffin-lim",
+        software="netsounds-stream",
+    )
+    with SoundWriter(path, "ogg", "", rate, samples.shape[1], tags) as ogg:
+        ogg.write(samples.astype(np.float32))
+
+
 def save(image: Image.Image, path: Path) -> None:
     """As a PNG of 256 colours, at the width that the README shows."""
     height = round(image.height * _WIDTH / image.width)
@@ -160,6 +177,7 @@ def main() -> None:
         pyvips.Image.new_from_array(picture).pngsave(str(image))
         run = sonify(image, Path(temporary) / "landscape-netsounds", weights=given.weights)
         which = "untrained" if given.weights == "untrained" else "trained"
+        save_sound(run, which, given.out / "mix.ogg")
         save(picture_and_sound(picture, run, which), given.out / "picture-and-sound.png")
         save(report(run), given.out / "report.png")
 

@@ -77,7 +77,7 @@ def create_array(
     per_shard, across = bank.frames_per_shard, bank.frequencies
     plane = (across, per_shard) if time_axis == "x" else (per_shard, across)
     with warnings.catch_warnings():
-        # pcodec is outside zarr's specification, which the README says; once is enough.
+        # pcodec is outside zarr's specification, which docs/limits.md says; once is enough.
         warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
         zarr.create_array(
             str(path),

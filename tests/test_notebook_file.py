@@ -1,4 +1,4 @@
-"""docs/notebook.ipynb runs from first cell to last; docs/readme_figures.py makes the README's figures."""
+"""docs/notebook.ipynb runs from first cell to last; the README's figures and sound can be made."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 import pyvips
+import soundfile
 from nbclient import NotebookClient
 
 from .browser import find_browser
@@ -69,6 +70,14 @@ def test_the_figures_are_there_and_small() -> None:
         assert (DOCS / "figures" / name).stat().st_size < 300_000
 
 
+def test_the_sound_is_there_short_and_small() -> None:
+    sound = DOCS / "figures/mix.ogg"
+    assert "](docs/figures/mix.ogg)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert 'src="figures/mix.ogg"' in (DOCS / "index.md").read_text(encoding="utf-8")
+    assert sound.stat().st_size < 150_000
+    assert soundfile.info(str(sound)).duration < 15
+
+
 def test_the_figures_can_be_made(tmp_path: Path) -> None:
     pytest.importorskip("playwright", reason="playwright is not installed: no browser")
     if find_browser() is None:
@@ -82,3 +91,5 @@ def test_the_figures_can_be_made(tmp_path: Path) -> None:
         image = pyvips.Image.new_from_file(str(tmp_path / name))
         assert image.width >= 1000 and image.height >= 700
         assert image.colourspace("b-w").deviate() > 10  # something is in it
+    samples, _ = soundfile.read(tmp_path / "mix.ogg")
+    assert samples.shape[1] == 2 and samples.std() > 0.01
