@@ -75,7 +75,7 @@ class Spent:
     @property
     def limit(self) -> str:
         """What takes most of it."""
-        names = {self.compute: "the workers", self.store: "the store", self.merge: "taking up the sums"}
+        names = {self.compute: "the workers", self.store: "the store", self.merge: "merging the sums"}
         parts = {names[self.network]: self.network, "decoding": self.decode, "the rest": self.rest}
         return max(parts, key=lambda name: parts[name])
 
@@ -225,32 +225,32 @@ def page() -> str:
 _PAGE = """# What more workers bring
 
 Written by `python docs/scaling.py`; not edited. The first part is measured on one machine with two cores.
-The second is a model on paper: **nobody has run a picture of 100 gigapixels, or more than two workers for
-figures.**
+The second is a model: **no picture of 100 gigapixels has been run, and no more than two workers have been
+measured.**
 
 ## Measured
 
 {date}, {machine}:
-a drawn picture of {size} on a Dask cluster of that machine, by all
-defaults, {segments} segments of {rows} rows; medians of {rounds} runs each that took turns
-(`benchmarks/scaling.py`). The command itself works beside the workers on the same two cores.
+a drawn picture of {size} on a Dask cluster of that machine, with all
+defaults and {segments} segments of {rows} rows; medians of {rounds} runs each, in turn
+(`benchmarks/scaling.py`). The command shares the same two cores with the workers.
 
 {measured}
 
-- The network's stage takes {gain} times as long with one worker as with two; the whole command {gain_whole}
-  times, since the mix and the report, and all but single filters of the sound, are the command's own.
-- Warm-up: segments of {rows} rows read {overlap} rows more than their own, whole bands, for what the deepest
-  bank sees, and take {warm_up} more CPU seconds than one segment of the whole picture.
-- Taking up what segments summed costs the command {merge} of the workers' CPU seconds.
-- A worker computes {cost} megapixels a CPU second in bands of {band} rows, and {cost_wide} in bands of
-  {band_wide}, which is what a picture {wide} pixels wide across its time axis leaves.
-- One process writes 16 MiB files, each synced, at {written} here.
+- The network's stage takes {gain} times as long with one worker as with two, the whole command {gain_whole}
+  times: the command itself makes the mix, the report and all sound except single filters.
+- Warm-up: a segment of {rows} rows reads {overlap} more rows, in whole bands, for the receptive field of the
+  deepest bank. This takes {warm_up} more CPU seconds than one segment of the whole picture.
+- Merging the segments' sums costs the command {merge} of the workers' CPU seconds.
+- A worker computes {cost} megapixels in a CPU second with bands of {band} rows, and {cost_wide} with bands of
+  {band_wide}, the height that fits for a picture {wide} pixels wide across its time axis.
+- One process writes 16 MiB files, each synced, at {written} on this machine.
 
-## On paper: 100 gigapixels
+## A model: 100 gigapixels
 
-{side} x {side} pixels, by all defaults, which leave {stored} of arrays and need {disk} of disk in all;
-with `--scheme concat` it would be {each_filter}, since every filter has its sound. A worker needs {memory},
-for bands of {bands} rows.
+{side} x {side} pixels, with all defaults: {stored} of arrays, and {disk} of disk in all. With
+`--scheme concat` it would be {each_filter}, since every filter becomes sound. A worker needs {memory},
+with bands of {bands} rows.
 
 {projection}
 
@@ -258,25 +258,25 @@ for bands of {bands} rows.
     workers   = pixels of a segment x CPU seconds at low bands x (1 + warm-up) x rounds
     rounds    = segments / workers, rounded up
     store     = arrays and decoded pixels / the store's rate
-    sums      = pixels x taking up measured
+    sums      = pixels x merging measured
     rest      = pixels x sound measured, the mix by its length, the report as measured
     the whole = decoding + the largest of (workers, store, sums) + rest
 
-What it assumes:
+The model assumes:
 
 - every worker is a core like the measured one, and a machine's cores do not take memory bandwidth from one
   another;
-- a pixel of that picture costs what one costs {wide} pixels wide: bands are as low, but rows ten times as
-  long;
-- warm-up grows with what a segment reads beyond its own rows, relative to those;
-- decoding goes as in the measured JPEG, which no picture of that size can be: TIFFs may be faster or slower;
-- nobody else is on the store, its rates hold for hours, and its latency hides behind the work;
-- the scheduler, which hears of a segment every few seconds at most, costs nothing; nothing dies.
+- a pixel of that picture costs as much as one of a picture {wide} pixels wide: bands are equally low, but
+  rows ten times as long;
+- warm-up grows with the ratio of the rows that a segment reads in addition to its own rows;
+- decoding is as fast as that of the measured JPEG. No JPEG has this size, and TIFFs may be faster or slower;
+- nobody else uses the store, its rates hold for hours, and the work hides its latency;
+- the scheduler, which handles a segment every few seconds at most, costs nothing; nothing fails.
 
-What becomes the limit: the command takes up what segments summed in the picture's order, on one thread. With
-some {even:.0f} workers that takes as long as they do, and more bring nothing. One file server is next, since
-what is shared out must be stored; an object store grows with the workers. Last are the segments themselves,
-whole stretches of the time axis, {longest} of 2,048 rows: shorter ones, for more workers, take more warm-up.
+Limits: the command merges the segments' sums in the picture's order, on one thread. With some {even:.0f}
+workers this takes as long as their work, and more workers bring nothing. The next limit is a single file
+server; an object store grows with the workers. The last limit is the number of segments, {longest} of 2,048
+rows: shorter ones, for more workers, need more warm-up.
 """
 
 

@@ -45,22 +45,22 @@ def _promises() -> str:
     kills = sum(count for count, *_ in CASES.values())
     rows = [
         (
-            "A run that is killed loses what came after its last checkpoint, "
-            f"{EVERY_SECONDS:.0f} s or 1.5 % of the run before, and goes on to the same bytes",
+            "A run that is killed loses only the work since its last checkpoint, "
+            f"{EVERY_SECONDS:.0f} s or 1.5 % of a long run, and resumes to the same bytes",
             f"{kills} SIGKILLs of the real command at random moments, in every step; Ctrl-C once and twice; "
             "more in the soak",
         ),
         (
-            "A WAV that has its name opens with its right length, at any moment",
-            "looked at after every kill",
+            "A WAV file under its final name opens with the right length at any moment",
+            "checked after every kill",
         ),
         (
-            "Nothing unfinished has the name of a run; what came there meanwhile is not replaced",
+            "An unfinished run never has the name of a run; files put there meanwhile are not replaced",
             "a kill between the end and the rename; files put there during a run",
         ),
         (
-            "A full disk, a quota, a vanished or read-only folder: one line, what is finished is kept",
-            "a file system of 100 MiB filled in the midst of a run, remounted read-only, moved away; "
+            "A full disk, a quota, a deleted or read-only folder: a one-line error; finished work is kept",
+            "a file system of 100 MiB filled during a run, remounted read-only, moved away; "
             "a limit on file sizes",
         ),
         (
@@ -68,17 +68,17 @@ def _promises() -> str:
             "grids of real runs; a process whose other memory grows; 2,100 bands",
         ),
         (
-            "Whatever a file holds: the right result, or one line that names it and the mend",
-            f"{len(REFUSED)} refused and {len(MADE)} odd but right cases, {len(LABELS)} labels; every format "
-            f"cut at {PLACES} places; {COUNT:,} mutations; more in the soak",
+            "Any file as input: the right result, or a one-line error that names the file and the remedy",
+            f"{len(REFUSED)} refused and {len(MADE)} unusual but valid cases, {len(LABELS)} labels; "
+            f"every format cut at {PLACES} places; {COUNT:,} mutations; more in the soak",
         ),
         (
-            "Two runs at one folder: the second is refused, until the first is dead",
-            f"against a living, a stopped and a killed process; {AT_ONCE} runs side by side",
+            "Two runs in one folder: the second is refused while the first lives",
+            f"against a running, a stopped and a killed process; {AT_ONCE} runs side by side",
         ),
         (
             "`check` finds any change to a finished run",
-            f"{FLIPS} bits turned at random places of all files; files missing, cut, longer",
+            f"{FLIPS} bits flipped at random places of all files; files missing, cut short, longer",
         ),
     ]
     return "## What is promised\n\n" + _table(("promise", "how `make test` tests it"), rows)
@@ -97,7 +97,7 @@ def _kills(found: Found) -> str:
         for each in cases
     ]
     total = sum(each["kills"] for each in cases)
-    text = f"{total} SIGKILLs survived; in the end every file against those of an undisturbed run:"
+    text = f"{total} SIGKILLs survived; at the end every file is compared with that of an undisturbed run:"
     return _section(
         "Kills", text, _table(("run", "pixels", "kills", "bytes", "killed in"), rows), found["about"]
     )
@@ -117,9 +117,9 @@ def _mutations(found: Found) -> str:
     ]
     rows.append(("all", *(sum(row[place] for row in rows) for place in range(1, len(outcomes) + 1))))
     text = (
-        f"{found['count']:,} files with some bytes changed, through the real openers: what came of them. "
-        f"{len(found['defects'])} tracebacks, crashes, hangs or errors without a name and a mend; "
-        f"the opener's peak was {format_bytes(found['peak_bytes'])}."
+        f"Outcomes of {found['count']:,} files with some bytes changed, read by the real code. "
+        f"{len(found['defects'])} tracebacks, crashes, hangs or errors without a name and a remedy; "
+        f"peak memory was {format_bytes(found['peak_bytes'])}."
     )
     return _section("Damaged files", text, _table(("kind", *outcomes), rows), found["about"])
 
@@ -131,7 +131,7 @@ def _memory(found: Found) -> str:
     text = (
         f"{len(cases)} real runs over sizes, strips both ways, schemes, codecs, fp32 and bf16, 1, 2 and 4 "
         f"threads, half of them in the smallest budget that the plan takes: {len(cases) - len(over)} stayed "
-        f"under their plan and budget. Measured over planned: {shares[0]:.2f} to {shares[-1]:.2f}, median "
+        f"within their plan and budget. Measured over planned: {shares[0]:.2f} to {shares[-1]:.2f}, median "
         f"{statistics.median(shares):.2f}."
     )
     rows = [
@@ -176,7 +176,7 @@ def _largest(found: Found) -> str:
         )
     text = (
         "The largest square picture that the plan allows, and a real run of that row length (memory follows "
-        "the row; rows as many as disk and time allowed):"
+        "the row length; as many rows as disk and time allowed):"
     )
     table = _table(("budget", "what", "largest", "tried", "measured"), rows)
     return _section("The largest pictures", text, table, found["about"])
