@@ -8,7 +8,7 @@ looks like an edge; what is said here holds inside of that (`geometry.Bank.borde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .geometry import BANKS, inside
+from .geometry import BANKS, Bank, bank_length, inside
 from .spectra import Background
-from .stream import RowStream
+from .stream import RowBlock, RowStream
 from .weights import Weights, for_pixels
 
 # Enough for each bank to have values on most of an axis that see neither end.
 _SIDE = 448
+_BAND_ROWS = 32
 # Of what the network answers to an even colour: what its values may be off by, in bfloat16 for one.
 _ROUNDING = 1 / 128
 
@@ -67,31 +68,50 @@ def baselines(
     size = min(height, _SIDE), min(width, _SIDE)
     even = torch.tensor(colour, dtype=torch.float32)[:, None, None].expand(3, *size)
     noise = torch.rand(3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0)) * full_scale
-    found = []
-    for picture in (even, noise):
-        values: dict[str, list[Tensor]] = {each.layer: [] for each in BANKS}
-        hooks = {
-            layer: lambda block, kept=kept: kept.append(block.tensor().float())
-            for layer, kept in values.items()
-        }
-        stream = RowStream(state, hooks)
-        stream.push(picture.contiguous())
-        stream.flush()
-        found.append({layer: torch.cat(kept, dim=1) for layer, kept in values.items()})
-    made = {}
-    for each in BANKS:
-        even_values, noise_values = (_inside(values[each.layer], each.border) for values in found)
-        low, high = even_values.amin((1, 2)), even_values.amax((1, 2))
-        made[each.number] = Baseline(
+    answers, noisy = _answers(state, even), _answers(state, noise)
+    return {
+        each.number: Baseline(
             number=each.number,
-            even=(low + high) / 2,
-            spread=(high - low) / 2,
-            noise=noise_values.mean((1, 2)),
+            even=(answers[each.layer].low + answers[each.layer].high) / 2,
+            spread=(answers[each.layer].high - answers[each.layer].low) / 2,
+            noise=noisy[each.layer].mean,
         )
-    return made
+        for each in BANKS
+    }
 
 
-def _inside(values: Tensor, border: int) -> Tensor:
-    """Activations `[filter, y, x]` without the border's, rounded as banks are."""
-    rows, columns = (inside(length, border) for length in values.shape[1:])
-    return values[:, rows, columns].half().float()
+class _Answer:
+    """The least, the largest and the mean of each filter inside a picture, taken as rows come."""
+
+    def __init__(self, about: Bank, height: int, width: int) -> None:
+        lengths = bank_length(about.number, height), bank_length(about.number, width)
+        self._rows, self._columns = (inside(length, about.border) for length in lengths)
+        self.low = torch.full((about.channels,), torch.inf)
+        self.high, self._total = -self.low, torch.zeros(about.channels, dtype=torch.float64)
+
+    def __call__(self, block: RowBlock) -> None:
+        first, last = (
+            min(max(0, place - block.start), block.rows) for place in (self._rows.start, self._rows.stop)
+        )
+        if first == last:
+            return
+        values = block.tensor()[:, first:last, self._columns].half().float()  # rounded as banks are
+        self.low = torch.minimum(self.low, values.amin((1, 2)))
+        self.high = torch.maximum(self.high, values.amax((1, 2)))
+        self._total += values.double().sum((1, 2))
+
+    @property
+    def mean(self) -> Tensor:
+        count = (self._rows.stop - self._rows.start) * (self._columns.stop - self._columns.start)
+        mean: Tensor = (self._total / count).float()
+        return mean
+
+
+def _answers(state: Mapping[str, Tensor], picture: Tensor) -> dict[str, _Answer]:
+    """What each bank's layer answers to `picture`, `[rgb, y, x]`."""
+    found = {each.layer: _Answer(each, *picture.shape[1:]) for each in BANKS}
+    stream = RowStream(state, found)
+    for rows in torch.split(picture, _BAND_ROWS, dim=1):  # as little memory as a run's bands take
+        stream.push(rows.contiguous())
+    stream.flush()
+    return found

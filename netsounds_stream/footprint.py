@@ -101,13 +101,15 @@ REPORT_DISK_BYTES = 16 * MIB
 _SINGLE_FILE_BYTES, _SINGLE_SECOND_BYTES = 16 * MIB, 6000
 # What is seen of a bank's sound, and of a filter's.
 _VIEW_BYTES, _FILTER_VIEW_BYTES = 5 << 18, 3 << 12
-# A contact sheet in the making: cells, brightness, colours, the encoder's own.
-_SHEET_BYTES = 72 * MIB
+# A contact sheet in the making: cells, brightness, colours, the encoder's own; by the cell, and at least.
+_SHEET_BYTES, _SHEET_BYTES_A_CELL, _LEAST_SHEET_BYTES = 40 * MIB, 9, 72 * MIB
 
 
-def report_bytes(workers: int) -> int:
+def report_bytes(workers: int, banks: tuple[BankPlan, ...]) -> int:
     """The report's pictures, a sheet a worker."""
-    return 80 * MIB + workers * _SHEET_BYTES
+    cells = [(each.channels, cells_of(each.frames, each.frequencies, FILTER_CELLS)) for each in banks]
+    most = max(channels * sheet.along * sheet.across for channels, sheet in cells)
+    return 80 * MIB + workers * max(_LEAST_SHEET_BYTES, _SHEET_BYTES + _SHEET_BYTES_A_CELL * most)
 
 
 def single_file_bytes(seconds: float) -> int:

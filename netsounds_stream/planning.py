@@ -240,14 +240,14 @@ def _candidate(
         forward += putting_bytes(banks, workers) if options.stored else 0
         sounding += fetching_bytes(block, banks)
     reporting = workers
-    while reporting > 1 and limits.baseline_bytes + report_bytes(reporting) > limits.budget_bytes:
+    while reporting > 1 and limits.baseline_bytes + report_bytes(reporting, banks) > limits.budget_bytes:
         reporting -= 1
     return replace(
         plan,
         baseline_bytes=limits.baseline_bytes,
         forward_memory_bytes=limits.baseline_bytes + forward,
         sound_memory_bytes=limits.baseline_bytes + sounding,
-        report_memory_bytes=limits.baseline_bytes + report_bytes(reporting) if options.report else 0,
+        report_memory_bytes=limits.baseline_bytes + report_bytes(reporting, banks) if options.report else 0,
         report_workers=reporting,
         gpu_memory_bytes=max(
             gpu_stream_bytes(rows, across, value_bytes, workers), sound_bytes(block, banks, workers)
