@@ -71,7 +71,7 @@ def test_near_its_budget_a_run_does_with_less(tmp_path: Path, weights_file: Path
     picture, budget = tmp_path / "a.jpg", 2 << 30
     large_picture(3000, 2000, picture)
     found = in_a_process(TAKEN, budget, picture, tmp_path / "run", weights_file)
-    assert found["notes"] == ["memory came near the budget: 1 of 2 workers continued"]
+    assert found["notes"] == ["memory came near the budget; 1 of 2 workers continued"]
     assert budget * 95 // 100 < found["peak_memory_bytes"] <= budget
     plain = ("--weights", weights_file, "--label", "a", "--memory", budget, "--scheme", "sum", "--no-mix")
     assert command("sonify", picture, "--out", tmp_path / "whole", *plain).returncode == 0
