@@ -228,62 +228,62 @@ def page() -> str:
 
 _PAGE = """# Sizes and times to expect
 
-Written by `python docs/expect.py`; not edited. Bytes are the planner's, as `netsounds-stream plan` says them;
-seconds are measured or estimated, and every column says which. For your own machine, ask it:
+Written by `python docs/expect.py`; not edited. Sizes are computed by the planner, like those of `netsounds-stream plan`;
+times are measured or estimated, as each column says. For your own machine:
 
     netsounds-stream plan photo.jpg     # sizes, memory and disk, at once
-    netsounds-stream bench photo.jpg    # seconds, out of a few runs of its own
+    netsounds-stream bench photo.jpg    # times, from a few short runs
 
 ## Memory and disk
 
-JPEG pictures, {threads} threads, the default budget of {budget}. Of the memory, {baseline} are Python with
-its libraries on x86-64 Linux. With torch's CUDA build they are {cuda}, also where no GPU is used: importing
-torch loads CUDA's libraries. Yours may differ by some tens of MiB; `plan` says how much they take. *Least* is
-the smallest `--memory` that the planner takes, for narrower bands, which are slower. Where *planned* passes
-the budget, the run is refused at once, and goes with `--memory` raised. Arrays are counted as `lz4` leaves
-those of photographs.
+JPEG pictures, {threads} threads, the default budget of {budget}. This includes {baseline} for Python and its
+libraries on x86-64 Linux. With torch's CUDA build they need {cuda}, also where no GPU is used: importing torch
+loads CUDA's libraries. On your machine this may differ by some tens of MiB; `plan` says how much it is. *Least*
+is the smallest `--memory` that the planner accepts, with narrower bands, which are slower. Where *planned*
+exceeds the budget, the run is refused at once; give it a larger `--memory`. For arrays, the size is that of
+photographs after `lz4`.
 
-By all defaults (activations and `sum` of four banks, the mix, the page):
+With all defaults (activations and `sum` of four banks, the mix, the page):
 
 {sizes_defaults}
 
-By `--scheme sum --scheme concat`, each filter's sound, too:
+With `--scheme sum --scheme concat`, which adds the sound of each filter:
 
 {sizes_concat}
 
-By `--scheme sum --no-activations --no-mix`:
+With `--scheme sum --no-activations --no-mix`:
 
 {sizes_sum}
 
-So a machine of 8 GB has memory for any of these, and one of 4 GB, too. What ends a large run is the disk.
-`--banks 2,3,4` leaves out {first} of the arrays, `--codec zstd` makes them smaller, and
-`--scheme sum --no-activations` does without.
+So a machine of 4 GB has enough memory for all of these. The limit of large runs is the disk. `--banks 2,3,4`
+leaves out {first} of the arrays, `--codec zstd` makes them smaller, and `--scheme sum --no-activations` writes
+none.
 
 ## Times
 
-By `--scheme sum --scheme concat`; all defaults take less, for no filter is inverted by itself:
+With `--scheme sum --scheme concat`. All defaults are faster, since no single filter is inverted:
 
 {times_concat}
 
-By `--scheme sum --no-activations --no-mix`:
+With `--scheme sum --no-activations --no-mix`:
 
 {times_sum}
 
-Measured: whole commands from start to end, {dates}, on pictures within {near} of that size; see
+Measured times are of whole commands from start to end, {dates}, on pictures within {near} of that size; see
 [Benchmarks](../benchmarks/RESULTS.md). **Nothing has been run on a laptop or a Raspberry Pi.** Those columns
-are estimates, half or twice of which would be no surprise. So far it has been run on x86-64 Linux only.
+are estimates, which may be off by a factor of two. All runs so far were on x86-64 Linux.
 
-### How the estimates come about
+### How times are estimated
 
     seconds = the larger of  processor  and  disk
     processor = operations / matrix rate + (start + rest + mix) x (copy rate measured / copy rate assumed)
     disk      = bytes written / disk rate; the arrays' twice where they are more than half the memory
 
-*Operations* are the network's, counted: {operations} a pixel. *Rest* is what the measured run of the nearest
-size took for each pixel, less its operations at the measured matrix rate: pooling, conversion, compression,
-inverse FFTs, which are passes through memory for the most part. Beyond the largest measured run with
-`concat` it is taken to grow as that of `sum` does, where bands get narrow. *Start* and *mix* are as measured,
-the mix in proportion to its length (10 to 120 s of sound). The rates:
+*Operations* are those of the network, {operations} for each pixel. *Rest* is the time for each pixel of the
+measured run nearest in size, less its operations at the measured matrix rate: pooling, conversion, compression
+and inverse FFTs, which are mostly passes through memory. Beyond the largest measured run with `concat`, it is
+assumed to grow like that of `sum`, where bands get narrow. *Start* and *mix* are as measured, the mix in
+proportion to its length (10 to 120 s of sound). The rates:
 
 {rates}
 """
