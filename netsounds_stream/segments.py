@@ -10,8 +10,10 @@ stream has a band begin, by as much as its first frames see; and it goes on unti
 
     = rows whose frames are its own    . warm-up    ~ what its last frames see
 
-From its second band on a stream that begins at a multiple of the network's stride and of the band's height
-gives, push for push, the rows that the single stream gives there: so its bytes are the same. All is integers.
+A stream that begins at a multiple of the network's stride and of the band's height gives, push for push, the
+rows that the single stream gives there; but in the first push in which a layer gives any, they are fewer. On
+some processors the last bit of a row depends on how many are computed at once. Such rows see the stream's
+first band. So a band more is read than the first frames see, and the bytes are the same. All is integers.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ def _segment(plan: Plan, number: int, start: int, stop: int) -> Segment:
         begin = min(begin, start + _reach(each)[0])
         end = max(end, stop - each.stride + _reach(each)[1])
     step = lcm(_DEEPEST.stride, plan.band_rows)
-    first = max(0, begin // step * step)
+    first = max(0, (begin - plan.band_rows) // step * step)
     last = min(along, -(-end // plan.band_rows) * plan.band_rows)
     return Segment(number, start, stop, first, along if ends else last, frames, ends or last == along)
 
