@@ -19,7 +19,8 @@ from typing import Any
 from harness import OUT, Case, measure
 from question import drawn, folder_for, parse, parser, pixels_of, run_json, sonify, worker, write_result
 
-from netsounds_stream.segments import USUAL_ROWS
+from netsounds_stream.record import recorded_plan
+from netsounds_stream.segments import USUAL_ROWS, segments_of
 
 # Time runs along the longer edge of the first: 34 megapixels, eight segments. Of the wide one, the shorter.
 SIZE, SMOKE_SIZE = (16384, 2048), (1100, 90)
@@ -61,6 +62,13 @@ def written_per_second(count: int, size: int) -> float:
         return count * size / (time.perf_counter() - began)
 
 
+def overlap_rows(record: dict[str, Any], rows: int) -> int:
+    """Return how many rows a segment in the middle of the recorded run reads beyond its own."""
+    segments = segments_of(recorded_plan(record), rows)
+    each = segments[min(1, len(segments) - 1)]
+    return (each.last - each.first) - (each.stop - each.start)
+
+
 def main() -> None:
     made = parser(__doc__, rounds=3)
     made.add_argument("--pictures", type=Path, help="folder where the drawn picture is kept")
@@ -73,8 +81,11 @@ def main() -> None:
             asked = asked[1:2]  # a cluster's begin takes seconds
         rates = [written_per_second(*files) for _ in range(given.rounds)]
         found: list[dict[str, Any]] = []
+        overlap = None
         for each in measure(asked, given.rounds):
             reports = [once.report for once in each.rounds if once.failure is None]
+            if reports and overlap is None:
+                overlap = overlap_rows(reports[0], rows)
             found.append(
                 {
                     **run_json(each),
@@ -85,8 +96,8 @@ def main() -> None:
                     ],
                 }
             )
-    facts = {"size": size, "wide": wide, "segment_rows": rows, "written_per_second": max(rates)}
-    write_result(given, "scaling", {**facts, "cases": found})
+    facts = {"size": size, "wide": wide, "segment_rows": rows, "overlap_rows": overlap}
+    write_result(given, "scaling", {**facts, "written_per_second": max(rates), "cases": found})
 
 
 if __name__ == "__main__":

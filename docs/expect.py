@@ -228,8 +228,8 @@ def page() -> str:
 
 _PAGE = """# Sizes and times to expect
 
-Written by `python docs/expect.py`; not edited. Sizes are computed by the planner, like those of `netsounds-stream plan`;
-times are measured or estimated, as each column says. For your own machine:
+Written by `python docs/expect.py`; not edited. Sizes are computed by the planner, like those of
+`netsounds-stream plan`; times are measured or estimated, as each column says. For your own machine:
 
     netsounds-stream plan photo.jpg     # sizes, memory and disk, at once
     netsounds-stream bench photo.jpg    # times, from a few short runs
@@ -237,11 +237,11 @@ times are measured or estimated, as each column says. For your own machine:
 ## Memory and disk
 
 JPEG pictures, {threads} threads, the default budget of {budget}. This includes {baseline} for Python and its
-libraries on x86-64 Linux. With torch's CUDA build they need {cuda}, also where no GPU is used: importing torch
-loads CUDA's libraries. On your machine this may differ by some tens of MiB; `plan` says how much it is. *Least*
-is the smallest `--memory` that the planner accepts, with narrower bands, which are slower. Where *planned*
-exceeds the budget, the run is refused at once; give it a larger `--memory`. For arrays, the size is that of
-photographs after `lz4`.
+libraries on x86-64 Linux. With torch's CUDA build they need {cuda}, also where no GPU is used: importing
+torch loads CUDA's libraries. On your machine this may differ by some tens of MiB; `plan` says how much it is.
+*Least* is the smallest `--memory` that the planner accepts, with narrower bands, which are slower. Where
+*planned* exceeds the budget, the run is refused at once; give it a larger `--memory`. For arrays, the size is
+that of photographs after `lz4`.
 
 With all defaults (activations and `sum` of four banks, the mix, the page):
 
@@ -256,8 +256,8 @@ With `--scheme sum --no-activations --no-mix`:
 {sizes_sum}
 
 So a machine of 4 GB has enough memory for all of these. The limit of large runs is the disk. `--banks 2,3,4`
-leaves out {first} of the arrays, `--codec zstd` makes them smaller, and `--scheme sum --no-activations` writes
-none.
+leaves out {first} of the arrays, `--codec zstd` makes them smaller, and `--scheme sum --no-activations`
+writes none.
 
 ## Times
 
@@ -280,10 +280,10 @@ are estimates, which may be off by a factor of two. All runs so far were on x86-
     disk      = bytes written / disk rate; the arrays' twice where they are more than half the memory
 
 *Operations* are those of the network, {operations} for each pixel. *Rest* is the time for each pixel of the
-measured run nearest in size, less its operations at the measured matrix rate: pooling, conversion, compression
-and inverse FFTs, which are mostly passes through memory. Beyond the largest measured run with `concat`, it is
-assumed to grow like that of `sum`, where bands get narrow. *Start* and *mix* are as measured, the mix in
-proportion to its length (10 to 120 s of sound). The rates:
+measured run nearest in size, less its operations at the measured matrix rate: pooling, conversion,
+compression and inverse FFTs, which are mostly passes through memory. Beyond the largest measured run with
+`concat`, it is assumed to grow like that of `sum`, where bands get narrow. *Start* and *mix* are as measured,
+the mix in proportion to its length (10 to 120 s of sound). The rates:
 
 {rates}
 """
