@@ -21,8 +21,8 @@ from .spectra import Background
 from .stream import RowBlock, RowStream
 from .weights import Weights, for_pixels
 
-# Enough for each bank to have values on most of an axis that see neither end.
-_SIDE = 448
+# Pixels: enough for a quarter of each bank's values to be past the border; of noise a mean is wanted only.
+_EVEN_SIDE, _NOISE_SIDE = 352, 224
 _BAND_ROWS = 32
 # Of what the network answers to an even colour: what its values may be off by, in bfloat16 for one.
 _ROUNDING = 1 / 128
@@ -65,9 +65,9 @@ def baselines(
         normalize: whether the network's input is normalised.
     """
     state = for_pixels(weights, full_scale, normalize)
-    size = min(height, _SIDE), min(width, _SIDE)
+    size = min(height, _EVEN_SIDE), min(width, _EVEN_SIDE)
     even = torch.tensor(colour, dtype=torch.float32)[:, None, None].expand(3, *size)
-    noise = torch.rand(3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0)) * full_scale
+    noise = torch.rand(3, _NOISE_SIDE, _NOISE_SIDE, generator=torch.Generator().manual_seed(0)) * full_scale
     answers, noisy = _answers(state, even), _answers(state, noise)
     return {
         each.number: Baseline(
