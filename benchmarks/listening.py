@@ -22,8 +22,9 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from question import HERE, drawn, folder_for, installed, parse, parser, worker, write_result
 
 HOP = 512
-SIZE, SMOKE_SIZE = (1200, 900), (96, 64)
-PHOTOGRAPH_EDGE = 900
+SIZE, SMOKE_SIZE = (800, 600), (96, 64)
+PHOTOGRAPH_EDGE = 600
+SECONDS, SMOKE_SECONDS = 5, 2
 #: Versions that keep where things are; of these the nearest mix must be the same picture's.
 KEPT = ("half", "jpeg", "brighter", "blurred")
 #: Without content: silent.
@@ -186,8 +187,8 @@ def main() -> None:
         sideways = {name: image.size[0] >= image.size[1] for name, image in pictures.items()}
         for version, checkout in checkouts.items():
             mixes = folder / f"mixes-{version}"
-            less = ("--seconds", 2) if given.smoke else ()
-            words = worker("mixes", given.weights, mixes, *paths, *less)
+            seconds = SMOKE_SECONDS if given.smoke else SECONDS
+            words = worker("mixes", given.weights, mixes, *paths, "--seconds", seconds)
             case = Case(version, words, {}, {"PYTHONPATH": str(checkout.resolve())})
             once = Measured(case, (run_once(case),))
             rows[version] = measured(mixes, once, sideways)

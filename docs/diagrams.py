@@ -225,7 +225,8 @@ def memory_facts() -> Facts:
             "bands, line buffers": stream_bytes(plan.band_rows, height, 4, plan.workers),
             "picture": picture_bytes(source, slab, height, plan.picture_stored),
             "shards": store_bytes(plan.banks, plan.workers, plan.band_rows * height),
-            "windowed sums, overviews": windowed_bytes(plan.stft, plan.banks, 0) + OVERVIEW_BYTES,
+            "windowed sums, overviews": windowed_bytes(plan.stft, plan.banks, options.sound.stacked)
+            + OVERVIEW_BYTES,
         }
         assert sum(parts.values()) == plan.forward_memory_bytes
         rows.append(

@@ -61,7 +61,7 @@ def test_the_page_has_the_banks_as_they_are() -> None:
     first, second, *_, last = BANKS
     for said in (
         f"of {first.channels} to {last.channels} **filters**",
-        f"Bank 1 sees grain and edges, {first.field} pixels wide; bank 4 sees {last.field}.",
+        f"Bank 1 sees grain and edges, {first.field} pixels wide; bank 4 sees {last.field} pixels.",
         f"`{second.offset} + {second.stride} i`",
     ):
         assert said in " ".join(PAGE.split())
