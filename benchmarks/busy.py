@@ -29,7 +29,8 @@ def main() -> None:
         for version, checkout in checkouts.items():
             # what both do by default: the scheme's default changed between versions
             words = sonify(picture, given.weights, OUT, "--scheme", "sum")
-            code = (sys.executable, "-c", "from netsounds_stream.cli import main; main()", *words[1:])
+            # -P: the package on PYTHONPATH, not the one of the folder that this is called in
+            code = (sys.executable, "-P", "-c", "from netsounds_stream.cli import main; main()", *words[1:])
             for busy in (0, BUSY):
                 facts = {"version": version, "busy": busy, "pixels": pixels_of(picture)}
                 beside = "alone" if not busy else f"beside {busy} busy processes"
