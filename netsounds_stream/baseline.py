@@ -1,9 +1,9 @@
-"""What each filter answers to a picture without content, which the mix leaves out.
+"""The network's response to a picture without content, which the mix leaves out.
 
-A filter answers to an even colour, too, by its bias and its sign: without content a picture would hum. So
-the network is shown an even picture of the picture's median colour, and one of noise, small ones: the first
-says what is no content, the second how much content there can be. Near the border a layer's zero padding
-looks like an edge; what is said here holds inside of that (`geometry.Bank.border`, `geometry.inside`).
+Filters respond to an even colour, too, so that a picture without content would hum. The network is therefore
+shown two small pictures, one even, of the picture's median colour, and one of noise. The response to the
+first is no content; the response to the second says how much content there can be. Near the border zero
+padding looks like an edge, so responses are taken inside of it (`geometry.Bank.border`, `geometry.inside`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ROUNDING = 1 / 128
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A bank's answers, float32 `[filter]`.
+    """A bank's responses, float32 `[filter]`.
 
     Attributes:
         even: to an even picture.
@@ -108,7 +108,7 @@ class _Answer:
 
 
 def _answers(state: Mapping[str, Tensor], picture: Tensor) -> dict[str, _Answer]:
-    """What each bank's layer answers to `picture`, `[rgb, y, x]`."""
+    """Return the response of each bank's layer to `picture`, `[rgb, y, x]`."""
     found = {each.layer: _Answer(each, *picture.shape[1:]) for each in BANKS}
     stream = RowStream(state, found)
     for rows in torch.split(picture, _BAND_ROWS, dim=1):  # as little memory as a run's bands take

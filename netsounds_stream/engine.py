@@ -215,7 +215,7 @@ def _baselines(
     weights: Weights, record: dict[str, Any], options: SonifyOptions, picture: Picture
 ) -> dict[int, Baseline]:
     """What the mix leaves out, by bank; nothing where there is no mix."""
-    colour = record["picture"]["median_colour"]
+    colour = record["picture"].get("median_colour")  # runs begun by an older version have none
     if not options.sound.mix or colour is None:
         return {}
     with threads(1):  # a last bit may depend on how many there are
