@@ -44,7 +44,7 @@ FROM ${BASE}
 ARG BASE
 LABEL org.opencontainers.image.title="netsounds-stream" \
       org.opencontainers.image.description="Turns pictures of any size into sound, in bounded memory" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.base.name="${BASE}"
 RUN useradd --uid 1000 --create-home netsounds && install -d -o netsounds -g netsounds /pictures

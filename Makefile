@@ -1,10 +1,12 @@
 # make demo [IMAGE=photo.jpg] [WEIGHTS=w.pth]    sound from a picture, in demo/
 # make install                  what that needs, and no more
-# make test                     the test suite (set NETSOUNDS_TEST_DATA for the tests on real photographs)
+# make test [COV=1]             the test suite (set NETSOUNDS_TEST_DATA for the tests on real photographs); COV=1 says
+#                               which part of the package's lines it runs
 # make soak WEIGHTS=w.pth       the long forms of the tests, and docs/reliability.md (an hour)
 # make docs                     the documentation as a site, in site/
 # make image [ENGINE=podman] [BUILD="--build-arg ..."]    the container image, and its size
 # make check                    linter and type checker
+# make release                  sdist and wheel in dist/, each installed into a new environment and tried there
 # make bench WEIGHTS=w.pth PICTURE=photo.jpg    every benchmark, and benchmarks/RESULTS.md (over an hour)
 # Everything goes into .venv, by install.py: what runs for `make demo`, what tests need for the others.
 # PYTHON=python3.12 chooses the interpreter (3.11 or later), GPU=1 torch with CUDA in place of its CPU build, and
@@ -18,7 +20,7 @@ RUNTIME := $(VENV)/.installed$(if $(GPU),-gpu)
 DEV := $(VENV)/.installed-dev
 INSTALL := $(PYTHON) install.py $(if $(GPU),--gpu) $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
 
-.PHONY: install demo test soak image check bench docs clean
+.PHONY: install demo test soak image check lint types release bench docs clean
 
 install: $(RUNTIME)
 
@@ -34,7 +36,11 @@ demo: $(RUNTIME)
 	$(BIN)/netsounds-stream demo $(if $(IMAGE),--image '$(IMAGE)') $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 test: $(DEV)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(COV),--cov=netsounds_stream --cov-report=)
+ifdef COV
+	@total=$$($(BIN)/coverage report --format=total) && \
+		echo "$$total % of netsounds_stream's lines ran in the tests' own processes"
+endif
 
 soak: $(DEV)
 	@test -n '$(WEIGHTS)' || { echo 'make soak needs WEIGHTS=FILE'; exit 1; }
@@ -45,10 +51,17 @@ image:
 	@$(ENGINE) image inspect --format '{{.Size}}' netsounds-stream | awk '{ printf "%.0f MB", $$1 / 1e6 }'
 	@$(ENGINE) save netsounds-stream | gzip | wc -c | awk '{ printf ", %.0f MB compressed\n", $$1 / 1e6 }'
 
-check: $(DEV)
+check: lint types
+
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(DEV)
 	$(BIN)/mypy
+
+release: $(DEV)
+	$(BIN)/python release.py
 
 bench: $(DEV)
 	@test -n '$(WEIGHTS)' || { echo 'make bench needs WEIGHTS=FILE, and takes PICTURE=FILE'; exit 1; }
@@ -60,4 +73,4 @@ docs: $(DEV)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 clean:
-	rm -rf $(VENV) demo site
+	rm -rf $(VENV) demo dist site

@@ -20,6 +20,7 @@ import sysconfig
 import threading
 import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PROBE_SECONDS = 5.0
 #: torch and what must be of the same build.
 TORCH = ("torch", "torchvision")
+#: pip's words for the pinned versions; it runs in the repository.
+CONSTRAINT = ("--constraint", "constraints.txt")
 
 
 class Size(NamedTuple):
@@ -50,10 +53,11 @@ class Size(NamedTuple):
 #: As measured on Linux x86-64; tests/test_pins.py holds the numbers of packages to the pins.
 CPU = Size(34, 0.3e9, 1.1e9, 60)
 CUDA = Size(53, 2.8e9, 5.1e9, 240)
-EXTRAS = Size(147, 0.3e9, 1.0e9, 120)
+EXTRAS = Size(151, 0.3e9, 1.0e9, 120)
 
 
-class Source(NamedTuple):
+@dataclass(frozen=True)
+class Source:
     """Where torch comes from: an index (None: pip's own), what is said of it, and what comes with it."""
 
     index: str | None
@@ -139,40 +143,51 @@ def installed(python: Path) -> dict[str, str]:
 
 def pip(python: Path, *words: str) -> None:
     """Run pip, which shows its own progress and errors; the program ends if it fails."""
-    command = [python, "-m", "pip", "--disable-pip-version-check", *words]
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", *words]
     if subprocess.run(command, check=False, cwd=ROOT).returncode:
         sys.exit("install.py: pip failed, and said why above; mend that, and give the command again")
 
 
 def has_own_index(python: Path) -> bool:
     """Whether pip's configuration or environment names an index in place of the default one."""
-    words = [python, "-m", "pip", "--disable-pip-version-check", "config", "list"]
+    words = [str(python), "-m", "pip", "--disable-pip-version-check", "config", "list"]
     return "index-url=" in re.sub(r"extra-index-url=", "", subprocess.check_output(words, text=True))
+
+
+def install_torch(python: Path, *, gpu: bool, index: str | None) -> None:
+    """Have the pinned torch and torchvision come from where `torch_source` says, and say before what comes.
+
+    From an index of its own it is installed here; otherwise pip installs it later, as a dependency.
+    """
+    before = installed(python)
+    versions = {name: before.get(name, "").partition("+")[0] for name in TORCH}
+    wrong_build = gpu and before.get("torch", "").endswith("+cpu")
+    if not wrong_build and all(versions[name] == pinned(name) for name in TORCH):
+        return
+    own = index is None and has_own_index(python)
+    source = torch_source(gpu=gpu, index=index, own_index=own, version=pinned("torch"))
+    print(f"To install: {source.size}.\n{source.says}.", flush=True)
+    if wrong_build:
+        pip(python, "uninstall", "--yes", *TORCH)
+    if source.index is not None:
+        only = ("--no-deps", "--only-binary", ":all:", "--index-url", source.index)
+        pip(python, "install", *CONSTRAINT, *only, *TORCH)
 
 
 def install(extras: list[str], *, gpu: bool, index: str | None) -> None:
     """Install the project with `extras` into `.venv`, saying before what comes and after what came."""
-    start, python, constraint = time.monotonic(), python_of(VENV), ("--constraint", "constraints.txt")
+    start = time.monotonic()
+    python = python_of(VENV)
     if not python.exists() or "pip" not in installed(python):  # a system may leave out what makes pip
         print(f"python -m venv {VENV.name}", flush=True)
         if subprocess.run([sys.executable, "-m", "venv", VENV], check=False).returncode:
             sys.exit("install.py: no virtual environment could be made; what is missing is said above")
     before = installed(python)
-    versions = {name: before.get(name, "").partition("+")[0] for name in TORCH}
-    wrong_build = gpu and before.get("torch", "").endswith("+cpu")
-    if wrong_build or any(versions[name] != pinned(name) for name in TORCH):
-        own = index is None and has_own_index(python)
-        source = torch_source(gpu=gpu, index=index, own_index=own, version=pinned("torch"))
-        print(f"To install: {source.size}.\n{source.says}.", flush=True)
-        if wrong_build:
-            pip(python, "uninstall", "--yes", *TORCH)
-        if source.index is not None:
-            only = ("--no-deps", "--only-binary", ":all:", "--index-url", source.index)
-            pip(python, "install", *constraint, *only, *TORCH)
+    install_torch(python, gpu=gpu, index=index)
     if extras:
         more = "what is not there yet" if "pytest" in before else str(EXTRAS)
         print(f"To install, for {', '.join(extras)}: {more}.", flush=True)
-    pip(python, "install", *constraint, "--editable", f".[{','.join(extras)}]" if extras else ".")
+    pip(python, "install", *CONSTRAINT, "--editable", f".[{','.join(extras)}]" if extras else ".")
     after = installed(python)
     size = sum(path.stat().st_size for path in VENV.rglob("*") if path.is_file() and not path.is_symlink())
     print(
