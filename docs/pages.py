@@ -21,6 +21,8 @@ ELSEWHERE = {
     "README.md": "features.md",
     "DESIGN.md": "design.md",
     "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
     "benchmarks/RESULTS.md": "results.md",
     **{
         path.relative_to(ROOT).as_posix(): f"plots/{path.name}"
