@@ -30,7 +30,7 @@ from question import (
     write_result,
 )
 
-from netsounds_stream.machine import available_bytes
+from netsounds_stream.base.machine import available_bytes
 
 SMALL, PHOTOGRAPH, LARGE = (1224, 816), (4032, 3024), (12288, 8192)
 SHORT_EDGE = 1024

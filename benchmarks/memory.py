@@ -26,7 +26,7 @@ from question import (
     write_result,
 )
 
-from netsounds_stream.machine import available_bytes
+from netsounds_stream.base.machine import available_bytes
 
 # 3464 x 3464 are 12 megapixels, 16384 x 16384 are 268.
 SIDES = (512, 1024, 2048, 3464, 4096, 8192, 16384, 32768)

@@ -16,7 +16,8 @@ from unittest import mock
 
 import pyvips
 
-from netsounds_stream import forecast, progress, sonify
+from netsounds_stream import forecast, sonify
+from netsounds_stream.base import progress
 from netsounds_stream.drawing import draw
 from netsounds_stream.record import recorded_options, recorded_plan
 

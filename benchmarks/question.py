@@ -22,7 +22,7 @@ import pyvips
 from harness import OUT, Measured
 from make_picture import make_picture
 
-from netsounds_stream.machine import describe
+from netsounds_stream.base.machine import describe
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -16,8 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from netsounds_stream.base.units import format_bytes
 from netsounds_stream.geometry import bank_length
-from netsounds_stream.options import SonifyOptions, format_bytes, options_from_words
+from netsounds_stream.options import SonifyOptions, options_from_words
 from netsounds_stream.planning import make_plan
 from netsounds_stream.plans import MIB, Limits, Plan, Source
 from netsounds_stream.sound_options import SoundOptions

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .api import plan as plan
     from .api import resume as resume
     from .api import sonify as sonify
+    from .base.progress import Stop as Stop
     from .batch_plan import BatchPlan as BatchPlan
     from .batches import Batch as Batch
     from .batches import batch as batch
@@ -38,7 +39,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .runs import open_run as open_run
     from .single_file import share as share
     from .sound_options import SoundOptions as SoundOptions
-    from .stopping import Stop as Stop
     from .store import open_activations as open_activations
     from .stream import RowBlock as RowBlock
     from .stream import RowStream as RowStream
@@ -82,7 +82,7 @@ _HOMES = {
     "RenderKeywords": "keywords",
     "SonifyKeywords": "keywords",
     "Plan": "plans",
-    "Stop": "stopping",
+    "Stop": "base.progress",
     "Stopped": "errors",
     "NetsoundsError": "errors",
 }

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from . import machine
+from .base import machine
 from .errors import ClusterError
 
 #: What makes bytes on a worker: the network and the inversion, and the shards' codecs.

@@ -8,6 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Unpack
 
+from .base.device import reserve
+from .base.journal import read_journal
+from .base.locations import is_url
+from .base.progress import Listener, Stages, Stop
+from .base.units import parse_bytes
 from .destinations import (
     check_seen_by_workers,
     check_shared_work,
@@ -16,23 +21,18 @@ from .destinations import (
     run_folder,
     worked_in,
 )
-from .device import reserve
 from .engine import Beginning, limits_of
 from .errors import OutputError, UnfinishedError
 from .folder import RECORD_NAME, RunFolder, out_path, read_record, resolved, work_path
 from .forward import choose_compute
 from .in_memory import PictureInput, PixelSource, pixel_source
-from .journal import read_journal
 from .keywords import SonifyKeywords
-from .locations import is_url
-from .options import SonifyOptions, parse_bytes, resolve_options
+from .options import SonifyOptions, resolve_options
 from .planning import make_plan
 from .plans import Plan
-from .progress import Listener, Stages
 from .record import recorded_options, recorded_place
 from .runs import Run, as_run
 from .segment_merge import check_shared
-from .stopping import Stop
 from .weights import PRETRAINED, UNTRAINED, Weights, load_weights
 
 

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from .base.journal import durably_replace
 from .errors import ClusterError
-from .journal import durably_replace
 from .roots import require_within
 
 #: In a run's temporary folder: the name of the attempt under way.

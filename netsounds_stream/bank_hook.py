@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .device import Arrived, Transfers
+from .base.device import Arrived, Transfers
 from .errors import RangeError
 from .levels import energies
 from .mixture import Mixture

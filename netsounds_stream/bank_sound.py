@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from .base.progress import Stages
 from .finished_files import finish_files
 from .finishing import PIECE_SAMPLES, Finish, Segment
 from .levels import Levels
 from .mixture import Mixture, mixture_of
 from .passes import Pass, blocks_of
 from .plans import AudioPlan
-from .progress import Stages
 from .sound import Rendering, measure_levels, render_bank
 from .sound_planning import raw_plan
 from .sound_view import view_plan

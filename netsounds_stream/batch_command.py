@@ -40,7 +40,8 @@ def batch(
     """
     options, notes = effective(chosen(words), cluster=cluster is not None, quiet=quiet)
     with importing():
-        from . import batches, machine
+        from . import batches
+        from .base import machine
         from .display import display
 
     where: dict[str, Any] = {"jobs": jobs, "cluster": cluster, "overwrite": overwrite}

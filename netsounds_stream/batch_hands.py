@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from . import clusters, machine, processes
+from . import clusters, processes
+from .base import machine
+from .base.progress import Stop
 from .batch_plan import Shares, shares
 from .batch_records import STOP, check_folder
 from .batch_work import Task
 from .errors import NetsoundsError, OptionError
 from .given import Given, given
 from .options import PRETRAINED, UNTRAINED, SonifyOptions
-from .stopping import Stop
 
 T = TypeVar("T")
 R = TypeVar("R")

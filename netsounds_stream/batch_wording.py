@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .options import format_bytes
+from .base.units import format_bytes
 from .quantities import duration_text
 
 if TYPE_CHECKING:

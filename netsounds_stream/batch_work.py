@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import processes
+from .base.progress import Progress, Stop
 from .errors import ChangedError, NetsoundsError, Stopped, StoreError
 from .options import SonifyOptions
-from .progress import Progress
 from .roots import require_within
-from .stopping import Stop
 
 if TYPE_CHECKING:
     from .plans import Plan
@@ -98,7 +97,7 @@ def prepare(task: Task) -> float:
     Returns:
         How many times as long as expected this worker takes, here and now.
     """
-    from .device import reserve
+    from .base.device import reserve
     from .forecast import measured_pixel_seconds, pace
     from .forward import choose_compute
 
@@ -167,8 +166,8 @@ def work(task: Task) -> Outcome:
 
 
 def _worked(task: Task) -> tuple[str, int | None]:
-    from . import machine
     from .api import sonify
+    from .base import machine
     from .folder import RECORD_NAME, RunFolder, holds_work, read_record, work_path
 
     require_within([task.picture, task.folder])
@@ -212,7 +211,7 @@ def _worked(task: Task) -> tuple[str, int | None]:
 
 def _changes(task: Task, record: dict[str, Any]) -> list[str]:
     """In words, what the finished run has of its own; and what of its files is not there as it was."""
-    from .checksums import is_sealed
+    from .base.checksums import is_sealed
     from .folder import RECORD_NAME
 
     found = _asked_changes(task, record, read=True)

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, Unpack
 
-from . import machine
+from .base import machine
+from .base.progress import Listener, Progress, Stop
 from .batch_hands import Asked, Hands, hands
 from .batch_plan import BatchPlan, plan_of
 from .batch_records import Records, Result, taken
@@ -21,8 +22,6 @@ from .errors import NetsoundsError, OptionError, SomeFailedError, Stopped
 from .given import RECORDS
 from .keywords import SonifyKeywords
 from .options import SonifyOptions, resolve_options
-from .progress import Listener, Progress
-from .stopping import Stop
 
 R = TypeVar("R")
 

@@ -16,8 +16,8 @@ from typing import Unpack
 import pyvips
 import torch
 
-from . import machine
 from .api import sonify
+from .base import machine
 from .drawing import draw
 from .errors import BudgetError, NetsoundsError
 from .forward import devices

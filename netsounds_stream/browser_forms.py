@@ -16,13 +16,13 @@ from typing import Any
 
 import soundfile
 
+from .base.journal import Journal
+from .base.pipeline import Line
+from .base.progress import Advance
 from .finished_files import finish_files
 from .finishing import PIECE_SAMPLES, Finish, Segment
-from .journal import Journal
-from .overlap import Line
 from .page_data import Played
 from .plans import AudioPlan
-from .progress import Advance
 from .sound_options import SoundOptions
 from .tags import Tags
 

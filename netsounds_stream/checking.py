@@ -8,17 +8,17 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from .checksums import FileSum, is_sealed
+from .base.checksums import FileSum, is_sealed
+from .base.locations import is_url
+from .base.pipeline import workers
+from .base.progress import Listener, Stages
 from .errors import DamagedError, OutputError, StoreError
 from .folder import RECORD_NAME, parsed_record
-from .locations import is_url
 from .passes import Block, blocks_of
 from .planning import divided
-from .progress import Listener, Stages
 from .run_files import RunFiles, files_of, require_run
 from .shards import shard_path
 from .store import Activations
-from .workers import workers
 
 _BLOCK_VALUES = 1 << 20
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from .base.locations import folder_of, is_url, local_only
 from .batch_command import batch
 from .command_options import (
     CHECKPOINT,
@@ -45,8 +46,6 @@ from .command_sections import MAIN, option, stacked
 from .command_sections import PICTURE as OF_PICTURE
 from .command_sound import SOUND
 from .errors import NetsoundsError, Stopped
-from .locations import is_url, local_only
-from .naming import folder_of
 from .options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
 from .run_commands import check, gallery, info, plot, share
 from .sound_options import FORMATS, SCHEMES
@@ -173,7 +172,8 @@ def plan(
     to = out or folder_of(path)
     options, notes = effective(options, url=is_url(to), quiet=False)
     with importing():
-        from . import api, forecast, machine
+        from . import api, forecast
+        from .base import machine
 
     made = api.plan(path, to, options, work=work)
     start = machine.seconds_since_start()
@@ -316,7 +316,7 @@ def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: 
     """
     options = chosen(words)
     with importing():
-        from . import machine
+        from .base import machine
         from .benchmark import bench as measure
 
     def say(text: str) -> None:
@@ -328,7 +328,7 @@ def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: 
     if as_json:
         from dataclasses import asdict
 
-        from .record import versions
+        from .base.versions import versions
 
         print_json({**asdict(report), "machine": machine.describe(), "versions": versions()})
     else:

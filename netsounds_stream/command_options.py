@@ -10,9 +10,9 @@ from click.shell_completion import CompletionItem
 
 from . import command_sections as sections
 from . import options, sound_options
+from .base.locations import local_only, place_of
 from .command_sections import Decorator, given_options, option, stacked
 from .command_sound import SOUND
-from .locations import local_only, place_of
 from .options import SonifyOptions, options_from_words
 from .presets import PRESET_NAMES, preset_words, presets_help
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .base.locations import is_called_a_picture
+from .base.progress import Stop
 from .command_sections import SectionedCommand, given_options
 from .errors import OptionError
-from .naming import is_called_a_picture
 from .option_effects import Request, without_effect
 from .options import SonifyOptions
-from .stopping import Stop
 from .wording import short_plan
 
 if TYPE_CHECKING:

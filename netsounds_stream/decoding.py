@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from .base.journal import Journal
+from .base.progress import Stages
 from .errors import Stopped
-from .journal import Journal
 from .picture import Picture, Slab, slabs, write_spool
 from .plans import Plan
-from .progress import Stages
 
 _STEP = "decode"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pyvips
 
 from .api import sonify
+from .base.journal import read_journal
+from .base.locations import folder_of
+from .base.progress import Listener
 from .drawing import draw
 from .errors import OutputError, WeightsUnavailableError
 from .folder import RECORD_NAME, read_record, work_path
-from .journal import read_journal
-from .naming import folder_of
 from .plans import Plan
-from .progress import Listener
 from .runs import Run
 from .weights import PRETRAINED, UNTRAINED, load_weights
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from .base.locations import is_url, redacted, work_folder
+from .base.progress import Stages
 from .clusters import is_local
 from .errors import OptionError
 from .folder import RunFolder
 from .in_memory import PictureInput, PixelSource, pixel_source
-from .locations import is_url, redacted, work_folder
 from .options import SonifyOptions
 from .picture import Picture, open_picture
-from .progress import Stages
 from .runs import Run, as_run
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from .machine import resident_bytes
-from .options import format_bytes
-from .progress import Progress
+from .base.machine import resident_bytes
+from .base.progress import Progress
+from .base.units import format_bytes
 from .quantities import clock_text, rate_text
 
 _LINE_EVERY_SECONDS = 5.0

@@ -11,37 +11,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import machine
+from .base import machine
+from .base.device import out_of_memory, peak_bytes, reserve
+from .base.journal import Journal, new_journal
+from .base.locations import is_url
+from .base.pipeline import threads
+from .base.progress import Listener, Stages, Stop
 from .baseline import Baseline, baselines
 from .clusters import connected
-from .destinations import (
-    opened_picture,
-)
-from .device import out_of_memory, peak_bytes, reserve
+from .destinations import opened_picture
 from .errors import ChangedError
 from .execution import Execution
-from .folder import (
-    RunFolder,
-)
+from .folder import RunFolder
 from .forecast import expected_seconds
 from .forward import Compute, choose_compute
 from .in_memory import PixelSource
-from .journal import Journal, new_journal
-from .locations import is_url
 from .options import SonifyOptions
 from .picture import Picture
 from .planning import make_plan
 from .plans import Limits, Plan
 from .predict import Guess, label_view, median_colour, predict_label, top5
-from .progress import Listener, Stages
 from .record import begin_record, differences, recorded_plan
 from .runs import Run, as_run
 from .segment_merge import Shared
 from .stems import stems_facts, stems_notes
-from .stopping import Stop
 from .weights import UNTRAINED, Weights, load_weights
 from .windowed import measured_levels, sound_notes
-from .workers import threads
 
 
 @dataclass(frozen=True)

@@ -13,28 +13,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import machine
 from .attempts import Attempt, begin_attempt
 from .bank_pictures import BankPictures
 from .bank_sound import BankSound, summing_step
+from .base import machine
+from .base.checksums import file_sum
+from .base.journal import Journal, no_files
+from .base.locations import DOWNLOAD
+from .base.pipeline import Line, workers
+from .base.progress import Advance, Stages
 from .baseline import Baseline
-from .checksums import file_sum
 from .decoding import planned_slabs, spool_picture
 from .depot import Depot
 from .errors import OutputError, Stopped
-from .folder import DOWNLOAD, file_label
+from .folder import file_label
 from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
-from .journal import Journal, no_files
 from .levels import LevelMeter, Levels
 from .mixdown import mix_work, write_mix
 from .mixture import Mixture, chosen, mixture_of
 from .options import SonifyOptions
-from .overlap import Line
 from .overview import Overview, bank_overview, picture_overview
 from .picture import Picture
 from .places import Places
 from .plans import STORED_SPOOL, AudioPlan, BankPlan, Plan
-from .progress import Advance, Stages
 from .record import array_attributes, tags_of
 from .report import STEP as REPORT_STEP
 from .report import BankReport, Report, report_files
@@ -49,7 +50,6 @@ from .store import Activations, ShardWriter, create_array
 from .sum_spool import SumSpool
 from .weights import Weights
 from .windowed import Windowing
-from .workers import workers
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import machine
+from .base import machine
+from .base.journal import durably_replace
+from .base.locations import DOWNLOAD, WEB, name_of, redacted, scheme_of
+from .base.progress import Stages
+from .base.units import format_bytes
 from .errors import BudgetError, PictureError
-from .folder import DOWNLOAD
-from .journal import durably_replace
-from .locations import WEB, name_of, redacted, scheme_of
 from .objects import ObjectFolder
-from .options import format_bytes
-from .progress import Stages
 
 # Which object the bytes are of: its URL, length and entity tag.
 _ABOUT = "about.json"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .checksums import FileSum
+from .base.checksums import FileSum
+from .base.journal import Files, Journal
+from .base.pipeline import Line
+from .base.progress import Advance
 from .finishing import Finish, Segment, finish
-from .journal import Files, Journal
-from .overlap import Line
 from .passes import Block, Pass
-from .progress import Advance
 
 #: How the folder of a bank's files, one a filter, ends.
 FILTERS = "_filters"

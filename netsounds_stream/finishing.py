@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .checksums import FileSum, file_sum, moved
+from .base.checksums import FileSum, file_sum, moved
+from .base.progress import Advance
 from .encoding import Resampler, SoundWriter
 from .limiter import Limiter
 from .loudness import Loudness, LoudnessMeter
 from .plans import AudioPlan
-from .progress import Advance
 from .sound_options import SoundOptions
 from .sound_planning import wanted_samples
 from .sound_view import SoundMeter, ViewPlan

@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
-from .checksums import file_sum, sealed
+from .base.checksums import file_sum, sealed
+from .base.journal import JOURNAL_NAME, Journal, durably_replace, read_journal, sync
+from .base.locations import DOWNLOAD
 from .depot import Depot
 from .errors import OutputError, StoreError, UnfinishedError
-from .journal import JOURNAL_NAME, Journal, durably_replace, read_journal, sync
 from .sound_options import FORMATS
 
 try:
@@ -31,8 +32,6 @@ PAGE, PICTURES, REPORT = "index.html", "pictures", "report"
 #: The page as one file that needs no other.
 SINGLE_FILE = "share.html"
 _PARTIAL, LOCK = ".partial", ".lock"
-#: A folder in the one that is worked in, with a picture on its way from a URL.
-DOWNLOAD = "download"
 _LONGEST_LABEL_BYTES = 80  # file names may have 255
 
 

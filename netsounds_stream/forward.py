@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .bank_hook import bank_hook
-from .checkpoint import CheckpointReader, CheckpointWriter
-from .checksums import FileSum, file_sum
-from .device import Transfers
+from .base.checkpoint import CheckpointReader, CheckpointWriter
+from .base.checksums import FileSum, file_sum
+from .base.device import Transfers
+from .base.journal import Journal
+from .base.pipeline import Line, ahead
 from .errors import OptionError, Stopped
 from .geometry import bank
-from .journal import Journal
-from .overlap import Line, ahead
 from .overview import Overview, across_cells
 from .picture import Slab
 from .plans import Plan

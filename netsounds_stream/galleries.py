@@ -14,12 +14,12 @@ from typing import Any
 
 from PIL import Image
 
+from .base.versions import PACKAGE, versions
 from .errors import OptionError, OutputError, StoreError
 from .folder import PAGE, RECORD_NAME, REPORT, read_record
 from .page import is_ours, write_gallery
 from .page_data import href, media_type
 from .pictures import save
-from .record import PACKAGE, versions
 
 _THUMBNAIL_PIXELS = 480
 _THUMBNAILS = "thumbnails"

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from .base.locations import is_url
+from .base.units import format_bytes
 from .errors import NetsoundsError, OutputError, StoreError
 from .folder import RECORD_NAME, parsed_record, read_record
-from .locations import is_url
-from .options import format_bytes
 from .run_files import files_of
 from .store import Activations, open_activations
 from .wav import missing_bytes

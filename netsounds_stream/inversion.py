@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checksums import joined, moved
+from .base.checksums import joined, moved
 from .levels import Floats
 from .passes import Block
 from .plans import AudioPlan

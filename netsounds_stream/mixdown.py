@@ -18,16 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .base.progress import Advance
+from .base.spool import Spool
 from .errors import Stopped
 from .finished_files import with_view
 from .finishing import PIECE_SAMPLES, Finish, finish, gain_for
 from .levels import LevelMeter
 from .plans import AudioPlan
-from .progress import Advance
 from .sound_options import MIX_LUFS, SoundOptions
 from .sound_view import view_plan
 from .spectra import SpectraSpool
-from .spool import Spool
 from .stems import Part, part_of, write_parts
 from .windowed import Windowing, ended, known, removal, segments_of, signal_work, spooled
 

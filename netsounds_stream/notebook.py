@@ -20,11 +20,11 @@ import soundfile
 import zarr
 from numpy.typing import NDArray
 
+from .base.units import format_bytes
 from .errors import OptionError, StoreError
 from .finished_files import FILTERS
 from .folder import file_label
 from .geometry import BANKS
-from .options import format_bytes
 from .page_data import media_type
 from .store import UNREADABLE
 

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .base.spool import Spool
 from .plans import FILTER_CELLS, PICTURE_CELLS, BankPlan, Cells, Plan, cells_of
-from .spool import Spool
 
 
 def across_cells(values: Tensor, factor: int) -> tuple[Tensor, Tensor]:

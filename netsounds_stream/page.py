@@ -9,9 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from .base.units import format_bytes
 from .errors import OutputError
 from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
-from .options import format_bytes
 from .page_data import facts, href, predictions, stages
 
 _ASSETS = "page"

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .base.journal import Files, Journal
+from .base.progress import Advance
 from .errors import Stopped
-from .journal import Files, Journal
 from .planning import sound_block_channels
-from .progress import Advance
 from .store import Activations
 
 # Filters in a block at most, and so files that a worker has open: some systems allow a process 256.

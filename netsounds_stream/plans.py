@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .base.units import format_bytes
 from .errors import BudgetError
-from .options import format_bytes
 
 MIB = 1 << 20
 

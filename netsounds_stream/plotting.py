@@ -12,6 +12,7 @@ import soundfile
 import torch
 
 from .bank_pictures import MAXIMA, MEANS, PLANES, SINGLE_PIXELS, BankPictures, filter_picture
+from .base.progress import Listener, Stages
 from .charts import sound_name, sound_title, write_charts
 from .errors import OptionError, OutputError, StoreError
 from .folder import PICTURES, RECORD_NAME, add_files, file_label, read_record
@@ -20,7 +21,6 @@ from .passes import blocks_of
 from .pictures import save
 from .places import Places
 from .plans import FILTER_CELLS, AudioPlan, Plan, cells_of
-from .progress import Listener, Stages
 from .record import recorded_options, recorded_plan
 from .sound_options import SoundOptions, one_of
 from .sound_view import SoundMeter, View, view_plan

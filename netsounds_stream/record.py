@@ -9,13 +9,11 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pyvips
-
-from . import machine
+from .base import machine
+from .base.versions import PACKAGE, versions
 from .errors import OutputError
 from .forward import Compute
 from .geometry import bank
@@ -27,16 +25,8 @@ from .sound_options import NO_SCHEME, SoundOptions
 from .tags import Tags
 from .weights import PRETRAINED, UNTRAINED, Weights
 
-PACKAGE = "netsounds-stream"
 # What changes no byte of a run's files: budgets (the plan is kept), where the weights lay, a preset's name.
 _NO_BYTES = ("memory_bytes", "gpu_memory_bytes", "max_pixels", "weights", "preset")
-_PARTS = ("torch", "torchvision", "zarr", "numcodecs", "pcodec", "soundfile", "numpy", "pyvips", "soxr")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of this package and of what decides the bytes that it writes."""
-    found = {name: version(name) for name in (PACKAGE, *_PARTS)}
-    return {**found, "libvips": ".".join(str(pyvips.version(part)) for part in range(3))}
 
 
 def begin_record(

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .checksums import FileSum
+from .base.checksums import FileSum
+from .base.journal import Journal, no_files
 from .depot import Depot
 from .errors import Stopped
-from .journal import Journal, no_files
 from .objects import ObjectFolder
 from .plans import AHEAD, Plan
 from .remote_array import open_remote

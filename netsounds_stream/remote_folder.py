@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .checksums import file_sum, sealed
+from .base.checksums import file_sum, sealed
+from .base.journal import Journal, durably_replace
+from .base.locations import work_folder
 from .depot import Depot
 from .errors import OutputError
 from .folder import LOCK, RECORD_NAME, RunFolder, outputs_of, parsed_record
-from .journal import Journal, durably_replace
-from .locations import work_folder
 from .objects import ObjectFolder
 from .remote_depot import TEMPORARY, RemoteDepot
 

@@ -9,24 +9,24 @@ from typing import Any, Literal, Unpack
 
 import torch
 
-from . import machine
 from .bank_sound import BankSound
+from .base import machine
+from .base.journal import Journal
+from .base.pipeline import workers
+from .base.progress import Listener, Stages
+from .base.versions import PACKAGE, versions
 from .errors import OptionError, OutputError
 from .geometry import bank_length
-from .journal import Journal
 from .keywords import RenderKeywords
 from .options import sound_from_words
 from .planning import divided
 from .plans import AudioPlan
-from .progress import Listener, Stages
-from .record import PACKAGE, versions
 from .sound import Rendering
 from .sound_options import FORMATS
 from .sound_planning import audio_plan, stft_plan
 from .store import Activations, open_activations
 from .tags import Tags
 from .windowed import Windowing
-from .workers import workers
 
 _BLOCK_VALUES = 1 << 20
 

@@ -20,22 +20,23 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import machine, page_data
+from . import page_data
 from .bank_pictures import MAXIMA, MEANS, BankPictures, filter_picture, spectra_tiles
+from .base import machine
+from .base.journal import Journal
+from .base.pipeline import Line
+from .base.progress import Advance, Stages
 from .browser_forms import write_forms
 from .charts import sound_name, sound_title, spectrogram_pixels, waveform, write_charts
 from .depot import Depot
 from .errors import Stopped
 from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from .geometry import bank
-from .journal import Journal
-from .overlap import Line
 from .overview import Overview
 from .page import write_page
 from .page_data import Played, peaks, sound_entry
 from .pictures import coloured, save
 from .plans import AudioPlan, BankPlan, Plan
-from .progress import Advance, Stages
 from .single_file import write_single_file
 from .sound_options import SoundOptions
 from .sound_view import View, Views, parts_begun, read_filter_extremes

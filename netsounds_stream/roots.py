@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from .base.locations import is_url
 from .errors import ClusterError
-from .locations import is_url
 
 #: Of a worker's environment: folders, as in PATH, and URLs.
 VARIABLE = "NETSOUNDS_STREAM_ROOTS"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from .checksums import FileSum, crc32c, file_sum
+from .base.checksums import FileSum, crc32c, file_sum
+from .base.locations import is_url, work_folder
 from .errors import OutputError
 from .folder import RECORD_NAME, out_path, work_path
-from .locations import is_url, work_folder
 from .store import Activations, open_activations
 
 

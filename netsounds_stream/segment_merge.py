@@ -18,18 +18,18 @@ import torch
 from torch import Tensor
 
 from .agreement import processors_note
-from .checkpoint import CheckpointReader, CheckpointWriter
-from .checksums import FileSum, file_sum
+from .base.checkpoint import CheckpointReader, CheckpointWriter
+from .base.checksums import FileSum, file_sum
+from .base.journal import Journal
+from .base.pipeline import threads
 from .clusters import Cluster, check_address
 from .errors import OptionError, OutputError, Stopped
 from .forward import PREVIEW, STEP, network_ended, remove_states, state_path, written
 from .geometry import CLASSES
-from .journal import Journal
 from .overview import Overview
 from .segment_work import SEGMENT, UNFINISHED, Done, Job, do_segment
 from .segments import USUAL_ROWS, Segment, segments_of
 from .sinks import Sinks
-from .workers import threads
 
 
 class Merge:

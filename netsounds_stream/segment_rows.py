@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .checkpoint import CheckpointWriter
+from .base.checkpoint import CheckpointWriter
 from .forward import preview_cells
 from .mixture import Mixture, mixture_of
 from .plans import FILTER_CELLS, PICTURE_CELLS, BankPlan, Plan, cells_of

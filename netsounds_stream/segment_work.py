@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import machine
 from .agreement import own_processor
 from .attempts import Attempt
 from .bank_hook import bank_hook
-from .checkpoint import CheckpointReader, CheckpointWriter
-from .checksums import FileSum, file_sum, is_sealed, sealed
+from .base import machine
+from .base.checkpoint import CheckpointReader, CheckpointWriter
+from .base.checksums import FileSum, file_sum, is_sealed, sealed
+from .base.device import Transfers
+from .base.journal import sync
+from .base.pipeline import Line, workers
 from .decoding import planned_slabs
-from .device import Transfers
 from .forward import Compute, PixelNetwork, as_values, pixel_network
 from .geometry import CLASSIFIER_ACTIVATION_NAME, bank
-from .journal import sync
 from .options import SonifyOptions
-from .overlap import Line
 from .picture import Picture, Slab
 from .places import Places
 from .plans import BankPlan, Plan
@@ -42,7 +42,6 @@ from .sound_options import SoundOptions
 from .store import Place, Putting, ShardWriter
 from .stream import Band, RowBlock, RowStream
 from .weights import Weights
-from .workers import workers
 
 if TYPE_CHECKING:
     from .shard_puts import ShardPuts

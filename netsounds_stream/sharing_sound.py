@@ -11,16 +11,15 @@ from itertools import groupby
 from pathlib import Path
 
 from .attempts import Attempt
+from .base.pipeline import workers
+from .base.progress import Advance, Stop
 from .clusters import Cluster
 from .errors import Stopped
 from .inversion import Inversion
 from .passes import Block
 from .plans import AHEAD
-from .progress import Advance
 from .roots import require_within
-from .stopping import Stop
 from .store import Activations, open_activations
-from .workers import workers
 
 _Found = list[tuple[Block, list[int]]]
 

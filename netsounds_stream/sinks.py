@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from .checkpoint import CheckpointReader, CheckpointWriter
-from .checksums import FileSum
+from .base.checkpoint import CheckpointReader, CheckpointWriter
+from .base.checksums import FileSum
 from .levels import LevelMeter
 from .mixture import Mixture
 from .overview import Overview

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .checksums import FileSum
+from .base.checksums import FileSum
+from .base.journal import Files, Journal
+from .base.pipeline import Line
+from .base.progress import Advance, Stages
 from .errors import Stopped
 from .inversion import Inversion
-from .journal import Files, Journal
 from .levels import LevelMeter, Levels, energies, extremes, gains
 from .mixture import chosen
-from .overlap import Line
 from .passes import Block, Pass, blocks_of
 from .plans import AudioPlan
-from .progress import Advance, Stages
 from .sound_options import SoundOptions
 from .sound_view import SoundMeter, Views, view_plan
 from .store import Activations

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .base.spool import Spool
 from .geometry import inside
 from .plans import Stft
 from .sound_options import SoundOptions
 from .spectrum import FrequencyMap, FrequencyScale, TimeMap
-from .spool import Spool
 
 # Rows are taken in blocks of so many, on a fixed grid: what becomes of them does not depend on how they came.
 _ROWS = 32

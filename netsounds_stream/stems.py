@@ -15,23 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checksums import FileSum
+from .base.checksums import FileSum
+from .base.journal import Journal
+from .base.pipeline import Line
+from .base.progress import Advance
+from .base.spool import Spool
 from .errors import Stopped
-from .finishing import (
-    CEILING,
-    CEILING_DBTP,
-    PIECE_SAMPLES,
-    Finish,
-    Gain,
-    Segment,
-    finish,
-    true_peak,
-)
-from .journal import Journal
-from .overlap import Line
-from .progress import Advance
+from .finishing import CEILING, CEILING_DBTP, PIECE_SAMPLES, Finish, Gain, Segment, finish, true_peak
 from .sound_options import SoundOptions
-from .spool import Spool
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import zarr.codecs
 import zarr.errors
 from torch import Tensor
 
-from .checksums import FileSum, crc32c
+from .base.checksums import FileSum, crc32c
 from .errors import OutputError, StoreError
 from .plans import AHEAD, BankPlan
 from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_path, shard_pieces

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checksums import FileSum, moved
+from .base.checksums import FileSum, moved
+from .base.progress import Advance
+from .base.spool import Spool
 from .levels import Levels, gains, require_finite
 from .plans import AudioPlan
-from .progress import Advance
 from .sound_options import SoundOptions
 from .sound_view import SoundMeter
-from .spool import Spool
 from .transform import half_length, mirrored
 from .wav import LaidOutWav, full_scale, to_samples
 

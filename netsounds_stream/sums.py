@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checkpoint import CheckpointReader, CheckpointWriter
-from .checksums import FileSum, file_sum
-from .journal import Files
+from .base.checkpoint import CheckpointReader, CheckpointWriter
+from .base.checksums import FileSum, file_sum
+from .base.journal import Files
+from .base.progress import Advance
 from .mixture import Mixture
 from .passes import Block, Pass
-from .progress import Advance
 from .sound import Rendering
 from .spectra import SpectraSpool
 from .sum_spool import SumSpool

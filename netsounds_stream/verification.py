@@ -12,19 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import machine
+from .base import machine
+from .base.progress import Listener, Stages
+from .base.units import format_bytes
 from .destinations import opened_picture
 from .errors import BudgetError
 from .forward import choose_compute, pixel_network
 from .geometry import BANKS, SMALLEST_SIDE, Bank
 from .in_memory import PictureInput
 from .keywords import NetworkKeywords
-from .options import SonifyOptions, format_bytes, resolve_options
+from .options import SonifyOptions, resolve_options
 from .picture import Picture, slabs
 from .planning import make_plan
 from .plans import STORED_MEMORY, Limits
 from .predict import Guess, top5
-from .progress import Listener, Stages
 from .stream import Hook, RowBlock, RowStream
 from .weights import load_weights, normalised, reference_module
 

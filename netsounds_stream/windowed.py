@@ -18,22 +18,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .base.journal import Journal, no_files
+from .base.pipeline import Line
+from .base.progress import Advance
+from .base.spool import Spool
 from .baseline import Baseline
 from .errors import Stopped
 from .finished_files import finish_files, named, with_view
 from .finishing import PIECE_SAMPLES, Finish, Segment, finish, gain_for, note_of, passes
-from .journal import Journal, no_files
 from .levels import LevelMeter, Levels, gains
 from .loudness import Loudness, LoudnessMeter
 from .mixture import chosen
-from .overlap import Line
 from .passes import Block, Pass
 from .plans import AudioPlan, Stft
-from .progress import Advance
 from .sound_options import MIX_LUFS, SoundOptions
 from .sound_view import Views, view_plan
 from .spectra import Background, SpectraMap, SpectraSpool, in_blocks
-from .spool import Spool
 from .store import Activations
 from .synthesis import synthesised
 from .tags import Tags

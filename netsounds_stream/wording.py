@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from .options import format_bytes
+from .base.units import format_bytes
 from .quantities import duration_text, length_text, rate_text
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ import pytest
 import pyvips
 import torch
 
-from netsounds_stream import machine, sonify
+from netsounds_stream import sonify
+from netsounds_stream.base import machine
 from netsounds_stream.drawing import draw
 from netsounds_stream.weights import Weights, expected_shapes, load_weights
 

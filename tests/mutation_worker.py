@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from netsounds_stream import machine
+from netsounds_stream.base import machine
 from netsounds_stream.errors import NetsoundsError
 from netsounds_stream.inspection import inspect
 from netsounds_stream.options import SonifyOptions

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from netsounds_stream.journal import EVERY_SECONDS
-from netsounds_stream.options import format_bytes
+from netsounds_stream.base.journal import EVERY_SECONDS
+from netsounds_stream.base.units import format_bytes
 
 from .hostile_cases import LABELS, MADE, REFUSED
 from .test_checking import FLIPS

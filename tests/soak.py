@@ -23,12 +23,12 @@ import numpy as np
 import pyvips
 
 from benchmarks.make_picture import make_picture
+from netsounds_stream.base.machine import describe
+from netsounds_stream.base.versions import versions
 from netsounds_stream.drawing import draw
-from netsounds_stream.machine import describe
 from netsounds_stream.options import SonifyOptions
 from netsounds_stream.planning import make_plan
 from netsounds_stream.plans import Limits, Source
-from netsounds_stream.record import versions
 from netsounds_stream.sound_options import SoundOptions
 
 from . import memory_grid, test_mutations
@@ -203,7 +203,7 @@ def _largest_side(options: SonifyOptions, budget: int) -> int:
 
 def _baseline_bytes() -> int:
     # what the command holds before its run, and a little, since it varies between starts
-    script = "import json, netsounds_stream.api; from netsounds_stream.machine import resident_bytes; "
+    script = "import json, netsounds_stream.api; from netsounds_stream.base.machine import resident_bytes; "
     script += "print(json.dumps({'held': resident_bytes()}))"
     return int(in_a_process(script)["held"]) + 24 * _MIB
 

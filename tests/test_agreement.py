@@ -15,9 +15,9 @@ from distributed import Client
 
 from netsounds_stream import sonify
 from netsounds_stream.agreement import own_processor, own_versions, processors_note, require_versions
+from netsounds_stream.base.progress import Stop
 from netsounds_stream.clusters import connected
 from netsounds_stream.errors import ClusterError
-from netsounds_stream.stopping import Stop
 
 from .reference import ROOT
 

@@ -15,13 +15,12 @@ import pytest
 import pyvips
 
 from netsounds_stream import batch, check, sonify
+from netsounds_stream.base.journal import read_journal
+from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.batch_plan import BatchPlan
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import BudgetError, OptionError, OutputError, Stopped, WeightsError
 from netsounds_stream.folder import work_path
-from netsounds_stream.journal import read_journal
-from netsounds_stream.progress import Progress
-from netsounds_stream.stopping import Stop
 
 from .reference import PROGRAM, command
 from .test_full_disk import small_disk as small_disk

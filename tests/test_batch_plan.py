@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsounds_stream import machine
+from netsounds_stream.base import machine
 from netsounds_stream.batch_plan import BatchPlan, plan_of, shares
 from netsounds_stream.batch_work import FAILING, FINISHED, NEW, UNFINISHED, Look
 from netsounds_stream.errors import BudgetError

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsounds_stream import Stop, Stopped, check, sonify
-from netsounds_stream.checksums import crc32c, file_sum, joined, linear, moved, sealed, whole
+from netsounds_stream.base.checksums import crc32c, file_sum, joined, linear, moved, sealed, whole
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import DamagedError, OutputError
 

@@ -21,18 +21,17 @@ from distributed import Client, LocalCluster, Security
 
 from netsounds_stream import clusters, resume, sonify
 from netsounds_stream.attempts import TOKEN
+from netsounds_stream.base.journal import read_journal
+from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.clusters import Cluster, check_address, connected
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import ClusterError, OptionError, OutputError, Stopped
 from netsounds_stream.folder import work_path
 from netsounds_stream.footprint import segments_disk_bytes
-from netsounds_stream.journal import read_journal
-from netsounds_stream.progress import Progress
 from netsounds_stream.roots import VARIABLE, require_within
 from netsounds_stream.segment_merge import Shared
 from netsounds_stream.segment_work import Job, do_segment
 from netsounds_stream.segments import Segment
-from netsounds_stream.stopping import Stop
 
 from .forks import Command
 from .reference import PROGRAM, ROOT

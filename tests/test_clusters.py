@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from netsounds_stream import clusters
+from netsounds_stream.base.progress import Stop
 from netsounds_stream.clusters import connected
 from netsounds_stream.errors import ClusterError
-from netsounds_stream.stopping import Stop
 
 from .test_agreement import Begun, begun
 

@@ -13,7 +13,7 @@ import torch
 import zarr
 
 from netsounds_stream import plan, render, sonify, verify
-from netsounds_stream.device import Transfers
+from netsounds_stream.base.device import Transfers
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import BudgetError, OptionError, OutputError, PictureError, RangeError
 from netsounds_stream.folder import file_label, outputs

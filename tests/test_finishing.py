@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from netsounds_stream.checksums import file_sum
+from netsounds_stream.base.checksums import file_sum
+from netsounds_stream.base.progress import Advance
 from netsounds_stream.finishing import CEILING_DBTP, Finish, Segment, finish, gain_for, note_of, passes
 from netsounds_stream.limiter import Limiter
 from netsounds_stream.loudness import LoudnessMeter
 from netsounds_stream.plans import SAMPLE_BYTES, AudioPlan
-from netsounds_stream.progress import Advance
 from netsounds_stream.sound_options import SUBTYPES, SoundOptions
 from netsounds_stream.tags import Tags
 

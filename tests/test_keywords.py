@@ -80,7 +80,7 @@ def test_functions_take_them() -> None:
 
 def test_type_checkers_see_every_name() -> None:
     source = Path(netsounds_stream.__file__).read_text(encoding="utf-8")
-    seen = re.findall(r"^    from \.(\w+) import (\w+) as (\w+)$", source, re.MULTILINE)
+    seen = re.findall(r"^    from \.([\w.]+) import (\w+) as (\w+)$", source, re.MULTILINE)
     assert {name: home for home, name, shown in seen if name == shown} == netsounds_stream._HOMES
     for name in netsounds_stream.__all__:
         assert getattr(netsounds_stream, name).__name__ == name

@@ -20,13 +20,7 @@ from numpy.typing import NDArray
 from scipy.signal import firwin, lfilter, resample_poly
 
 from netsounds_stream.errors import OptionError
-from netsounds_stream.loudness import (
-    Loudness,
-    LoudnessMeter,
-    impulse_response,
-    k_weighting,
-    oversampling,
-)
+from netsounds_stream.loudness import Loudness, LoudnessMeter, impulse_response, k_weighting, oversampling
 
 Samples = NDArray[np.float32]
 pytestmark = pytest.mark.usefixtures("one_thread")

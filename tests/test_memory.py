@@ -23,7 +23,7 @@ TAKEN = """
 import json, sys
 import numpy as np
 from netsounds_stream import sonify
-from netsounds_stream.machine import resident_bytes
+from netsounds_stream.base.machine import resident_bytes
 budget, (picture, out, weights) = int(sys.argv[1]), sys.argv[2:]
 held, taken = [], []
 def listen(progress):
@@ -40,7 +40,7 @@ print(json.dumps({name: run.record[name] for name in ("notes", "peak_memory_byte
 BANDS = """
 import json, sys
 from netsounds_stream import sonify
-from netsounds_stream.machine import resident_bytes
+from netsounds_stream.base.machine import resident_bytes
 held = []
 def listen(progress):
     if progress.stage == "network":

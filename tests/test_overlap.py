@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from netsounds_stream.overlap import Line, ahead
+from netsounds_stream.base.pipeline import Line, ahead
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])

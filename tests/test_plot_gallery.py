@@ -15,7 +15,7 @@ import zarr
 from PIL import Image
 
 from netsounds_stream import check, sonify
-from netsounds_stream.checksums import sealed
+from netsounds_stream.base.checksums import sealed
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OptionError, OutputError, StoreError
 from netsounds_stream.galleries import FailedPicture, gallery

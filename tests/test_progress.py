@@ -13,15 +13,15 @@ import pytest
 import torch
 
 from netsounds_stream import processes
+from netsounds_stream.base.journal import Journal
+from netsounds_stream.base.pipeline import Line
+from netsounds_stream.base.progress import Progress, Stages
 from netsounds_stream.batch_work import Told
 from netsounds_stream.display import BarDisplay, LineDisplay, describe
 from netsounds_stream.forward import Compute, pixel_network, run_forward
-from netsounds_stream.journal import Journal
 from netsounds_stream.options import SonifyOptions
-from netsounds_stream.overlap import Line
 from netsounds_stream.planning import make_plan
 from netsounds_stream.plans import Limits, Source
-from netsounds_stream.progress import Progress, Stages
 from netsounds_stream.quantities import clock_text, duration_text, rate_text
 from netsounds_stream.weights import load_weights
 

@@ -15,13 +15,13 @@ import pyvips
 
 from netsounds_stream import check, resume, sonify
 from netsounds_stream.api import plan
+from netsounds_stream.base.locations import DOWNLOAD
+from netsounds_stream.base.progress import Stages
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import ClusterError, OptionError, OutputError, PictureError, RemoteError
 from netsounds_stream.fetching import fetched
-from netsounds_stream.folder import DOWNLOAD
 from netsounds_stream.inspection import inspect
 from netsounds_stream.objects import PART_BYTES, ObjectFolder
-from netsounds_stream.progress import Stages
 from netsounds_stream.roots import VARIABLE
 
 from .reference import PROGRAM, ROOT, TIMED, large_picture

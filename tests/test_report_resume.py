@@ -9,8 +9,8 @@ from typing import Any
 import pyvips
 
 from netsounds_stream import check, resume, sonify
+from netsounds_stream.base.journal import read_journal
 from netsounds_stream.drawing import draw
-from netsounds_stream.journal import read_journal
 
 from .forks import Command, forked
 from .reference import page_data

@@ -15,13 +15,12 @@ import pytest
 import pyvips
 
 from netsounds_stream import check, resume, sonify
-from netsounds_stream.checksums import file_sum, sealed
+from netsounds_stream.base.checksums import file_sum, sealed
+from netsounds_stream.base.journal import Journal, new_journal, read_journal
+from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OutputError, PictureError, Stopped, StoreError
 from netsounds_stream.folder import work_path
-from netsounds_stream.journal import Journal, new_journal, read_journal
-from netsounds_stream.progress import Progress
-from netsounds_stream.stopping import Stop
 
 from .forks import Command, forked
 from .reference import PROGRAM, TIMED, command, large_picture, page_data

@@ -16,11 +16,11 @@ import soundfile
 import torch
 
 from netsounds_stream.bank_sound import BankSound
+from netsounds_stream.base.journal import Journal
+from netsounds_stream.base.pipeline import Line
+from netsounds_stream.base.progress import Stages
 from netsounds_stream.errors import OptionError, OutputError, StoreError
-from netsounds_stream.journal import Journal
 from netsounds_stream.levels import LevelMeter, extremes
-from netsounds_stream.overlap import Line
-from netsounds_stream.progress import Stages
 from netsounds_stream.rendering import render
 from netsounds_stream.sound import Rendering
 from netsounds_stream.sound_options import SUBTYPES, SoundOptions

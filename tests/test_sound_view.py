@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from netsounds_stream import sonify
+from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OutputError, Stopped, StoreError
 from netsounds_stream.footprint import overview_disk_bytes
 from netsounds_stream.geometry import bank_length
 from netsounds_stream.plans import AudioPlan, Plan
-from netsounds_stream.progress import Progress
 from netsounds_stream.sound_options import SoundOptions
 from netsounds_stream.sound_view import (
     FilterExtremes,
@@ -34,7 +34,6 @@ from netsounds_stream.sound_view import (
     view_plan,
 )
 from netsounds_stream.spectrum import FrequencyScale
-from netsounds_stream.stopping import Stop
 
 Floats = NDArray[np.float32]
 

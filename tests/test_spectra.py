@@ -15,8 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netsounds_stream.checkpoint import CheckpointReader, CheckpointWriter
-from netsounds_stream.checksums import file_sum
+from netsounds_stream.base.checkpoint import CheckpointReader, CheckpointWriter
+from netsounds_stream.base.checksums import file_sum
 from netsounds_stream.plans import Stft
 from netsounds_stream.sound_options import SoundOptions
 from netsounds_stream.spectra import SpectraMap, SpectraSpool, raised

@@ -10,16 +10,15 @@ import pyvips
 import torch
 
 from netsounds_stream import check, resume, sonify
-from netsounds_stream.checkpoint import CheckpointReader
-from netsounds_stream.checksums import FileSum
+from netsounds_stream.base.checkpoint import CheckpointReader
+from netsounds_stream.base.checksums import FileSum
+from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import Stopped
 from netsounds_stream.mixture import mixture_of
 from netsounds_stream.plans import Stft
-from netsounds_stream.progress import Progress
 from netsounds_stream.sound_options import SoundOptions
 from netsounds_stream.spectra import SpectraMap, SpectraSpool
-from netsounds_stream.stopping import Stop
 from netsounds_stream.sums import Sums
 
 from .reference import command

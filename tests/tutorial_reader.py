@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from netsounds_stream import Run, api
-from netsounds_stream.progress import Progress
+from netsounds_stream.base.progress import Progress
 
 from . import command_server
 

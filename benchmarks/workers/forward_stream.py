@@ -16,9 +16,9 @@ import torch
 from passes import DTYPES, Samples, arguments, finish, normalised_picture, sampled_rows, timed
 
 from netsounds_stream import Plan, RowBlock, RowStream, load_weights, plan
+from netsounds_stream.base.machine import tune_heap
+from netsounds_stream.base.pipeline import Line
 from netsounds_stream.geometry import BANKS
-from netsounds_stream.machine import tune_heap
-from netsounds_stream.overlap import Line
 from netsounds_stream.stream import Band
 
 

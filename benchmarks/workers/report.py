@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from netsounds_stream.machine import peak_resident_bytes
+from netsounds_stream.base.machine import peak_resident_bytes
 
 
 def report(seconds: float | dict[str, float], **facts: Any) -> None:

@@ -16,8 +16,8 @@ import torch
 from report import report
 
 from netsounds_stream import open_activations, plan
+from netsounds_stream.base.pipeline import Line
 from netsounds_stream.geometry import bank
-from netsounds_stream.overlap import Line
 from netsounds_stream.store import ShardWriter, create_array
 
 _BLOCK_VALUES = 1 << 20

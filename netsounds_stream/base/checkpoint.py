@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import OutputError, StoreError
 from .checksums import FileSum, file_sum
-from .errors import OutputError, StoreError
 
 _BFLOAT16 = ".bfloat16"  # ends the names of tensors that numpy has no dtype for: kept by their bits
 

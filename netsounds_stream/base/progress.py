@@ -1,4 +1,8 @@
-"""What long work says about itself, as values. How it is shown is the caller's affair (see `display`)."""
+"""Progress of long work, as values, and its cancellation.
+
+How progress is shown is the caller's affair (see `cli.display`). A run that is asked to stop does so where it
+can be suspended safely: at the first request soon, at the second at once.
+"""
 
 from __future__ import annotations
 
@@ -192,3 +196,50 @@ class Stages:
         )
         whole = (seconds + _PRIOR_SHARE * expected * slower) / (done + _PRIOR_SHARE)
         return left * whole + later * slower
+
+
+class Stop:
+    """A request to stop a run, made from a signal handler, a listener or any thread.
+
+    Give one to `sonify`, `resume` or `batch`, and `ask` it later. The run stops soon, keeps what is finished,
+    and raises `Stopped`.
+
+    Example:
+        >>> from netsounds_stream import Stop, Stopped, resume, sonify
+        >>> stop = Stop()
+        >>> words = {"weights": "untrained", "banks": (4,), "mix": False, "report": False}
+        >>> try:
+        ...     sonify("landscape.png", "stopped", stop=stop, on_progress=lambda _: stop.ask(), **words)
+        ... except Stopped:
+        ...     print("stopped")
+        stopped
+    """
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._heeded = 0
+
+    @property
+    def asked(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._asked.is_set()
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """While inside, somebody looks at `asked` from time to time and can put the work down."""
+        self._heeded += 1
+        try:
+            yield
+        finally:
+            self._heeded -= 1
+
+    def ask(self) -> bool:
+        """Ask to stop.
+
+        Returns:
+            False where no run listens, or where it was asked before: end the process then.
+        """
+        if self.asked or not self._heeded:
+            return False
+        self._asked.set()
+        return True

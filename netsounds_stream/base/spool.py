@@ -12,7 +12,7 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from .errors import OutputError, StoreError
+from ..errors import OutputError, StoreError
 
 
 class PlacedFile:

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from ..errors import OutputError, StoreError
 from .checksums import FileSum, is_sealed, sealed
-from .errors import OutputError, StoreError
-from .stopping import Stop
+from .progress import Stop
 
 JOURNAL_NAME = "journal.json"
 _FORMAT = 2

@@ -2,6 +2,8 @@
 
 A URL may carry a name and a password (`user:password@`) or a signature (`?X-Amz-Signature=`). Nothing but
 `redacted` goes into a text, a record or a name.
+
+Names live here, too: which files are called as pictures are, and what a run's folder is called.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from .errors import OptionError, OutputError
+from ..errors import OptionError, OutputError
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 #: Where runs may lie besides folders, and pictures besides files.
@@ -101,3 +103,31 @@ def work_folder(url: str, given: Path | None = None) -> Path:
     if hasattr(os, "getuid") and (found.st_uid != user or top.is_symlink() or found.st_mode & 0o022):
         raise OutputError(f"{top} can be written by other users; remove it, or choose a folder with --work")
     return top / digest
+
+
+#: How the names of pictures end, in small letters.
+PICTURE_SUFFIXES = {
+    *(".avif", ".gif", ".heic", ".heif", ".j2k", ".jp2", ".jpeg", ".jpg", ".jxl"),
+    *(".png", ".ppm", ".tif", ".tiff", ".webp"),
+}
+_LONGEST_BYTES = 180  # file names may have 255, and the folder's partial name is longer than its own
+
+
+def folder_of(picture: str | Path) -> Path:
+    """`PICTURE-netsounds` here, where no folder is named."""
+    return Path(f"{safe(Path(name_of(picture) if isinstance(picture, str) else picture).stem)}-netsounds")
+
+
+def is_called_a_picture(path: str | Path) -> bool:
+    """Return whether a file's name ends as those of pictures do; what it holds is not looked at."""
+    return Path(path).suffix.lower() in PICTURE_SUFFIXES
+
+
+def safe(name: str) -> str:
+    """A folder's name after `name`: never hidden or like an option, printable, not too long."""
+    printable = "".join(each if each.isprintable() else "_" for each in name)
+    return printable.encode()[:_LONGEST_BYTES].decode(errors="ignore").lstrip(".-~ ") or "picture"
+
+
+#: A folder in the one that is worked in, with a picture on its way from a URL.
+DOWNLOAD = "download"

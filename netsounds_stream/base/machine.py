@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from .options import format_bytes
+from .units import format_bytes
 
 _GIB = 1 << 30
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h

@@ -18,8 +18,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .errors import BudgetError, OptionError
-from .options import format_bytes
+from ..errors import BudgetError, OptionError
+from .units import format_bytes
 
 _DEFAULT_BUDGET_BYTES = 2 << 30
 
