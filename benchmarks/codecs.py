@@ -13,7 +13,7 @@ from pathlib import Path
 from harness import OUT, Case, measure, run_once
 from question import drawn, folder_for, parse, parser, pixels_of, sonify, worker, write_result
 
-from netsounds_stream.options import CODECS
+from netsounds_stream.planning.options import CODECS
 
 PHOTOGRAPH, SMOKE_PHOTOGRAPH = (4032, 3024), (96, 64)
 BANKS, SMOKE_BANKS = (1, 2, 3, 4), (4,)

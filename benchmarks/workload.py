@@ -6,7 +6,16 @@ and the rest are left out. A share of a machine's matrix rate is this over the s
 
 from __future__ import annotations
 
-from netsounds_stream.geometry import BANKS, CLASSES, LAYERS, Conv, Fire, Pool, bank_length, length_after
+from netsounds_stream.planning.geometry import (
+    BANKS,
+    CLASSES,
+    LAYERS,
+    Conv,
+    Fire,
+    Pool,
+    bank_length,
+    length_after,
+)
 
 
 def operations(height: int, width: int) -> int:

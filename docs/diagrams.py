@@ -27,17 +27,17 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from netsounds_stream import RowStream
-from netsounds_stream.footprint import (
+from netsounds_stream.planning.geometry import BANKS, LAYERS, Conv, Fire, length_after
+from netsounds_stream.planning.memory import (
     OVERVIEW_BYTES,
     picture_bytes,
     store_bytes,
     stream_bytes,
     windowed_bytes,
 )
-from netsounds_stream.geometry import BANKS, LAYERS, Conv, Fire, length_after
-from netsounds_stream.options import SonifyOptions
-from netsounds_stream.planning import make_plan
-from netsounds_stream.plans import MIB, Limits, Source, Stft
+from netsounds_stream.planning.options import SonifyOptions
+from netsounds_stream.planning.plan import MIB, Limits, Source, Stft
+from netsounds_stream.planning.planner import make_plan
 from netsounds_stream.stft import window_of
 from netsounds_stream.transform import half_frames, mirrored
 from netsounds_stream.weights import expected_shapes

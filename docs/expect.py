@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from netsounds_stream.base.units import format_bytes
-from netsounds_stream.geometry import bank_length
-from netsounds_stream.options import SonifyOptions, options_from_words
-from netsounds_stream.planning import make_plan
-from netsounds_stream.plans import MIB, Limits, Plan, Source
-from netsounds_stream.sound_options import SoundOptions
-from netsounds_stream.sound_planning import default_duration_s
+from netsounds_stream.planning.geometry import bank_length
+from netsounds_stream.planning.options import SonifyOptions, options_from_words
+from netsounds_stream.planning.plan import MIB, Limits, Plan, Source
+from netsounds_stream.planning.planner import make_plan
+from netsounds_stream.planning.sound_options import SoundOptions
+from netsounds_stream.planning.sound_plan import default_duration_s
 
 ROOT = Path(__file__).parent.parent
 PAGE = Path(__file__).parent / "expect.md"

@@ -27,9 +27,9 @@ import matplotlib.pyplot as plt
 
 from netsounds_stream import open_activations, sonify
 from netsounds_stream.drawing import draw
-from netsounds_stream.planning import stft_plan
-from netsounds_stream.plans import Stft
-from netsounds_stream.sound_options import SoundOptions
+from netsounds_stream.planning.plan import Stft
+from netsounds_stream.planning.planner import stft_plan
+from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.spectra import SpectraMap
 from netsounds_stream.transform import half_length
 

@@ -35,7 +35,7 @@ from netsounds_stream.colours import colour_map
 from netsounds_stream.drawing import draw
 from netsounds_stream.encoding import SoundWriter
 from netsounds_stream.pictures import decibels
-from netsounds_stream.sound_options import SoundOptions
+from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.spectrum import FrequencyScale, interval_weights
 from netsounds_stream.tags import Tags
 

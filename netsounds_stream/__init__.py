@@ -24,21 +24,21 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .errors import NetsoundsError as NetsoundsError
     from .errors import Stopped as Stopped
     from .galleries import gallery as gallery
-    from .geometry import Layer as Layer
-    from .geometry import layers as layers
     from .inspection import inspect as inspect
-    from .keywords import NetworkKeywords as NetworkKeywords
-    from .keywords import RenderKeywords as RenderKeywords
-    from .keywords import SonifyKeywords as SonifyKeywords
     from .notebook import Sound as Sound
-    from .options import SonifyOptions as SonifyOptions
-    from .plans import Plan as Plan
+    from .planning.geometry import Layer as Layer
+    from .planning.geometry import layers as layers
+    from .planning.keywords import NetworkKeywords as NetworkKeywords
+    from .planning.keywords import RenderKeywords as RenderKeywords
+    from .planning.keywords import SonifyKeywords as SonifyKeywords
+    from .planning.options import SonifyOptions as SonifyOptions
+    from .planning.plan import Plan as Plan
+    from .planning.sound_options import SoundOptions as SoundOptions
     from .plotting import plot as plot
     from .rendering import render as render
     from .runs import Run as Run
     from .runs import open_run as open_run
     from .single_file import share as share
-    from .sound_options import SoundOptions as SoundOptions
     from .store import open_activations as open_activations
     from .stream import RowBlock as RowBlock
     from .stream import RowStream as RowStream
@@ -72,16 +72,16 @@ _HOMES = {
     "open_activations": "store",
     "load_weights": "weights",
     "for_pixels": "weights",
-    "layers": "geometry",
-    "Layer": "geometry",
+    "layers": "planning.geometry",
+    "Layer": "planning.geometry",
     "RowStream": "stream",
     "RowBlock": "stream",
-    "SonifyOptions": "options",
-    "SoundOptions": "sound_options",
-    "NetworkKeywords": "keywords",
-    "RenderKeywords": "keywords",
-    "SonifyKeywords": "keywords",
-    "Plan": "plans",
+    "SonifyOptions": "planning.options",
+    "SoundOptions": "planning.sound_options",
+    "NetworkKeywords": "planning.keywords",
+    "RenderKeywords": "planning.keywords",
+    "SonifyKeywords": "planning.keywords",
+    "Plan": "planning.plan",
     "Stop": "base.progress",
     "Stopped": "errors",
     "NetsoundsError": "errors",

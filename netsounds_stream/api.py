@@ -26,10 +26,10 @@ from .errors import OutputError, UnfinishedError
 from .folder import RECORD_NAME, RunFolder, out_path, read_record, resolved, work_path
 from .forward import choose_compute
 from .in_memory import PictureInput, PixelSource, pixel_source
-from .keywords import SonifyKeywords
-from .options import SonifyOptions, resolve_options
-from .planning import make_plan
-from .plans import Plan
+from .planning.keywords import SonifyKeywords
+from .planning.options import SonifyOptions, resolve_options
+from .planning.plan import Plan
+from .planning.planner import make_plan
 from .record import recorded_options, recorded_place
 from .runs import Run, as_run
 from .segment_merge import check_shared

@@ -24,7 +24,7 @@ from .pictures import (
     save,
     sheet_of,
 )
-from .plans import cells_of
+from .planning.plan import cells_of
 from .spectrum import interval_weights
 from .store import Activations
 

@@ -18,9 +18,9 @@ from .finishing import PIECE_SAMPLES, Finish, Segment
 from .levels import Levels
 from .mixture import Mixture, mixture_of
 from .passes import Pass, blocks_of
-from .plans import AudioPlan
+from .planning.plan import AudioPlan
+from .planning.sound_plan import raw_plan
 from .sound import Rendering, measure_levels, render_bank
-from .sound_planning import raw_plan
 from .sound_view import view_plan
 from .spectra import SpectraSpool
 from .sum_spool import SumSpool

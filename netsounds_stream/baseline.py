@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .geometry import BANKS, Bank, bank_length, inside
+from .planning.geometry import BANKS, Bank, bank_length, inside
 from .spectra import Background
 from .stream import RowBlock, RowStream
 from .weights import Weights, for_pixels

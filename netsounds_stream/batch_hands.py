@@ -17,7 +17,7 @@ from .batch_records import STOP, check_folder
 from .batch_work import Task
 from .errors import NetsoundsError, OptionError
 from .given import Given, given
-from .options import PRETRAINED, UNTRAINED, SonifyOptions
+from .planning.options import PRETRAINED, UNTRAINED, SonifyOptions
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 from . import processes
 from .base.progress import Progress, Stop
 from .errors import ChangedError, NetsoundsError, Stopped, StoreError
-from .options import SonifyOptions
+from .planning.options import SonifyOptions
 from .roots import require_within
 
 if TYPE_CHECKING:
-    from .plans import Plan
+    from .planning.plan import Plan
     from .weights import Weights
 
 #: What is found of a picture, and what becomes of it.

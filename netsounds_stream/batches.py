@@ -20,8 +20,8 @@ from .batch_records import Records, Result, taken
 from .batch_work import DONE, FAILED, NEW, RESUMED, SKIPPED, UNFINISHED, Look, Outcome, look, prepare, work
 from .errors import NetsoundsError, OptionError, SomeFailedError, Stopped
 from .given import RECORDS
-from .keywords import SonifyKeywords
-from .options import SonifyOptions, resolve_options
+from .planning.keywords import SonifyKeywords
+from .planning.options import SonifyOptions, resolve_options
 
 R = TypeVar("R")
 

@@ -21,13 +21,13 @@ from .base import machine
 from .drawing import draw
 from .errors import BudgetError, NetsoundsError
 from .forward import devices
-from .geometry import SMALLEST_SIDE
-from .keywords import SonifyKeywords
-from .options import Device, SonifyOptions, resolve_options
 from .picture import open_picture
-from .planning import make_plan
-from .plans import Limits, Plan, Source
-from .sound_options import SoundOptions
+from .planning.geometry import SMALLEST_SIDE
+from .planning.keywords import SonifyKeywords
+from .planning.options import Device, SonifyOptions, resolve_options
+from .planning.plan import Limits, Plan, Source
+from .planning.planner import make_plan
+from .planning.sound_options import SoundOptions
 from .weights import UNTRAINED
 
 #: Width, height and runs of the measured picture, and of the quick form.

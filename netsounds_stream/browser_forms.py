@@ -22,8 +22,8 @@ from .base.progress import Advance
 from .finished_files import finish_files
 from .finishing import PIECE_SAMPLES, Finish, Segment
 from .page_data import Played
-from .plans import AudioPlan
-from .sound_options import SoundOptions
+from .planning.plan import AudioPlan
+from .planning.sound_options import SoundOptions
 from .tags import Tags
 
 _LOUDEST = 1.0

@@ -15,7 +15,7 @@ from .base.progress import Listener, Stages
 from .errors import DamagedError, OutputError, StoreError
 from .folder import RECORD_NAME, parsed_record
 from .passes import Block, blocks_of
-from .planning import divided
+from .planning.planner import divided
 from .run_files import RunFiles, files_of, require_run
 from .shards import shard_path
 from .store import Activations

@@ -46,9 +46,9 @@ from .command_sections import MAIN, option, stacked
 from .command_sections import PICTURE as OF_PICTURE
 from .command_sound import SOUND
 from .errors import NetsoundsError, Stopped
-from .options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
+from .planning.options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
+from .planning.sound_options import FORMATS, SCHEMES
 from .run_commands import check, gallery, info, plot, share
-from .sound_options import FORMATS, SCHEMES
 from .wording import bench_text, long_plan, plan_facts, verification_text
 
 

@@ -9,12 +9,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from . import command_sections as sections
-from . import options, sound_options
 from .base.locations import local_only, place_of
 from .command_sections import Decorator, given_options, option, stacked
 from .command_sound import SOUND
-from .options import SonifyOptions, options_from_words
-from .presets import PRESET_NAMES, preset_words, presets_help
+from .planning import options, sound_options
+from .planning.options import SonifyOptions, options_from_words
+from .planning.presets import PRESET_NAMES, preset_words, presets_help
 
 
 class Place(click.Path):

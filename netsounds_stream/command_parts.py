@@ -19,12 +19,12 @@ from .base.locations import is_called_a_picture
 from .base.progress import Stop
 from .command_sections import SectionedCommand, given_options
 from .errors import OptionError
-from .option_effects import Request, without_effect
-from .options import SonifyOptions
+from .planning.option_effects import Request, without_effect
+from .planning.options import SonifyOptions
 from .wording import short_plan
 
 if TYPE_CHECKING:
-    from .plans import Plan
+    from .planning.plan import Plan
     from .runs import Run
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from . import command_sections as sections
-from . import sound_options
 from .command_sections import option, stacked
+from .planning import sound_options
 
 SOUND = stacked(
     option(

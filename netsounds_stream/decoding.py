@@ -9,7 +9,7 @@ from .base.journal import Journal
 from .base.progress import Stages
 from .errors import Stopped
 from .picture import Picture, Slab, slabs, write_spool
-from .plans import Plan
+from .planning.plan import Plan
 
 _STEP = "decode"
 

@@ -14,7 +14,7 @@ from .base.progress import Listener
 from .drawing import draw
 from .errors import OutputError, WeightsUnavailableError
 from .folder import RECORD_NAME, read_record, work_path
-from .plans import Plan
+from .planning.plan import Plan
 from .runs import Run
 from .weights import PRETRAINED, UNTRAINED, load_weights
 

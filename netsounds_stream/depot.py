@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from .plans import Plan
+from .planning.plan import Plan
 from .store import Activations, Putting, open_activations
 
 

@@ -13,8 +13,8 @@ from .clusters import is_local
 from .errors import OptionError
 from .folder import RunFolder
 from .in_memory import PictureInput, PixelSource, pixel_source
-from .options import SonifyOptions
 from .picture import Picture, open_picture
+from .planning.options import SonifyOptions
 from .runs import Run, as_run
 
 

@@ -26,10 +26,10 @@ from .folder import RunFolder
 from .forecast import expected_seconds
 from .forward import Compute, choose_compute
 from .in_memory import PixelSource
-from .options import SonifyOptions
 from .picture import Picture
-from .planning import make_plan
-from .plans import Limits, Plan
+from .planning.options import SonifyOptions
+from .planning.plan import Limits, Plan
+from .planning.planner import make_plan
 from .predict import Guess, label_view, median_colour, predict_label, top5
 from .record import begin_record, differences, recorded_plan
 from .runs import Run, as_run

@@ -31,11 +31,11 @@ from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run
 from .levels import LevelMeter, Levels
 from .mixdown import mix_work, write_mix
 from .mixture import Mixture, chosen, mixture_of
-from .options import SonifyOptions
 from .overview import Overview, bank_overview, picture_overview
 from .picture import Picture
 from .places import Places
-from .plans import STORED_SPOOL, AudioPlan, BankPlan, Plan
+from .planning.options import SonifyOptions
+from .planning.plan import STORED_SPOOL, AudioPlan, BankPlan, Plan
 from .record import array_attributes, tags_of
 from .report import STEP as REPORT_STEP
 from .report import BankReport, Report, report_files

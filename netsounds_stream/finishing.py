@@ -20,9 +20,9 @@ from .base.progress import Advance
 from .encoding import Resampler, SoundWriter
 from .limiter import Limiter
 from .loudness import Loudness, LoudnessMeter
-from .plans import AudioPlan
-from .sound_options import SoundOptions
-from .sound_planning import wanted_samples
+from .planning.plan import AudioPlan
+from .planning.sound_options import SoundOptions
+from .planning.sound_plan import wanted_samples
 from .sound_view import SoundMeter, ViewPlan
 from .tags import Tags, info_chunk
 from .wav import LaidOutWav, to_samples

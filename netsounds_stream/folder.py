@@ -19,7 +19,7 @@ from .base.journal import JOURNAL_NAME, Journal, durably_replace, read_journal, 
 from .base.locations import DOWNLOAD
 from .depot import Depot
 from .errors import OutputError, StoreError, UnfinishedError
-from .sound_options import FORMATS
+from .planning.sound_options import FORMATS
 
 try:
     import fcntl

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 import torch
 
-from .options import SonifyOptions
-from .plans import STORED_SPOOL, AudioPlan, Plan, Stft
+from .planning.options import SonifyOptions
+from .planning.plan import STORED_SPOOL, AudioPlan, Plan, Stft
 from .stream import RowStream
 from .weights import expected_shapes
 

@@ -22,10 +22,10 @@ from .base.device import Transfers
 from .base.journal import Journal
 from .base.pipeline import Line, ahead
 from .errors import OptionError, Stopped
-from .geometry import bank
 from .overview import Overview, across_cells
 from .picture import Slab
-from .plans import Plan
+from .planning.geometry import bank
+from .planning.plan import Plan
 from .sinks import Sinks
 from .stream import Band, RowStream, exact_float32
 from .weights import Weights, for_pixels, normalised

@@ -18,8 +18,9 @@ from .base.versions import PACKAGE, versions
 from .errors import OptionError, OutputError, StoreError
 from .folder import PAGE, RECORD_NAME, REPORT, read_record
 from .page import is_ours, write_gallery
-from .page_data import href, media_type
+from .page_data import href
 from .pictures import save
+from .planning.formats import media_type
 
 _THUMBNAIL_PIXELS = 480
 _THUMBNAILS = "thumbnails"

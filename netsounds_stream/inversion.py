@@ -14,8 +14,8 @@ from torch import Tensor
 from .base.checksums import joined, moved
 from .levels import Floats
 from .passes import Block
-from .plans import AudioPlan
-from .sound_options import SoundOptions
+from .planning.plan import AudioPlan
+from .planning.sound_options import SoundOptions
 from .sound_view import FilterExtremes
 from .store import Activations
 from .transform import half_frames, mirrored

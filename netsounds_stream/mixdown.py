@@ -24,8 +24,8 @@ from .errors import Stopped
 from .finished_files import with_view
 from .finishing import PIECE_SAMPLES, Finish, finish, gain_for
 from .levels import LevelMeter
-from .plans import AudioPlan
-from .sound_options import MIX_LUFS, SoundOptions
+from .planning.plan import AudioPlan
+from .planning.sound_options import MIX_LUFS, SoundOptions
 from .sound_view import view_plan
 from .spectra import SpectraSpool
 from .stems import Part, part_of, write_parts

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .levels import Levels, gains
-from .sound_options import SoundOptions
+from .planning.sound_options import SoundOptions
 
 Floats = NDArray[np.float64]
 

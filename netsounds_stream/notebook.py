@@ -24,8 +24,8 @@ from .base.units import format_bytes
 from .errors import OptionError, StoreError
 from .finished_files import FILTERS
 from .folder import file_label
-from .geometry import BANKS
-from .page_data import media_type
+from .planning.formats import media_type
+from .planning.geometry import BANKS
 from .store import UNREADABLE
 
 if TYPE_CHECKING:

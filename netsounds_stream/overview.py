@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from .base.spool import Spool
-from .plans import FILTER_CELLS, PICTURE_CELLS, BankPlan, Cells, Plan, cells_of
+from .planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Cells, Plan, cells_of
 
 
 def across_cells(values: Tensor, factor: int) -> tuple[Tensor, Tensor]:

@@ -14,10 +14,10 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import bank
 from .pictures import Sheet
-from .plans import AudioPlan, BankPlan, Plan
-from .sound_options import SoundOptions
+from .planning.geometry import bank
+from .planning.plan import AudioPlan, BankPlan, Plan
+from .planning.sound_options import SoundOptions
 
 Floats = NDArray[np.float32]
 _TYPES = {"WAV": "audio/wav", "RF64": "audio/wav", "FLAC": "audio/flac", "OGG": "audio/ogg"}
@@ -45,11 +45,6 @@ class Played:
 def href(name: str) -> str:
     """A name in the run's folder as a reference."""
     return quote(name, safe="/", errors="surrogateescape")
-
-
-def media_type(ending: str) -> str:
-    """Of a sound file whose name ends so."""
-    return {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg"}[ending]
 
 
 def peaks(extremes: Floats) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from .base.journal import Files, Journal
 from .base.progress import Advance
 from .errors import Stopped
-from .planning import sound_block_channels
+from .planning.planner import sound_block_channels
 from .store import Activations
 
 # Filters in a block at most, and so files that a worker has open: some systems allow a process 256.

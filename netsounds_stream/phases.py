@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .griffin_lim import GriffinLim, Late
 from .pghi import PhaseGradient
-from .plans import Stft
+from .planning.plan import Stft
 
 
 class Phases:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from .errors import OutputError, PictureError, StoreError
 from .in_memory import PixelSource
 from .loaders import has_field, loader_of, open_file, reason, whole_bytes
-from .plans import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
+from .planning.plan import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
 
 #: EXIF orientation -> (transpose, then flip y, then flip x) from the stored rows to the upright picture.
 _ORIENTATIONS = {

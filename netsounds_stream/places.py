@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .finished_files import FILTERS
 from .folder import REPORT
-from .plans import AudioPlan, Plan
+from .planning.plan import AudioPlan, Plan
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from .overview import Overview, across_cells
 from .passes import blocks_of
 from .pictures import save
 from .places import Places
-from .plans import FILTER_CELLS, AudioPlan, Plan, cells_of
+from .planning.plan import FILTER_CELLS, AudioPlan, Plan, cells_of
+from .planning.sound_options import SoundOptions, one_of
 from .record import recorded_options, recorded_plan
-from .sound_options import SoundOptions, one_of
 from .sound_view import SoundMeter, View, view_plan
 from .store import Activations, open_activations
 

@@ -16,12 +16,12 @@ from .base import machine
 from .base.versions import PACKAGE, versions
 from .errors import OutputError
 from .forward import Compute
-from .geometry import bank
-from .options import SonifyOptions, word_of
 from .picture import Picture
-from .plans import AudioPlan, BankPlan, Plan, Stft
+from .planning.geometry import bank
+from .planning.options import SonifyOptions, word_of
+from .planning.plan import AudioPlan, BankPlan, Plan, Stft
+from .planning.sound_options import NO_SCHEME, SoundOptions
 from .predict import Guess
-from .sound_options import NO_SCHEME, SoundOptions
 from .tags import Tags
 from .weights import PRETRAINED, UNTRAINED, Weights
 

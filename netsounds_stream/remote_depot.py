@@ -17,7 +17,7 @@ from .base.journal import Journal, no_files
 from .depot import Depot
 from .errors import Stopped
 from .objects import ObjectFolder
-from .plans import AHEAD, Plan
+from .planning.plan import AHEAD, Plan
 from .remote_array import open_remote
 from .shard_puts import ShardPuts
 from .store import Activations, Putting

@@ -16,14 +16,14 @@ from .base.pipeline import workers
 from .base.progress import Listener, Stages
 from .base.versions import PACKAGE, versions
 from .errors import OptionError, OutputError
-from .geometry import bank_length
-from .keywords import RenderKeywords
-from .options import sound_from_words
-from .planning import divided
-from .plans import AudioPlan
+from .planning.geometry import bank_length
+from .planning.keywords import RenderKeywords
+from .planning.options import sound_from_words
+from .planning.plan import AudioPlan
+from .planning.planner import divided
+from .planning.sound_options import FORMATS
+from .planning.sound_plan import audio_plan, stft_plan
 from .sound import Rendering
-from .sound_options import FORMATS
-from .sound_planning import audio_plan, stft_plan
 from .store import Activations, open_activations
 from .tags import Tags
 from .windowed import Windowing

@@ -31,14 +31,14 @@ from .charts import sound_name, sound_title, spectrogram_pixels, waveform, write
 from .depot import Depot
 from .errors import Stopped
 from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
-from .geometry import bank
 from .overview import Overview
 from .page import write_page
 from .page_data import Played, peaks, sound_entry
 from .pictures import coloured, save
-from .plans import AudioPlan, BankPlan, Plan
+from .planning.geometry import bank
+from .planning.plan import AudioPlan, BankPlan, Plan
+from .planning.sound_options import SoundOptions
 from .single_file import write_single_file
-from .sound_options import SoundOptions
 from .sound_view import View, Views, parts_begun, read_filter_extremes
 from .spectrum import FrequencyScale
 from .store import Activations

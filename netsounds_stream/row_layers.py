@@ -18,7 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .geometry import CLASSES, CLASSIFIER_ACTIVATION_NAME, CLASSIFIER_NAME, Conv, Fire, Pool, layers_of
+from .planning.geometry import (
+    CLASSES,
+    CLASSIFIER_ACTIVATION_NAME,
+    CLASSIFIER_NAME,
+    Conv,
+    Fire,
+    Pool,
+    layers_of,
+)
 
 #: A layer's rows, its channels split over one or more tensors `[1, channel, row, cross]`. A fire's two
 #: expansions stay apart: copying them together would cost a fifth of the run.

@@ -14,10 +14,10 @@ from torch import Tensor
 from .base.checkpoint import CheckpointWriter
 from .forward import preview_cells
 from .mixture import Mixture, mixture_of
-from .plans import FILTER_CELLS, PICTURE_CELLS, BankPlan, Plan, cells_of
+from .planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Plan, cells_of
+from .planning.sound_options import SoundOptions
 from .row_layers import Parts
 from .segments import Segment
-from .sound_options import SoundOptions
 from .store import ShardWriter
 from .stream import RowBlock
 

@@ -30,15 +30,15 @@ from .base.journal import sync
 from .base.pipeline import Line, workers
 from .decoding import planned_slabs
 from .forward import Compute, PixelNetwork, as_values, pixel_network
-from .geometry import CLASSIFIER_ACTIVATION_NAME, bank
-from .options import SonifyOptions
 from .picture import Picture, Slab
 from .places import Places
-from .plans import BankPlan, Plan
+from .planning.geometry import CLASSIFIER_ACTIVATION_NAME, bank
+from .planning.options import SonifyOptions
+from .planning.plan import BankPlan, Plan
+from .planning.sound_options import SoundOptions
 from .roots import require_within
 from .segment_rows import Rows, SegmentPreview, SegmentTaker, averaging
 from .segments import Segment
-from .sound_options import SoundOptions
 from .store import Place, Putting, ShardWriter
 from .stream import Band, RowBlock, RowStream
 from .weights import Weights

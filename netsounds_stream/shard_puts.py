@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from .objects import ObjectFolder
-from .plans import PUTS
+from .planning.plan import PUTS
 
 
 class ShardPuts:

@@ -17,7 +17,7 @@ from .clusters import Cluster
 from .errors import Stopped
 from .inversion import Inversion
 from .passes import Block
-from .plans import AHEAD
+from .planning.plan import AHEAD
 from .roots import require_within
 from .store import Activations, open_activations
 

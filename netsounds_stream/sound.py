@@ -28,8 +28,8 @@ from .inversion import Inversion
 from .levels import LevelMeter, Levels, energies, extremes, gains
 from .mixture import chosen
 from .passes import Block, Pass, blocks_of
-from .plans import AudioPlan
-from .sound_options import SoundOptions
+from .planning.plan import AudioPlan
+from .planning.sound_options import SoundOptions
 from .sound_view import SoundMeter, Views, view_plan
 from .store import Activations
 from .sum_spool import SumSpool

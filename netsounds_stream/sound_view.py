@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from .base.spool import PlacedFile
 from .errors import OutputError, StoreError
-from .plans import AudioPlan
-from .sound_options import SoundOptions
+from .planning.plan import AudioPlan
+from .planning.sound_options import SoundOptions
 from .spectrum import FrequencyScale, interval_weights
 
 Floats = NDArray[np.float32]

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from .base.spool import Spool
-from .geometry import inside
-from .plans import Stft
-from .sound_options import SoundOptions
+from .planning.geometry import inside
+from .planning.plan import Stft
+from .planning.sound_options import SoundOptions
 from .spectrum import FrequencyMap, FrequencyScale, TimeMap
 
 # Rows are taken in blocks of so many, on a fixed grid: what becomes of them does not depend on how they came.

@@ -22,7 +22,7 @@ from .base.progress import Advance
 from .base.spool import Spool
 from .errors import Stopped
 from .finishing import CEILING, CEILING_DBTP, PIECE_SAMPLES, Finish, Gain, Segment, finish, true_peak
-from .sound_options import SoundOptions
+from .planning.sound_options import SoundOptions
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from .base.checksums import FileSum, crc32c
 from .errors import OutputError, StoreError
-from .plans import AHEAD, BankPlan
+from .planning.plan import AHEAD, BankPlan
 from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_path, shard_pieces
 
 # How often a wait for shards looks whether it still has sense.

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .errors import OptionError
-from .geometry import LAYERS, Conv, Fire, Pool, layer_names, layer_strides
+from .planning.geometry import LAYERS, Conv, Fire, Pool, layer_names, layer_strides
 from .row_layers import ClassifierStage, ConvStage, FireStage, Parts, PoolStage, Stage
 
 

@@ -15,8 +15,8 @@ from .base.checksums import FileSum, moved
 from .base.progress import Advance
 from .base.spool import Spool
 from .levels import Levels, gains, require_finite
-from .plans import AudioPlan
-from .sound_options import SoundOptions
+from .planning.plan import AudioPlan
+from .planning.sound_options import SoundOptions
 from .sound_view import SoundMeter
 from .transform import half_length, mirrored
 from .wav import LaidOutWav, full_scale, to_samples

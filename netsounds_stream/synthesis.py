@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .griffin_lim import Late
 from .phases import Phases
-from .plans import Stft
+from .planning.plan import Stft
 from .stft import OverlapAdd
 
 

@@ -18,13 +18,13 @@ from .base.units import format_bytes
 from .destinations import opened_picture
 from .errors import BudgetError
 from .forward import choose_compute, pixel_network
-from .geometry import BANKS, SMALLEST_SIDE, Bank
 from .in_memory import PictureInput
-from .keywords import NetworkKeywords
-from .options import SonifyOptions, resolve_options
 from .picture import Picture, slabs
-from .planning import make_plan
-from .plans import STORED_MEMORY, Limits
+from .planning.geometry import BANKS, SMALLEST_SIDE, Bank
+from .planning.keywords import NetworkKeywords
+from .planning.options import SonifyOptions, resolve_options
+from .planning.plan import STORED_MEMORY, Limits
+from .planning.planner import make_plan
 from .predict import Guess, top5
 from .stream import Hook, RowBlock, RowStream
 from .weights import load_weights, normalised, reference_module

@@ -30,8 +30,8 @@ from .levels import LevelMeter, Levels, gains
 from .loudness import Loudness, LoudnessMeter
 from .mixture import chosen
 from .passes import Block, Pass
-from .plans import AudioPlan, Stft
-from .sound_options import MIX_LUFS, SoundOptions
+from .planning.plan import AudioPlan, Stft
+from .planning.sound_options import MIX_LUFS, SoundOptions
 from .sound_view import Views, view_plan
 from .spectra import Background, SpectraMap, SpectraSpool, in_blocks
 from .store import Activations

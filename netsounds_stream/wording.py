@@ -12,7 +12,7 @@ from .quantities import duration_text, length_text, rate_text
 if TYPE_CHECKING:
     from .benchmark import Report
     from .checking import Check
-    from .plans import AudioPlan, Plan
+    from .planning.plan import AudioPlan, Plan
     from .verification import Verification
 
 

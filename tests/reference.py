@@ -14,7 +14,7 @@ import pyvips
 import torch
 
 from netsounds_stream.drawing import draw
-from netsounds_stream.geometry import BANKS
+from netsounds_stream.planning.geometry import BANKS
 from netsounds_stream.weights import Weights, reference_module
 
 ROOT = Path(__file__).parent.parent

@@ -26,10 +26,10 @@ from benchmarks.make_picture import make_picture
 from netsounds_stream.base.machine import describe
 from netsounds_stream.base.versions import versions
 from netsounds_stream.drawing import draw
-from netsounds_stream.options import SonifyOptions
-from netsounds_stream.planning import make_plan
-from netsounds_stream.plans import Limits, Source
-from netsounds_stream.sound_options import SoundOptions
+from netsounds_stream.planning.options import SonifyOptions
+from netsounds_stream.planning.plan import Limits, Source
+from netsounds_stream.planning.planner import make_plan
+from netsounds_stream.planning.sound_options import SoundOptions
 
 from . import memory_grid, test_mutations
 from .reference import command

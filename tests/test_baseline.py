@@ -18,9 +18,9 @@ from torch import Tensor
 
 from netsounds_stream import RowStream, Run, sonify
 from netsounds_stream.baseline import Baseline, baselines
-from netsounds_stream.geometry import BANKS, inside
-from netsounds_stream.plans import Stft
-from netsounds_stream.sound_options import SoundOptions
+from netsounds_stream.planning.geometry import BANKS, inside
+from netsounds_stream.planning.plan import Stft
+from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.spectra import Background, SpectraMap
 from netsounds_stream.weights import Weights, for_pixels
 

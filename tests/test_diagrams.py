@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from netsounds_stream.geometry import BANKS
+from netsounds_stream.planning.geometry import BANKS
 
 from .reference import ROOT
 

@@ -13,7 +13,7 @@ import pyvips
 
 from netsounds_stream.cli import cli
 from netsounds_stream.command_options import chosen
-from netsounds_stream.options import sound_from_words
+from netsounds_stream.planning.options import sound_from_words
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = (DOCS / "sound.md").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from netsounds_stream.base.device import Transfers
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import BudgetError, OptionError, OutputError, PictureError, RangeError
 from netsounds_stream.folder import file_label, outputs
-from netsounds_stream.options import SonifyOptions
+from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.weights import Weights
 
 from .reference import TIMED, TRAINED, normalised, whole_image

@@ -23,8 +23,8 @@ from netsounds_stream.base.progress import Advance
 from netsounds_stream.finishing import CEILING_DBTP, Finish, Segment, finish, gain_for, note_of, passes
 from netsounds_stream.limiter import Limiter
 from netsounds_stream.loudness import LoudnessMeter
-from netsounds_stream.plans import SAMPLE_BYTES, AudioPlan
-from netsounds_stream.sound_options import SUBTYPES, SoundOptions
+from netsounds_stream.planning.plan import SAMPLE_BYTES, AudioPlan
+from netsounds_stream.planning.sound_options import SUBTYPES, SoundOptions
 from netsounds_stream.tags import Tags
 
 Samples = NDArray[np.float32]

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from netsounds_stream.errors import OptionError
-from netsounds_stream.formats import check_format, estimated_bytes
+from netsounds_stream.planning.formats import check_format, estimated_bytes
 from netsounds_stream.tags import info_chunk
 
 from .encoded import LONGEST, noise, written

@@ -18,9 +18,9 @@ from netsounds_stream.base.progress import Stop
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import BudgetError, ChangedError, OptionError, OutputError, PictureError, Stopped
 from netsounds_stream.in_memory import PixelSource, pixel_source
-from netsounds_stream.options import SonifyOptions
 from netsounds_stream.picture import open_picture, slabs, small_upright, write_spool
-from netsounds_stream.plans import STORED_MEMORY, STORED_SPOOL, STORED_STREAM
+from netsounds_stream.planning.options import SonifyOptions
+from netsounds_stream.planning.plan import STORED_MEMORY, STORED_SPOOL, STORED_STREAM
 
 from .test_resume import contents
 

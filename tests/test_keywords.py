@@ -12,11 +12,11 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import netsounds_stream
-from netsounds_stream import keywords
 from netsounds_stream.errors import OptionError
-from netsounds_stream.keywords import NetworkKeywords, RenderKeywords, SonifyKeywords
-from netsounds_stream.options import SonifyOptions, options_from_words, word_of
-from netsounds_stream.sound_options import SoundOptions
+from netsounds_stream.planning import keywords
+from netsounds_stream.planning.keywords import NetworkKeywords, RenderKeywords, SonifyKeywords
+from netsounds_stream.planning.options import SonifyOptions, options_from_words, word_of
+from netsounds_stream.planning.sound_options import SoundOptions
 
 from . import typed_use
 

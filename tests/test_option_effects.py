@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from netsounds_stream.cli import cli
-from netsounds_stream.option_effects import CONDITIONS, Request, without_effect
-from netsounds_stream.options import options_from_words
+from netsounds_stream.planning.option_effects import CONDITIONS, Request, without_effect
+from netsounds_stream.planning.options import options_from_words
 
 RAW: dict[str, Any] = {"mix": False}  # nothing windowed is made
 HOW = ("cluster", "url")

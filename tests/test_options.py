@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from netsounds_stream.errors import OptionError
-from netsounds_stream.options import SonifyOptions, options_from_words
+from netsounds_stream.planning.options import SonifyOptions, options_from_words
 from netsounds_stream.record import changes, recorded_options
 
 

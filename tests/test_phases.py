@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from netsounds_stream.griffin_lim import GriffinLim
 from netsounds_stream.pghi import PhaseGradient, _sources
-from netsounds_stream.plans import Stft
+from netsounds_stream.planning.plan import Stft
 from netsounds_stream.stft import OverlapAdd
 from netsounds_stream.synthesis import synthesised
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import PictureError
 from netsounds_stream.picture import find_picture, open_picture, slabs, small_upright, write_spool
-from netsounds_stream.plans import STORED_MEMORY, STORED_SPOOL, STORED_STREAM
+from netsounds_stream.planning.plan import STORED_MEMORY, STORED_SPOOL, STORED_STREAM
 
 STORAGES = (STORED_MEMORY, STORED_SPOOL, STORED_STREAM)
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from netsounds_stream.base.units import format_bytes, parse_bytes
 from netsounds_stream.errors import BudgetError, PictureError
-from netsounds_stream.geometry import SMALLEST_SIDE, bank_length
-from netsounds_stream.options import SonifyOptions
-from netsounds_stream.planning import divided, make_plan
-from netsounds_stream.plans import STORED_SPOOL, STORED_STREAM, Limits, Source
-from netsounds_stream.sound_options import SoundOptions
-from netsounds_stream.sound_planning import audio_plan
+from netsounds_stream.planning.geometry import SMALLEST_SIDE, bank_length
+from netsounds_stream.planning.options import SonifyOptions
+from netsounds_stream.planning.plan import STORED_SPOOL, STORED_STREAM, Limits, Source
+from netsounds_stream.planning.planner import divided, make_plan
+from netsounds_stream.planning.sound_options import SoundOptions
+from netsounds_stream.planning.sound_plan import audio_plan
 
 from .reference import TRAINED, command, large_picture
 

@@ -15,9 +15,9 @@ from netsounds_stream.cli import cli
 from netsounds_stream.command_options import chosen
 from netsounds_stream.command_sections import given_options
 from netsounds_stream.errors import OptionError
-from netsounds_stream.keywords import RenderKeywords
-from netsounds_stream.options import SonifyOptions, options_from_words
-from netsounds_stream.presets import PRESET_NAMES, PRESETS
+from netsounds_stream.planning.keywords import RenderKeywords
+from netsounds_stream.planning.options import SonifyOptions, options_from_words
+from netsounds_stream.planning.presets import PRESET_NAMES, PRESETS
 
 from .test_resume import contents, stopped_run
 

@@ -19,9 +19,9 @@ from netsounds_stream.base.progress import Progress, Stages
 from netsounds_stream.batch_work import Told
 from netsounds_stream.display import BarDisplay, LineDisplay, describe
 from netsounds_stream.forward import Compute, pixel_network, run_forward
-from netsounds_stream.options import SonifyOptions
-from netsounds_stream.planning import make_plan
-from netsounds_stream.plans import Limits, Source
+from netsounds_stream.planning.options import SonifyOptions
+from netsounds_stream.planning.plan import Limits, Source
+from netsounds_stream.planning.planner import make_plan
 from netsounds_stream.quantities import clock_text, duration_text, rate_text
 from netsounds_stream.weights import load_weights
 

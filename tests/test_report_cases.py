@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from netsounds_stream import check, sonify, sound_planning
-from netsounds_stream.footprint import REPORT_DISK_BYTES
-from netsounds_stream.geometry import bank_length
+from netsounds_stream import check, sonify
+from netsounds_stream.planning import sound_plan
+from netsounds_stream.planning.geometry import bank_length
+from netsounds_stream.planning.memory import REPORT_DISK_BYTES
 
 from .reference import TRAINED, page_data
 from .test_report import HEIGHT, SHORT, WIDTH, assert_links_lead_somewhere, samples_of
@@ -60,7 +61,7 @@ def test_what_browsers_do_not_play_has_forms(
     tmp_path: Path, small_picture: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if WAVs of 40 kB were past four gigabytes: RF64, and a FLAC form a filter."""
-    monkeypatch.setattr(sound_planning, "_WAV_LIMIT_BYTES", 40_000)
+    monkeypatch.setattr(sound_plan, "_WAV_LIMIT_BYTES", 40_000)
     words = {
         "weights": str(weights_file),
         **SHORT,

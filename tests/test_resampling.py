@@ -8,7 +8,7 @@ import soxr
 
 from netsounds_stream.encoding import Resampler
 from netsounds_stream.errors import OptionError
-from netsounds_stream.formats import check_resampling, resampled_length
+from netsounds_stream.planning.formats import check_resampling, resampled_length
 
 from .encoded import noise
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from netsounds_stream.geometry import BANKS, bank, bank_length
-from netsounds_stream.options import SonifyOptions
-from netsounds_stream.planning import make_plan
-from netsounds_stream.plans import Limits, Plan, Source
+from netsounds_stream.planning.geometry import BANKS, bank, bank_length
+from netsounds_stream.planning.options import SonifyOptions
+from netsounds_stream.planning.plan import Limits, Plan, Source
+from netsounds_stream.planning.planner import make_plan
 from netsounds_stream.segments import segments_of, unit_rows
 from netsounds_stream.stream import RowBlock, RowStream
 from netsounds_stream.weights import Weights

@@ -21,10 +21,10 @@ from netsounds_stream.base.pipeline import Line
 from netsounds_stream.base.progress import Stages
 from netsounds_stream.errors import OptionError, OutputError, StoreError
 from netsounds_stream.levels import LevelMeter, extremes
+from netsounds_stream.planning.sound_options import SUBTYPES, SoundOptions
+from netsounds_stream.planning.sound_plan import audio_plan
 from netsounds_stream.rendering import render
 from netsounds_stream.sound import Rendering
-from netsounds_stream.sound_options import SUBTYPES, SoundOptions
-from netsounds_stream.sound_planning import audio_plan
 from netsounds_stream.store import Activations, open_activations
 from netsounds_stream.tags import Tags
 from netsounds_stream.wav import LaidOutWav, to_samples

@@ -18,7 +18,7 @@ import torch
 from netsounds_stream import plan, render, sonify
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OptionError
-from netsounds_stream.options import options_from_words
+from netsounds_stream.planning.options import options_from_words
 
 from .test_resume import contents
 from .test_windowed import ATOL, STFT, array_of, numbers_of, read

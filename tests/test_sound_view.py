@@ -20,10 +20,10 @@ from netsounds_stream import sonify
 from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OutputError, Stopped, StoreError
-from netsounds_stream.footprint import overview_disk_bytes
-from netsounds_stream.geometry import bank_length
-from netsounds_stream.plans import AudioPlan, Plan
-from netsounds_stream.sound_options import SoundOptions
+from netsounds_stream.planning.geometry import bank_length
+from netsounds_stream.planning.memory import overview_disk_bytes
+from netsounds_stream.planning.plan import AudioPlan, Plan
+from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.sound_view import (
     FilterExtremes,
     SoundMeter,

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from netsounds_stream.base.checkpoint import CheckpointReader, CheckpointWriter
 from netsounds_stream.base.checksums import file_sum
-from netsounds_stream.plans import Stft
-from netsounds_stream.sound_options import SoundOptions
+from netsounds_stream.planning.plan import Stft
+from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.spectra import SpectraMap, SpectraSpool, raised
 from netsounds_stream.spectrum import Floats, FrequencyMap, FrequencyScale, TimeMap, interval_weights
 

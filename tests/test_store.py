@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsounds_stream.errors import StoreError
-from netsounds_stream.options import CODECS
-from netsounds_stream.plans import BankPlan
+from netsounds_stream.planning.options import CODECS
+from netsounds_stream.planning.plan import BankPlan
 from netsounds_stream.shards import ShardedArray
 from netsounds_stream.store import ShardWriter, create_array, open_activations
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from netsounds_stream import load_weights, render, sonify
 from netsounds_stream.baseline import baselines
-from netsounds_stream.geometry import inside
-from netsounds_stream.plans import Stft
+from netsounds_stream.planning.geometry import inside
+from netsounds_stream.planning.plan import Stft
 from netsounds_stream.spectrum import FrequencyMap, FrequencyScale, interval_weights
 
 Array = NDArray[np.float64]

@@ -16,8 +16,8 @@ from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.drawing import draw
 from netsounds_stream.errors import Stopped
 from netsounds_stream.mixture import mixture_of
-from netsounds_stream.plans import Stft
-from netsounds_stream.sound_options import SoundOptions
+from netsounds_stream.planning.plan import Stft
+from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.spectra import SpectraMap, SpectraSpool
 from netsounds_stream.sums import Sums
 

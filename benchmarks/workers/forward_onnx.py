@@ -14,7 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from passes import arguments, finish, normalised_picture, samples_of, timed
 
-from netsounds_stream.geometry import BANKS, CLASSIFIER_NAME, LAYERS, Conv, Fire, Pool
+from netsounds_stream.planning.geometry import BANKS, CLASSIFIER_NAME, LAYERS, Conv, Fire, Pool
 from netsounds_stream.weights import load_weights
 
 

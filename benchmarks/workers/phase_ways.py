@@ -18,10 +18,10 @@ import torch
 from report import report
 from torch import Tensor
 
-from netsounds_stream.planning import stft_plan
-from netsounds_stream.plans import Stft
+from netsounds_stream.planning.plan import Stft
+from netsounds_stream.planning.planner import stft_plan
+from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.rendering import known_of
-from netsounds_stream.sound_options import SoundOptions
 from netsounds_stream.spectra import SpectraMap, in_blocks
 from netsounds_stream.store import open_activations
 from netsounds_stream.synthesis import synthesised

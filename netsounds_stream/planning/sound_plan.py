@@ -10,7 +10,7 @@ from math import ceil
 
 from .formats import check_format, estimated_bytes, holds
 from .geometry import SMALLEST_SIDE, bank, bank_length
-from .plans import SAMPLE_BYTES, AudioPlan, Stft
+from .plan import SAMPLE_BYTES, AudioPlan, Stft
 from .sound_options import SoundOptions
 
 # A WAV's length field is 32 bits; room is left for its header and text chunks.

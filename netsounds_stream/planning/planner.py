@@ -15,8 +15,9 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 
-from .errors import PictureError
-from .footprint import (
+from ..errors import PictureError
+from .geometry import SMALLEST_SIDE, bank, bank_length
+from .memory import (
     FINISHING_BYTES,
     OVERVIEW_BYTES,
     REPORT_DISK_BYTES,
@@ -37,9 +38,8 @@ from .footprint import (
     widest_bytes,
     windowed_bytes,
 )
-from .geometry import SMALLEST_SIDE, bank, bank_length
 from .options import SonifyOptions
-from .plans import (
+from .plan import (
     MIB,
     SPOOL_TILE,
     STORED_MEMORY,
@@ -52,7 +52,7 @@ from .plans import (
     Source,
     Stft,
 )
-from .sound_planning import audio_plan, parts_plan, preview_rows, stems_plan, stft_plan
+from .sound_plan import audio_plan, parts_plan, preview_rows, stems_plan, stft_plan
 
 # Band heights and frames a shard that are tried, best first. Bands of 32 to 64 rows are fastest as long
 # as the widest activation stays in the last-level cache. Longer shards are written and read faster, by a

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from .errors import OptionError
+from ..errors import OptionError
 
 Scheme = Literal["sum", "concat", "filters"]
 Balance = Literal["bank", "filter"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .base.units import format_bytes
-from .errors import BudgetError
+from ..base.units import format_bytes
+from ..errors import BudgetError
 
 MIB = 1 << 20
 

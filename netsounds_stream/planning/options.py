@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from .base.units import _SHOWN, parse_bytes, parse_count
-from .errors import OptionError
+from ..base.units import _SHOWN, parse_bytes, parse_count
+from ..errors import OptionError
 from .geometry import BANKS, bank
 from .presets import PresetName, preset_words
 from .sound_options import NO_SCHEME, SoundOptions, one_of

@@ -5,7 +5,7 @@ Upper bounds of what was measured; the tests hold measured <= planned.
 
 from __future__ import annotations
 
-from .plans import (
+from .plan import (
     AHEAD,
     FILTER_CELLS,
     MIB,

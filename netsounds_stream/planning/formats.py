@@ -7,7 +7,7 @@ frame is encoded.
 
 from __future__ import annotations
 
-from .errors import OptionError
+from ..errors import OptionError
 
 FORMATS = ("wav", "flac", "ogg")
 
@@ -121,3 +121,8 @@ def _check_rate(sample_rate_hz: int, most: int, name: str, instead: str) -> None
 def _check_channels(channels: int, most: int, name: str) -> None:
     if not 1 <= channels <= most:
         raise OptionError(f"{name} cannot hold {channels} channels; use 1 to {most}")
+
+
+def media_type(ending: str) -> str:
+    """Of a sound file whose name ends so."""
+    return {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg"}[ending]
