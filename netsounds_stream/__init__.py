@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .runs import Run as Run
     from .runs import open_run as open_run
     from .single_file import share as share
-    from .store import open_activations as open_activations
+    from .store.arrays import open_activations as open_activations
     from .stream import RowBlock as RowBlock
     from .stream import RowStream as RowStream
     from .verification import verify as verify
@@ -69,7 +69,7 @@ _HOMES = {
     "bench": "benchmark",
     "inspect": "inspection",
     "check": "checking",
-    "open_activations": "store",
+    "open_activations": "store.arrays",
     "load_weights": "weights",
     "for_pixels": "weights",
     "layers": "planning.geometry",

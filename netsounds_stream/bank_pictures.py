@@ -26,7 +26,7 @@ from .pictures import (
 )
 from .planning.plan import cells_of
 from .spectrum import interval_weights
-from .store import Activations
+from .store.arrays import Activations
 
 MEANS, MAXIMA = 0, 1
 #: How the pictures' names end.

@@ -17,12 +17,12 @@ from .finished_files import finish_files
 from .finishing import PIECE_SAMPLES, Finish, Segment
 from .levels import Levels
 from .mixture import Mixture, mixture_of
-from .passes import Pass, blocks_of
 from .planning.plan import AudioPlan
 from .planning.sound_plan import raw_plan
 from .sound import Rendering, measure_levels, render_bank
 from .sound_view import view_plan
 from .spectra import SpectraSpool
+from .store.blocks import Pass, blocks_of
 from .sum_spool import SumSpool
 from .sums import Sums, sum_filters
 from .windowed import Windowing, signal_work, write_filters, write_voice

@@ -14,11 +14,11 @@ from .base.pipeline import workers
 from .base.progress import Listener, Stages
 from .errors import DamagedError, OutputError, StoreError
 from .folder import RECORD_NAME, parsed_record
-from .passes import Block, blocks_of
 from .planning.planner import divided
 from .run_files import RunFiles, files_of, require_run
-from .shards import shard_path
-from .store import Activations
+from .store.arrays import Activations
+from .store.blocks import Block, blocks_of
+from .store.shards import shard_path
 
 _BLOCK_VALUES = 1 << 20
 

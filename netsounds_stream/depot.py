@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .planning.plan import Plan
-from .store import Activations, Putting, open_activations
+from .store.arrays import Activations, Putting, open_activations
 
 
 class Depot:

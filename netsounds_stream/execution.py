@@ -46,7 +46,7 @@ from .sinks import Sinks
 from .sound import Rendering
 from .sound_view import Views
 from .spectra import SpectraSpool
-from .store import Activations, ShardWriter, create_array
+from .store.arrays import Activations, ShardWriter, create_array
 from .sum_spool import SumSpool
 from .weights import Weights
 from .windowed import Windowing

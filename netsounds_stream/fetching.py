@@ -12,7 +12,7 @@ from .base.locations import DOWNLOAD, WEB, name_of, redacted, scheme_of
 from .base.progress import Stages
 from .base.units import format_bytes
 from .errors import BudgetError, PictureError
-from .objects import ObjectFolder
+from .store.object_store import ObjectFolder
 
 # Which object the bytes are of: its URL, length and entity tag.
 _ABOUT = "about.json"

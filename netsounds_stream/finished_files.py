@@ -11,7 +11,7 @@ from .base.journal import Files, Journal
 from .base.pipeline import Line
 from .base.progress import Advance
 from .finishing import Finish, Segment, finish
-from .passes import Block, Pass
+from .store.blocks import Block, Pass
 
 #: How the folder of a bank's files, one a filter, ends.
 FILTERS = "_filters"

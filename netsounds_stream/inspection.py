@@ -13,7 +13,7 @@ from .base.units import format_bytes
 from .errors import NetsoundsError, OutputError, StoreError
 from .folder import RECORD_NAME, parsed_record, read_record
 from .run_files import files_of
-from .store import Activations, open_activations
+from .store.arrays import Activations, open_activations
 from .wav import missing_bytes
 
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from .base.checksums import joined, moved
 from .levels import Floats
-from .passes import Block
 from .planning.plan import AudioPlan
 from .planning.sound_options import SoundOptions
 from .sound_view import FilterExtremes
-from .store import Activations
+from .store.arrays import Activations
+from .store.blocks import Block
 from .transform import half_frames, mirrored
 from .wav import LaidOutWav, full_scale, to_samples
 

@@ -26,7 +26,7 @@ from .finished_files import FILTERS
 from .folder import file_label
 from .planning.formats import media_type
 from .planning.geometry import BANKS
-from .store import UNREADABLE
+from .store.arrays import UNREADABLE
 
 if TYPE_CHECKING:
     from xarray import DataArray

@@ -17,14 +17,14 @@ from .charts import sound_name, sound_title, write_charts
 from .errors import OptionError, OutputError, StoreError
 from .folder import PICTURES, RECORD_NAME, add_files, file_label, read_record
 from .overview import Overview, across_cells
-from .passes import blocks_of
 from .pictures import save
 from .places import Places
 from .planning.plan import FILTER_CELLS, AudioPlan, Plan, cells_of
 from .planning.sound_options import SoundOptions, one_of
 from .record import recorded_options, recorded_plan
 from .sound_view import SoundMeter, View, view_plan
-from .store import Activations, open_activations
+from .store.arrays import Activations, open_activations
+from .store.blocks import blocks_of
 
 FORMATS = ("webp", "png")
 _BLOCK_VALUES, _PIECE_SAMPLES = 1 << 20, 1 << 16

@@ -16,11 +16,10 @@ from .base.checksums import FileSum
 from .base.journal import Journal, no_files
 from .depot import Depot
 from .errors import Stopped
-from .objects import ObjectFolder
 from .planning.plan import AHEAD, Plan
-from .remote_array import open_remote
-from .shard_puts import ShardPuts
-from .store import Activations, Putting
+from .store.arrays import Activations, Putting
+from .store.object_store import ObjectFolder
+from .store.remote import ShardPuts, open_remote
 
 #: A folder in the run's for what waits: nothing in it is the run's.
 TEMPORARY = "temporary"

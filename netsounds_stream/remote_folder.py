@@ -15,8 +15,8 @@ from .base.locations import work_folder
 from .depot import Depot
 from .errors import OutputError
 from .folder import LOCK, RECORD_NAME, RunFolder, outputs_of, parsed_record
-from .objects import ObjectFolder
 from .remote_depot import TEMPORARY, RemoteDepot
+from .store.object_store import ObjectFolder
 
 # The record as it is put; there from then on until everything else of the folder is gone.
 _MARKER = "marker.json"

@@ -24,7 +24,7 @@ from .planning.planner import divided
 from .planning.sound_options import FORMATS
 from .planning.sound_plan import audio_plan, stft_plan
 from .sound import Rendering
-from .store import Activations, open_activations
+from .store.arrays import Activations, open_activations
 from .tags import Tags
 from .windowed import Windowing
 

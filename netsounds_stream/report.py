@@ -41,7 +41,7 @@ from .planning.sound_options import SoundOptions
 from .single_file import write_single_file
 from .sound_view import View, Views, parts_begun, read_filter_extremes
 from .spectrum import FrequencyScale
-from .store import Activations
+from .store.arrays import Activations
 from .tags import Tags
 
 STEP = "report"

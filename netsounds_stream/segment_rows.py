@@ -18,7 +18,7 @@ from .planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Plan, cells_of
 from .planning.sound_options import SoundOptions
 from .row_layers import Parts
 from .segments import Segment
-from .store import ShardWriter
+from .store.arrays import ShardWriter
 from .stream import RowBlock
 
 # Of one kind of rows, kept until so many bytes can be written at once.

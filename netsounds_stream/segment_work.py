@@ -39,12 +39,12 @@ from .planning.sound_options import SoundOptions
 from .roots import require_within
 from .segment_rows import Rows, SegmentPreview, SegmentTaker, averaging
 from .segments import Segment
-from .store import Place, Putting, ShardWriter
+from .store.arrays import Place, Putting, ShardWriter
 from .stream import Band, RowBlock, RowStream
 from .weights import Weights
 
 if TYPE_CHECKING:
-    from .shard_puts import ShardPuts
+    from .store.remote import ShardPuts
 
 #: What results' names begin with in a run's temporary folder, and those of unfinished files end with.
 SEGMENT, UNFINISHED = "segment-", ".part"
@@ -273,8 +273,8 @@ def _store(
 
 
 def _putting(url: str, attempt: Attempt) -> ShardPuts:
-    from .objects import ObjectFolder  # what runs to folders do not need
-    from .shard_puts import ShardPuts
+    from .store.object_store import ObjectFolder  # what runs to folders do not need
+    from .store.remote import ShardPuts
 
     return ShardPuts(ObjectFolder(url), attempt.require)
 

@@ -16,10 +16,10 @@ from .base.progress import Advance, Stop
 from .clusters import Cluster
 from .errors import Stopped
 from .inversion import Inversion
-from .passes import Block
 from .planning.plan import AHEAD
 from .roots import require_within
-from .store import Activations, open_activations
+from .store.arrays import Activations, open_activations
+from .store.blocks import Block
 
 _Found = list[tuple[Block, list[int]]]
 
@@ -104,8 +104,8 @@ def _inverted(work: _Work, blocks: Sequence[Block]) -> _Found:
 def _source(work: _Work, opened: ExitStack) -> Activations:
     if work.url is None:
         return open_activations(work.array, work.time_axis)
-    from .objects import ObjectFolder  # what runs to folders do not need
-    from .remote_array import open_remote
+    from .store.object_store import ObjectFolder  # what runs to folders do not need
+    from .store.remote import open_remote
 
     pool = opened.enter_context(ThreadPoolExecutor(AHEAD, "fetch"))
     described = (work.array / "zarr.json").read_bytes()

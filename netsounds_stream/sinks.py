@@ -15,7 +15,7 @@ from .levels import LevelMeter
 from .mixture import Mixture
 from .overview import Overview
 from .spectra import SpectraSpool
-from .store import ShardWriter
+from .store.arrays import ShardWriter
 from .sum_spool import SumSpool
 
 

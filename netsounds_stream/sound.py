@@ -27,11 +27,11 @@ from .errors import Stopped
 from .inversion import Inversion
 from .levels import LevelMeter, Levels, energies, extremes, gains
 from .mixture import chosen
-from .passes import Block, Pass, blocks_of
 from .planning.plan import AudioPlan
 from .planning.sound_options import SoundOptions
 from .sound_view import SoundMeter, Views, view_plan
-from .store import Activations
+from .store.arrays import Activations
+from .store.blocks import Block, Pass, blocks_of
 from .sum_spool import SumSpool
 from .tags import Tags, info_chunk
 from .wav import LaidOutWav

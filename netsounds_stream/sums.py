@@ -14,9 +14,9 @@ from .base.checksums import FileSum, file_sum
 from .base.journal import Files
 from .base.progress import Advance
 from .mixture import Mixture
-from .passes import Block, Pass
 from .sound import Rendering
 from .spectra import SpectraSpool
+from .store.blocks import Block, Pass
 from .sum_spool import SumSpool
 from .transform import half_frames
 

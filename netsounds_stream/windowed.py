@@ -29,12 +29,12 @@ from .finishing import PIECE_SAMPLES, Finish, Segment, finish, gain_for, note_of
 from .levels import LevelMeter, Levels, gains
 from .loudness import Loudness, LoudnessMeter
 from .mixture import chosen
-from .passes import Block, Pass
 from .planning.plan import AudioPlan, Stft
 from .planning.sound_options import MIX_LUFS, SoundOptions
 from .sound_view import Views, view_plan
 from .spectra import Background, SpectraMap, SpectraSpool, in_blocks
-from .store import Activations
+from .store.arrays import Activations
+from .store.blocks import Block, Pass
 from .synthesis import synthesised
 from .tags import Tags
 

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from netsounds_stream.drawing import draw
-from netsounds_stream.shards import encoder
+from netsounds_stream.store.shards import encoder
 
 WIDTH, HEIGHT = 96, 64
 _MILLIONS = 60_000  # of pixels on a bomb's side

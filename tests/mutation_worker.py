@@ -29,7 +29,7 @@ from netsounds_stream.picture import open_picture, slabs, small_upright, write_s
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import STORED_SPOOL, Limits
 from netsounds_stream.planning.planner import make_plan, sound_block_channels
-from netsounds_stream.store import open_activations
+from netsounds_stream.store.arrays import open_activations
 from netsounds_stream.weights import load_weights
 
 PLACES = 20

@@ -21,8 +21,8 @@ from netsounds_stream.drawing import draw
 from netsounds_stream.errors import ClusterError, OptionError, OutputError, PictureError, RemoteError
 from netsounds_stream.fetching import fetched
 from netsounds_stream.inspection import inspect
-from netsounds_stream.objects import PART_BYTES, ObjectFolder
 from netsounds_stream.roots import VARIABLE
+from netsounds_stream.store.object_store import PART_BYTES, ObjectFolder
 
 from .reference import PROGRAM, ROOT, TIMED, large_picture
 from .s3_server import KEY, SECRET, TOKEN, Server, serving

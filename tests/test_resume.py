@@ -353,7 +353,7 @@ def test_a_failed_shard_stops_a_run_whose_commits_wait_for_it(
     tmp_path: Path, picture_file: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two marks under way, the first waiting for a shard that never comes: an error, no waiting for ever."""
-    from netsounds_stream.store import ShardWriter
+    from netsounds_stream.store.arrays import ShardWriter
 
     def fail(self: ShardWriter, parts: object, number: int) -> None:
         raise OutputError("no room for a shard")

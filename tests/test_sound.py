@@ -25,7 +25,7 @@ from netsounds_stream.planning.sound_options import SUBTYPES, SoundOptions
 from netsounds_stream.planning.sound_plan import audio_plan
 from netsounds_stream.rendering import render
 from netsounds_stream.sound import Rendering
-from netsounds_stream.store import Activations, open_activations
+from netsounds_stream.store.arrays import Activations, open_activations
 from netsounds_stream.tags import Tags
 from netsounds_stream.wav import LaidOutWav, to_samples
 

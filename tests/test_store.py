@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from netsounds_stream.errors import StoreError
 from netsounds_stream.planning.options import CODECS
 from netsounds_stream.planning.plan import BankPlan
-from netsounds_stream.shards import ShardedArray
-from netsounds_stream.store import ShardWriter, create_array, open_activations
+from netsounds_stream.store.arrays import ShardWriter, create_array, open_activations
+from netsounds_stream.store.shards import ShardedArray
 
 
 def planned(frames: int, frequencies: int, per_shard: int, time_axis: str) -> BankPlan:

@@ -23,7 +23,7 @@ from netsounds_stream.planning.planner import stft_plan
 from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.rendering import known_of
 from netsounds_stream.spectra import SpectraMap, in_blocks
-from netsounds_stream.store import open_activations
+from netsounds_stream.store.arrays import open_activations
 from netsounds_stream.synthesis import synthesised
 
 Way = Callable[[Tensor, Stft], Tensor]

@@ -18,7 +18,7 @@ from report import report
 from netsounds_stream import open_activations, plan
 from netsounds_stream.base.pipeline import Line
 from netsounds_stream.planning.geometry import bank
-from netsounds_stream.store import ShardWriter, create_array
+from netsounds_stream.store.arrays import ShardWriter, create_array
 
 _BLOCK_VALUES = 1 << 20
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from .base.locations import STORES, WEB, has_secrets, redacted, scheme_of
-from .errors import NetsoundsError, OptionError, OutputError, RemoteError, Stopped
+from ..base.locations import STORES, WEB, has_secrets, redacted, scheme_of
+from ..errors import NetsoundsError, OptionError, OutputError, RemoteError, Stopped
 
 T = TypeVar("T")
 

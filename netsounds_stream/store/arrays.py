@@ -25,9 +25,9 @@ import zarr.codecs
 import zarr.errors
 from torch import Tensor
 
-from .base.checksums import FileSum, crc32c
-from .errors import OutputError, StoreError
-from .planning.plan import AHEAD, BankPlan
+from ..base.checksums import FileSum, crc32c
+from ..errors import OutputError, StoreError
+from ..planning.plan import AHEAD, BankPlan
 from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_path, shard_pieces
 
 # How often a wait for shards looks whether it still has sense.

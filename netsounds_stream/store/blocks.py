@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .base.journal import Files, Journal
-from .base.progress import Advance
-from .errors import Stopped
-from .planning.planner import sound_block_channels
-from .store import Activations
+from ..base.journal import Files, Journal
+from ..base.progress import Advance
+from ..errors import Stopped
+from ..planning.planner import sound_block_channels
+from .arrays import Activations
 
 # Filters in a block at most, and so files that a worker has open: some systems allow a process 256.
 _FILES_AT_ONCE = 48
