@@ -20,7 +20,7 @@ import soundfile
 import torch
 import zarr
 
-from netsounds_stream.picture import open_picture
+from netsounds_stream.picture.picture import open_picture
 from netsounds_stream.planning.geometry import BANKS, bank_length
 from netsounds_stream.weights import MEAN, STD, load_weights, reference_module
 

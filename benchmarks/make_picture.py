@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyvips
 
-from netsounds_stream.drawing import draw_rows
+from netsounds_stream.picture.demo_picture import draw_rows
 
 
 def make_picture(width: int, height: int, path: Path) -> None:

@@ -26,7 +26,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from netsounds_stream import open_activations, sonify
-from netsounds_stream.drawing import draw
+from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.plan import Stft
 from netsounds_stream.planning.planner import stft_plan
 from netsounds_stream.planning.sound_options import SoundOptions

@@ -32,8 +32,8 @@ from playwright.sync_api import sync_playwright
 from netsounds_stream import Run, sonify
 from netsounds_stream.charts import frequency_ticks
 from netsounds_stream.colours import colour_map
-from netsounds_stream.drawing import draw
 from netsounds_stream.encoding import SoundWriter
+from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.pictures import decibels
 from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.spectrum import FrequencyScale, interval_weights

@@ -13,19 +13,13 @@ from .base.journal import read_journal
 from .base.locations import is_url
 from .base.progress import Listener, Stages, Stop
 from .base.units import parse_bytes
-from .destinations import (
-    check_seen_by_workers,
-    check_shared_work,
-    finished_elsewhere,
-    opened_picture,
-    run_folder,
-    worked_in,
-)
+from .destinations import check_seen_by_workers, check_shared_work, finished_elsewhere, run_folder, worked_in
 from .engine import Beginning, limits_of
 from .errors import OutputError, UnfinishedError
 from .folder import RECORD_NAME, RunFolder, out_path, read_record, resolved, work_path
 from .forward import choose_compute
-from .in_memory import PictureInput, PixelSource, pixel_source
+from .picture.in_memory import PictureInput, PixelSource, pixel_source
+from .picture.opening import opened_picture
 from .planning.keywords import SonifyKeywords
 from .planning.options import SonifyOptions, resolve_options
 from .planning.plan import Plan

@@ -18,7 +18,7 @@ from .base.device import Arrived, Transfers
 from .errors import RangeError
 from .levels import energies
 from .mixture import Mixture
-from .overview import across_cells
+from .picture.overview import across_cells
 from .row_layers import Parts
 from .stream import RowBlock
 from .transform import half_frames

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from .overview import Overview, across_cells
+from .picture.overview import Overview, across_cells
 from .pictures import (
     Pixels,
     Sheet,

@@ -228,7 +228,7 @@ def _changes(task: Task, record: dict[str, Any]) -> list[str]:
 def _asked_changes(task: Task, record: dict[str, Any], *, read: bool) -> list[str]:
     """What of a run's record the task would have otherwise; the picture only where it is to be `read`."""
     from .forward import choose_compute
-    from .picture import open_picture
+    from .picture.picture import open_picture
     from .record import changes
 
     parameters, picture = weights(task.options.weights), record["picture"]

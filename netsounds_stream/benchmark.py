@@ -18,10 +18,10 @@ import torch
 
 from .api import sonify
 from .base import machine
-from .drawing import draw
 from .errors import BudgetError, NetsoundsError
 from .forward import devices
-from .picture import open_picture
+from .picture.demo_picture import draw
+from .picture.picture import open_picture
 from .planning.geometry import SMALLEST_SIDE
 from .planning.keywords import SonifyKeywords
 from .planning.options import Device, SonifyOptions, resolve_options

@@ -107,7 +107,7 @@ def picture_path(
         return image
     if image is not None or folder is None or fragment is None:
         raise OptionError("name the picture either as IMAGE or by --dpath DIR with --image-name FRAGMENT")
-    from .picture import find_picture
+    from .picture.picture import find_picture
 
     found, matches = find_picture(folder, fragment)
     if not quiet:

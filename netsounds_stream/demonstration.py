@@ -11,9 +11,9 @@ from .api import sonify
 from .base.journal import read_journal
 from .base.locations import folder_of
 from .base.progress import Listener
-from .drawing import draw
 from .errors import OutputError, WeightsUnavailableError
 from .folder import RECORD_NAME, read_record, work_path
+from .picture.demo_picture import draw
 from .planning.plan import Plan
 from .runs import Run
 from .weights import PRETRAINED, UNTRAINED, load_weights

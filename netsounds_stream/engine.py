@@ -19,14 +19,14 @@ from .base.pipeline import threads
 from .base.progress import Listener, Stages, Stop
 from .baseline import Baseline, baselines
 from .clusters import connected
-from .destinations import opened_picture
 from .errors import ChangedError
 from .execution import Execution
 from .folder import RunFolder
 from .forecast import expected_seconds
 from .forward import Compute, choose_compute
-from .in_memory import PixelSource
-from .picture import Picture
+from .picture.in_memory import PixelSource
+from .picture.opening import opened_picture
+from .picture.picture import Picture
 from .planning.options import SonifyOptions
 from .planning.plan import Limits, Plan
 from .planning.planner import make_plan

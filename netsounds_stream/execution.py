@@ -23,7 +23,6 @@ from .base.locations import DOWNLOAD
 from .base.pipeline import Line, workers
 from .base.progress import Advance, Stages
 from .baseline import Baseline
-from .decoding import planned_slabs, spool_picture
 from .depot import Depot
 from .errors import OutputError, Stopped
 from .folder import file_label
@@ -31,8 +30,9 @@ from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run
 from .levels import LevelMeter, Levels
 from .mixdown import mix_work, write_mix
 from .mixture import Mixture, chosen, mixture_of
-from .overview import Overview, bank_overview, picture_overview
-from .picture import Picture
+from .picture.overview import Overview, bank_overview, picture_overview
+from .picture.picture import Picture
+from .picture.slabs import planned_slabs, spool_picture
 from .places import Places
 from .planning.options import SonifyOptions
 from .planning.plan import STORED_SPOOL, AudioPlan, BankPlan, Plan

@@ -22,8 +22,8 @@ from .base.device import Transfers
 from .base.journal import Journal
 from .base.pipeline import Line, ahead
 from .errors import OptionError, Stopped
-from .overview import Overview, across_cells
-from .picture import Slab
+from .picture.overview import Overview, across_cells
+from .picture.picture import Slab
 from .planning.geometry import bank
 from .planning.plan import Plan
 from .sinks import Sinks

@@ -17,7 +17,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from .base.locations import is_called_a_picture, safe
 from .errors import OptionError
 from .folder import PAGE, RECORD_NAME, is_run
-from .loaders import is_picture
+from .picture.loaders import is_picture
 
 #: What a batch keeps in its folder besides runs.
 RECORDS, THUMBNAILS = "batch.jsonl", "thumbnails"

@@ -16,7 +16,7 @@ from .base.progress import Listener, Stages
 from .charts import sound_name, sound_title, write_charts
 from .errors import OptionError, OutputError, StoreError
 from .folder import PICTURES, RECORD_NAME, add_files, file_label, read_record
-from .overview import Overview, across_cells
+from .picture.overview import Overview, across_cells
 from .pictures import save
 from .places import Places
 from .planning.plan import FILTER_CELLS, AudioPlan, Plan, cells_of

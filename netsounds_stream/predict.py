@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .errors import RangeError
-from .picture import Picture, Slab, small_upright
+from .picture.picture import Picture, Slab, small_upright
 from .stream import RowStream
 from .weights import Weights, categories, for_pixels
 

@@ -16,7 +16,7 @@ from .base import machine
 from .base.versions import PACKAGE, versions
 from .errors import OutputError
 from .forward import Compute
-from .picture import Picture
+from .picture.picture import Picture
 from .planning.geometry import bank
 from .planning.options import SonifyOptions, word_of
 from .planning.plan import AudioPlan, BankPlan, Plan, Stft

@@ -31,9 +31,9 @@ from .charts import sound_name, sound_title, spectrogram_pixels, waveform, write
 from .depot import Depot
 from .errors import Stopped
 from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
-from .overview import Overview
 from .page import write_page
 from .page_data import Played, peaks, sound_entry
+from .picture.overview import Overview
 from .pictures import coloured, save
 from .planning.geometry import bank
 from .planning.plan import AudioPlan, BankPlan, Plan

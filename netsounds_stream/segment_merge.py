@@ -25,7 +25,7 @@ from .base.pipeline import threads
 from .clusters import Cluster, check_address
 from .errors import OptionError, OutputError, Stopped
 from .forward import PREVIEW, STEP, network_ended, remove_states, state_path, written
-from .overview import Overview
+from .picture.overview import Overview
 from .planning.geometry import CLASSES
 from .segment_work import SEGMENT, UNFINISHED, Done, Job, do_segment
 from .segments import USUAL_ROWS, Segment, segments_of

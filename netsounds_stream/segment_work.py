@@ -28,9 +28,9 @@ from .base.checksums import FileSum, file_sum, is_sealed, sealed
 from .base.device import Transfers
 from .base.journal import sync
 from .base.pipeline import Line, workers
-from .decoding import planned_slabs
 from .forward import Compute, PixelNetwork, as_values, pixel_network
-from .picture import Picture, Slab
+from .picture.picture import Picture, Slab
+from .picture.slabs import planned_slabs
 from .places import Places
 from .planning.geometry import CLASSIFIER_ACTIVATION_NAME, bank
 from .planning.options import SonifyOptions

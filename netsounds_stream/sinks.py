@@ -13,7 +13,7 @@ from .base.checkpoint import CheckpointReader, CheckpointWriter
 from .base.checksums import FileSum
 from .levels import LevelMeter
 from .mixture import Mixture
-from .overview import Overview
+from .picture.overview import Overview
 from .spectra import SpectraSpool
 from .store.arrays import ShardWriter
 from .sum_spool import SumSpool

@@ -15,11 +15,11 @@ from torch import Tensor
 from .base import machine
 from .base.progress import Listener, Stages
 from .base.units import format_bytes
-from .destinations import opened_picture
 from .errors import BudgetError
 from .forward import choose_compute, pixel_network
-from .in_memory import PictureInput
-from .picture import Picture, slabs
+from .picture.in_memory import PictureInput
+from .picture.opening import opened_picture
+from .picture.picture import Picture, slabs
 from .planning.geometry import BANKS, SMALLEST_SIDE, Bank
 from .planning.keywords import NetworkKeywords
 from .planning.options import SonifyOptions, resolve_options

@@ -18,7 +18,7 @@ import pyvips
 import torch
 from PIL import Image
 
-from netsounds_stream.drawing import draw
+from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.store.shards import encoder
 
 WIDTH, HEIGHT = 96, 64

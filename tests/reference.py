@@ -13,7 +13,7 @@ import numpy as np
 import pyvips
 import torch
 
-from netsounds_stream.drawing import draw
+from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.geometry import BANKS
 from netsounds_stream.weights import Weights, reference_module
 

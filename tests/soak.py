@@ -25,7 +25,7 @@ import pyvips
 from benchmarks.make_picture import make_picture
 from netsounds_stream.base.machine import describe
 from netsounds_stream.base.versions import versions
-from netsounds_stream.drawing import draw
+from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import Limits, Source
 from netsounds_stream.planning.planner import make_plan

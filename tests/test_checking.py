@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from netsounds_stream import Stop, Stopped, check, sonify
 from netsounds_stream.base.checksums import crc32c, file_sum, joined, linear, moved, sealed, whole
-from netsounds_stream.drawing import draw
 from netsounds_stream.errors import DamagedError, OutputError
+from netsounds_stream.picture.demo_picture import draw
 
 from .forks import forked
 

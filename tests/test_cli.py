@@ -14,7 +14,7 @@ import pyvips
 import soundfile
 import torch
 
-from netsounds_stream.drawing import draw
+from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.weights import Weights
 
 from .forks import forked, many_commands

@@ -14,9 +14,9 @@ import zarr
 
 from netsounds_stream import plan, render, sonify, verify
 from netsounds_stream.base.device import Transfers
-from netsounds_stream.drawing import draw
 from netsounds_stream.errors import BudgetError, OptionError, OutputError, PictureError, RangeError
 from netsounds_stream.folder import file_label, outputs
+from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.weights import Weights
 
@@ -273,7 +273,7 @@ def test_an_overflowing_classifier_is_no_name(picture_file: Path) -> None:
 
 
 def test_stopping_the_decoder(tmp_path: Path) -> None:
-    from netsounds_stream.picture import open_picture, write_spool
+    from netsounds_stream.picture.picture import open_picture, write_spool
 
     pyvips.Image.new_from_array(draw(1500, 1200)).jpegsave(str(tmp_path / "a.jpg"))
 

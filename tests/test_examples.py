@@ -15,7 +15,7 @@ from PIL import Image
 
 import netsounds_stream
 from netsounds_stream import errors, sonify
-from netsounds_stream.drawing import draw
+from netsounds_stream.picture.demo_picture import draw
 
 PUBLIC = {name: getattr(netsounds_stream, name) for name in netsounds_stream.__all__}
 FUNCTIONS = [name for name, each in PUBLIC.items() if inspect.isfunction(each)]

@@ -19,8 +19,8 @@ import pyvips
 from netsounds_stream import check, resume, sonify
 from netsounds_stream.base.journal import read_journal
 from netsounds_stream.base.progress import Progress
-from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OutputError
+from netsounds_stream.picture.demo_picture import draw
 
 from .forks import Command, forked
 from .reference import command, page_data

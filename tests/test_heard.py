@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from netsounds_stream import sonify
-from netsounds_stream.drawing import draw
+from netsounds_stream.picture.demo_picture import draw
 
 ONLY_MIX = {"scheme": (), "activations": False, "report": False, "duration": 5.0}
 

@@ -19,7 +19,7 @@ import soundfile
 import torch
 from PIL import Image
 
-from netsounds_stream.drawing import draw
+from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.weights import Weights
 
 from . import hostile_files as made

@@ -15,10 +15,10 @@ from PIL import Image
 
 from netsounds_stream import batch, plan, resume, sonify, verify
 from netsounds_stream.base.progress import Stop
-from netsounds_stream.drawing import draw
 from netsounds_stream.errors import BudgetError, ChangedError, OptionError, OutputError, PictureError, Stopped
-from netsounds_stream.in_memory import PixelSource, pixel_source
-from netsounds_stream.picture import open_picture, slabs, small_upright, write_spool
+from netsounds_stream.picture.demo_picture import draw
+from netsounds_stream.picture.in_memory import PixelSource, pixel_source
+from netsounds_stream.picture.picture import open_picture, slabs, small_upright, write_spool
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import STORED_MEMORY, STORED_SPOOL, STORED_STREAM
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsounds_stream.errors import StoreError
-from netsounds_stream.overview import Overview, across_cells
+from netsounds_stream.picture.overview import Overview, across_cells
 from netsounds_stream.planning.plan import Cells, cells_of
 
 # Of float32 sums of some hundred values, kept in float16, half a unit of whose 11th bit is lost.

@@ -10,9 +10,9 @@ import pytest
 import pyvips
 from PIL import Image, ImageOps
 
-from netsounds_stream.drawing import draw
 from netsounds_stream.errors import PictureError
-from netsounds_stream.picture import find_picture, open_picture, slabs, small_upright, write_spool
+from netsounds_stream.picture.demo_picture import draw
+from netsounds_stream.picture.picture import find_picture, open_picture, slabs, small_upright, write_spool
 from netsounds_stream.planning.plan import STORED_MEMORY, STORED_SPOOL, STORED_STREAM
 
 STORAGES = (STORED_MEMORY, STORED_SPOOL, STORED_STREAM)

@@ -16,9 +16,9 @@ from PIL import Image
 
 from netsounds_stream import check, sonify
 from netsounds_stream.base.checksums import sealed
-from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OptionError, OutputError, StoreError
 from netsounds_stream.galleries import FailedPicture, gallery
+from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.pictures import brightness, coloured
 from netsounds_stream.plotting import plot
 

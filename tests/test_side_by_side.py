@@ -11,8 +11,8 @@ import pyvips
 
 from netsounds_stream import Stop, Stopped, resume, sonify
 from netsounds_stream.base.journal import read_journal
-from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OutputError
+from netsounds_stream.picture.demo_picture import draw
 
 from .forks import Command, forked
 from .reference import command

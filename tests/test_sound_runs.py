@@ -16,8 +16,8 @@ import soundfile
 import torch
 
 from netsounds_stream import plan, render, sonify
-from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OptionError
+from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.options import options_from_words
 
 from .test_resume import contents

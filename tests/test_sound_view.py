@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from netsounds_stream import sonify
 from netsounds_stream.base.progress import Progress, Stop
-from netsounds_stream.drawing import draw
 from netsounds_stream.errors import OutputError, Stopped, StoreError
+from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.geometry import bank_length
 from netsounds_stream.planning.memory import overview_disk_bytes
 from netsounds_stream.planning.plan import AudioPlan, Plan

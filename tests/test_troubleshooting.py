@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pyvips
 
-from netsounds_stream.drawing import draw
+from netsounds_stream.picture.demo_picture import draw
 
 from .forks import many_commands
 from .reference import ROOT, command

@@ -20,10 +20,10 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from .errors import OutputError, PictureError, StoreError
+from ..errors import OutputError, PictureError, StoreError
+from ..planning.plan import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
 from .in_memory import PixelSource
 from .loaders import has_field, loader_of, open_file, reason, whole_bytes
-from .planning.plan import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
 
 #: EXIF orientation -> (transpose, then flip y, then flip x) from the stored rows to the upright picture.
 _ORIENTATIONS = {

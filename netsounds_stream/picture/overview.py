@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base.spool import Spool
-from .planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Cells, Plan, cells_of
+from ..base.spool import Spool
+from ..planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Cells, Plan, cells_of
 
 
 def across_cells(values: Tensor, factor: int) -> tuple[Tensor, Tensor]:

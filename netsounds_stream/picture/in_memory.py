@@ -19,7 +19,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from .errors import PictureError
+from ..errors import PictureError
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyvips
 
-from .errors import PictureError
+from ..errors import PictureError
 
 # libvips' loaders that open a picture here, and the bytes a pixel and band that they hold of the decoded
 # picture, whatever is asked of them. These formats hold pixels and nothing else. The rest of what a libvips

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .base import machine
-from .base.journal import durably_replace
-from .base.locations import DOWNLOAD, WEB, name_of, redacted, scheme_of
-from .base.progress import Stages
-from .base.units import format_bytes
-from .errors import BudgetError, PictureError
-from .store.object_store import ObjectFolder
+from ..base import machine
+from ..base.journal import durably_replace
+from ..base.locations import DOWNLOAD, WEB, name_of, redacted, scheme_of
+from ..base.progress import Stages
+from ..base.units import format_bytes
+from ..errors import BudgetError, PictureError
+from ..store.object_store import ObjectFolder
 
 # Which object the bytes are of: its URL, length and entity tag.
 _ABOUT = "about.json"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from .base.journal import Journal
-from .base.progress import Stages
-from .errors import Stopped
+from ..base.journal import Journal
+from ..base.progress import Stages
+from ..errors import Stopped
+from ..planning.plan import Plan
 from .picture import Picture, Slab, slabs, write_spool
-from .planning.plan import Plan
 
 _STEP = "decode"
 
