@@ -20,9 +20,9 @@ import soundfile
 import torch
 import zarr
 
+from netsounds_stream.network.weights import MEAN, STD, load_weights, reference_module
 from netsounds_stream.picture.picture import open_picture
 from netsounds_stream.planning.geometry import BANKS, bank_length
-from netsounds_stream.weights import MEAN, STD, load_weights, reference_module
 
 # Frames of the coarsest bank in a window, and pixels at each side of it that are only seen from inside.
 FRAMES, MARGIN = 4, 96

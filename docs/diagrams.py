@@ -27,6 +27,7 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from netsounds_stream import RowStream
+from netsounds_stream.network.weights import expected_shapes
 from netsounds_stream.planning.geometry import BANKS, LAYERS, Conv, Fire, length_after
 from netsounds_stream.planning.memory import (
     OVERVIEW_BYTES,
@@ -40,7 +41,6 @@ from netsounds_stream.planning.plan import MIB, Limits, Source, Stft
 from netsounds_stream.planning.planner import make_plan
 from netsounds_stream.stft import window_of
 from netsounds_stream.transform import half_frames, mirrored
-from netsounds_stream.weights import expected_shapes
 
 FIGURES = Path(__file__).parent / "figures"
 KEPT, DONE, TO_COME, LINE, SECOND = "#00796b", "#b0bec5", "#ffffff", "#546e7a", "#ef6c00"

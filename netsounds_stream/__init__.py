@@ -25,6 +25,11 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .errors import Stopped as Stopped
     from .galleries import gallery as gallery
     from .inspection import inspect as inspect
+    from .network.stream import RowBlock as RowBlock
+    from .network.stream import RowStream as RowStream
+    from .network.verify import verify as verify
+    from .network.weights import for_pixels as for_pixels
+    from .network.weights import load_weights as load_weights
     from .notebook import Sound as Sound
     from .planning.geometry import Layer as Layer
     from .planning.geometry import layers as layers
@@ -40,11 +45,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .runs import open_run as open_run
     from .single_file import share as share
     from .store.arrays import open_activations as open_activations
-    from .stream import RowBlock as RowBlock
-    from .stream import RowStream as RowStream
-    from .verification import verify as verify
-    from .weights import for_pixels as for_pixels
-    from .weights import load_weights as load_weights
 
 # OpenMP's threads wait by spinning, on cores that other programs want. It reads this when torch is loaded.
 if "torch" not in sys.modules:
@@ -65,17 +65,17 @@ _HOMES = {
     "Sound": "notebook",
     "Batch": "batches",
     "BatchPlan": "batch_plan",
-    "verify": "verification",
+    "verify": "network.verify",
     "bench": "benchmark",
     "inspect": "inspection",
     "check": "checking",
     "open_activations": "store.arrays",
-    "load_weights": "weights",
-    "for_pixels": "weights",
+    "load_weights": "network.weights",
+    "for_pixels": "network.weights",
     "layers": "planning.geometry",
     "Layer": "planning.geometry",
-    "RowStream": "stream",
-    "RowBlock": "stream",
+    "RowStream": "network.stream",
+    "RowBlock": "network.stream",
     "SonifyOptions": "planning.options",
     "SoundOptions": "planning.sound_options",
     "NetworkKeywords": "planning.keywords",

@@ -17,7 +17,8 @@ from .destinations import check_seen_by_workers, check_shared_work, finished_els
 from .engine import Beginning, limits_of
 from .errors import OutputError, UnfinishedError
 from .folder import RECORD_NAME, RunFolder, out_path, read_record, resolved, work_path
-from .forward import choose_compute
+from .network.compute import choose_compute
+from .network.weights import PRETRAINED, UNTRAINED, Weights, load_weights
 from .picture.in_memory import PictureInput, PixelSource, pixel_source
 from .picture.opening import opened_picture
 from .planning.keywords import SonifyKeywords
@@ -27,7 +28,6 @@ from .planning.planner import make_plan
 from .record import recorded_options, recorded_place
 from .runs import Run, as_run
 from .segment_merge import check_shared
-from .weights import PRETRAINED, UNTRAINED, Weights, load_weights
 
 
 def plan(

@@ -18,9 +18,9 @@ from .base.device import Arrived, Transfers
 from .errors import RangeError
 from .levels import energies
 from .mixture import Mixture
+from .network.layers import Parts
+from .network.stream import RowBlock
 from .picture.overview import across_cells
-from .row_layers import Parts
-from .stream import RowBlock
 from .transform import half_frames
 
 # Of a bank, rounded, summed and handed to the store at a time: 1 MiB in float32.

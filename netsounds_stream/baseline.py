@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .network.stream import RowBlock, RowStream
+from .network.weights import Weights, for_pixels
 from .planning.geometry import BANKS, Bank, bank_length, inside
 from .spectra import Background
-from .stream import RowBlock, RowStream
-from .weights import Weights, for_pixels
 
 # Pixels: enough for a quarter of each bank's values to be past the border; of noise a mean is wanted only.
 _EVEN_SIDE, _NOISE_SIDE = 352, 224

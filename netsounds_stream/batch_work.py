@@ -24,8 +24,8 @@ from .planning.options import SonifyOptions
 from .roots import require_within
 
 if TYPE_CHECKING:
+    from .network.weights import Weights
     from .planning.plan import Plan
-    from .weights import Weights
 
 #: What is found of a picture, and what becomes of it.
 NEW, UNFINISHED, FINISHED, FAILING = "new", "unfinished", "finished", "failing"
@@ -99,7 +99,7 @@ def prepare(task: Task) -> float:
     """
     from .base.device import reserve
     from .forecast import measured_pixel_seconds, pace
-    from .forward import choose_compute
+    from .network.compute import choose_compute
 
     options = task.options
     with _threads(task.threads):
@@ -227,7 +227,7 @@ def _changes(task: Task, record: dict[str, Any]) -> list[str]:
 
 def _asked_changes(task: Task, record: dict[str, Any], *, read: bool) -> list[str]:
     """What of a run's record the task would have otherwise; the picture only where it is to be `read`."""
-    from .forward import choose_compute
+    from .network.compute import choose_compute
     from .picture.picture import open_picture
     from .record import changes
 
@@ -251,7 +251,7 @@ def _changed(task: Task, differences: list[str]) -> ChangedError:
 
 def weights(source: str) -> Weights:
     """As `load_weights`; read once in a process, as long as the file stays as it is."""
-    from .weights import PRETRAINED, UNTRAINED, load_weights
+    from .network.weights import PRETRAINED, UNTRAINED, load_weights
 
     key: tuple[object, ...] = (source,)
     if source not in (PRETRAINED, UNTRAINED) and os.path.exists(source):

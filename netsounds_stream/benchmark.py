@@ -19,7 +19,8 @@ import torch
 from .api import sonify
 from .base import machine
 from .errors import BudgetError, NetsoundsError
-from .forward import devices
+from .network.compute import devices
+from .network.weights import UNTRAINED
 from .picture.demo_picture import draw
 from .picture.picture import open_picture
 from .planning.geometry import SMALLEST_SIDE
@@ -28,7 +29,6 @@ from .planning.options import Device, SonifyOptions, resolve_options
 from .planning.plan import Limits, Plan, Source
 from .planning.planner import make_plan
 from .planning.sound_options import SoundOptions
-from .weights import UNTRAINED
 
 #: Width, height and runs of the measured picture, and of the quick form.
 USUAL, QUICK = ((2048, 1536), 3), ((1024, 768), 1)

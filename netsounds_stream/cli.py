@@ -248,7 +248,7 @@ def verify(
     options, _ = effective(options, quiet=quiet)
     with importing():
         from .display import display
-        from .verification import verify as compare
+        from .network.verify import verify as compare
 
     with display(quiet=quiet) as shown:
         result = compare(local_only("verify", path), options, on_progress=shown)

@@ -13,10 +13,10 @@ from .base.locations import folder_of
 from .base.progress import Listener
 from .errors import OutputError, WeightsUnavailableError
 from .folder import RECORD_NAME, read_record, work_path
+from .network.weights import PRETRAINED, UNTRAINED, load_weights
 from .picture.demo_picture import draw
 from .planning.plan import Plan
 from .runs import Run
-from .weights import PRETRAINED, UNTRAINED, load_weights
 
 WIDTH, HEIGHT = 1536, 1024
 

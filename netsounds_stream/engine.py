@@ -23,19 +23,19 @@ from .errors import ChangedError
 from .execution import Execution
 from .folder import RunFolder
 from .forecast import expected_seconds
-from .forward import Compute, choose_compute
+from .network.compute import Compute, choose_compute
+from .network.label import Guess, label_view, median_colour, predict_label, top5
+from .network.weights import UNTRAINED, Weights, load_weights
 from .picture.in_memory import PixelSource
 from .picture.opening import opened_picture
 from .picture.picture import Picture
 from .planning.options import SonifyOptions
 from .planning.plan import Limits, Plan
 from .planning.planner import make_plan
-from .predict import Guess, label_view, median_colour, predict_label, top5
 from .record import begin_record, differences, recorded_plan
 from .runs import Run, as_run
 from .segment_merge import Shared
 from .stems import stems_facts, stems_notes
-from .weights import UNTRAINED, Weights, load_weights
 from .windowed import measured_levels, sound_notes
 
 

@@ -26,10 +26,12 @@ from .baseline import Baseline
 from .depot import Depot
 from .errors import OutputError, Stopped
 from .folder import file_label
-from .forward import STEP, Compute, pixel_network, remove_states, rows_done, run_forward
+from .forward import STEP, remove_states, rows_done, run_forward
 from .levels import LevelMeter, Levels
 from .mixdown import mix_work, write_mix
 from .mixture import Mixture, chosen, mixture_of
+from .network.compute import Compute, pixel_network
+from .network.weights import Weights
 from .picture.overview import Overview, bank_overview, picture_overview
 from .picture.picture import Picture
 from .picture.slabs import planned_slabs, spool_picture
@@ -48,7 +50,6 @@ from .sound_view import Views
 from .spectra import SpectraSpool
 from .store.arrays import Activations, ShardWriter, create_array
 from .sum_spool import SumSpool
-from .weights import Weights
 from .windowed import Windowing
 
 

@@ -8,10 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,81 +20,20 @@ from .base.checksums import FileSum, file_sum
 from .base.device import Transfers
 from .base.journal import Journal
 from .base.pipeline import Line, ahead
-from .errors import OptionError, Stopped
+from .errors import Stopped
+from .network.compute import Compute, PixelNetwork, as_values
+from .network.stream import Band, RowStream, exact_float32
 from .picture.overview import Overview, across_cells
 from .picture.picture import Slab
 from .planning.geometry import bank
 from .planning.plan import Plan
 from .sinks import Sinks
-from .stream import Band, RowStream, exact_float32
-from .weights import Weights, for_pixels, normalised
 
 Cells = tuple[Tensor, Tensor]  # sums and maxima, see `across_cells`
 
 #: The network's step in the journal, and the files that hold what the stream retains.
 STEP, _STATE = "network", "state-"
 PREVIEW = "preview"
-
-
-@dataclass(frozen=True)
-class Compute:
-    """Where the network runs ('cpu', 'cuda', 'mps') and in what: 'fp32', 'bf16' or 'fp16'."""
-
-    device: str
-    precision: str
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
-
-
-def devices() -> tuple[Literal["cpu", "cuda", "mps"], ...]:
-    """Return what this machine, and this build of torch, can compute on."""
-    has: dict[Literal["cpu", "cuda", "mps"], bool] = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    return tuple(name for name, there in has.items() if there)
-
-
-def choose_compute(device: str, precision: str) -> Compute:
-    """`device` and `precision` with 'auto' decided.
-
-    Raises:
-        OptionError: the device asked for is not there.
-    """
-    if device == "auto":
-        device = "cpu"  # what runs on a GPU has not been tried on one yet: nobody gets it unasked
-    elif device not in devices():
-        raise OptionError(f"this machine, or this build of torch, has no {device} device; use --device cpu")
-    if precision == "auto":
-        # On a CPU torch's float16 is some twenty times slower than float32 unless the chip computes in it,
-        # and torch does not say whether it does.
-        precision = "fp32" if device == "cpu" else "fp16"
-    return Compute(device, precision)
-
-
-@dataclass(frozen=True)
-class PixelNetwork:
-    """Parameters for a stream, and what turns float32 pixels `[rgb, y, x]` into its input."""
-
-    state: Mapping[str, Tensor]
-    prepare: Callable[[Tensor], Tensor]
-    full_scale: int
-
-
-def pixel_network(weights: Weights, full_scale: int, normalize: bool, dtype: torch.dtype) -> PixelNetwork:
-    """The cheapest right way for `dtype`: scaling folded into the weights where float32 has room for it."""
-    if dtype == torch.float32:
-        return PixelNetwork(for_pixels(weights, full_scale, normalize), lambda pixels: pixels, full_scale)
-    return PixelNetwork(weights.state, lambda pixels: normalised(pixels, full_scale, normalize), full_scale)
-
-
-def as_values(band: NDArray[np.generic], device: str) -> Tensor:
-    """Pixels for `device`. Torch takes no negative strides of numpy's; bytes go elsewhere as bytes."""
-    small = band.dtype == np.uint8 and device != "cpu"
-    return torch.from_numpy(band.astype("uint8" if small else "float32", order="C"))
 
 
 def preview_cells(values: Tensor, factor: int, full_scale: int) -> Cells:

@@ -15,15 +15,15 @@ from typing import Any
 from .base import machine
 from .base.versions import PACKAGE, versions
 from .errors import OutputError
-from .forward import Compute
+from .network.compute import Compute
+from .network.label import Guess
+from .network.weights import PRETRAINED, UNTRAINED, Weights
 from .picture.picture import Picture
 from .planning.geometry import bank
 from .planning.options import SonifyOptions, word_of
 from .planning.plan import AudioPlan, BankPlan, Plan, Stft
 from .planning.sound_options import NO_SCHEME, SoundOptions
-from .predict import Guess
 from .tags import Tags
-from .weights import PRETRAINED, UNTRAINED, Weights
 
 # What changes no byte of a run's files: budgets (the plan is kept), where the weights lay, a preset's name.
 _NO_BYTES = ("memory_bytes", "gpu_memory_bytes", "max_pixels", "weights", "preset")

@@ -14,12 +14,12 @@ from torch import Tensor
 from .base.checkpoint import CheckpointWriter
 from .forward import preview_cells
 from .mixture import Mixture, mixture_of
+from .network.layers import Parts
+from .network.stream import RowBlock
 from .planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Plan, cells_of
 from .planning.sound_options import SoundOptions
-from .row_layers import Parts
 from .segments import Segment
 from .store.arrays import ShardWriter
-from .stream import RowBlock
 
 # Of one kind of rows, kept until so many bytes can be written at once.
 _BUFFER_BYTES = 1 << 20

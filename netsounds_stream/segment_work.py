@@ -28,7 +28,9 @@ from .base.checksums import FileSum, file_sum, is_sealed, sealed
 from .base.device import Transfers
 from .base.journal import sync
 from .base.pipeline import Line, workers
-from .forward import Compute, PixelNetwork, as_values, pixel_network
+from .network.compute import Compute, PixelNetwork, as_values, pixel_network
+from .network.stream import Band, RowBlock, RowStream
+from .network.weights import Weights
 from .picture.picture import Picture, Slab
 from .picture.slabs import planned_slabs
 from .places import Places
@@ -40,8 +42,6 @@ from .roots import require_within
 from .segment_rows import Rows, SegmentPreview, SegmentTaker, averaging
 from .segments import Segment
 from .store.arrays import Place, Putting, ShardWriter
-from .stream import Band, RowBlock, RowStream
-from .weights import Weights
 
 if TYPE_CHECKING:
     from .store.remote import ShardPuts

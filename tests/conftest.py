@@ -19,8 +19,8 @@ import torch
 
 from netsounds_stream import sonify
 from netsounds_stream.base import machine
+from netsounds_stream.network.weights import Weights, expected_shapes, load_weights
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.weights import Weights, expected_shapes, load_weights
 
 from .browser import DESK, Open, started, tab
 from .report_sample import make_run, render

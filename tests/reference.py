@@ -13,9 +13,9 @@ import numpy as np
 import pyvips
 import torch
 
+from netsounds_stream.network.weights import Weights, reference_module
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.geometry import BANKS
-from netsounds_stream.weights import Weights, reference_module
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = Path(sys.executable).parent / "netsounds-stream"

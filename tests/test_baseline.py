@@ -18,11 +18,11 @@ from torch import Tensor
 
 from netsounds_stream import RowStream, Run, sonify
 from netsounds_stream.baseline import Baseline, baselines
+from netsounds_stream.network.weights import Weights, for_pixels
 from netsounds_stream.planning.geometry import BANKS, inside
 from netsounds_stream.planning.plan import Stft
 from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.spectra import Background, SpectraMap
-from netsounds_stream.weights import Weights, for_pixels
 
 SOUND = SoundOptions(sample_rate_hz=8000, fft_size=64, hop=16, contrast=2.0)
 STFT = Stft(64, 16, 2000)

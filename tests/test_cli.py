@@ -14,8 +14,8 @@ import pyvips
 import soundfile
 import torch
 
+from netsounds_stream.network.weights import Weights
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.weights import Weights
 
 from .forks import forked, many_commands
 from .reference import TIMED, command

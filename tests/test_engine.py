@@ -16,9 +16,9 @@ from netsounds_stream import plan, render, sonify, verify
 from netsounds_stream.base.device import Transfers
 from netsounds_stream.errors import BudgetError, OptionError, OutputError, PictureError, RangeError
 from netsounds_stream.folder import file_label, outputs
+from netsounds_stream.network.weights import Weights
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.options import SonifyOptions
-from netsounds_stream.weights import Weights
 
 from .reference import TIMED, TRAINED, normalised, whole_image
 from .test_sound import plain_sound
@@ -141,7 +141,7 @@ def test_verify_agrees(picture_file: Path, weights_file: Path) -> None:
 def test_verify_notices_a_difference(
     picture_file: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from netsounds_stream.row_layers import PoolStage
+    from netsounds_stream.network.layers import PoolStage
 
     whole = PoolStage._down
     monkeypatch.setattr(PoolStage, "_down", staticmethod(lambda line, n: whole(line, n) * 1.0001))
@@ -267,7 +267,7 @@ def test_out_may_be_a_link(tmp_path: Path, picture_file: Path, weights_file: Pat
 
 
 def test_an_overflowing_classifier_is_no_name(picture_file: Path) -> None:
-    from netsounds_stream.predict import top5
+    from netsounds_stream.network.label import top5
 
     assert top5(torch.full((1000,), torch.nan)) == ()
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from netsounds_stream.network.weights import (
+    Weights,
+    expected_shapes,
+    load_weights,
+    reference_module,
+    torchvision,
+)
 from netsounds_stream.planning.geometry import BANKS, LAYERS, SMALLEST_SIDE, Conv, Fire, bank_length, layers
-from netsounds_stream.weights import Weights, expected_shapes, load_weights, reference_module, torchvision
 
 from .reference import whole_image
 

@@ -19,8 +19,8 @@ import soundfile
 import torch
 from PIL import Image
 
+from netsounds_stream.network.weights import Weights
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.weights import Weights
 
 from . import hostile_files as made
 from .forks import many_commands

@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from netsounds_stream.api import sonify
-from netsounds_stream.weights import expected_shapes
+from netsounds_stream.network.weights import expected_shapes
 
 from .hostile_files import rf64, write_pictures
 from .mutation_worker import LIMIT_BYTES, PLACES, opened, sources

@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from netsounds_stream.errors import OptionError
+from netsounds_stream.network.stream import RowBlock, RowStream
+from netsounds_stream.network.weights import Weights, for_pixels, load_weights, reference_module
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.geometry import BANKS, SMALLEST_SIDE, layer_names
-from netsounds_stream.stream import RowBlock, RowStream
-from netsounds_stream.weights import Weights, for_pixels, load_weights, reference_module
 
 from .reference import TRAINED, normalised, whole_image
 

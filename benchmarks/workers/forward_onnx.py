@@ -14,8 +14,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from passes import arguments, finish, normalised_picture, samples_of, timed
 
+from netsounds_stream.network.weights import load_weights
 from netsounds_stream.planning.geometry import BANKS, CLASSIFIER_NAME, LAYERS, Conv, Fire, Pool
-from netsounds_stream.weights import load_weights
 
 
 def squeezenet(state: Mapping[str, torch.Tensor]) -> onnx.ModelProto:

@@ -18,8 +18,8 @@ from passes import DTYPES, Samples, arguments, finish, normalised_picture, sampl
 from netsounds_stream import Plan, RowBlock, RowStream, load_weights, plan
 from netsounds_stream.base.machine import tune_heap
 from netsounds_stream.base.pipeline import Line
+from netsounds_stream.network.stream import Band
 from netsounds_stream.planning.geometry import BANKS
-from netsounds_stream.stream import Band
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from passes import DTYPES, arguments, finish, normalised_picture, samples_of, timed
 
+from netsounds_stream.network.weights import load_weights, reference_module
 from netsounds_stream.planning.geometry import BANKS
-from netsounds_stream.weights import load_weights, reference_module
 
 LAYERS = {f"features.{index}": index for index in range(13)}
 

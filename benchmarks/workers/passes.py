@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from report import report
 
 from netsounds_stream.base.machine import peak_resident_bytes
+from netsounds_stream.network.weights import MEAN, STD
 from netsounds_stream.planning.geometry import BANKS, bank_length
-from netsounds_stream.weights import MEAN, STD
 
 Floats = NDArray[np.float32]
 

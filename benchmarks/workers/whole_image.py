@@ -19,7 +19,7 @@ import torch  # noqa: E402
 from PIL import Image, ImageOps  # noqa: E402
 from report import report  # noqa: E402
 
-from netsounds_stream.weights import load_weights, reference_module, torchvision  # noqa: E402
+from netsounds_stream.network.weights import load_weights, reference_module, torchvision  # noqa: E402
 
 LAYERS = {1: 1, 2: 5, 3: 10, 4: 12}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

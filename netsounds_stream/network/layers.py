@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .planning.geometry import (
+from ..planning.geometry import (
     CLASSES,
     CLASSIFIER_ACTIVATION_NAME,
     CLASSIFIER_NAME,

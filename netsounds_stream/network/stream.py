@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .errors import OptionError
-from .planning.geometry import LAYERS, Conv, Fire, Pool, layer_names, layer_strides
-from .row_layers import ClassifierStage, ConvStage, FireStage, Parts, PoolStage, Stage
+from ..errors import OptionError
+from ..planning.geometry import LAYERS, Conv, Fire, Pool, layer_names, layer_strides
+from .layers import ClassifierStage, ConvStage, FireStage, Parts, PoolStage, Stage
 
 
 @dataclass(frozen=True)

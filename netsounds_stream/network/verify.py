@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import machine
-from .base.progress import Listener, Stages
-from .base.units import format_bytes
-from .errors import BudgetError
-from .forward import choose_compute, pixel_network
-from .picture.in_memory import PictureInput
-from .picture.opening import opened_picture
-from .picture.picture import Picture, slabs
-from .planning.geometry import BANKS, SMALLEST_SIDE, Bank
-from .planning.keywords import NetworkKeywords
-from .planning.options import SonifyOptions, resolve_options
-from .planning.plan import STORED_MEMORY, Limits
-from .planning.planner import make_plan
-from .predict import Guess, top5
+from ..base import machine
+from ..base.progress import Listener, Stages
+from ..base.units import format_bytes
+from ..errors import BudgetError
+from ..picture.in_memory import PictureInput
+from ..picture.opening import opened_picture
+from ..picture.picture import Picture, slabs
+from ..planning.geometry import BANKS, SMALLEST_SIDE, Bank
+from ..planning.keywords import NetworkKeywords
+from ..planning.options import SonifyOptions, resolve_options
+from ..planning.plan import STORED_MEMORY, Limits
+from ..planning.planner import make_plan
+from .compute import choose_compute, pixel_network
+from .label import Guess, top5
 from .stream import Hook, RowBlock, RowStream
 from .weights import load_weights, normalised, reference_module
 

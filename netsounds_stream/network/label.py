@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import RangeError
-from .picture.picture import Picture, Slab, small_upright
+from ..errors import RangeError
+from ..picture.picture import Picture, Slab, small_upright
 from .stream import RowStream
 from .weights import Weights, categories, for_pixels
 

@@ -22,10 +22,10 @@ from typing import Any
 
 import torch
 
-from .errors import WeightsError, WeightsUnavailableError
-from .planning.geometry import CLASSES, CLASSIFIER_NAME, LAYERS, Conv, Fire
-from .planning.options import PRETRAINED as PRETRAINED
-from .planning.options import UNTRAINED as UNTRAINED
+from ..errors import WeightsError, WeightsUnavailableError
+from ..planning.geometry import CLASSES, CLASSIFIER_NAME, LAYERS, Conv, Fire
+from ..planning.options import PRETRAINED as PRETRAINED
+from ..planning.options import UNTRAINED as UNTRAINED
 
 _UNTRAINED_SEED = 0
 _DOWNLOAD_TIMEOUT_SECONDS = 20.0
