@@ -39,8 +39,8 @@ from netsounds_stream.planning.memory import (
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import MIB, Limits, Source, Stft
 from netsounds_stream.planning.planner import make_plan
-from netsounds_stream.stft import window_of
-from netsounds_stream.transform import half_frames, mirrored
+from netsounds_stream.sound.dsp.half_ifft import half_frames, mirrored
+from netsounds_stream.sound.dsp.stft import window_of
 
 FIGURES = Path(__file__).parent / "figures"
 KEPT, DONE, TO_COME, LINE, SECOND = "#00796b", "#b0bec5", "#ffffff", "#546e7a", "#ef6c00"

@@ -30,8 +30,8 @@ from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.plan import Stft
 from netsounds_stream.planning.planner import stft_plan
 from netsounds_stream.planning.sound_options import SoundOptions
-from netsounds_stream.spectra import SpectraMap
-from netsounds_stream.transform import half_length
+from netsounds_stream.sound.dsp.half_ifft import half_length
+from netsounds_stream.sound.spectra import SpectraMap
 
 Array = NDArray[np.float64]
 

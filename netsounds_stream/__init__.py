@@ -40,10 +40,10 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .planning.plan import Plan as Plan
     from .planning.sound_options import SoundOptions as SoundOptions
     from .plotting import plot as plot
-    from .rendering import render as render
     from .runs import Run as Run
     from .runs import open_run as open_run
     from .single_file import share as share
+    from .sound.render import render as render
     from .store.arrays import open_activations as open_activations
 
 # OpenMP's threads wait by spinning, on cores that other programs want. It reads this when torch is loaded.
@@ -57,7 +57,7 @@ _HOMES = {
     "plan": "api",
     "resume": "api",
     "open_run": "runs",
-    "render": "rendering",
+    "render": "sound.render",
     "plot": "plotting",
     "share": "single_file",
     "gallery": "galleries",

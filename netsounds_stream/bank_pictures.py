@@ -25,7 +25,7 @@ from .pictures import (
     sheet_of,
 )
 from .planning.plan import cells_of
-from .spectrum import interval_weights
+from .sound.dsp.spectrum import interval_weights
 from .store.arrays import Activations
 
 MEANS, MAXIMA = 0, 1

@@ -9,49 +9,18 @@ padding looks like an edge, so responses are taken inside of it (`geometry.Bank.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .network.stream import RowBlock, RowStream
 from .network.weights import Weights, for_pixels
 from .planning.geometry import BANKS, Bank, bank_length, inside
-from .spectra import Background
+from .sound.background import Baseline
 
 # Pixels: enough for a quarter of each bank's values to be past the border; of noise a mean is wanted only.
 _EVEN_SIDE, _NOISE_SIDE = 352, 224
 _BAND_ROWS = 32
-# Of what the network answers to an even colour: what its values may be off by, in bfloat16 for one.
-_ROUNDING = 1 / 128
-
-
-@dataclass(frozen=True, kw_only=True)
-class Baseline:
-    """A bank's responses, float32 `[filter]`.
-
-    Attributes:
-        even: to an even picture.
-        spread: how far from that some are in a small picture, which sees its borders all over.
-        noise: to noise, on average.
-    """
-
-    number: int
-    even: Tensor
-    spread: Tensor
-    noise: Tensor
-
-    def background(self, weights: NDArray[np.float32]) -> Background:
-        """Return what is no content in sums over the filters by `weights`, float32 `[filter, column]`."""
-        columns = torch.from_numpy(weights)
-        return Background(
-            even=self.even @ columns,
-            margin=(self.spread + _ROUNDING * self.even) @ columns,
-            noise=float(torch.linalg.vector_norm((self.noise - self.even) @ columns)),
-            border=BANKS[self.number - 1].border,
-        )
 
 
 def baselines(

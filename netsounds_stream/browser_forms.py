@@ -19,12 +19,12 @@ import soundfile
 from .base.journal import Journal
 from .base.pipeline import Line
 from .base.progress import Advance
-from .finished_files import finish_files
-from .finishing import PIECE_SAMPLES, Finish, Segment
 from .page_data import Played
 from .planning.plan import AudioPlan
 from .planning.sound_options import SoundOptions
-from .tags import Tags
+from .sound.finished_files import finish_files
+from .sound.finishing import PIECE_SAMPLES, Finish, Segment
+from .sound.tags import Tags
 
 _LOUDEST = 1.0
 

@@ -214,8 +214,8 @@ def plan(
 def render(array: Path, out: Path, quiet: bool, **words: Any) -> None:
     """Make the sound file OUT from a stored ARRAY (.zarr or .npy), without the network."""
     with importing():
-        from . import rendering
         from .display import display
+        from .sound import render
 
     if words["time_axis"] == "auto":
         words.pop("time_axis")
@@ -224,7 +224,7 @@ def render(array: Path, out: Path, quiet: bool, **words: Any) -> None:
     sound = {name: value for name, value in words.items() if name not in ("time_axis", "overwrite")}
     effective(SonifyOptions(sound=sound_from_words(**sound, mix=False)), quiet=quiet)
     with display(quiet=quiet) as shown:
-        audio = rendering.render(array, out, on_progress=shown, **words)
+        audio = render.render(array, out, on_progress=shown, **words)
     click.echo(f"{out}: {audio.samples} samples, {audio.container}")
 
 

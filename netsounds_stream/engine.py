@@ -17,7 +17,7 @@ from .base.journal import Journal, new_journal
 from .base.locations import is_url
 from .base.pipeline import threads
 from .base.progress import Listener, Stages, Stop
-from .baseline import Baseline, baselines
+from .baseline import baselines
 from .clusters import connected
 from .errors import ChangedError
 from .execution import Execution
@@ -35,8 +35,9 @@ from .planning.planner import make_plan
 from .record import begin_record, differences, recorded_plan
 from .runs import Run, as_run
 from .segment_merge import Shared
-from .stems import stems_facts, stems_notes
-from .windowed import measured_levels, sound_notes
+from .sound.background import Baseline
+from .sound.stems import stems_facts, stems_notes
+from .sound.windowed import measured_levels, sound_notes
 
 
 @dataclass(frozen=True)

@@ -15,21 +15,16 @@ from torch import Tensor
 
 from .attempts import Attempt, begin_attempt
 from .bank_pictures import BankPictures
-from .bank_sound import BankSound, summing_step
 from .base import machine
 from .base.checksums import file_sum
 from .base.journal import Journal, no_files
 from .base.locations import DOWNLOAD
 from .base.pipeline import Line, workers
 from .base.progress import Advance, Stages
-from .baseline import Baseline
 from .depot import Depot
 from .errors import OutputError, Stopped
 from .folder import file_label
 from .forward import STEP, remove_states, rows_done, run_forward
-from .levels import LevelMeter, Levels
-from .mixdown import mix_work, write_mix
-from .mixture import Mixture, chosen, mixture_of
 from .network.compute import Compute, pixel_network
 from .network.weights import Weights
 from .picture.overview import Overview, bank_overview, picture_overview
@@ -45,12 +40,17 @@ from .segment_merge import Shared
 from .segment_work import Job, new_job
 from .sharing_sound import SharedSound
 from .sinks import Sinks
-from .sound import Rendering
-from .sound_view import Views
-from .spectra import SpectraSpool
+from .sound.background import Baseline
+from .sound.bank import BankSound, summing_step
+from .sound.levels import LevelMeter, Levels
+from .sound.mix import mix_work, write_mix
+from .sound.mixture import Mixture, chosen, mixture_of
+from .sound.raw import Rendering
+from .sound.spectra import SpectraSpool
+from .sound.sum_spool import SumSpool
+from .sound.view import Views
+from .sound.windowed import Windowing
 from .store.arrays import Activations, ShardWriter, create_array
-from .sum_spool import SumSpool
-from .windowed import Windowing
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from .base.units import format_bytes
 from .errors import NetsoundsError, OutputError, StoreError
 from .folder import RECORD_NAME, parsed_record, read_record
 from .run_files import files_of
+from .sound.wav import missing_bytes
 from .store.arrays import Activations, open_activations
-from .wav import missing_bytes
 
 
 class NotOursError(NetsoundsError):

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from .base.units import format_bytes
 from .errors import OptionError, StoreError
-from .finished_files import FILTERS
 from .folder import file_label
 from .planning.formats import media_type
 from .planning.geometry import BANKS
+from .sound.finished_files import FILTERS
 from .store.arrays import UNREADABLE
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from .places import Places
 from .planning.plan import FILTER_CELLS, AudioPlan, Plan, cells_of
 from .planning.sound_options import SoundOptions, one_of
 from .record import recorded_options, recorded_plan
-from .sound_view import SoundMeter, View, view_plan
+from .sound.view import SoundMeter, View, view_plan
 from .store.arrays import Activations, open_activations
 from .store.blocks import blocks_of
 

@@ -23,7 +23,7 @@ from .planning.geometry import bank
 from .planning.options import SonifyOptions, word_of
 from .planning.plan import AudioPlan, BankPlan, Plan, Stft
 from .planning.sound_options import NO_SCHEME, SoundOptions
-from .tags import Tags
+from .sound.tags import Tags
 
 # What changes no byte of a run's files: budgets (the plan is kept), where the weights lay, a preset's name.
 _NO_BYTES = ("memory_bytes", "gpu_memory_bytes", "max_pixels", "weights", "preset")

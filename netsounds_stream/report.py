@@ -39,10 +39,10 @@ from .planning.geometry import bank
 from .planning.plan import AudioPlan, BankPlan, Plan
 from .planning.sound_options import SoundOptions
 from .single_file import write_single_file
-from .sound_view import View, Views, parts_begun, read_filter_extremes
-from .spectrum import FrequencyScale
+from .sound.dsp.spectrum import FrequencyScale
+from .sound.tags import Tags
+from .sound.view import View, Views, parts_begun, read_filter_extremes
 from .store.arrays import Activations
-from .tags import Tags
 
 STEP = "report"
 #: Filters of each bank that get a picture of their own: those with the highest mean.

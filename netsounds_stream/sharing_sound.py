@@ -15,9 +15,9 @@ from .base.pipeline import workers
 from .base.progress import Advance, Stop
 from .clusters import Cluster
 from .errors import Stopped
-from .inversion import Inversion
 from .planning.plan import AHEAD
 from .roots import require_within
+from .sound.filters import Inversion
 from .store.arrays import Activations, open_activations
 from .store.blocks import Block
 

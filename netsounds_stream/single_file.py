@@ -16,11 +16,11 @@ import soundfile
 from PIL import Image
 
 from .base.progress import Listener, Stages
-from .encoding import Resampler
 from .errors import OutputError
-from .finishing import PIECE_SAMPLES
 from .folder import PAGE, SINGLE_FILE, add_files, read_record
 from .page import page_data_of, write_single_page
+from .sound.encoding import Resampler
+from .sound.finishing import PIECE_SAMPLES
 
 #: Of all sounds together, in bits: what their rate follows, as far as it goes.
 _SOUND_BITS = 8 << 22

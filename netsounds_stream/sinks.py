@@ -11,12 +11,12 @@ from torch import Tensor
 
 from .base.checkpoint import CheckpointReader, CheckpointWriter
 from .base.checksums import FileSum
-from .levels import LevelMeter
-from .mixture import Mixture
 from .picture.overview import Overview
-from .spectra import SpectraSpool
+from .sound.levels import LevelMeter
+from .sound.mixture import Mixture
+from .sound.spectra import SpectraSpool
+from .sound.sum_spool import SumSpool
 from .store.arrays import ShardWriter
-from .sum_spool import SumSpool
 
 
 @dataclass(frozen=True)

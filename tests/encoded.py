@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from netsounds_stream.encoding import SoundWriter
-from netsounds_stream.tags import Tags
+from netsounds_stream.sound.encoding import SoundWriter
+from netsounds_stream.sound.tags import Tags
 
 TAGS = Tags("Bank 1", "a picture.jpg", "honeycomb", "sum", "ifft", "netsounds-stream 0.1", bank="1")
 #: As long as tags can become.

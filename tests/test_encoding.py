@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from netsounds_stream.encoding import SoundWriter
 from netsounds_stream.errors import OptionError, OutputError
+from netsounds_stream.sound.encoding import SoundWriter
 
 from .encoded import TAGS, noise, written
 from .reference import ROOT

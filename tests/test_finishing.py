@@ -20,12 +20,12 @@ from scipy.signal import resample_poly
 
 from netsounds_stream.base.checksums import file_sum
 from netsounds_stream.base.progress import Advance
-from netsounds_stream.finishing import CEILING_DBTP, Finish, Segment, finish, gain_for, note_of, passes
-from netsounds_stream.limiter import Limiter
-from netsounds_stream.loudness import LoudnessMeter
 from netsounds_stream.planning.plan import SAMPLE_BYTES, AudioPlan
 from netsounds_stream.planning.sound_options import SUBTYPES, SoundOptions
-from netsounds_stream.tags import Tags
+from netsounds_stream.sound.dsp.limiter import Limiter
+from netsounds_stream.sound.dsp.loudness import LoudnessMeter
+from netsounds_stream.sound.finishing import CEILING_DBTP, Finish, Segment, finish, gain_for, note_of, passes
+from netsounds_stream.sound.tags import Tags
 
 Samples = NDArray[np.float32]
 CEILING = 10 ** (CEILING_DBTP / 20)

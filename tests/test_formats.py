@@ -10,7 +10,7 @@ import soundfile
 
 from netsounds_stream.errors import OptionError
 from netsounds_stream.planning.formats import check_format, estimated_bytes
-from netsounds_stream.tags import info_chunk
+from netsounds_stream.sound.tags import info_chunk
 
 from .encoded import LONGEST, noise, written
 

@@ -41,7 +41,7 @@ _OTHER_PROCESSOR = "One of another maker"
 _SETTINGS = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s",
-    "DASK_DISTRIBUTED__WORKER__PRELOAD": "['netsounds_stream.segment_merge', 'netsounds_stream.sound']",
+    "DASK_DISTRIBUTED__WORKER__PRELOAD": "['netsounds_stream.segment_merge', 'netsounds_stream.sound.raw']",
 }
 _OPTIONS: dict[str, Any] = {"label": "a", "banks": (1, 2), "scheme": "concat", "report": False, "mix": False}
 _WORDS = ("--label", "a", "--banks", "1,2", "--scheme", "concat", "--no-report", "--no-mix")

@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 from scipy.signal import firwin, lfilter, resample_poly
 
 from netsounds_stream.errors import OptionError
-from netsounds_stream.loudness import Loudness, LoudnessMeter, impulse_response, k_weighting, oversampling
+from netsounds_stream.sound.dsp.loudness import (
+    Loudness,
+    LoudnessMeter,
+    impulse_response,
+    k_weighting,
+    oversampling,
+)
 
 Samples = NDArray[np.float32]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -304,5 +310,5 @@ def test_used_once() -> None:
 
 def test_scipy_stays_out() -> None:
     """It costs every run 53 MiB and a second."""
-    code = "import sys, netsounds_stream.loudness; sys.exit('scipy' in sys.modules)"
+    code = "import sys, netsounds_stream.sound.dsp.loudness; sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from netsounds_stream.griffin_lim import GriffinLim
-from netsounds_stream.pghi import PhaseGradient, _sources
 from netsounds_stream.planning.plan import Stft
-from netsounds_stream.stft import OverlapAdd
-from netsounds_stream.synthesis import synthesised
+from netsounds_stream.sound.dsp.griffin_lim import GriffinLim
+from netsounds_stream.sound.dsp.pghi import PhaseGradient, _sources
+from netsounds_stream.sound.dsp.stft import OverlapAdd
+from netsounds_stream.sound.dsp.synthesis import synthesised
 
 SHAPES = [Stft(64, 16, 1000), Stft(64, 24, 997), Stft(64, 32, 20), Stft(64, 7, 700), Stft(2048, 512, 40000)]
 

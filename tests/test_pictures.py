@@ -27,7 +27,7 @@ from netsounds_stream.pictures import (
     save,
     sheet_of,
 )
-from netsounds_stream.spectrum import FrequencyScale
+from netsounds_stream.sound.dsp.spectrum import FrequencyScale
 
 Floats = NDArray[np.float64]
 

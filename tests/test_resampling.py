@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soxr
 
-from netsounds_stream.encoding import Resampler
 from netsounds_stream.errors import OptionError
 from netsounds_stream.planning.formats import check_resampling, resampled_length
+from netsounds_stream.sound.encoding import Resampler
 
 from .encoded import noise
 

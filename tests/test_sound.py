@@ -15,19 +15,19 @@ import pytest
 import soundfile
 import torch
 
-from netsounds_stream.bank_sound import BankSound
 from netsounds_stream.base.journal import Journal
 from netsounds_stream.base.pipeline import Line
 from netsounds_stream.base.progress import Stages
 from netsounds_stream.errors import OptionError, OutputError, StoreError
-from netsounds_stream.levels import LevelMeter, extremes
 from netsounds_stream.planning.sound_options import SUBTYPES, SoundOptions
 from netsounds_stream.planning.sound_plan import audio_plan
-from netsounds_stream.rendering import render
-from netsounds_stream.sound import Rendering
+from netsounds_stream.sound.bank import BankSound
+from netsounds_stream.sound.levels import LevelMeter, extremes
+from netsounds_stream.sound.raw import Rendering
+from netsounds_stream.sound.render import render
+from netsounds_stream.sound.tags import Tags
+from netsounds_stream.sound.wav import LaidOutWav, to_samples
 from netsounds_stream.store.arrays import Activations, open_activations
-from netsounds_stream.tags import Tags
-from netsounds_stream.wav import LaidOutWav, to_samples
 
 
 def plain_sound(array: np.ndarray, scheme: str, balance: str, scale: str, time_axis: str) -> np.ndarray:

@@ -24,7 +24,8 @@ from netsounds_stream.planning.geometry import bank_length
 from netsounds_stream.planning.memory import overview_disk_bytes
 from netsounds_stream.planning.plan import AudioPlan, Plan
 from netsounds_stream.planning.sound_options import SoundOptions
-from netsounds_stream.sound_view import (
+from netsounds_stream.sound.dsp.spectrum import FrequencyScale
+from netsounds_stream.sound.view import (
     FilterExtremes,
     SoundMeter,
     View,
@@ -33,7 +34,6 @@ from netsounds_stream.sound_view import (
     read_filter_extremes,
     view_plan,
 )
-from netsounds_stream.spectrum import FrequencyScale
 
 Floats = NDArray[np.float32]
 

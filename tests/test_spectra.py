@@ -19,8 +19,14 @@ from netsounds_stream.base.checkpoint import CheckpointReader, CheckpointWriter
 from netsounds_stream.base.checksums import file_sum
 from netsounds_stream.planning.plan import Stft
 from netsounds_stream.planning.sound_options import SoundOptions
-from netsounds_stream.spectra import SpectraMap, SpectraSpool, raised
-from netsounds_stream.spectrum import Floats, FrequencyMap, FrequencyScale, TimeMap, interval_weights
+from netsounds_stream.sound.dsp.spectrum import (
+    Floats,
+    FrequencyMap,
+    FrequencyScale,
+    TimeMap,
+    interval_weights,
+)
+from netsounds_stream.sound.spectra import SpectraMap, SpectraSpool, raised
 
 RATE = 8000
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from netsounds_stream import Run, check, sonify
 from netsounds_stream.errors import OptionError
-from netsounds_stream.loudness import LoudnessMeter
 from netsounds_stream.planning.options import options_from_words
+from netsounds_stream.sound.dsp.loudness import LoudnessMeter
 
 BANKS = (1, 3, 4)
 WORDS: dict[str, Any] = {

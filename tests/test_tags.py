@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from netsounds_stream.tags import Tags, info_chunk, vorbis_comments
+from netsounds_stream.sound.tags import Tags, info_chunk, vorbis_comments
 
 from .encoded import LONGEST, TAGS, noise, written
 

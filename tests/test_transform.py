@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netsounds_stream.prime_factor import coprime_split, factored_half_frames
-from netsounds_stream.transform import _way, half_frames, half_length, mirrored
+from netsounds_stream.sound.dsp.half_ifft import _way, half_frames, half_length, mirrored
+from netsounds_stream.sound.dsp.prime_factor import coprime_split, factored_half_frames
 
 
 @settings(max_examples=60, deadline=None)

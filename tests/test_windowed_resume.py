@@ -14,12 +14,12 @@ from netsounds_stream.base.checkpoint import CheckpointReader
 from netsounds_stream.base.checksums import FileSum
 from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.errors import Stopped
-from netsounds_stream.mixture import mixture_of
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.plan import Stft
 from netsounds_stream.planning.sound_options import SoundOptions
-from netsounds_stream.spectra import SpectraMap, SpectraSpool
-from netsounds_stream.sums import Sums
+from netsounds_stream.sound.bank import Sums
+from netsounds_stream.sound.mixture import mixture_of
+from netsounds_stream.sound.spectra import SpectraMap, SpectraSpool
 
 from .reference import command
 from .test_resume import contents, kill_until_finished, stopped_run

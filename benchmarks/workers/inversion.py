@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from report import report
 
-from netsounds_stream.transform import half_frames
+from netsounds_stream.sound.dsp.half_ifft import half_frames
 
 
 def by_package() -> Callable[[torch.Tensor], torch.Tensor]:

@@ -18,25 +18,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .base.journal import Journal, no_files
-from .base.pipeline import Line
-from .base.progress import Advance
-from .base.spool import Spool
-from .baseline import Baseline
-from .errors import Stopped
+from ..base.journal import Journal, no_files
+from ..base.pipeline import Line
+from ..base.progress import Advance
+from ..base.spool import Spool
+from ..errors import Stopped
+from ..planning.plan import AudioPlan, Stft
+from ..planning.sound_options import MIX_LUFS, SoundOptions
+from ..store.arrays import Activations
+from ..store.blocks import Block, Pass
+from .background import Background, Baseline
+from .dsp.loudness import Loudness, LoudnessMeter
+from .dsp.synthesis import synthesised
 from .finished_files import finish_files, named, with_view
 from .finishing import PIECE_SAMPLES, Finish, Segment, finish, gain_for, note_of, passes
 from .levels import LevelMeter, Levels, gains
-from .loudness import Loudness, LoudnessMeter
 from .mixture import chosen
-from .planning.plan import AudioPlan, Stft
-from .planning.sound_options import MIX_LUFS, SoundOptions
-from .sound_view import Views, view_plan
-from .spectra import Background, SpectraMap, SpectraSpool, in_blocks
-from .store.arrays import Activations
-from .store.blocks import Block, Pass
-from .synthesis import synthesised
+from .spectra import SpectraMap, SpectraSpool, in_blocks
 from .tags import Tags
+from .view import Views, view_plan
 
 _FRAMES_READ = 64
 _OF_FILTERS = 1  # in seeds: what is drawn for filter n of a bank is of no other signal

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base.checksums import joined, moved
+from ..base.checksums import joined, moved
+from ..planning.plan import AudioPlan
+from ..planning.sound_options import SoundOptions
+from ..store.arrays import Activations
+from ..store.blocks import Block
+from .dsp.half_ifft import half_frames, mirrored
 from .levels import Floats
-from .planning.plan import AudioPlan
-from .planning.sound_options import SoundOptions
-from .sound_view import FilterExtremes
-from .store.arrays import Activations
-from .store.blocks import Block
-from .transform import half_frames, mirrored
+from .view import FilterExtremes
 from .wav import LaidOutWav, full_scale, to_samples
 
 

@@ -22,7 +22,7 @@ import soxr
 import torch
 from numpy.typing import NDArray
 
-from .errors import OptionError
+from ...errors import OptionError
 
 Coefficients = tuple[float, float, float, float, float]
 

@@ -19,8 +19,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from .errors import OutputError
-from .planning.formats import check_format, check_resampling, resampled_length
+from ..errors import OutputError
+from ..planning.formats import check_format, check_resampling, resampled_length
 from .tags import Tags, vorbis_comments
 
 # libvorbis puts all frames of a write on the stack: two million overflow it (xiph/vorbis issue 99).

@@ -9,22 +9,22 @@ from typing import Any, Literal, Unpack
 
 import torch
 
-from .bank_sound import BankSound
-from .base import machine
-from .base.journal import Journal
-from .base.pipeline import workers
-from .base.progress import Listener, Stages
-from .base.versions import PACKAGE, versions
-from .errors import OptionError, OutputError
-from .planning.geometry import bank_length
-from .planning.keywords import RenderKeywords
-from .planning.options import sound_from_words
-from .planning.plan import AudioPlan
-from .planning.planner import divided
-from .planning.sound_options import FORMATS
-from .planning.sound_plan import audio_plan, stft_plan
-from .sound import Rendering
-from .store.arrays import Activations, open_activations
+from ..base import machine
+from ..base.journal import Journal
+from ..base.pipeline import workers
+from ..base.progress import Listener, Stages
+from ..base.versions import PACKAGE, versions
+from ..errors import OptionError, OutputError
+from ..planning.geometry import bank_length
+from ..planning.keywords import RenderKeywords
+from ..planning.options import sound_from_words
+from ..planning.plan import AudioPlan
+from ..planning.planner import divided
+from ..planning.sound_options import FORMATS
+from ..planning.sound_plan import audio_plan, stft_plan
+from ..store.arrays import Activations, open_activations
+from .bank import BankSound
+from .raw import Rendering
 from .tags import Tags
 from .windowed import Windowing
 

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .base.checksums import FileSum
-from .base.journal import Journal
-from .base.pipeline import Line
-from .base.progress import Advance
-from .base.spool import Spool
-from .errors import Stopped
+from ..base.checksums import FileSum
+from ..base.journal import Journal
+from ..base.pipeline import Line
+from ..base.progress import Advance
+from ..base.spool import Spool
+from ..errors import Stopped
+from ..planning.sound_options import SoundOptions
 from .finishing import CEILING, CEILING_DBTP, PIECE_SAMPLES, Finish, Gain, Segment, finish, true_peak
-from .planning.sound_options import SoundOptions
 
 
 @dataclass(frozen=True)

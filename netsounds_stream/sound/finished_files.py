@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .base.checksums import FileSum
-from .base.journal import Files, Journal
-from .base.pipeline import Line
-from .base.progress import Advance
+from ..base.checksums import FileSum
+from ..base.journal import Files, Journal
+from ..base.pipeline import Line
+from ..base.progress import Advance
+from ..store.blocks import Block, Pass
 from .finishing import Finish, Segment, finish
-from .store.blocks import Block, Pass
 
 #: How the folder of a bank's files, one a filter, ends.
 FILTERS = "_filters"

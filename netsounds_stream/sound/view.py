@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .base.spool import PlacedFile
-from .errors import OutputError, StoreError
-from .planning.plan import AudioPlan
-from .planning.sound_options import SoundOptions
-from .spectrum import FrequencyScale, interval_weights
+from ..base.spool import PlacedFile
+from ..errors import OutputError, StoreError
+from ..planning.plan import AudioPlan
+from ..planning.sound_options import SoundOptions
+from .dsp.spectrum import FrequencyScale, interval_weights
 
 Floats = NDArray[np.float32]
 # Columns of extremes and of spectra, and rows of spectra: of a whole bank's sound, and of each filter's.

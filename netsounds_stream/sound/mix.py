@@ -18,17 +18,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .base.progress import Advance
-from .base.spool import Spool
-from .errors import Stopped
+from ..base.progress import Advance
+from ..base.spool import Spool
+from ..errors import Stopped
+from ..planning.plan import AudioPlan
+from ..planning.sound_options import MIX_LUFS, SoundOptions
 from .finished_files import with_view
 from .finishing import PIECE_SAMPLES, Finish, finish, gain_for
 from .levels import LevelMeter
-from .planning.plan import AudioPlan
-from .planning.sound_options import MIX_LUFS, SoundOptions
-from .sound_view import view_plan
 from .spectra import SpectraSpool
 from .stems import Part, part_of, write_parts
+from .view import view_plan
 from .windowed import Windowing, ended, known, removal, segments_of, signal_work, spooled
 
 _APART = 0.35  # of the way from the middle to a side, at which the banks are set

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base.checksums import FileSum, moved
-from .base.progress import Advance
-from .base.spool import Spool
+from ..base.checksums import FileSum, moved
+from ..base.progress import Advance
+from ..base.spool import Spool
+from ..planning.plan import AudioPlan
+from ..planning.sound_options import SoundOptions
+from .dsp.half_ifft import half_length, mirrored
 from .levels import Levels, gains, require_finite
-from .planning.plan import AudioPlan
-from .planning.sound_options import SoundOptions
-from .sound_view import SoundMeter
-from .transform import half_length, mirrored
+from .view import SoundMeter
 from .wav import LaidOutWav, full_scale, to_samples
 
 

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .planning.plan import Stft
+from ...planning.plan import Stft
 
 Floats = NDArray[np.float64]
 _HANN = 0.25645  # of the Gaussian that comes nearest to Hann's window, from the paper

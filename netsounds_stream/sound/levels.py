@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .errors import StoreError
-from .transform import half_frames
+from ..errors import StoreError
+from .dsp.half_ifft import half_frames
 
 Floats = NDArray[np.float64]
 _EXTREMES = ("low", "high", "peak")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..planning.sound_options import SoundOptions
 from .levels import Levels, gains
-from .planning.sound_options import SoundOptions
 
 Floats = NDArray[np.float64]
 

@@ -20,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .base.checksums import FileSum, linear, moved, whole
-from .base.spool import PlacedFile
-from .errors import OutputError, StoreError
-from .planning.plan import SAMPLE_BYTES, AudioPlan
-from .planning.sound_options import SoundOptions
+from ..base.checksums import FileSum, linear, moved, whole
+from ..base.spool import PlacedFile
+from ..errors import OutputError, StoreError
+from ..planning.plan import SAMPLE_BYTES, AudioPlan
+from ..planning.sound_options import SoundOptions
 
 _FULL_SCALE = {"PCM_16": 2**15 - 1, "PCM_24": 2**23 - 1}
 _PCM, _FLOAT = 1, 3  # `fmt`'s format tags

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .base.checksums import FileSum, file_sum, moved
-from .base.progress import Advance
+from ..base.checksums import FileSum, file_sum, moved
+from ..base.progress import Advance
+from ..planning.plan import AudioPlan
+from ..planning.sound_options import SoundOptions
+from ..planning.sound_plan import wanted_samples
+from .dsp.limiter import Limiter
+from .dsp.loudness import Loudness, LoudnessMeter
 from .encoding import Resampler, SoundWriter
-from .limiter import Limiter
-from .loudness import Loudness, LoudnessMeter
-from .planning.plan import AudioPlan
-from .planning.sound_options import SoundOptions
-from .planning.sound_plan import wanted_samples
-from .sound_view import SoundMeter, ViewPlan
 from .tags import Tags, info_chunk
+from .view import SoundMeter, ViewPlan
 from .wav import LaidOutWav, to_samples
 
 Samples = NDArray[np.float32]

@@ -19,21 +19,21 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .base.checksums import FileSum
-from .base.journal import Files, Journal
-from .base.pipeline import Line
-from .base.progress import Advance, Stages
-from .errors import Stopped
-from .inversion import Inversion
+from ..base.checksums import FileSum
+from ..base.journal import Files, Journal
+from ..base.pipeline import Line
+from ..base.progress import Advance, Stages
+from ..errors import Stopped
+from ..planning.plan import AudioPlan
+from ..planning.sound_options import SoundOptions
+from ..store.arrays import Activations
+from ..store.blocks import Block, Pass, blocks_of
+from .filters import Inversion
 from .levels import LevelMeter, Levels, energies, extremes, gains
 from .mixture import chosen
-from .planning.plan import AudioPlan
-from .planning.sound_options import SoundOptions
-from .sound_view import SoundMeter, Views, view_plan
-from .store.arrays import Activations
-from .store.blocks import Block, Pass, blocks_of
 from .sum_spool import SumSpool
 from .tags import Tags, info_chunk
+from .view import SoundMeter, Views, view_plan
 from .wav import LaidOutWav
 
 #: Has a bank's blocks inverted elsewhere, into files laid out here; gives on what `invert` gives, in order.

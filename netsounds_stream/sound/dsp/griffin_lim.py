@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .planning.plan import Stft
+from ...planning.plan import Stft
 from .stft import OverlapAdd, window_of
 
 _MOMENTUM = 0.99

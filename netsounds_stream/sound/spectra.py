@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,49 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .base.spool import Spool
-from .planning.geometry import inside
-from .planning.plan import Stft
-from .planning.sound_options import SoundOptions
-from .spectrum import FrequencyMap, FrequencyScale, TimeMap
+from ..base.spool import Spool
+from ..planning.geometry import inside
+from ..planning.plan import Stft
+from ..planning.sound_options import SoundOptions
+from .background import USUAL, Background
+from .dsp.spectrum import FrequencyMap, FrequencyScale, TimeMap
 
 # Rows are taken in blocks of so many, on a fixed grid: what becomes of them does not depend on how they came.
 _ROWS = 32
-_USUAL = 1e3  # activations are divided by it first, so that powers stay in float32's range
 _LEAST = 1e-30  # in place of nothing, to divide by
-_FULL = 0.2  # of what noise has: what photographs have in their loudest frame, and more
 _FRAMES = 64  # frames made of them at a time, at most
-
-
-@dataclass(frozen=True, kw_only=True)
-class Background:
-    """What in a signal's rows is no content of the picture.
-
-    Attributes:
-        even: what the rows are where the picture is even, float32 `[channel]`; content differs from it,
-            above or below.
-        margin: by how much at least, `[channel]`.
-        noise: the size (root of the channels' squares) of the content of noise, on average.
-        border: how many rows, and frequencies, at either end see zero padding: the next ones stand for them.
-    """
-
-    even: Tensor
-    margin: Tensor
-    noise: float
-    border: int
-
-    def presence(self, loudest: float, frequencies: int, contrast: float) -> float:
-        """Return the share of content in the loudest frame, 0 to 1: 1 from a fifth of what noise has on.
-
-        Args:
-            loudest: the largest energy of a frame, which rows keep however many bins they are spread over.
-            frequencies: of a row.
-            contrast: the power to which rows were raised.
-        """
-        noise = (self.noise / _USUAL) ** (2 * contrast) * frequencies
-        if noise <= 0:
-            return 1.0 if loudest > 0 else 0.0
-        return float(min(1.0, (loudest / noise) ** (1 / (2 * contrast)) / _FULL))
 
 
 class SpectraMap:
@@ -184,7 +151,7 @@ def raised(rows: Tensor, power: float) -> Tensor:
     sizes = torch.abs(rows, out=torch.empty(rows.shape))
     if power == 1:
         return sizes
-    sizes /= _USUAL
+    sizes /= USUAL
     whole = _root_of_squares(sizes)
     shares = (sizes / whole.clamp_min(_LEAST)).pow_(power)
     shares /= _root_of_squares(shares).clamp_min(_LEAST)

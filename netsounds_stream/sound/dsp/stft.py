@@ -21,7 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .planning.plan import Stft
+from ...planning.plan import Stft
 
 
 def window_of(stft: Stft) -> Tensor:
