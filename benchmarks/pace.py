@@ -19,7 +19,7 @@ import pyvips
 from netsounds_stream import forecast, sonify
 from netsounds_stream.base import progress
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.record import recorded_options, recorded_plan
+from netsounds_stream.run.record import recorded_options, recorded_plan
 
 RUNS: tuple[tuple[int, int, dict[str, Any]], ...] = (
     (320, 240, {}),

@@ -20,17 +20,14 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .batches import batch as batch
     from .batches import plan_batch as plan_batch
     from .benchmark import bench as bench
-    from .checking import check as check
     from .errors import NetsoundsError as NetsoundsError
     from .errors import Stopped as Stopped
     from .galleries import gallery as gallery
-    from .inspection import inspect as inspect
     from .network.stream import RowBlock as RowBlock
     from .network.stream import RowStream as RowStream
     from .network.verify import verify as verify
     from .network.weights import for_pixels as for_pixels
     from .network.weights import load_weights as load_weights
-    from .notebook import Sound as Sound
     from .planning.geometry import Layer as Layer
     from .planning.geometry import layers as layers
     from .planning.keywords import NetworkKeywords as NetworkKeywords
@@ -40,8 +37,11 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .planning.plan import Plan as Plan
     from .planning.sound_options import SoundOptions as SoundOptions
     from .plotting import plot as plot
-    from .runs import Run as Run
-    from .runs import open_run as open_run
+    from .run.check import check as check
+    from .run.inspect import inspect as inspect
+    from .run.notebook import Sound as Sound
+    from .run.result import Run as Run
+    from .run.result import open_run as open_run
     from .single_file import share as share
     from .sound.render import render as render
     from .store.arrays import open_activations as open_activations
@@ -56,19 +56,19 @@ _HOMES = {
     "plan_batch": "batches",
     "plan": "api",
     "resume": "api",
-    "open_run": "runs",
+    "open_run": "run.result",
     "render": "sound.render",
     "plot": "plotting",
     "share": "single_file",
     "gallery": "galleries",
-    "Run": "runs",
-    "Sound": "notebook",
+    "Run": "run.result",
+    "Sound": "run.notebook",
     "Batch": "batches",
     "BatchPlan": "batch_plan",
     "verify": "network.verify",
     "bench": "benchmark",
-    "inspect": "inspection",
-    "check": "checking",
+    "inspect": "run.inspect",
+    "check": "run.check",
     "open_activations": "store.arrays",
     "load_weights": "network.weights",
     "for_pixels": "network.weights",

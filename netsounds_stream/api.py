@@ -13,10 +13,8 @@ from .base.journal import read_journal
 from .base.locations import is_url
 from .base.progress import Listener, Stages, Stop
 from .base.units import parse_bytes
-from .destinations import check_seen_by_workers, check_shared_work, finished_elsewhere, run_folder, worked_in
 from .engine import Beginning, limits_of
 from .errors import OutputError, UnfinishedError
-from .folder import RECORD_NAME, RunFolder, out_path, read_record, resolved, work_path
 from .network.compute import choose_compute
 from .network.weights import PRETRAINED, UNTRAINED, Weights, load_weights
 from .picture.in_memory import PictureInput, PixelSource, pixel_source
@@ -25,8 +23,16 @@ from .planning.keywords import SonifyKeywords
 from .planning.options import SonifyOptions, resolve_options
 from .planning.plan import Plan
 from .planning.planner import make_plan
-from .record import recorded_options, recorded_place
-from .runs import Run, as_run
+from .run.destinations import (
+    check_seen_by_workers,
+    check_shared_work,
+    finished_elsewhere,
+    run_folder,
+    worked_in,
+)
+from .run.folder import RECORD_NAME, RunFolder, out_path, read_record, resolved, work_path
+from .run.record import recorded_options, recorded_place
+from .run.result import Run, as_run
 from .segment_merge import check_shared
 
 

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import IO
 
 from .errors import OutputError
-from .folder import PAGE, RECORD_NAME
 from .given import RECORDS
+from .run.folder import PAGE, RECORD_NAME
 
 try:
     import fcntl

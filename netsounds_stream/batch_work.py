@@ -117,8 +117,8 @@ def look(tasks: tuple[Task, ...]) -> tuple[Look, ...]:
 
 def _look(task: Task) -> Look:
     from .api import plan
-    from .folder import RECORD_NAME, holds_work, read_record, work_path
     from .forecast import expected_seconds
+    from .run.folder import RECORD_NAME, holds_work, read_record, work_path
 
     try:
         require_within([task.picture, task.folder])
@@ -168,7 +168,7 @@ def work(task: Task) -> Outcome:
 def _worked(task: Task) -> tuple[str, int | None]:
     from .api import sonify
     from .base import machine
-    from .folder import RECORD_NAME, RunFolder, holds_work, read_record, work_path
+    from .run.folder import RECORD_NAME, RunFolder, holds_work, read_record, work_path
 
     require_within([task.picture, task.folder])
     stop = _StopFile(task.stop_file)
@@ -212,7 +212,7 @@ def _worked(task: Task) -> tuple[str, int | None]:
 def _changes(task: Task, record: dict[str, Any]) -> list[str]:
     """In words, what the finished run has of its own; and what of its files is not there as it was."""
     from .base.checksums import is_sealed
-    from .folder import RECORD_NAME
+    from .run.folder import RECORD_NAME
 
     found = _asked_changes(task, record, read=True)
     if not is_sealed((task.folder / RECORD_NAME).read_text(encoding="utf-8")):
@@ -229,7 +229,7 @@ def _asked_changes(task: Task, record: dict[str, Any], *, read: bool) -> list[st
     """What of a run's record the task would have otherwise; the picture only where it is to be `read`."""
     from .network.compute import choose_compute
     from .picture.picture import open_picture
-    from .record import changes
+    from .run.record import changes
 
     parameters, picture = weights(task.options.weights), record["picture"]
     if read:

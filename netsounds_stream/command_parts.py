@@ -25,7 +25,7 @@ from .wording import short_plan
 
 if TYPE_CHECKING:
     from .planning.plan import Plan
-    from .runs import Run
+    from .run.result import Run
 
 
 # How pictures' names end; only for a guess at what was meant.

@@ -12,11 +12,11 @@ from .base.journal import read_journal
 from .base.locations import folder_of
 from .base.progress import Listener
 from .errors import OutputError, WeightsUnavailableError
-from .folder import RECORD_NAME, read_record, work_path
 from .network.weights import PRETRAINED, UNTRAINED, load_weights
 from .picture.demo_picture import draw
 from .planning.plan import Plan
-from .runs import Run
+from .run.folder import RECORD_NAME, read_record, work_path
+from .run.result import Run
 
 WIDTH, HEIGHT = 1536, 1024
 

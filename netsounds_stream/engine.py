@@ -21,7 +21,6 @@ from .baseline import baselines
 from .clusters import connected
 from .errors import ChangedError
 from .execution import Execution
-from .folder import RunFolder
 from .forecast import expected_seconds
 from .network.compute import Compute, choose_compute
 from .network.label import Guess, label_view, median_colour, predict_label, top5
@@ -32,8 +31,9 @@ from .picture.picture import Picture
 from .planning.options import SonifyOptions
 from .planning.plan import Limits, Plan
 from .planning.planner import make_plan
-from .record import begin_record, differences, recorded_plan
-from .runs import Run, as_run
+from .run.folder import RunFolder
+from .run.record import begin_record, differences, recorded_plan
+from .run.result import Run, as_run
 from .segment_merge import Shared
 from .sound.background import Baseline
 from .sound.stems import stems_facts, stems_notes

@@ -21,21 +21,21 @@ from .base.journal import Journal, no_files
 from .base.locations import DOWNLOAD
 from .base.pipeline import Line, workers
 from .base.progress import Advance, Stages
-from .depot import Depot
 from .errors import OutputError, Stopped
-from .folder import file_label
 from .forward import STEP, remove_states, rows_done, run_forward
 from .network.compute import Compute, pixel_network
 from .network.weights import Weights
 from .picture.overview import Overview, bank_overview, picture_overview
 from .picture.picture import Picture
 from .picture.slabs import planned_slabs, spool_picture
-from .places import Places
 from .planning.options import SonifyOptions
 from .planning.plan import STORED_SPOOL, AudioPlan, BankPlan, Plan
-from .record import array_attributes, tags_of
 from .report import STEP as REPORT_STEP
 from .report import BankReport, Report, report_files
+from .run.depot import Depot
+from .run.folder import file_label
+from .run.layout import Places
+from .run.record import array_attributes, tags_of
 from .segment_merge import Shared
 from .segment_work import Job, new_job
 from .sharing_sound import SharedSound

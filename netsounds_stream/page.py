@@ -11,8 +11,8 @@ from typing import Any
 
 from .base.units import format_bytes
 from .errors import OutputError
-from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from .page_data import facts, href, predictions, stages
+from .run.folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 
 _ASSETS = "page"
 #: The page's scripts, in the order in which they are run.

@@ -15,13 +15,13 @@ from .bank_pictures import MAXIMA, MEANS, PLANES, SINGLE_PIXELS, BankPictures, f
 from .base.progress import Listener, Stages
 from .charts import sound_name, sound_title, write_charts
 from .errors import OptionError, OutputError, StoreError
-from .folder import PICTURES, RECORD_NAME, add_files, file_label, read_record
 from .picture.overview import Overview, across_cells
 from .pictures import save
-from .places import Places
 from .planning.plan import FILTER_CELLS, AudioPlan, Plan, cells_of
 from .planning.sound_options import SoundOptions, one_of
-from .record import recorded_options, recorded_plan
+from .run.folder import PICTURES, RECORD_NAME, add_files, file_label, read_record
+from .run.layout import Places
+from .run.record import recorded_options, recorded_plan
 from .sound.view import SoundMeter, View, view_plan
 from .store.arrays import Activations, open_activations
 from .store.blocks import blocks_of

@@ -28,9 +28,7 @@ from .base.pipeline import Line
 from .base.progress import Advance, Stages
 from .browser_forms import write_forms
 from .charts import sound_name, sound_title, spectrogram_pixels, waveform, write_charts
-from .depot import Depot
 from .errors import Stopped
-from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from .page import write_page
 from .page_data import Played, peaks, sound_entry
 from .picture.overview import Overview
@@ -38,6 +36,8 @@ from .pictures import coloured, save
 from .planning.geometry import bank
 from .planning.plan import AudioPlan, BankPlan, Plan
 from .planning.sound_options import SoundOptions
+from .run.depot import Depot
+from .run.folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from .single_file import write_single_file
 from .sound.dsp.spectrum import FrequencyScale
 from .sound.tags import Tags

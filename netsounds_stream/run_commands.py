@@ -19,8 +19,8 @@ from .wording import check_text, facts_text
 def check(folder: str | Path, quiet: bool, as_json: bool) -> None:
     """Read all files of the finished run in FOLDER, and list those that are damaged."""
     with importing():
-        from .checking import check as read_whole
         from .display import display
+        from .run.check import check as read_whole
 
     with display(quiet=quiet) as shown:
         found = read_whole(folder, on_progress=shown)
@@ -40,7 +40,7 @@ def check(folder: str | Path, quiet: bool, as_json: bool) -> None:
 @JSON
 def info(path: str | Path, as_json: bool) -> None:
     """Describe a run's folder, a stored array or a WAV file."""
-    from .inspection import inspect
+    from .run.inspect import inspect
 
     facts = inspect(path)
     if as_json:

@@ -33,12 +33,12 @@ from .network.stream import Band, RowBlock, RowStream
 from .network.weights import Weights
 from .picture.picture import Picture, Slab
 from .picture.slabs import planned_slabs
-from .places import Places
 from .planning.geometry import CLASSIFIER_ACTIVATION_NAME, bank
 from .planning.options import SonifyOptions
 from .planning.plan import BankPlan, Plan
 from .planning.sound_options import SoundOptions
 from .roots import require_within
+from .run.layout import Places
 from .segment_rows import Rows, SegmentPreview, SegmentTaker, averaging
 from .segments import Segment
 from .store.arrays import Place, Putting, ShardWriter

@@ -17,8 +17,8 @@ from PIL import Image
 
 from .base.progress import Listener, Stages
 from .errors import OutputError
-from .folder import PAGE, SINGLE_FILE, add_files, read_record
 from .page import page_data_of, write_single_page
+from .run.folder import PAGE, SINGLE_FILE, add_files, read_record
 from .sound.encoding import Resampler
 from .sound.finishing import PIECE_SAMPLES
 

@@ -11,9 +11,9 @@ from .quantities import duration_text, length_text, rate_text
 
 if TYPE_CHECKING:
     from .benchmark import Report
-    from .checking import Check
     from .network.verify import Verification
     from .planning.plan import AudioPlan, Plan
+    from .run.check import Check
 
 
 def short_plan(plan: Plan) -> str:

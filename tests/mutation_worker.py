@@ -24,12 +24,12 @@ import numpy as np
 
 from netsounds_stream.base import machine
 from netsounds_stream.errors import NetsoundsError
-from netsounds_stream.inspection import inspect
 from netsounds_stream.network.weights import load_weights
 from netsounds_stream.picture.picture import open_picture, slabs, small_upright, write_spool
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import STORED_SPOOL, Limits
 from netsounds_stream.planning.planner import make_plan, sound_block_channels
+from netsounds_stream.run.inspect import inspect
 from netsounds_stream.store.arrays import open_activations
 
 PLACES = 20

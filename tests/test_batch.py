@@ -19,8 +19,8 @@ from netsounds_stream.base.journal import read_journal
 from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.batch_plan import BatchPlan
 from netsounds_stream.errors import BudgetError, OptionError, OutputError, Stopped, WeightsError
-from netsounds_stream.folder import work_path
 from netsounds_stream.picture.demo_picture import draw
+from netsounds_stream.run.folder import work_path
 
 from .reference import PROGRAM, command
 from .test_full_disk import small_disk as small_disk

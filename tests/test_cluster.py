@@ -25,10 +25,10 @@ from netsounds_stream.base.journal import read_journal
 from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.clusters import Cluster, check_address, connected
 from netsounds_stream.errors import ClusterError, OptionError, OutputError, Stopped
-from netsounds_stream.folder import work_path
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.memory import segments_disk_bytes
 from netsounds_stream.roots import VARIABLE, require_within
+from netsounds_stream.run.folder import work_path
 from netsounds_stream.segment_merge import Shared
 from netsounds_stream.segment_work import Job, do_segment
 from netsounds_stream.segments import Segment

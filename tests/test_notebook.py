@@ -16,10 +16,11 @@ import soundfile
 import zarr
 from IPython.core.formatters import DisplayFormatter
 
-from netsounds_stream import Run, notebook, open_run, sonify
+from netsounds_stream import Run, open_run, sonify
 from netsounds_stream.errors import OptionError, OutputError, StoreError
-from netsounds_stream.notebook import Sound
-from netsounds_stream.runs import as_run
+from netsounds_stream.run import notebook
+from netsounds_stream.run.notebook import Sound
+from netsounds_stream.run.result import as_run
 
 TITLE = '<i>"a" & b_sum'
 
@@ -247,7 +248,7 @@ def test_only_what_is_indexed_is_read(run: Run, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_without_xarray_it_is_said_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "netsounds_stream.dataarrays", raising=False)
+    monkeypatch.delitem(sys.modules, "netsounds_stream.run.xarray_view", raising=False)
     monkeypatch.setitem(sys.modules, "xarray", None)
     with pytest.raises(OptionError, match=r"netsounds-stream\[notebook\], or use array") as error:
         run.dataarray(1)

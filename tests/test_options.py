@@ -10,7 +10,7 @@ import pytest
 
 from netsounds_stream.errors import OptionError
 from netsounds_stream.planning.options import SonifyOptions, options_from_words
-from netsounds_stream.record import changes, recorded_options
+from netsounds_stream.run.record import changes, recorded_options
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from netsounds_stream.base.checksums import file_sum, sealed
 from netsounds_stream.base.journal import Journal, new_journal, read_journal
 from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.errors import OutputError, PictureError, Stopped, StoreError
-from netsounds_stream.folder import work_path
 from netsounds_stream.picture.demo_picture import draw
+from netsounds_stream.run.folder import work_path
 
 from .forks import Command, forked
 from .reference import PROGRAM, TIMED, command, large_picture, page_data

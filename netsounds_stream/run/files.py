@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from .base.checksums import FileSum, crc32c, file_sum
-from .base.locations import is_url, work_folder
-from .errors import OutputError
+from ..base.checksums import FileSum, crc32c, file_sum
+from ..base.locations import is_url, work_folder
+from ..errors import OutputError
+from ..store.arrays import Activations, open_activations
 from .folder import RECORD_NAME, out_path, work_path
-from .store.arrays import Activations, open_activations
 
 
 class RunFiles(Protocol):
@@ -66,7 +66,7 @@ class _Local:
 
 class _Remote:
     def __init__(self, url: str) -> None:
-        from .store.object_store import ObjectFolder  # what folders do not need
+        from ..store.object_store import ObjectFolder  # what folders do not need
 
         self._objects = ObjectFolder(url)
         self.name = self._objects.url
@@ -85,7 +85,7 @@ class _Remote:
         return FileSum(size, crc)
 
     def array(self, name: str) -> Activations:
-        from .store.remote import open_remote
+        from ..store.remote import open_remote
 
         return open_remote(self._objects, name)
 

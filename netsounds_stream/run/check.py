@@ -8,17 +8,17 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from .base.checksums import FileSum, is_sealed
-from .base.locations import is_url
-from .base.pipeline import workers
-from .base.progress import Listener, Stages
-from .errors import DamagedError, OutputError, StoreError
+from ..base.checksums import FileSum, is_sealed
+from ..base.locations import is_url
+from ..base.pipeline import workers
+from ..base.progress import Listener, Stages
+from ..errors import DamagedError, OutputError, StoreError
+from ..planning.planner import divided
+from ..store.arrays import Activations
+from ..store.blocks import Block, blocks_of
+from ..store.shards import shard_path
+from .files import RunFiles, files_of, require_run
 from .folder import RECORD_NAME, parsed_record
-from .planning.planner import divided
-from .run_files import RunFiles, files_of, require_run
-from .store.arrays import Activations
-from .store.blocks import Block, blocks_of
-from .store.shards import shard_path
 
 _BLOCK_VALUES = 1 << 20
 

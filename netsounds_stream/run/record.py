@@ -12,18 +12,18 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from .base import machine
-from .base.versions import PACKAGE, versions
-from .errors import OutputError
-from .network.compute import Compute
-from .network.label import Guess
-from .network.weights import PRETRAINED, UNTRAINED, Weights
-from .picture.picture import Picture
-from .planning.geometry import bank
-from .planning.options import SonifyOptions, word_of
-from .planning.plan import AudioPlan, BankPlan, Plan, Stft
-from .planning.sound_options import NO_SCHEME, SoundOptions
-from .sound.tags import Tags
+from ..base import machine
+from ..base.versions import PACKAGE, versions
+from ..errors import OutputError
+from ..network.compute import Compute
+from ..network.label import Guess
+from ..network.weights import PRETRAINED, UNTRAINED, Weights
+from ..picture.picture import Picture
+from ..planning.geometry import bank
+from ..planning.options import SonifyOptions, word_of
+from ..planning.plan import AudioPlan, BankPlan, Plan, Stft
+from ..planning.sound_options import NO_SCHEME, SoundOptions
+from ..sound.tags import Tags
 
 # What changes no byte of a run's files: budgets (the plan is kept), where the weights lay, a preset's name.
 _NO_BYTES = ("memory_bytes", "gpu_memory_bytes", "max_pixels", "weights", "preset")

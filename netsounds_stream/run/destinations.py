@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .base.locations import is_url, redacted, work_folder
-from .clusters import is_local
-from .errors import OptionError
+from ..base.locations import is_url, redacted, work_folder
+from ..clusters import is_local
+from ..errors import OptionError
+from ..picture.in_memory import PictureInput
 from .folder import RunFolder
-from .picture.in_memory import PictureInput
-from .runs import Run, as_run
+from .result import Run, as_run
 
 
 def run_folder(out: str | Path, work: Path | None, *, overwrite: bool) -> RunFolder:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..planning.plan import AudioPlan, Plan
+from ..sound.finished_files import FILTERS
 from .folder import REPORT
-from .planning.plan import AudioPlan, Plan
-from .sound.finished_files import FILTERS
 
 
 @dataclass(frozen=True)

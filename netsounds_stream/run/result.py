@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import zarr
 
-from .base.locations import is_url, local_only
-from .errors import OutputError
+from ..base.locations import is_url, local_only
+from ..errors import OutputError
 from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, read_record
 from .notebook import Mosaic, Shown, Sound
 

@@ -14,12 +14,12 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
-from .base.checksums import file_sum, sealed
-from .base.journal import JOURNAL_NAME, Journal, durably_replace, read_journal, sync
-from .base.locations import DOWNLOAD
+from ..base.checksums import file_sum, sealed
+from ..base.journal import JOURNAL_NAME, Journal, durably_replace, read_journal, sync
+from ..base.locations import DOWNLOAD
+from ..errors import OutputError, StoreError, UnfinishedError
+from ..planning.sound_options import FORMATS
 from .depot import Depot
-from .errors import OutputError, StoreError, UnfinishedError
-from .planning.sound_options import FORMATS
 
 try:
     import fcntl

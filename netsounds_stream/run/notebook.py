@@ -20,13 +20,13 @@ import soundfile
 import zarr
 from numpy.typing import NDArray
 
-from .base.units import format_bytes
-from .errors import OptionError, StoreError
+from ..base.units import format_bytes
+from ..errors import OptionError, StoreError
+from ..planning.formats import media_type
+from ..planning.geometry import BANKS
+from ..sound.finished_files import FILTERS
+from ..store.arrays import UNREADABLE
 from .folder import file_label
-from .planning.formats import media_type
-from .planning.geometry import BANKS
-from .sound.finished_files import FILTERS
-from .store.arrays import UNREADABLE
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -278,7 +278,7 @@ class Shown:
             StoreError: the run has no such array, or it cannot be read.
         """
         try:
-            from .dataarrays import data_array
+            from .xarray_view import data_array
         except ImportError as error:
             raise OptionError(
                 f"xarray cannot be imported ({error}); install netsounds-stream[notebook], or use array()"

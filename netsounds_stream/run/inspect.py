@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from .base.locations import is_url
-from .base.units import format_bytes
-from .errors import NetsoundsError, OutputError, StoreError
+from ..base.locations import is_url
+from ..base.units import format_bytes
+from ..errors import NetsoundsError, OutputError, StoreError
+from ..sound.wav import missing_bytes
+from ..store.arrays import Activations, open_activations
+from .files import files_of
 from .folder import RECORD_NAME, parsed_record, read_record
-from .run_files import files_of
-from .sound.wav import missing_bytes
-from .store.arrays import Activations, open_activations
 
 
 class NotOursError(NetsoundsError):

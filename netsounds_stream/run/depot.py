@@ -9,8 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from .planning.plan import Plan
-from .store.arrays import Activations, Putting, open_activations
+from ..planning.plan import Plan
+from ..store.arrays import Activations, Putting, open_activations
 
 
 class Depot:

@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .base.checksums import FileSum
-from .base.journal import Journal, no_files
+from ..base.checksums import FileSum
+from ..base.journal import Journal, no_files
+from ..errors import Stopped
+from ..planning.plan import AHEAD, Plan
+from ..store.arrays import Activations, Putting
+from ..store.object_store import ObjectFolder
+from ..store.remote import ShardPuts, open_remote
 from .depot import Depot
-from .errors import Stopped
-from .planning.plan import AHEAD, Plan
-from .store.arrays import Activations, Putting
-from .store.object_store import ObjectFolder
-from .store.remote import ShardPuts, open_remote
 
 #: A folder in the run's for what waits: nothing in it is the run's.
 TEMPORARY = "temporary"

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .base.checksums import file_sum, sealed
-from .base.journal import Journal, durably_replace
-from .base.locations import work_folder
+from ..base.checksums import file_sum, sealed
+from ..base.journal import Journal, durably_replace
+from ..base.locations import work_folder
+from ..errors import OutputError
+from ..store.object_store import ObjectFolder
 from .depot import Depot
-from .errors import OutputError
 from .folder import LOCK, RECORD_NAME, RunFolder, outputs_of, parsed_record
 from .remote_depot import TEMPORARY, RemoteDepot
-from .store.object_store import ObjectFolder
 
 # The record as it is put; there from then on until everything else of the folder is gone.
 _MARKER = "marker.json"
