@@ -30,11 +30,10 @@ from matplotlib.patches import ConnectionPatch
 from playwright.sync_api import sync_playwright
 
 from netsounds_stream import Run, sonify
-from netsounds_stream.charts import frequency_ticks
-from netsounds_stream.colours import colour_map
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.pictures import decibels
 from netsounds_stream.planning.sound_options import SoundOptions
+from netsounds_stream.report.charts import frequency_ticks
+from netsounds_stream.report.images import colour_map, decibels
 from netsounds_stream.sound.dsp.spectrum import FrequencyScale, interval_weights
 from netsounds_stream.sound.encoding import SoundWriter
 from netsounds_stream.sound.tags import Tags

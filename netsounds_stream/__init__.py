@@ -22,7 +22,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .benchmark import bench as bench
     from .errors import NetsoundsError as NetsoundsError
     from .errors import Stopped as Stopped
-    from .galleries import gallery as gallery
     from .network.stream import RowBlock as RowBlock
     from .network.stream import RowStream as RowStream
     from .network.verify import verify as verify
@@ -36,13 +35,14 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .planning.options import SonifyOptions as SonifyOptions
     from .planning.plan import Plan as Plan
     from .planning.sound_options import SoundOptions as SoundOptions
-    from .plotting import plot as plot
+    from .report.gallery import gallery as gallery
+    from .report.plot import plot as plot
+    from .report.single_file import share as share
     from .run.check import check as check
     from .run.inspect import inspect as inspect
     from .run.notebook import Sound as Sound
     from .run.result import Run as Run
     from .run.result import open_run as open_run
-    from .single_file import share as share
     from .sound.render import render as render
     from .store.arrays import open_activations as open_activations
 
@@ -58,9 +58,9 @@ _HOMES = {
     "resume": "api",
     "open_run": "run.result",
     "render": "sound.render",
-    "plot": "plotting",
-    "share": "single_file",
-    "gallery": "galleries",
+    "plot": "report.plot",
+    "share": "report.single_file",
+    "gallery": "report.gallery",
     "Run": "run.result",
     "Sound": "run.notebook",
     "Batch": "batches",

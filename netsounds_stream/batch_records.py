@@ -99,7 +99,7 @@ def check_folder(out: Path) -> None:
     if (out / RECORD_NAME).exists():
         raise OutputError(f"{out} holds a run; choose another --out")
     if (out / PAGE).exists():
-        from .page import is_ours
+        from .report.page import is_ours
 
         if not is_ours(out / PAGE):
             raise OutputError(f"{out} holds an {PAGE} of another kind; choose another --out")

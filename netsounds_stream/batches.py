@@ -304,7 +304,7 @@ def _page(out: Path, results: Sequence[Result]) -> Path | None:
     failed = [each for each in results if each.status == FAILED]
     if not runs and not failed:
         return None
-    from .galleries import FailedPicture, gallery  # which takes torch: the workers have ended by now
+    from .report.gallery import FailedPicture, gallery  # which takes torch: the workers have ended by now
 
     listed = [FailedPicture(_name(each, out), _reason(each)) for each in failed]
     return gallery(runs, out, failed=listed)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from .attempts import Attempt, begin_attempt
-from .bank_pictures import BankPictures
 from .base import machine
 from .base.checksums import file_sum
 from .base.journal import Journal, no_files
@@ -30,8 +29,9 @@ from .picture.picture import Picture
 from .picture.slabs import planned_slabs, spool_picture
 from .planning.options import SonifyOptions
 from .planning.plan import STORED_SPOOL, AudioPlan, BankPlan, Plan
-from .report import STEP as REPORT_STEP
-from .report import BankReport, Report, report_files
+from .report.contact_sheets import BankPictures
+from .report.report import STEP as REPORT_STEP
+from .report.report import BankReport, Report, report_files
 from .run.depot import Depot
 from .run.folder import file_label
 from .run.layout import Places

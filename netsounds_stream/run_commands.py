@@ -69,11 +69,11 @@ def info(path: str | Path, as_json: bool) -> None:
 def plot(folder: Path, quiet: bool, **words: Any) -> None:
     """Make the pictures of the run in FOLDER again, or a picture of one filter."""
     with importing():
-        from . import plotting
         from .display import display
+        from .report import plot
 
     with display(quiet=quiet) as shown:
-        written = plotting.plot(folder, on_progress=shown, **words)
+        written = plot.plot(folder, on_progress=shown, **words)
     for path in written:
         click.echo(str(path))
 
@@ -86,7 +86,7 @@ def share(folder: Path, out: Path | None, quiet: bool) -> None:
     """Write the page of the run in FOLDER as one file that needs no other, to send it."""
     with importing():
         from .display import display
-        from .single_file import share as write
+        from .report.single_file import share as write
 
     with display(quiet=quiet) as shown:
         click.echo(str(write(folder, out, on_progress=shown)))
@@ -98,6 +98,6 @@ def share(folder: Path, out: Path | None, quiet: bool) -> None:
 @option(MAIN, "--title", default="netsounds", help="Title of the page.")
 def gallery(runs: tuple[Path, ...], out: Path, title: str) -> None:
     """Write a page with the pictures and mixes of many RUNS, which stay where they are."""
-    from .galleries import gallery as write
+    from .report.gallery import gallery as write
 
     click.echo(str(write(runs, out, title=title)))

@@ -17,9 +17,9 @@ import soundfile
 from PIL import Image
 
 import netsounds_stream
-from netsounds_stream.page import SCRIPTS
+from netsounds_stream.report.page import SCRIPTS
 
-PAGE = Path(netsounds_stream.__file__).parent / "page"
+PAGE = Path(netsounds_stream.__file__).parent / "report" / "assets"
 RATE_HZ = 8000
 FULL = (400, 300)
 MIX_SECONDS = 8.0

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from netsounds_stream.charts import Tick, frequency_ticks, spectrogram, time_ticks, waveform
-from netsounds_stream.colours import colour_map
 from netsounds_stream.errors import OutputError
-from netsounds_stream.pictures import (
+from netsounds_stream.report.charts import Tick, frequency_ticks, spectrogram, time_ticks, waveform
+from netsounds_stream.report.images import (
     Sheet,
     brightness,
+    colour_map,
     coloured,
     decibels,
     empty,
@@ -57,12 +57,12 @@ def oklab(srgb: NDArray[np.uint8]) -> Floats:
 
 
 def test_the_colour_map_rises_evenly() -> None:
-    colours = colour_map()
-    assert colours.shape == (256, 3)
+    images = colour_map()
+    assert images.shape == (256, 3)
     # In Oklab's own lightness, but for rounding to 8 bits (0.002 where it is dark)
-    np.testing.assert_allclose(oklab(colours)[:, 0], np.linspace(0.12, 0.97, 256), atol=0.003)
+    np.testing.assert_allclose(oklab(images)[:, 0], np.linspace(0.12, 0.97, 256), atol=0.003)
     # In the older measure, too, it rises throughout, from near black to near white
-    older = lightness(colours)
+    older = lightness(images)
     assert older[0] < 5 and older[-1] > 92
     assert (older[8:] > older[:-8]).all()
     assert np.abs(older - np.linspace(older[0], older[-1], 256)).max() < 8
@@ -70,9 +70,9 @@ def test_the_colour_map_rises_evenly() -> None:
 
 def test_the_colour_map_lies_within_srgb() -> None:
     """A colour that had to be cut to fit would have another lightness and hue than it was drawn with."""
-    from netsounds_stream import colours
+    from netsounds_stream.report import images
 
-    drawn = colours._path()
+    drawn = images._path()
     np.testing.assert_allclose(oklab(colour_map()), drawn, atol=0.003)
 
 

@@ -17,10 +17,10 @@ from PIL import Image
 from netsounds_stream import check, sonify
 from netsounds_stream.base.checksums import sealed
 from netsounds_stream.errors import OptionError, OutputError, StoreError
-from netsounds_stream.galleries import FailedPicture, gallery
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.pictures import brightness, coloured
-from netsounds_stream.plotting import plot
+from netsounds_stream.report.gallery import FailedPicture, gallery
+from netsounds_stream.report.images import brightness, coloured
+from netsounds_stream.report.plot import plot
 
 from .forks import forked
 from .test_report import Links, cell_means

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from netsounds_stream import Run, check, sonify
-from netsounds_stream.colours import colour_map
-from netsounds_stream.pictures import brightness
 from netsounds_stream.planning.geometry import bank, bank_length
 from netsounds_stream.planning.plan import FILTER_CELLS, cells_of
+from netsounds_stream.report.images import brightness, colour_map
 
 from .reference import page_data
 

@@ -10,9 +10,9 @@ import pytest
 
 from netsounds_stream import Run, check, share, sonify
 from netsounds_stream.errors import OptionError, OutputError
-from netsounds_stream.page import page_data_of
 from netsounds_stream.planning.options import options_from_words
-from netsounds_stream.single_file import held_sounds
+from netsounds_stream.report.page import page_data_of
+from netsounds_stream.report.single_file import held_sounds
 
 from .browser import DESK, choose_filter, play_until, reach, readout, source, tab, time
 

@@ -10,8 +10,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from .picture.overview import Overview, across_cells
-from .pictures import (
+from ..picture.overview import Overview, across_cells
+from ..planning.plan import cells_of
+from ..sound.dsp.spectrum import interval_weights
+from ..store.arrays import Activations
+from .images import (
     Pixels,
     Sheet,
     brightness,
@@ -24,9 +27,6 @@ from .pictures import (
     save,
     sheet_of,
 )
-from .planning.plan import cells_of
-from .sound.dsp.spectrum import interval_weights
-from .store.arrays import Activations
 
 MEANS, MAXIMA = 0, 1
 #: How the pictures' names end.

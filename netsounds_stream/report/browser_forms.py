@@ -16,15 +16,15 @@ from typing import Any
 
 import soundfile
 
-from .base.journal import Journal
-from .base.pipeline import Line
-from .base.progress import Advance
+from ..base.journal import Journal
+from ..base.pipeline import Line
+from ..base.progress import Advance
+from ..planning.plan import AudioPlan
+from ..planning.sound_options import SoundOptions
+from ..sound.finished_files import finish_files
+from ..sound.finishing import PIECE_SAMPLES, Finish, Segment
+from ..sound.tags import Tags
 from .page_data import Played
-from .planning.plan import AudioPlan
-from .planning.sound_options import SoundOptions
-from .sound.finished_files import finish_files
-from .sound.finishing import PIECE_SAMPLES, Finish, Segment
-from .sound.tags import Tags
 
 _LOUDEST = 1.0
 

@@ -14,10 +14,10 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from .pictures import Sheet
-from .planning.geometry import bank
-from .planning.plan import AudioPlan, BankPlan, Plan
-from .planning.sound_options import SoundOptions
+from ..planning.geometry import bank
+from ..planning.plan import AudioPlan, BankPlan, Plan
+from ..planning.sound_options import SoundOptions
+from .images import Sheet
 
 Floats = NDArray[np.float32]
 _TYPES = {"WAV": "audio/wav", "RF64": "audio/wav", "FLAC": "audio/flac", "OGG": "audio/ogg"}

@@ -9,12 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from .base.units import format_bytes
-from .errors import OutputError
+from ..base.units import format_bytes
+from ..errors import OutputError
+from ..run.folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from .page_data import facts, href, predictions, stages
-from .run.folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 
-_ASSETS = "page"
+_ASSETS = "assets"
 #: The page's scripts, in the order in which they are run.
 SCRIPTS = ("axes.js", "player.js", "views.js", "report.js")
 _BESIDE = ("report.css", *SCRIPTS)

@@ -20,29 +20,29 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import page_data
-from .bank_pictures import MAXIMA, MEANS, BankPictures, filter_picture, spectra_tiles
-from .base import machine
-from .base.journal import Journal
-from .base.pipeline import Line
-from .base.progress import Advance, Stages
+from ..base import machine
+from ..base.journal import Journal
+from ..base.pipeline import Line
+from ..base.progress import Advance, Stages
+from ..errors import Stopped
+from ..picture.overview import Overview
+from ..planning.geometry import bank
+from ..planning.plan import AudioPlan, BankPlan, Plan
+from ..planning.sound_options import SoundOptions
+from ..report import page_data
+from ..run.depot import Depot
+from ..run.folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
+from ..sound.dsp.spectrum import FrequencyScale
+from ..sound.tags import Tags
+from ..sound.view import View, Views, parts_begun, read_filter_extremes
+from ..store.arrays import Activations
 from .browser_forms import write_forms
 from .charts import sound_name, sound_title, spectrogram_pixels, waveform, write_charts
-from .errors import Stopped
+from .contact_sheets import MAXIMA, MEANS, BankPictures, filter_picture, spectra_tiles
+from .images import coloured, save
 from .page import write_page
 from .page_data import Played, peaks, sound_entry
-from .picture.overview import Overview
-from .pictures import coloured, save
-from .planning.geometry import bank
-from .planning.plan import AudioPlan, BankPlan, Plan
-from .planning.sound_options import SoundOptions
-from .run.depot import Depot
-from .run.folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from .single_file import write_single_file
-from .sound.dsp.spectrum import FrequencyScale
-from .sound.tags import Tags
-from .sound.view import View, Views, parts_begun, read_filter_extremes
-from .store.arrays import Activations
 
 STEP = "report"
 #: Filters of each bank that get a picture of their own: those with the highest mean.

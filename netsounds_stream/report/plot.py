@@ -11,20 +11,20 @@ from typing import Any, Literal
 import soundfile
 import torch
 
-from .bank_pictures import MAXIMA, MEANS, PLANES, SINGLE_PIXELS, BankPictures, filter_picture
-from .base.progress import Listener, Stages
+from ..base.progress import Listener, Stages
+from ..errors import OptionError, OutputError, StoreError
+from ..picture.overview import Overview, across_cells
+from ..planning.plan import FILTER_CELLS, AudioPlan, Plan, cells_of
+from ..planning.sound_options import SoundOptions, one_of
+from ..run.folder import PICTURES, RECORD_NAME, add_files, file_label, read_record
+from ..run.layout import Places
+from ..run.record import recorded_options, recorded_plan
+from ..sound.view import SoundMeter, View, view_plan
+from ..store.arrays import Activations, open_activations
+from ..store.blocks import blocks_of
 from .charts import sound_name, sound_title, write_charts
-from .errors import OptionError, OutputError, StoreError
-from .picture.overview import Overview, across_cells
-from .pictures import save
-from .planning.plan import FILTER_CELLS, AudioPlan, Plan, cells_of
-from .planning.sound_options import SoundOptions, one_of
-from .run.folder import PICTURES, RECORD_NAME, add_files, file_label, read_record
-from .run.layout import Places
-from .run.record import recorded_options, recorded_plan
-from .sound.view import SoundMeter, View, view_plan
-from .store.arrays import Activations, open_activations
-from .store.blocks import blocks_of
+from .contact_sheets import MAXIMA, MEANS, PLANES, SINGLE_PIXELS, BankPictures, filter_picture
+from .images import save
 
 FORMATS = ("webp", "png")
 _BLOCK_VALUES, _PIECE_SAMPLES = 1 << 20, 1 << 16

@@ -15,12 +15,12 @@ from urllib.parse import unquote
 import soundfile
 from PIL import Image
 
-from .base.progress import Listener, Stages
-from .errors import OutputError
+from ..base.progress import Listener, Stages
+from ..errors import OutputError
+from ..run.folder import PAGE, SINGLE_FILE, add_files, read_record
+from ..sound.encoding import Resampler
+from ..sound.finishing import PIECE_SAMPLES
 from .page import page_data_of, write_single_page
-from .run.folder import PAGE, SINGLE_FILE, add_files, read_record
-from .sound.encoding import Resampler
-from .sound.finishing import PIECE_SAMPLES
 
 #: Of all sounds together, in bits: what their rate follows, as far as it goes.
 _SOUND_BITS = 8 << 22

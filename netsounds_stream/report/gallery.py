@@ -14,13 +14,13 @@ from typing import Any
 
 from PIL import Image
 
-from .base.versions import PACKAGE, versions
-from .errors import OptionError, OutputError, StoreError
+from ..base.versions import PACKAGE, versions
+from ..errors import OptionError, OutputError, StoreError
+from ..planning.formats import media_type
+from ..run.folder import PAGE, RECORD_NAME, REPORT, read_record
+from .images import save
 from .page import is_ours, write_gallery
 from .page_data import href
-from .pictures import save
-from .planning.formats import media_type
-from .run.folder import PAGE, RECORD_NAME, REPORT, read_record
 
 _THUMBNAIL_PIXELS = 480
 _THUMBNAILS = "thumbnails"

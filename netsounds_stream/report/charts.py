@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from .pictures import Pixels, coloured, decibels, save
-from .sound.dsp.spectrum import FrequencyScale
-from .sound.view import View
+from ..sound.dsp.spectrum import FrequencyScale
+from ..sound.view import View
+from .images import Pixels, coloured, decibels, save
 
 _PAPER, _INK, _GRID, _WAVE = (255, 255, 255), (40, 40, 48), (225, 225, 230), (152, 38, 92)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 36, 34, 44
