@@ -16,10 +16,11 @@ from unittest import mock
 
 import pyvips
 
-from netsounds_stream import forecast, sonify
+from netsounds_stream import sonify
 from netsounds_stream.base import progress
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.run.record import recorded_options, recorded_plan
+from netsounds_stream.stages import forecast
 
 RUNS: tuple[tuple[int, int, dict[str, Any]], ...] = (
     (320, 240, {}),

@@ -98,8 +98,8 @@ def prepare(task: Task) -> float:
         How many times as long as expected this worker takes, here and now.
     """
     from .base.device import reserve
-    from .forecast import measured_pixel_seconds, pace
     from .network.compute import choose_compute
+    from .stages.forecast import measured_pixel_seconds, pace
 
     options = task.options
     with _threads(task.threads):
@@ -117,8 +117,8 @@ def look(tasks: tuple[Task, ...]) -> tuple[Look, ...]:
 
 def _look(task: Task) -> Look:
     from .api import plan
-    from .forecast import expected_seconds
     from .run.folder import RECORD_NAME, holds_work, read_record, work_path
+    from .stages.forecast import expected_seconds
 
     try:
         require_within([task.picture, task.folder])

@@ -172,8 +172,9 @@ def plan(
     to = out or folder_of(path)
     options, notes = effective(options, url=is_url(to), quiet=False)
     with importing():
-        from . import api, forecast
+        from . import api
         from .base import machine
+        from .stages import forecast
 
     made = api.plan(path, to, options, work=work)
     start = machine.seconds_since_start()

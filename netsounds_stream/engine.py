@@ -17,11 +17,9 @@ from .base.journal import Journal, new_journal
 from .base.locations import is_url
 from .base.pipeline import threads
 from .base.progress import Listener, Stages, Stop
-from .baseline import baselines
 from .clusters import connected
 from .errors import ChangedError
 from .execution import Execution
-from .forecast import expected_seconds
 from .network.compute import Compute, choose_compute
 from .network.label import Guess, label_view, median_colour, predict_label, top5
 from .network.weights import UNTRAINED, Weights, load_weights
@@ -38,6 +36,8 @@ from .segment_merge import Shared
 from .sound.background import Baseline
 from .sound.stems import stems_facts, stems_notes
 from .sound.windowed import measured_levels, sound_notes
+from .stages.baseline import baselines
+from .stages.forecast import expected_seconds
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from .base.locations import DOWNLOAD
 from .base.pipeline import Line, workers
 from .base.progress import Advance, Stages
 from .errors import OutputError, Stopped
-from .forward import STEP, remove_states, rows_done, run_forward
 from .network.compute import Compute, pixel_network
 from .network.weights import Weights
 from .picture.overview import Overview, bank_overview, picture_overview
@@ -39,7 +38,6 @@ from .run.record import array_attributes, tags_of
 from .segment_merge import Shared
 from .segment_work import Job, new_job
 from .sharing_sound import SharedSound
-from .sinks import Sinks
 from .sound.background import Baseline
 from .sound.bank import BankSound, summing_step
 from .sound.levels import LevelMeter, Levels
@@ -50,6 +48,8 @@ from .sound.spectra import SpectraSpool
 from .sound.sum_spool import SumSpool
 from .sound.view import Views
 from .sound.windowed import Windowing
+from .stages.forward import STEP, remove_states, rows_done, run_forward
+from .stages.sinks import Sinks
 from .store.arrays import Activations, ShardWriter, create_array
 
 

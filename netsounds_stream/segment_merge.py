@@ -24,12 +24,12 @@ from .base.journal import Journal
 from .base.pipeline import threads
 from .clusters import Cluster, check_address
 from .errors import OptionError, OutputError, Stopped
-from .forward import PREVIEW, STEP, network_ended, remove_states, state_path, written
 from .picture.overview import Overview
 from .planning.geometry import CLASSES
 from .segment_work import SEGMENT, UNFINISHED, Done, Job, do_segment
 from .segments import USUAL_ROWS, Segment, segments_of
-from .sinks import Sinks
+from .stages.forward import PREVIEW, STEP, network_ended, remove_states, state_path, written
+from .stages.sinks import Sinks
 
 
 class Merge:

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from .agreement import own_processor
 from .attempts import Attempt
-from .bank_hook import bank_hook
 from .base import machine
 from .base.checkpoint import CheckpointReader, CheckpointWriter
 from .base.checksums import FileSum, file_sum, is_sealed, sealed
@@ -41,6 +40,7 @@ from .roots import require_within
 from .run.layout import Places
 from .segment_rows import Rows, SegmentPreview, SegmentTaker, averaging
 from .segments import Segment
+from .stages.bank_hook import bank_hook
 from .store.arrays import Place, Putting, ShardWriter
 
 if TYPE_CHECKING:

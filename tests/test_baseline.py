@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from netsounds_stream import RowStream, Run, sonify
-from netsounds_stream.baseline import baselines
 from netsounds_stream.network.weights import Weights, for_pixels
 from netsounds_stream.planning.geometry import BANKS, inside
 from netsounds_stream.planning.plan import Stft
 from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.sound.background import Background, Baseline
 from netsounds_stream.sound.spectra import SpectraMap
+from netsounds_stream.stages.baseline import baselines
 
 SOUND = SoundOptions(sample_rate_hz=8000, fft_size=64, hop=16, contrast=2.0)
 STFT = Stft(64, 16, 2000)

@@ -17,10 +17,10 @@ import zarr
 from numpy.typing import NDArray
 
 from netsounds_stream import load_weights, render, sonify
-from netsounds_stream.baseline import baselines
 from netsounds_stream.planning.geometry import inside
 from netsounds_stream.planning.plan import Stft
 from netsounds_stream.sound.dsp.spectrum import FrequencyMap, FrequencyScale, interval_weights
+from netsounds_stream.stages.baseline import baselines
 
 Array = NDArray[np.float64]
 STFT = {"duration": 1.2, "fft_size": 256, "sample_rate": 8000}

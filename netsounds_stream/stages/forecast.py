@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 import torch
 
-from .network.stream import RowStream
-from .network.weights import expected_shapes
-from .planning.options import SonifyOptions
-from .planning.plan import STORED_SPOOL, AudioPlan, Plan, Stft
+from ..network.stream import RowStream
+from ..network.weights import expected_shapes
+from ..planning.options import SonifyOptions
+from ..planning.plan import STORED_SPOOL, AudioPlan, Plan, Stft
 
 #: Seconds that the network alone took for a pixel, in one thread, where the constants were fitted.
 REFERENCE_PIXEL_SECONDS = 6.4e-7

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .network.stream import RowBlock, RowStream
-from .network.weights import Weights, for_pixels
-from .planning.geometry import BANKS, Bank, bank_length, inside
-from .sound.background import Baseline
+from ..network.stream import RowBlock, RowStream
+from ..network.weights import Weights, for_pixels
+from ..planning.geometry import BANKS, Bank, bank_length, inside
+from ..sound.background import Baseline
 
 # Pixels: enough for a quarter of each bank's values to be past the border; of noise a mean is wanted only.
 _EVEN_SIDE, _NOISE_SIDE = 352, 224

@@ -14,14 +14,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .base.device import Arrived, Transfers
-from .errors import RangeError
-from .network.layers import Parts
-from .network.stream import RowBlock
-from .picture.overview import across_cells
-from .sound.dsp.half_ifft import half_frames
-from .sound.levels import energies
-from .sound.mixture import Mixture
+from ..base.device import Arrived, Transfers
+from ..errors import RangeError
+from ..network.layers import Parts
+from ..network.stream import RowBlock
+from ..picture.overview import across_cells
+from ..sound.dsp.half_ifft import half_frames
+from ..sound.levels import energies
+from ..sound.mixture import Mixture
 
 # Of a bank, rounded, summed and handed to the store at a time: 1 MiB in float32.
 _PIECE_VALUES = 1 << 18

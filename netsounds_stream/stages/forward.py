@@ -14,19 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..base.checkpoint import CheckpointReader, CheckpointWriter
+from ..base.checksums import FileSum, file_sum
+from ..base.device import Transfers
+from ..base.journal import Journal
+from ..base.pipeline import Line, ahead
+from ..errors import Stopped
+from ..network.compute import Compute, PixelNetwork, as_values
+from ..network.stream import Band, RowStream, exact_float32
+from ..picture.overview import Overview, across_cells
+from ..picture.picture import Slab
+from ..planning.geometry import bank
+from ..planning.plan import Plan
 from .bank_hook import bank_hook
-from .base.checkpoint import CheckpointReader, CheckpointWriter
-from .base.checksums import FileSum, file_sum
-from .base.device import Transfers
-from .base.journal import Journal
-from .base.pipeline import Line, ahead
-from .errors import Stopped
-from .network.compute import Compute, PixelNetwork, as_values
-from .network.stream import Band, RowStream, exact_float32
-from .picture.overview import Overview, across_cells
-from .picture.picture import Slab
-from .planning.geometry import bank
-from .planning.plan import Plan
 from .sinks import Sinks
 
 Cells = tuple[Tensor, Tensor]  # sums and maxima, see `across_cells`

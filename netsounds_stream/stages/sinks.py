@@ -9,14 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
-from .base.checkpoint import CheckpointReader, CheckpointWriter
-from .base.checksums import FileSum
-from .picture.overview import Overview
-from .sound.levels import LevelMeter
-from .sound.mixture import Mixture
-from .sound.spectra import SpectraSpool
-from .sound.sum_spool import SumSpool
-from .store.arrays import ShardWriter
+from ..base.checkpoint import CheckpointReader, CheckpointWriter
+from ..base.checksums import FileSum
+from ..picture.overview import Overview
+from ..sound.levels import LevelMeter
+from ..sound.mixture import Mixture
+from ..sound.spectra import SpectraSpool
+from ..sound.sum_spool import SumSpool
+from ..store.arrays import ShardWriter
 
 
 @dataclass(frozen=True)
