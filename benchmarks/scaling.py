@@ -19,8 +19,8 @@ from typing import Any
 from harness import OUT, Case, measure
 from question import drawn, folder_for, parse, parser, pixels_of, run_json, sonify, worker, write_result
 
+from netsounds_stream.cluster.segments import USUAL_ROWS, segments_of
 from netsounds_stream.run.record import recorded_plan
-from netsounds_stream.segments import USUAL_ROWS, segments_of
 
 # Time runs along the longer edge of the first: 34 megapixels, eight segments. Of the wide one, the shorter.
 SIZE, SMOKE_SIZE = (16384, 2048), (1100, 90)

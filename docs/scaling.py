@@ -19,13 +19,13 @@ from typing import Any
 
 from expect import BASELINE_BYTES, GIB, duration_words, results, table
 
+from netsounds_stream.cluster.segments import segments_of
 from netsounds_stream.planning.geometry import bank_length
 from netsounds_stream.planning.options import options_from_words
 from netsounds_stream.planning.plan import Limits, Plan, Source
 from netsounds_stream.planning.planner import make_plan
 from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.planning.sound_plan import default_duration_s
-from netsounds_stream.segments import segments_of
 
 PAGE = Path(__file__).parent / "scaling.md"
 SIDE, WORKERS, ROWS = 316_228, (1, 16, 256), (512, 1024, 2048, 4096)

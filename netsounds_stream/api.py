@@ -13,6 +13,7 @@ from .base.journal import read_journal
 from .base.locations import is_url
 from .base.progress import Listener, Stages, Stop
 from .base.units import parse_bytes
+from .cluster.checks import check_seen_by_workers, check_shared, check_shared_work
 from .engine import Beginning, limits_of
 from .errors import OutputError, UnfinishedError
 from .network.compute import choose_compute
@@ -23,17 +24,10 @@ from .planning.keywords import SonifyKeywords
 from .planning.options import SonifyOptions, resolve_options
 from .planning.plan import Plan
 from .planning.planner import make_plan
-from .run.destinations import (
-    check_seen_by_workers,
-    check_shared_work,
-    finished_elsewhere,
-    run_folder,
-    worked_in,
-)
+from .run.destinations import finished_elsewhere, run_folder, worked_in
 from .run.folder import RECORD_NAME, RunFolder, out_path, read_record, resolved, work_path
 from .run.record import recorded_options, recorded_place
 from .run.result import Run, as_run
-from .segment_merge import check_shared
 
 
 def plan(

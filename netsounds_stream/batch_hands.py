@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from . import clusters, processes
+from . import processes
 from .base import machine
 from .base.progress import Stop
 from .batch_plan import Shares, shares
 from .batch_records import STOP, check_folder
 from .batch_work import Task
+from .cluster import dask_cluster
 from .errors import NetsoundsError, OptionError
 from .given import Given, given
 from .planning.options import PRETRAINED, UNTRAINED, SonifyOptions
@@ -69,7 +70,7 @@ def hands(asked: Asked) -> Iterator[Hands]:
         OutputError: the folder is another thing's.
     """
     if asked.cluster is not None:
-        clusters.check_address(asked.cluster)
+        dask_cluster.check_address(asked.cluster)
         if asked.jobs is not None:
             raise OptionError(
                 "--jobs counts processes on this machine; with --cluster, use local:N, or a cluster with "
@@ -87,9 +88,9 @@ def hands(asked: Asked) -> Iterator[Hands]:
             budget = asked.options.memory_bytes or divided.jobs * divided.memory_bytes
             yield Hands(made, tasks, divided.jobs, budget, made.under_way)
         return
-    with clusters.connected(asked.cluster) as cluster:
+    with dask_cluster.connected(asked.cluster) as cluster:
         count, each, together = cluster.workers, asked.options.memory_bytes, None
-        if clusters.is_local(asked.cluster):
+        if dask_cluster.is_local(asked.cluster):
             each = _shares(asked, count, count).memory_bytes
             together = count * each
         yield Hands(cluster, _tasks(asked, found, None, each), count, together, lambda: 0.0)

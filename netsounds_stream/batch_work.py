@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import processes
 from .base.progress import Progress, Stop
+from .cluster.guards import require_within
 from .errors import ChangedError, NetsoundsError, Stopped, StoreError
 from .planning.options import SonifyOptions
-from .roots import require_within
 
 if TYPE_CHECKING:
     from .network.weights import Weights

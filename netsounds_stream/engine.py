@@ -17,7 +17,8 @@ from .base.journal import Journal, new_journal
 from .base.locations import is_url
 from .base.pipeline import threads
 from .base.progress import Listener, Stages, Stop
-from .clusters import connected
+from .cluster.dask_cluster import connected
+from .cluster.segment_merge import Shared
 from .errors import ChangedError
 from .execution import Execution
 from .network.compute import Compute, choose_compute
@@ -32,7 +33,6 @@ from .planning.planner import make_plan
 from .run.folder import RunFolder
 from .run.record import begin_record, differences, recorded_plan
 from .run.result import Run, as_run
-from .segment_merge import Shared
 from .sound.background import Baseline
 from .sound.stems import stems_facts, stems_notes
 from .sound.windowed import measured_levels, sound_notes

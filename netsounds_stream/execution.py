@@ -13,13 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .attempts import Attempt, begin_attempt
 from .base import machine
 from .base.checksums import file_sum
 from .base.journal import Journal, no_files
 from .base.locations import DOWNLOAD
 from .base.pipeline import Line, workers
 from .base.progress import Advance, Stages
+from .cluster.guards import Attempt, begin_attempt
+from .cluster.segment_merge import Shared
+from .cluster.segment_worker import Job, new_job
+from .cluster.shared_sound import SharedSound
 from .errors import OutputError, Stopped
 from .network.compute import Compute, pixel_network
 from .network.weights import Weights
@@ -35,9 +38,6 @@ from .run.depot import Depot
 from .run.folder import file_label
 from .run.layout import Places
 from .run.record import array_attributes, tags_of
-from .segment_merge import Shared
-from .segment_work import Job, new_job
-from .sharing_sound import SharedSound
 from .sound.background import Baseline
 from .sound.bank import BankSound, summing_step
 from .sound.levels import LevelMeter, Levels

@@ -14,9 +14,14 @@ import pytest
 from distributed import Client
 
 from netsounds_stream import sonify
-from netsounds_stream.agreement import own_processor, own_versions, processors_note, require_versions
 from netsounds_stream.base.progress import Stop
-from netsounds_stream.clusters import connected
+from netsounds_stream.cluster.compatibility import (
+    own_processor,
+    own_versions,
+    processors_note,
+    require_versions,
+)
+from netsounds_stream.cluster.dask_cluster import connected
 from netsounds_stream.errors import ClusterError
 
 from .reference import ROOT

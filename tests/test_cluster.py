@@ -19,19 +19,19 @@ import pytest
 import pyvips
 from distributed import Client, LocalCluster, Security
 
-from netsounds_stream import clusters, resume, sonify
-from netsounds_stream.attempts import TOKEN
+from netsounds_stream import resume, sonify
 from netsounds_stream.base.journal import read_journal
 from netsounds_stream.base.progress import Progress, Stop
-from netsounds_stream.clusters import Cluster, check_address, connected
+from netsounds_stream.cluster import dask_cluster
+from netsounds_stream.cluster.dask_cluster import Cluster, check_address, connected
+from netsounds_stream.cluster.guards import TOKEN, VARIABLE, require_within
+from netsounds_stream.cluster.segment_merge import Shared
+from netsounds_stream.cluster.segment_worker import Job, do_segment
+from netsounds_stream.cluster.segments import Segment
 from netsounds_stream.errors import ClusterError, OptionError, OutputError, Stopped
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.memory import segments_disk_bytes
-from netsounds_stream.roots import VARIABLE, require_within
 from netsounds_stream.run.folder import work_path
-from netsounds_stream.segment_merge import Shared
-from netsounds_stream.segment_work import Job, do_segment
-from netsounds_stream.segments import Segment
 
 from .forks import Command
 from .reference import PROGRAM, ROOT
@@ -252,20 +252,20 @@ def test_every_segment_twice_and_in_another_order(
     words = {"weights": str(weights_file), "label": "a", "banks": (1, 2), "duration": 1}
     alone = sonify(long_picture, tmp_path / "alone", **words)
     jobs: list[Job] = []
-    clusters: list[_Backwards] = []
+    dask_cluster: list[_Backwards] = []
     run_on = Shared.run
 
     def backwards(shared: Shared, job: Job, *rest: Any) -> Any:
         jobs.append(job)
-        clusters.append(_Backwards(job))
-        return run_on(Shared(clusters[0], shared.segment_rows), job, *rest)
+        dask_cluster.append(_Backwards(job))
+        return run_on(Shared(dask_cluster[0], shared.segment_rows), job, *rest)
 
     monkeypatch.setattr(Shared, "run", backwards)
     run = sonify(long_picture, tmp_path / "run", cluster="local:1", segment_rows=512, **words)
     assert contents(run.folder) == contents(alone.folder)
     (job,) = jobs
     planned = segments_disk_bytes(job.plan.banks, 2300, 170, halves=1, columns=3, report=True)
-    assert planned / 2 < clusters[0].left_bytes <= planned
+    assert planned / 2 < dask_cluster[0].left_bytes <= planned
     assert run.record["plan"]["disk_bytes"] >= alone.record["plan"]["disk_bytes"] + planned
     segment = Segment(0, 0, 512, 0, 512, {1: (0, 256), 2: (0, 128), 3: (0, 64), 4: (0, 32)}, False)
     job.places.temporary.mkdir(parents=True)
@@ -286,7 +286,7 @@ def test_what_is_no_address(address: str) -> None:
 
 
 def test_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "_PATIENCE", "1s")
+    monkeypatch.setattr(dask_cluster, "_PATIENCE", "1s")
     with pytest.raises(ClusterError, match="no cluster answers"), connected("tcp://127.0.0.1:9"):
         pass
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from netsounds_stream import clusters
 from netsounds_stream.base.progress import Stop
-from netsounds_stream.clusters import connected
+from netsounds_stream.cluster import dask_cluster
+from netsounds_stream.cluster.dask_cluster import connected
 from netsounds_stream.errors import ClusterError
 
 from .test_agreement import Begun, begun
@@ -60,7 +60,7 @@ def test_a_result_that_cannot_be_had_yet(tmp_path: Path) -> None:
 
 
 def test_the_scheduler_is_killed(begun: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "_PATIENCE", "1s")
+    monkeypatch.setattr(dask_cluster, "_PATIENCE", "1s")
     begun.worker()
     with connected(begun.address(1)) as cluster:
         found = cluster.each(os.path.basename, ["a/b"] * 1000, name="item", stop=Stop())

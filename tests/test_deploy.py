@@ -21,7 +21,7 @@ import yaml
 from distributed.cli import dask_scheduler, dask_ssh, dask_worker
 
 from netsounds_stream.cli import cli
-from netsounds_stream.clusters import check_address
+from netsounds_stream.cluster.dask_cluster import check_address
 
 from .reference import ROOT
 

@@ -24,7 +24,7 @@ import pytest
 import pyvips
 
 from netsounds_stream import sonify
-from netsounds_stream.agreement import own_processor
+from netsounds_stream.cluster.compatibility import own_processor
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.run.folder import work_path
 
@@ -41,7 +41,9 @@ _OTHER_PROCESSOR = "One of another maker"
 _SETTINGS = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s",
-    "DASK_DISTRIBUTED__WORKER__PRELOAD": "['netsounds_stream.segment_merge', 'netsounds_stream.sound.raw']",
+    "DASK_DISTRIBUTED__WORKER__PRELOAD": str(
+        ["netsounds_stream.cluster.segment_merge", "netsounds_stream.sound.raw"]
+    ),
 }
 _OPTIONS: dict[str, Any] = {"label": "a", "banks": (1, 2), "scheme": "concat", "report": False, "mix": False}
 _WORDS = ("--label", "a", "--banks", "1,2", "--scheme", "concat", "--no-report", "--no-mix")

@@ -17,10 +17,10 @@ from netsounds_stream import check, resume, sonify
 from netsounds_stream.api import plan
 from netsounds_stream.base.locations import DOWNLOAD
 from netsounds_stream.base.progress import Stages
+from netsounds_stream.cluster.guards import VARIABLE
 from netsounds_stream.errors import ClusterError, OptionError, OutputError, PictureError, RemoteError
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.picture.fetching import fetched
-from netsounds_stream.roots import VARIABLE
 from netsounds_stream.run.inspect import inspect
 from netsounds_stream.store.object_store import PART_BYTES, ObjectFolder
 

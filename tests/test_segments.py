@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from netsounds_stream.cluster.segments import segments_of, unit_rows
 from netsounds_stream.network.stream import RowBlock, RowStream
 from netsounds_stream.network.weights import Weights
 from netsounds_stream.planning.geometry import BANKS, bank, bank_length
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import Limits, Plan, Source
 from netsounds_stream.planning.planner import make_plan
-from netsounds_stream.segments import segments_of, unit_rows
 
 CLASSIFIER = "classifier.2"
 LIMITS = Limits(baseline_bytes=250 << 20, budget_bytes=1 << 30, threads=2)

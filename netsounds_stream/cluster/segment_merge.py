@@ -17,19 +17,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .agreement import processors_note
-from .base.checkpoint import CheckpointReader, CheckpointWriter
-from .base.checksums import FileSum, file_sum
-from .base.journal import Journal
-from .base.pipeline import threads
-from .clusters import Cluster, check_address
-from .errors import OptionError, OutputError, Stopped
-from .picture.overview import Overview
-from .planning.geometry import CLASSES
-from .segment_work import SEGMENT, UNFINISHED, Done, Job, do_segment
-from .segments import USUAL_ROWS, Segment, segments_of
-from .stages.forward import PREVIEW, STEP, network_ended, remove_states, state_path, written
-from .stages.sinks import Sinks
+from ..base.checkpoint import CheckpointReader, CheckpointWriter
+from ..base.checksums import FileSum, file_sum
+from ..base.journal import Journal
+from ..base.pipeline import threads
+from ..errors import OutputError, Stopped
+from ..picture.overview import Overview
+from ..planning.geometry import CLASSES
+from ..stages.forward import PREVIEW, STEP, network_ended, remove_states, state_path, written
+from ..stages.sinks import Sinks
+from .compatibility import processors_note
+from .dask_cluster import Cluster
+from .segment_worker import SEGMENT, UNFINISHED, Done, Job, do_segment
+from .segments import Segment, segments_of
 
 
 class Merge:
@@ -222,23 +222,6 @@ class Shared:
             "peak_worker_memory_bytes": max((each.peak_memory_bytes for each in self.done), default=0),
             "processors": sorted(self._processors),
         }
-
-
-def check_shared(device: str, cluster: str | None, segment_rows: int | None) -> tuple[str | None, int]:
-    """A cluster's address and the rows of a segment.
-
-    Raises:
-        OptionError: they are none, or not for that device.
-    """
-    if cluster is None:
-        if segment_rows is not None:
-            raise OptionError("--segment-rows needs --cluster; give both or neither")
-        return None, USUAL_ROWS
-    if device not in ("auto", "cpu"):
-        raise OptionError(f"--cluster computes on CPUs only; leave --device {device} out")
-    if segment_rows is not None and segment_rows < 1:
-        raise OptionError(f"--segment-rows {segment_rows} is not a number of rows; give 1 or more")
-    return check_address(cluster), segment_rows or USUAL_ROWS
 
 
 def _clear(job: Job) -> None:

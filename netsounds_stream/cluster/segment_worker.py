@@ -19,32 +19,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .agreement import own_processor
-from .attempts import Attempt
-from .base import machine
-from .base.checkpoint import CheckpointReader, CheckpointWriter
-from .base.checksums import FileSum, file_sum, is_sealed, sealed
-from .base.device import Transfers
-from .base.journal import sync
-from .base.pipeline import Line, workers
-from .network.compute import Compute, PixelNetwork, as_values, pixel_network
-from .network.stream import Band, RowBlock, RowStream
-from .network.weights import Weights
-from .picture.picture import Picture, Slab
-from .picture.slabs import planned_slabs
-from .planning.geometry import CLASSIFIER_ACTIVATION_NAME, bank
-from .planning.options import SonifyOptions
-from .planning.plan import BankPlan, Plan
-from .planning.sound_options import SoundOptions
-from .roots import require_within
-from .run.layout import Places
-from .segment_rows import Rows, SegmentPreview, SegmentTaker, averaging
+from ..base import machine
+from ..base.checkpoint import CheckpointReader, CheckpointWriter
+from ..base.checksums import FileSum, file_sum, is_sealed, sealed
+from ..base.device import Transfers
+from ..base.journal import sync
+from ..base.pipeline import Line, workers
+from ..network.compute import Compute, PixelNetwork, as_values, pixel_network
+from ..network.stream import Band, RowBlock, RowStream
+from ..network.weights import Weights
+from ..picture.picture import Picture, Slab
+from ..picture.slabs import planned_slabs
+from ..planning.geometry import CLASSIFIER_ACTIVATION_NAME, bank
+from ..planning.options import SonifyOptions
+from ..planning.plan import BankPlan, Plan
+from ..planning.sound_options import SoundOptions
+from ..run.layout import Places
+from ..stages.bank_hook import bank_hook
+from ..store.arrays import Place, Putting, ShardWriter
+from .compatibility import own_processor
+from .guards import Attempt, require_within
+from .segment_output import Rows, SegmentPreview, SegmentTaker, averaging
 from .segments import Segment
-from .stages.bank_hook import bank_hook
-from .store.arrays import Place, Putting, ShardWriter
 
 if TYPE_CHECKING:
-    from .store.remote import ShardPuts
+    from ..store.remote import ShardPuts
 
 #: What results' names begin with in a run's temporary folder, and those of unfinished files end with.
 SEGMENT, UNFINISHED = "segment-", ".part"
@@ -273,8 +272,8 @@ def _store(
 
 
 def _putting(url: str, attempt: Attempt) -> ShardPuts:
-    from .store.object_store import ObjectFolder  # what runs to folders do not need
-    from .store.remote import ShardPuts
+    from ..store.object_store import ObjectFolder  # what runs to folders do not need
+    from ..store.remote import ShardPuts
 
     return ShardPuts(ObjectFolder(url), attempt.require)
 

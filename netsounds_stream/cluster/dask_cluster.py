@@ -21,9 +21,9 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .agreement import own_processor, own_versions, require_own_versions, require_versions
-from .base.progress import Stop
-from .errors import ClusterError, NetsoundsError, OptionError, Stopped
+from ..base.progress import Stop
+from ..errors import ClusterError, NetsoundsError, OptionError, Stopped
+from .compatibility import own_processor, own_versions, require_own_versions, require_versions
 
 if TYPE_CHECKING:
     from distributed import Client, Future

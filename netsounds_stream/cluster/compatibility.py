@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from .base import machine
-from .errors import ClusterError
+from ..base import machine
+from ..errors import ClusterError
 
 #: What makes bytes on a worker: the network and the inversion, and the shards' codecs.
 DECISIVE = ("netsounds-stream", "torch", "numcodecs", "pcodec")

@@ -10,16 +10,15 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from .attempts import Attempt
-from .base.pipeline import workers
-from .base.progress import Advance, Stop
-from .clusters import Cluster
-from .errors import Stopped
-from .planning.plan import AHEAD
-from .roots import require_within
-from .sound.filters import Inversion
-from .store.arrays import Activations, open_activations
-from .store.blocks import Block
+from ..base.pipeline import workers
+from ..base.progress import Advance, Stop
+from ..errors import Stopped
+from ..planning.plan import AHEAD
+from ..sound.filters import Inversion
+from ..store.arrays import Activations, open_activations
+from ..store.blocks import Block
+from .dask_cluster import Cluster
+from .guards import Attempt, require_within
 
 _Found = list[tuple[Block, list[int]]]
 
@@ -104,8 +103,8 @@ def _inverted(work: _Work, blocks: Sequence[Block]) -> _Found:
 def _source(work: _Work, opened: ExitStack) -> Activations:
     if work.url is None:
         return open_activations(work.array, work.time_axis)
-    from .store.object_store import ObjectFolder  # what runs to folders do not need
-    from .store.remote import open_remote
+    from ..store.object_store import ObjectFolder  # what runs to folders do not need
+    from ..store.remote import open_remote
 
     pool = opened.enter_context(ThreadPoolExecutor(AHEAD, "fetch"))
     described = (work.array / "zarr.json").read_bytes()

@@ -11,15 +11,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .base.checkpoint import CheckpointWriter
-from .network.layers import Parts
-from .network.stream import RowBlock
-from .planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Plan, cells_of
-from .planning.sound_options import SoundOptions
+from ..base.checkpoint import CheckpointWriter
+from ..network.layers import Parts
+from ..network.stream import RowBlock
+from ..planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Plan, cells_of
+from ..planning.sound_options import SoundOptions
+from ..sound.mixture import Mixture, mixture_of
+from ..stages.forward import preview_cells
+from ..store.arrays import ShardWriter
 from .segments import Segment
-from .sound.mixture import Mixture, mixture_of
-from .stages.forward import preview_cells
-from .store.arrays import ShardWriter
 
 # Of one kind of rows, kept until so many bytes can be written at once.
 _BUFFER_BYTES = 1 << 20

@@ -21,8 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import lcm
 
-from .planning.geometry import BANKS, Bank, bank
-from .planning.plan import Plan
+from ..planning.geometry import BANKS, Bank, bank
+from ..planning.plan import Plan
 
 #: Rows of the picture in a segment, about, where nobody asks for others.
 USUAL_ROWS = 2048
