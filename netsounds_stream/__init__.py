@@ -15,10 +15,10 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .api import resume as resume
     from .api import sonify as sonify
     from .base.progress import Stop as Stop
-    from .batch_plan import BatchPlan as BatchPlan
-    from .batches import Batch as Batch
-    from .batches import batch as batch
-    from .batches import plan_batch as plan_batch
+    from .batches.batch import Batch as Batch
+    from .batches.batch import batch as batch
+    from .batches.batch import plan_batch as plan_batch
+    from .batches.plan import BatchPlan as BatchPlan
     from .benchmark import bench as bench
     from .errors import NetsoundsError as NetsoundsError
     from .errors import Stopped as Stopped
@@ -52,8 +52,8 @@ if "torch" not in sys.modules:
 
 _HOMES = {
     "sonify": "api",
-    "batch": "batches",
-    "plan_batch": "batches",
+    "batch": "batches.batch",
+    "plan_batch": "batches.batch",
     "plan": "api",
     "resume": "api",
     "open_run": "run.result",
@@ -63,8 +63,8 @@ _HOMES = {
     "gallery": "report.gallery",
     "Run": "run.result",
     "Sound": "run.notebook",
-    "Batch": "batches",
-    "BatchPlan": "batch_plan",
+    "Batch": "batches.batch",
+    "BatchPlan": "batches.plan",
     "verify": "network.verify",
     "bench": "benchmark",
     "inspect": "run.inspect",

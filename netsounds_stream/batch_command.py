@@ -14,7 +14,7 @@ from .command_parts import effective, importing, plain, print_json, stoppable
 from .command_sections import SectionedCommand, stacked
 
 if TYPE_CHECKING:
-    from .batch_plan import BatchPlan
+    from .batches.plan import BatchPlan
 
 
 @click.command(cls=SectionedCommand)
@@ -40,8 +40,8 @@ def batch(
     """
     options, notes = effective(chosen(words), cluster=cluster is not None, quiet=quiet)
     with importing():
-        from . import batches
         from .base import machine
+        from .batches import batch
         from .display import display
 
     where: dict[str, Any] = {"jobs": jobs, "cluster": cluster, "overwrite": overwrite}
@@ -55,7 +55,7 @@ def batch(
 
     if only_plan:
         with stoppable(quiet=quiet) as stop:
-            made = batches.plan_batch(patterns, out, options, stop=stop, **where)
+            made = batch.plan_batch(patterns, out, options, stop=stop, **where)
         if as_json:
             print_json(asdict(made))
         else:
@@ -66,7 +66,7 @@ def batch(
         display(quiet=quiet, memory=machine.all_resident_bytes) as shown,
         stoppable(quiet=quiet) as stop,
     ):
-        ended = batches.batch(
+        ended = batch.batch(
             patterns,
             out,
             options,

@@ -9,8 +9,8 @@ from .base.units import format_bytes
 from .quantities import duration_text
 
 if TYPE_CHECKING:
-    from .batch_plan import BatchPlan
-    from .batch_records import Result
+    from .batches.plan import BatchPlan
+    from .batches.records import Result
 
 _REASONS = 20  # that a plan tells
 

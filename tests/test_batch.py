@@ -17,7 +17,7 @@ import pyvips
 from netsounds_stream import batch, check, sonify
 from netsounds_stream.base.journal import read_journal
 from netsounds_stream.base.progress import Progress, Stop
-from netsounds_stream.batch_plan import BatchPlan
+from netsounds_stream.batches.plan import BatchPlan
 from netsounds_stream.errors import BudgetError, OptionError, OutputError, Stopped, WeightsError
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.run.folder import work_path

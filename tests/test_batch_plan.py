@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsounds_stream.base import machine
-from netsounds_stream.batch_plan import BatchPlan, plan_of, shares
-from netsounds_stream.batch_work import FAILING, FINISHED, NEW, UNFINISHED, Look
+from netsounds_stream.batches.plan import BatchPlan, plan_of, shares
+from netsounds_stream.batches.worker import FAILING, FINISHED, NEW, UNFINISHED, Look
 from netsounds_stream.errors import BudgetError
 
 GIB, MIB = 1 << 30, 1 << 20

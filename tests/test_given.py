@@ -12,8 +12,8 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from netsounds_stream.batches.inputs import folders, given
 from netsounds_stream.errors import OptionError
-from netsounds_stream.given import folders, given
 from netsounds_stream.picture.demo_picture import draw
 
 # few letters, so that names meet; capitals, what is made safe, what a batch keeps for itself

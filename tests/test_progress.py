@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from netsounds_stream import processes
 from netsounds_stream.base.journal import Journal
 from netsounds_stream.base.pipeline import Line
 from netsounds_stream.base.progress import Progress, Stages
-from netsounds_stream.batch_work import Told
+from netsounds_stream.batches import pool
+from netsounds_stream.batches.worker import Told
 from netsounds_stream.display import BarDisplay, LineDisplay, describe
 from netsounds_stream.network.compute import Compute, pixel_network
 from netsounds_stream.network.weights import load_weights
@@ -115,7 +115,7 @@ def test_lines_and_bars_tell_the_same(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_batch_counts_a_runs_time_and_not_its_networks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker says: pixels in proportion, up to all of them with the last stage's end."""
     slot = SimpleNamespace(value=0.0)
-    monkeypatch.setattr(processes, "_slot", slot)
+    monkeypatch.setattr(pool, "_slot", slot)
     plan = make_plan(Source(100, 200), SonifyOptions(), Limits(300 << 20, 1 << 30))
     told = Told()
     told.plan(plan)

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from .errors import OutputError
-from .given import RECORDS
-from .run.folder import PAGE, RECORD_NAME
+from ..errors import OutputError
+from ..run.folder import PAGE, RECORD_NAME
+from .inputs import RECORDS
 
 try:
     import fcntl
@@ -99,7 +99,7 @@ def check_folder(out: Path) -> None:
     if (out / RECORD_NAME).exists():
         raise OutputError(f"{out} holds a run; choose another --out")
     if (out / PAGE).exists():
-        from .report.page import is_ours
+        from ..report.page import is_ours
 
         if not is_ours(out / PAGE):
             raise OutputError(f"{out} holds an {PAGE} of another kind; choose another --out")

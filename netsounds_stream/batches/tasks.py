@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from . import processes
-from .base import machine
-from .base.progress import Stop
-from .batch_plan import Shares, shares
-from .batch_records import STOP, check_folder
-from .batch_work import Task
-from .cluster import dask_cluster
-from .errors import NetsoundsError, OptionError
-from .given import Given, given
-from .planning.options import PRETRAINED, UNTRAINED, SonifyOptions
+from ..base import machine
+from ..base.progress import Stop
+from ..cluster import dask_cluster
+from ..errors import NetsoundsError, OptionError
+from ..planning.options import PRETRAINED, UNTRAINED, SonifyOptions
+from . import pool
+from .inputs import Given, given
+from .plan import Shares, shares
+from .records import STOP, check_folder
+from .worker import Task
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -84,7 +84,7 @@ def hands(asked: Asked) -> Iterator[Hands]:
         jobs = usual if asked.jobs is None else asked.jobs
         divided = _shares(asked, jobs, len(found))
         tasks = _tasks(asked, found, divided.threads, divided.memory_bytes)
-        with processes.started(divided.jobs, divided.threads) as made:
+        with pool.started(divided.jobs, divided.threads) as made:
             budget = asked.options.memory_bytes or divided.jobs * divided.memory_bytes
             yield Hands(made, tasks, divided.jobs, budget, made.under_way)
         return

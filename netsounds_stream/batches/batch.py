@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, Unpack
 
-from .base import machine
-from .base.progress import Listener, Progress, Stop
-from .batch_hands import Asked, Hands, hands
-from .batch_plan import BatchPlan, plan_of
-from .batch_records import Records, Result, taken
-from .batch_work import DONE, FAILED, NEW, RESUMED, SKIPPED, UNFINISHED, Look, Outcome, look, prepare, work
-from .errors import NetsoundsError, OptionError, SomeFailedError, Stopped
-from .given import RECORDS
-from .planning.keywords import SonifyKeywords
-from .planning.options import SonifyOptions, resolve_options
+from ..base import machine
+from ..base.progress import Listener, Progress, Stop
+from ..errors import NetsoundsError, OptionError, SomeFailedError, Stopped
+from ..planning.keywords import SonifyKeywords
+from ..planning.options import SonifyOptions, resolve_options
+from .inputs import RECORDS
+from .plan import BatchPlan, plan_of
+from .records import Records, Result, taken
+from .tasks import Asked, Hands, hands
+from .worker import DONE, FAILED, NEW, RESUMED, SKIPPED, UNFINISHED, Look, Outcome, look, prepare, work
 
 R = TypeVar("R")
 
@@ -304,7 +304,7 @@ def _page(out: Path, results: Sequence[Result]) -> Path | None:
     failed = [each for each in results if each.status == FAILED]
     if not runs and not failed:
         return None
-    from .report.gallery import FailedPicture, gallery  # which takes torch: the workers have ended by now
+    from ..report.gallery import FailedPicture, gallery  # which takes torch: the workers have ended by now
 
     listed = [FailedPicture(_name(each, out), _reason(each)) for each in failed]
     return gallery(runs, out, failed=listed)

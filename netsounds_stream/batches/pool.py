@@ -18,8 +18,8 @@ from itertools import islice
 from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
-from .base.progress import Stop
-from .errors import NetsoundsError, Stopped, WorkerError
+from ..base.progress import Stop
+from ..errors import NetsoundsError, Stopped, WorkerError
 
 T = TypeVar("T")
 R = TypeVar("R")

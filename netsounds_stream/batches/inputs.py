@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
-from .base.locations import is_called_a_picture, safe
-from .errors import OptionError
-from .picture.loaders import is_picture
-from .run.folder import PAGE, RECORD_NAME, is_run
+from ..base.locations import is_called_a_picture, safe
+from ..errors import OptionError
+from ..picture.loaders import is_picture
+from ..run.folder import PAGE, RECORD_NAME, is_run
 
 #: What a batch keeps in its folder besides runs.
 RECORDS, THUMBNAILS = "batch.jsonl", "thumbnails"

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .base.units import Size, format_bytes
-from .batch_work import FAILING, FINISHED, NEW, UNFINISHED, Look
-from .errors import BudgetError, OptionError
+from ..base.units import Size, format_bytes
+from ..errors import BudgetError, OptionError
+from .worker import FAILING, FINISHED, NEW, UNFINISHED, Look
 
 _GIB, _MIB = 1 << 30, 1 << 20
 #: What a run of an ordinary photograph is content with.

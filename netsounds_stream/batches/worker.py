@@ -17,15 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import processes
-from .base.progress import Progress, Stop
-from .cluster.guards import require_within
-from .errors import ChangedError, NetsoundsError, Stopped, StoreError
-from .planning.options import SonifyOptions
+from ..base.progress import Progress, Stop
+from ..cluster.guards import require_within
+from ..errors import ChangedError, NetsoundsError, Stopped, StoreError
+from ..planning.options import SonifyOptions
+from . import pool
 
 if TYPE_CHECKING:
-    from .network.weights import Weights
-    from .planning.plan import Plan
+    from ..network.weights import Weights
+    from ..planning.plan import Plan
 
 #: What is found of a picture, and what becomes of it.
 NEW, UNFINISHED, FINISHED, FAILING = "new", "unfinished", "finished", "failing"
@@ -97,9 +97,9 @@ def prepare(task: Task) -> float:
     Returns:
         How many times as long as expected this worker takes, here and now.
     """
-    from .base.device import reserve
-    from .network.compute import choose_compute
-    from .stages.forecast import measured_pixel_seconds, pace
+    from ..base.device import reserve
+    from ..network.compute import choose_compute
+    from ..stages.forecast import measured_pixel_seconds, pace
 
     options = task.options
     with _threads(task.threads):
@@ -116,9 +116,9 @@ def look(tasks: tuple[Task, ...]) -> tuple[Look, ...]:
 
 
 def _look(task: Task) -> Look:
-    from .api import plan
-    from .run.folder import RECORD_NAME, holds_work, read_record, work_path
-    from .stages.forecast import expected_seconds
+    from ..api import plan
+    from ..run.folder import RECORD_NAME, holds_work, read_record, work_path
+    from ..stages.forecast import expected_seconds
 
     try:
         require_within([task.picture, task.folder])
@@ -159,16 +159,16 @@ def work(task: Task) -> Outcome:
         except Exception as error:  # noqa: BLE001  (one picture's failure is not the batch's)
             why = _line(error)
         finally:
-            processes.say(0)
+            pool.say(0)
         seconds = round(time.perf_counter() - began, 3)
     size = _bytes(task.folder) if status in (DONE, RESUMED, SKIPPED) else 0
     return Outcome(status, why, seconds, peak, size, started, _now())
 
 
 def _worked(task: Task) -> tuple[str, int | None]:
-    from .api import sonify
-    from .base import machine
-    from .run.folder import RECORD_NAME, RunFolder, holds_work, read_record, work_path
+    from ..api import sonify
+    from ..base import machine
+    from ..run.folder import RECORD_NAME, RunFolder, holds_work, read_record, work_path
 
     require_within([task.picture, task.folder])
     stop = _StopFile(task.stop_file)
@@ -211,8 +211,8 @@ def _worked(task: Task) -> tuple[str, int | None]:
 
 def _changes(task: Task, record: dict[str, Any]) -> list[str]:
     """In words, what the finished run has of its own; and what of its files is not there as it was."""
-    from .base.checksums import is_sealed
-    from .run.folder import RECORD_NAME
+    from ..base.checksums import is_sealed
+    from ..run.folder import RECORD_NAME
 
     found = _asked_changes(task, record, read=True)
     if not is_sealed((task.folder / RECORD_NAME).read_text(encoding="utf-8")):
@@ -227,9 +227,9 @@ def _changes(task: Task, record: dict[str, Any]) -> list[str]:
 
 def _asked_changes(task: Task, record: dict[str, Any], *, read: bool) -> list[str]:
     """What of a run's record the task would have otherwise; the picture only where it is to be `read`."""
-    from .network.compute import choose_compute
-    from .picture.picture import open_picture
-    from .run.record import changes
+    from ..network.compute import choose_compute
+    from ..picture.picture import open_picture
+    from ..run.record import changes
 
     parameters, picture = weights(task.options.weights), record["picture"]
     if read:
@@ -251,7 +251,7 @@ def _changed(task: Task, differences: list[str]) -> ChangedError:
 
 def weights(source: str) -> Weights:
     """As `load_weights`; read once in a process, as long as the file stays as it is."""
-    from .network.weights import PRETRAINED, UNTRAINED, load_weights
+    from ..network.weights import PRETRAINED, UNTRAINED, load_weights
 
     key: tuple[object, ...] = (source,)
     if source not in (PRETRAINED, UNTRAINED) and os.path.exists(source):
@@ -313,7 +313,7 @@ class Told:
     def __call__(self, progress: Progress) -> None:
         if progress.run_seconds_left is not None:
             passed = time.perf_counter() - self._began
-            processes.say(self._pixels * passed / max(passed + progress.run_seconds_left, 1e-9))
+            pool.say(self._pixels * passed / max(passed + progress.run_seconds_left, 1e-9))
 
 
 def _bytes(folder: Path) -> int:
