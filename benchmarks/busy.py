@@ -15,6 +15,14 @@ from question import HERE, drawn, folder_for, parse, parser, pixels_of, run_json
 
 PHOTOGRAPH, SMOKE_PHOTOGRAPH = (4032, 3024), (96, 64)
 BUSY = 2
+# Where the command lies, now and in versions up to 0.1.
+_COMMAND = """
+try:
+    from netsounds_stream.cli.main import main
+except ImportError:
+    from netsounds_stream.cli import main
+main()
+"""
 
 
 def main() -> None:
@@ -30,7 +38,7 @@ def main() -> None:
             # what both do by default: the scheme's default changed between versions
             words = sonify(picture, given.weights, OUT, "--scheme", "sum")
             # -P: the package on PYTHONPATH, not the one of the folder that this is called in
-            code = (sys.executable, "-P", "-c", "from netsounds_stream.cli import main; main()", *words[1:])
+            code = (sys.executable, "-P", "-c", _COMMAND, *words[1:])
             for busy in (0, BUSY):
                 facts = {"version": version, "busy": busy, "pixels": pixels_of(picture)}
                 beside = "alone" if not busy else f"beside {busy} busy processes"

@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 
 from netsounds_stream import errors
-from netsounds_stream.cli import cli
-from netsounds_stream.command_sections import MAIN, SectionedCommand
+from netsounds_stream.cli.main import cli
+from netsounds_stream.cli.sections import MAIN, SectionedCommand
 
 PAGE = Path(__file__).parent / "commands.md"
 PROGRAM = "netsounds-stream"

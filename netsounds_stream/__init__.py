@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from .batches.batch import batch as batch
     from .batches.batch import plan_batch as plan_batch
     from .batches.plan import BatchPlan as BatchPlan
-    from .benchmark import bench as bench
+    from .cli.bench import bench as bench
     from .errors import NetsoundsError as NetsoundsError
     from .errors import Stopped as Stopped
     from .network.stream import RowBlock as RowBlock
@@ -66,7 +66,7 @@ _HOMES = {
     "Batch": "batches.batch",
     "BatchPlan": "batches.plan",
     "verify": "network.verify",
-    "bench": "benchmark",
+    "bench": "cli.bench",
     "inspect": "run.inspect",
     "check": "run.check",
     "open_activations": "store.arrays",

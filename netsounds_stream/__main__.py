@@ -1,6 +1,6 @@
 """`python -m netsounds_stream`: the command line, where no program `netsounds-stream` is on the path."""
 
-from .cli import main
+from .cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -17,7 +17,7 @@ import traceback
 from typing import Any, NoReturn
 
 from netsounds_stream import api as api  # what the commands import when they are called
-from netsounds_stream import cli
+from netsounds_stream.cli.main import main as command
 
 
 def begin(words: list[str], folder: str, streams: list[str], limits: dict[str, int]) -> int:
@@ -50,7 +50,7 @@ def _be_the_command(words: list[str], folder: str, streams: list[int], limits: d
         limit(limits)
         os.chdir(folder)
         sys.argv = ["netsounds-stream", *map(os.fsdecode, map(os.fsencode, words))]
-        cli.main()
+        command()
     except SystemExit as ending:
         status = ending.code if isinstance(ending.code, int) else 1
     except BaseException:  # noqa: BLE001  (as the interpreter does)

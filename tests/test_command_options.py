@@ -11,8 +11,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from netsounds_stream.cli import cli
-from netsounds_stream.command_sections import MAIN, SectionedCommand, SectionedOption, section_of
+from netsounds_stream.cli.main import cli
+from netsounds_stream.cli.sections import MAIN, SectionedCommand, SectionedOption, section_of
 
 from .reference import PROGRAM
 

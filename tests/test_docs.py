@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import pyvips
 
-from netsounds_stream.cli import cli
-from netsounds_stream.command_options import chosen
+from netsounds_stream.cli.main import cli
+from netsounds_stream.cli.options import chosen
 from netsounds_stream.planning.options import sound_from_words
 
 DOCS = Path(__file__).parent.parent / "docs"

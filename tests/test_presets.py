@@ -11,9 +11,9 @@ import soundfile
 import zarr
 
 from netsounds_stream import render, resume, sonify
-from netsounds_stream.cli import cli
-from netsounds_stream.command_options import chosen
-from netsounds_stream.command_sections import given_options
+from netsounds_stream.cli.main import cli
+from netsounds_stream.cli.options import chosen
+from netsounds_stream.cli.sections import given_options
 from netsounds_stream.errors import OptionError
 from netsounds_stream.planning.keywords import RenderKeywords
 from netsounds_stream.planning.options import SonifyOptions, options_from_words

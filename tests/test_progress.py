@@ -17,13 +17,13 @@ from netsounds_stream.base.pipeline import Line
 from netsounds_stream.base.progress import Progress, Stages
 from netsounds_stream.batches import pool
 from netsounds_stream.batches.worker import Told
-from netsounds_stream.display import BarDisplay, LineDisplay, describe
+from netsounds_stream.cli.display import BarDisplay, LineDisplay, describe
+from netsounds_stream.cli.text import clock_text, duration_text, rate_text
 from netsounds_stream.network.compute import Compute, pixel_network
 from netsounds_stream.network.weights import load_weights
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import Limits, Source
 from netsounds_stream.planning.planner import make_plan
-from netsounds_stream.quantities import clock_text, duration_text, rate_text
 from netsounds_stream.stages.forward import run_forward
 
 #: Seconds of a run's stages as expected; one takes much less than the last.

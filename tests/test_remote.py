@@ -334,10 +334,12 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, small_picture: Path,
 
 def test_a_local_run_imports_nothing_of_it(small_picture: Path, weights_file: Path, tmp_path: Path) -> None:
     code = (
-        "import sys, netsounds_stream as n\n"
+        "import importlib.util, sys, netsounds_stream as n\n"
         "n.sonify(sys.argv[1], sys.argv[2], weights=sys.argv[3], banks=(4,), scheme='sum', report=False)\n"
-        "far = {'obstore', *(f'netsounds_stream.{m}' for m in ('objects', 'remote_depot', 'fetching'))}\n"
-        "assert not far & set(sys.modules), far & set(sys.modules)"
+        "far = ('store.object_store', 'run.remote_depot', 'picture.fetching')\n"
+        "far = {f'netsounds_stream.{each}' for each in far}\n"
+        "assert not (far | {'obstore'}) & set(sys.modules), sorted(sys.modules)\n"
+        "assert all(importlib.util.find_spec(each) for each in far)"
     )
     words = [sys.executable, "-c", code, str(small_picture), str(tmp_path / "run"), str(weights_file)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)

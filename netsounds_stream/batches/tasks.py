@@ -11,10 +11,10 @@ from typing import Protocol, TypeVar
 
 from ..base import machine
 from ..base.progress import Stop
+from ..batches import pool
 from ..cluster import dask_cluster
 from ..errors import NetsoundsError, OptionError
 from ..planning.options import PRETRAINED, UNTRAINED, SonifyOptions
-from . import pool
 from .inputs import Given, given
 from .plan import Shares, shares
 from .records import STOP, check_folder

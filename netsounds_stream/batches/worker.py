@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.progress import Progress, Stop
+from ..batches import pool
 from ..cluster.guards import require_within
 from ..errors import ChangedError, NetsoundsError, Stopped, StoreError
 from ..planning.options import SonifyOptions
-from . import pool
 
 if TYPE_CHECKING:
     from ..network.weights import Weights

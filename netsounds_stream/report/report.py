@@ -29,13 +29,13 @@ from ..picture.overview import Overview
 from ..planning.geometry import bank
 from ..planning.plan import AudioPlan, BankPlan, Plan
 from ..planning.sound_options import SoundOptions
+from ..report import page_data
 from ..run.depot import Depot
 from ..run.folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from ..sound.dsp.spectrum import FrequencyScale
 from ..sound.tags import Tags
 from ..sound.view import View, Views, parts_begun, read_filter_extremes
 from ..store.arrays import Activations
-from . import page_data
 from .browser_forms import write_forms
 from .charts import sound_name, sound_title, spectrogram_pixels, waveform, write_charts
 from .contact_sheets import MAXIMA, MEANS, BankPictures, filter_picture, spectra_tiles

@@ -8,13 +8,13 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from . import command_sections as sections
-from .base.locations import local_only, place_of
-from .command_sections import Decorator, given_options, option, stacked
-from .command_sound import SOUND
-from .planning import options, sound_options
-from .planning.options import SonifyOptions, options_from_words
-from .planning.presets import PRESET_NAMES, preset_words, presets_help
+from ..base.locations import local_only, place_of
+from ..planning import options, sound_options
+from ..planning.options import SonifyOptions, options_from_words
+from ..planning.presets import PRESET_NAMES, preset_words, presets_help
+from . import sections as sections
+from .sections import Decorator, given_options, option, stacked
+from .sound_options import SOUND
 
 
 class Place(click.Path):

@@ -16,19 +16,19 @@ from typing import Unpack
 import pyvips
 import torch
 
-from .api import sonify
-from .base import machine
-from .errors import BudgetError, NetsoundsError
-from .network.compute import devices
-from .network.weights import UNTRAINED
-from .picture.demo_picture import draw
-from .picture.picture import open_picture
-from .planning.geometry import SMALLEST_SIDE
-from .planning.keywords import SonifyKeywords
-from .planning.options import Device, SonifyOptions, resolve_options
-from .planning.plan import Limits, Plan, Source
-from .planning.planner import make_plan
-from .planning.sound_options import SoundOptions
+from ..api import sonify
+from ..base import machine
+from ..errors import BudgetError, NetsoundsError
+from ..network.compute import devices
+from ..network.weights import UNTRAINED
+from ..picture.demo_picture import draw
+from ..picture.picture import open_picture
+from ..planning.geometry import SMALLEST_SIDE
+from ..planning.keywords import SonifyKeywords
+from ..planning.options import Device, SonifyOptions, resolve_options
+from ..planning.plan import Limits, Plan, Source
+from ..planning.planner import make_plan
+from ..planning.sound_options import SoundOptions
 
 #: Width, height and runs of the measured picture, and of the quick form.
 USUAL, QUICK = ((2048, 1536), 3), ((1024, 768), 1)

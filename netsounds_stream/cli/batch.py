@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .batch_wording import ended_text, plan_text, table_text
-from .command_options import BATCH, BATCH_NETWORK, CHECKPOINT, JSON, OVERWRITE, QUIET, RUN, chosen
-from .command_parts import effective, importing, plain, print_json, stoppable
-from .command_sections import SectionedCommand, stacked
+from .common import effective, importing, plain, print_json, stoppable
+from .options import BATCH, BATCH_NETWORK, CHECKPOINT, JSON, OVERWRITE, QUIET, RUN, chosen
+from .sections import SectionedCommand, stacked
+from .text import ended_text, plan_text, table_text
 
 if TYPE_CHECKING:
-    from .batches.plan import BatchPlan
+    from ..batches.plan import BatchPlan
 
 
 @click.command(cls=SectionedCommand)
@@ -40,8 +40,8 @@ def batch(
     """
     options, notes = effective(chosen(words), cluster=cluster is not None, quiet=quiet)
     with importing():
-        from .base import machine
-        from .batches import batch
+        from ..base import machine
+        from ..batches import batch
         from .display import display
 
     where: dict[str, Any] = {"jobs": jobs, "cluster": cluster, "overwrite": overwrite}

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from .base.machine import resident_bytes
-from .base.progress import Progress
-from .base.units import format_bytes
-from .quantities import clock_text, rate_text
+from ..base.machine import resident_bytes
+from ..base.progress import Progress
+from ..base.units import format_bytes
+from .text import clock_text, rate_text
 
 _LINE_EVERY_SECONDS = 5.0
 _WORTH_A_LINE_SECONDS = 1.0

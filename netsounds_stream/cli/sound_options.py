@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from . import command_sections as sections
-from .command_sections import option, stacked
-from .planning import sound_options
+from ..planning import sound_options
+from . import sections as sections
+from .sections import option, stacked
 
 SOUND = stacked(
     option(

@@ -1,19 +1,20 @@
-"""Values as the command line tells them to a person."""
+"""Values as the command line tells them to a person: plans, batches, rates and times."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from .base.units import format_bytes
-from .quantities import duration_text, length_text, rate_text
+from ..base.units import format_bytes
 
 if TYPE_CHECKING:
-    from .benchmark import Report
-    from .network.verify import Verification
-    from .planning.plan import AudioPlan, Plan
-    from .run.check import Check
+    from ..batches.plan import BatchPlan
+    from ..batches.records import Result
+    from ..network.verify import Verification
+    from ..planning.plan import AudioPlan, Plan
+    from ..run.check import Check
+    from .bench import Report
 
 
 def short_plan(plan: Plan) -> str:
@@ -209,3 +210,92 @@ def facts_text(facts: Mapping[str, object], indent: str = "") -> str:
             said = "; ".join(map(str, value)) if isinstance(value, list) else value
             lines.append(f"{indent}{name:<16} {said}")
     return "\n".join(line for line in lines if line)
+
+
+_REASONS = 20  # that a plan tells
+
+
+def plan_text(plan: BatchPlan) -> list[str]:
+    """A batch's plan, in lines."""
+    parts = {
+        "new": plan.new,
+        "to resume": plan.unfinished,
+        "finished": plan.finished,
+        "that will fail": plan.failing,
+    }
+    told = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+    total = plan.budget_bytes
+    budget = ", the budget of each worker" if total is None else f", budget {format_bytes(total, total)}"
+    lines = [
+        f"batch: {plan.pictures} pictures ({told}), {plan.pixels / 1e6:.1f} megapixels to make, "
+        f"{plan.jobs} at a time",
+        f"memory needs {format_bytes(plan.memory_bytes, total)}{budget} (for all {plan.jobs} together)",
+        f"disk needs {format_bytes(plan.final_disk_bytes)}, {format_bytes(plan.disk_bytes)} while it runs; "
+        f"{format_bytes(plan.free_disk_bytes)} free",
+        f"run time about {duration_text(plan.seconds)} (an estimate)",
+    ]
+    lines += [f"will fail: {_said(name, reason)}" for name, reason in plan.reasons[:_REASONS]]
+    if len(plan.reasons) > _REASONS:
+        lines.append(f"and {len(plan.reasons) - _REASONS} more")
+    return lines
+
+
+def ended_text(result: Result) -> str:
+    """A picture's end, in a line."""
+    what = _said(result.picture, result.error) if result.error else result.picture
+    return f"{result.status:<8}{what} ({result.seconds:.1f} s)"
+
+
+def _said(name: str, reason: str) -> str:
+    """A picture and why it failed, its name once."""
+    return reason if name in reason else f"{name}: {reason}"
+
+
+def table_text(results: Sequence[Result]) -> Iterator[str]:
+    """What became of all, a line each, and why some failed."""
+    width = max([len("picture"), *(len(each.picture) for each in results)])
+    into = max([len("folder"), *(len(each.folder) for each in results)])
+    yield f"{'status':<8} {'picture':<{width}}  {'folder':<{into}}  {'seconds':>8}  {'peak memory':>11}"
+    for each in results:
+        peak = "" if each.peak_memory_bytes is None else format_bytes(each.peak_memory_bytes)
+        line = f"{each.status:<8} {each.picture:<{width}}  {each.folder:<{into}}  {each.seconds:>8.1f}"
+        yield f"{line}  {peak:>11}".rstrip()
+    for each in results:
+        if each.error:
+            yield f"failed: {_said(each.picture, each.error)}"
+
+
+# From these rates on, a prefix shows them.
+_PREFIXES = (("M", 1e6, 1e5), ("k", 1e3, 1e3))
+
+
+def rate_text(per_second: float, unit: str) -> str:
+    """Return `per_second` of a unit ('px', 'samples', 'B') with the prefix that shows it: '1.2 Mpx/s'."""
+    for prefix, size, least in _PREFIXES:
+        if per_second >= least:
+            return f"{per_second / size:.1f} {prefix}{unit}/s"
+    return f"{per_second:.1f} {unit}/s"
+
+
+def clock_text(seconds: float) -> str:
+    """Return a time that has passed, or is left, as a clock shows it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d} min"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time roughly, as one waits for it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def length_text(seconds: float) -> str:
+    """Return the length of a sound."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds >= 0.1 else f"{1000 * seconds:.0f} ms"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"

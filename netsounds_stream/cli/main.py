@@ -11,9 +11,23 @@ from typing import Any
 
 import click
 
-from .base.locations import folder_of, is_url, local_only
-from .batch_command import batch
-from .command_options import (
+from ..base.locations import folder_of, is_url, local_only
+from ..errors import NetsoundsError, Stopped
+from ..planning.options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
+from ..planning.sound_options import FORMATS, SCHEMES
+from .batch import batch
+from .common import (
+    Commands,
+    effective,
+    importing,
+    picture_path,
+    plain,
+    planned,
+    print_json,
+    print_run,
+    stoppable,
+)
+from .options import (
     CHECKPOINT,
     CLUSTER,
     COMPUTE,
@@ -31,25 +45,11 @@ from .command_options import (
     NameOrFile,
     chosen,
 )
-from .command_parts import (
-    Commands,
-    effective,
-    importing,
-    picture_path,
-    plain,
-    planned,
-    print_json,
-    print_run,
-    stoppable,
-)
-from .command_sections import MAIN, option, stacked
-from .command_sections import PICTURE as OF_PICTURE
-from .command_sound import SOUND
-from .errors import NetsoundsError, Stopped
-from .planning.options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
-from .planning.sound_options import FORMATS, SCHEMES
 from .run_commands import check, gallery, info, plot, share
-from .wording import bench_text, long_plan, plan_facts, verification_text
+from .sections import MAIN, option, stacked
+from .sections import PICTURE as OF_PICTURE
+from .sound_options import SOUND
+from .text import bench_text, long_plan, plan_facts, verification_text
 
 
 @click.group(
@@ -90,7 +90,7 @@ def sonify(
     to = out or folder_of(path)
     options, notes = effective(options, cluster=cluster is not None, url=is_url(to), quiet=quiet)
     with importing():
-        from . import api
+        from .. import api
         from .display import display
 
     with display(quiet=quiet) as shown, stoppable(quiet=quiet) as stop:
@@ -137,7 +137,7 @@ def resume(
     """Resume the stopped run that is to become FOLDER."""
     effective(SonifyOptions(), cluster=cluster is not None, url=is_url(folder), quiet=quiet)
     with importing():
-        from . import api
+        from .. import api
         from .display import display
 
     with display(quiet=quiet) as shown, stoppable(quiet=quiet) as stop:
@@ -172,9 +172,9 @@ def plan(
     to = out or folder_of(path)
     options, notes = effective(options, url=is_url(to), quiet=False)
     with importing():
-        from . import api
-        from .base import machine
-        from .stages import forecast
+        from .. import api
+        from ..base import machine
+        from ..stages import forecast
 
     made = api.plan(path, to, options, work=work)
     start = machine.seconds_since_start()
@@ -215,8 +215,8 @@ def plan(
 def render(array: Path, out: Path, quiet: bool, **words: Any) -> None:
     """Make the sound file OUT from a stored ARRAY (.zarr or .npy), without the network."""
     with importing():
+        from ..sound import render
         from .display import display
-        from .sound import render
 
     if words["time_axis"] == "auto":
         words.pop("time_axis")
@@ -248,8 +248,8 @@ def verify(
     path = picture_path(image, dpath, image_name, quiet=quiet)
     options, _ = effective(options, quiet=quiet)
     with importing():
+        from ..network.verify import verify as compare
         from .display import display
-        from .network.verify import verify as compare
 
     with display(quiet=quiet) as shown:
         result = compare(local_only("verify", path), options, on_progress=shown)
@@ -284,7 +284,7 @@ def demo(image: Path | None, weights: str | None, out: Path, quiet: bool, as_jso
     Untrained weights are used if the trained ones cannot be downloaded.
     """
     with importing():
-        from .demonstration import demonstrate
+        from .demo import demonstrate
         from .display import display
 
     said: list[str] = []
@@ -317,8 +317,8 @@ def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: 
     """
     options = chosen(words)
     with importing():
-        from .base import machine
-        from .benchmark import bench as measure
+        from ..base import machine
+        from .bench import bench as measure
 
     def say(text: str) -> None:
         if not quiet:
@@ -329,7 +329,7 @@ def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: 
     if as_json:
         from dataclasses import asdict
 
-        from .base.versions import versions
+        from ..base.versions import versions
 
         print_json({**asdict(report), "machine": machine.describe(), "versions": versions()})
     else:

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from .command_options import JSON, LOCAL, PLACE, QUIET
-from .command_parts import importing, print_json
-from .command_sections import MAIN, SectionedCommand, option, stacked
-from .wording import check_text, facts_text
+from .common import importing, print_json
+from .options import JSON, LOCAL, PLACE, QUIET
+from .sections import MAIN, SectionedCommand, option, stacked
+from .text import check_text, facts_text
 
 
 @click.command(cls=SectionedCommand)
@@ -19,8 +19,8 @@ from .wording import check_text, facts_text
 def check(folder: str | Path, quiet: bool, as_json: bool) -> None:
     """Read all files of the finished run in FOLDER, and list those that are damaged."""
     with importing():
+        from ..run.check import check as read_whole
         from .display import display
-        from .run.check import check as read_whole
 
     with display(quiet=quiet) as shown:
         found = read_whole(folder, on_progress=shown)
@@ -40,7 +40,7 @@ def check(folder: str | Path, quiet: bool, as_json: bool) -> None:
 @JSON
 def info(path: str | Path, as_json: bool) -> None:
     """Describe a run's folder, a stored array or a WAV file."""
-    from .run.inspect import inspect
+    from ..run.inspect import inspect
 
     facts = inspect(path)
     if as_json:
@@ -69,8 +69,8 @@ def info(path: str | Path, as_json: bool) -> None:
 def plot(folder: Path, quiet: bool, **words: Any) -> None:
     """Make the pictures of the run in FOLDER again, or a picture of one filter."""
     with importing():
+        from ..report import plot
         from .display import display
-        from .report import plot
 
     with display(quiet=quiet) as shown:
         written = plot.plot(folder, on_progress=shown, **words)
@@ -85,8 +85,8 @@ def plot(folder: Path, quiet: bool, **words: Any) -> None:
 def share(folder: Path, out: Path | None, quiet: bool) -> None:
     """Write the page of the run in FOLDER as one file that needs no other, to send it."""
     with importing():
+        from ..report.single_file import share as write
         from .display import display
-        from .report.single_file import share as write
 
     with display(quiet=quiet) as shown:
         click.echo(str(write(folder, out, on_progress=shown)))
@@ -98,6 +98,6 @@ def share(folder: Path, out: Path | None, quiet: bool) -> None:
 @option(MAIN, "--title", default="netsounds", help="Title of the page.")
 def gallery(runs: tuple[Path, ...], out: Path, title: str) -> None:
     """Write a page with the pictures and mixes of many RUNS, which stay where they are."""
-    from .report.gallery import gallery as write
+    from ..report.gallery import gallery as write
 
     click.echo(str(write(runs, out, title=title)))

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .base.locations import is_called_a_picture
-from .base.progress import Stop
-from .command_sections import SectionedCommand, given_options
-from .errors import OptionError
-from .planning.option_effects import Request, without_effect
-from .planning.options import SonifyOptions
-from .wording import short_plan
+from ..base.locations import is_called_a_picture
+from ..base.progress import Stop
+from ..errors import OptionError
+from ..planning.option_effects import Request, without_effect
+from ..planning.options import SonifyOptions
+from .sections import SectionedCommand, given_options
+from .text import short_plan
 
 if TYPE_CHECKING:
-    from .planning.plan import Plan
-    from .run.result import Run
+    from ..planning.plan import Plan
+    from ..run.result import Run
 
 
 # How pictures' names end; only for a guess at what was meant.
@@ -107,7 +107,7 @@ def picture_path(
         return image
     if image is not None or folder is None or fragment is None:
         raise OptionError("name the picture either as IMAGE or by --dpath DIR with --image-name FRAGMENT")
-    from .picture.picture import find_picture
+    from ..picture.picture import find_picture
 
     found, matches = find_picture(folder, fragment)
     if not quiet:

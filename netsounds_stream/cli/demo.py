@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pyvips
 
-from .api import sonify
-from .base.journal import read_journal
-from .base.locations import folder_of
-from .base.progress import Listener
-from .errors import OutputError, WeightsUnavailableError
-from .network.weights import PRETRAINED, UNTRAINED, load_weights
-from .picture.demo_picture import draw
-from .planning.plan import Plan
-from .run.folder import RECORD_NAME, read_record, work_path
-from .run.result import Run
+from ..api import sonify
+from ..base.journal import read_journal
+from ..base.locations import folder_of
+from ..base.progress import Listener
+from ..errors import OutputError, WeightsUnavailableError
+from ..network.weights import PRETRAINED, UNTRAINED, load_weights
+from ..picture.demo_picture import draw
+from ..planning.plan import Plan
+from ..run.folder import RECORD_NAME, read_record, work_path
+from ..run.result import Run
 
 WIDTH, HEIGHT = 1536, 1024
 
