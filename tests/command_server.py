@@ -20,14 +20,20 @@ from netsounds_stream import api as api  # what the commands import when they ar
 from netsounds_stream.cli.main import main as command
 
 
-def begin(words: list[str], folder: str, streams: list[str], limits: dict[str, int]) -> int:
-    """Begin a command in `folder`, its standard output and errors into the files `streams`; its process."""
+def begin(
+    words: list[str], folder: str, streams: list[str], limits: dict[str, int], environment: dict[str, str]
+) -> int:
+    """Begin a command in `folder`, its standard output and errors into the files `streams`; its process.
+
+    `environment` holds the variables that differ from this process's own. (Those that count when a library is
+    loaded, as the number of its threads, come too late.)
+    """
     assert threading.active_count() == 1  # a fork has one thread only: what others have locked stays so
     opened = [os.open(os.devnull, os.O_RDONLY)]
     opened += [os.open(path, os.O_WRONLY | os.O_CREAT) for path in streams]
     child = os.fork()
     if child == 0:
-        _be_the_command(words, folder, opened, limits)
+        _be_the_command(words, folder, opened, limits, environment)
     for stream in opened:
         os.close(stream)
     return child
@@ -42,13 +48,16 @@ def limit(limits: dict[str, int]) -> None:
             resource.setrlimit(getattr(resource, name), (most, most))
 
 
-def _be_the_command(words: list[str], folder: str, streams: list[int], limits: dict[str, int]) -> NoReturn:
+def _be_the_command(
+    words: list[str], folder: str, streams: list[int], limits: dict[str, int], environment: dict[str, str]
+) -> NoReturn:
     status = 1
     try:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
         limit(limits)
         os.chdir(folder)
+        os.environ.update(environment)
         sys.argv = ["netsounds-stream", *map(os.fsdecode, map(os.fsencode, words))]
         command()
     except SystemExit as ending:
@@ -71,7 +80,7 @@ def end(process: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer `["begin", words, folder, streams, limits]` and `["end", process]`, until stdin is closed."""
+    """Answer `["begin", *arguments of begin]` and `["end", process]`, until stdin is closed."""
     for line in sys.stdin:
         asked, *given = json.loads(line)
         print(json.dumps(begin(*given) if asked == "begin" else end(*given)), flush=True)

@@ -15,11 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from .reference import PROGRAM, ROOT
 
@@ -27,28 +27,40 @@ from .reference import PROGRAM, ROOT
 _LIMITS = {"seconds": 60, "RLIMIT_AS": 6 << 30}
 
 
+T = TypeVar("T")
+#: Between two looks at what a command has done.
+LOOK_SECONDS = 0.002
+
+
 class Command:
     """A command under way. Where forks are not safe, which is off Linux, in a process of its own.
 
     Args:
         limits: by their names in `resource`; and 'seconds'.
+        environment: variables beside those of the tests' process, or in their place.
     """
 
     def __init__(
-        self, *words: object, cwd: Path | None = None, limits: Mapping[str, int] = MappingProxyType({})
+        self,
+        *words: object,
+        cwd: Path | None = None,
+        limits: Mapping[str, int] = MappingProxyType({}),
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._ended: dict[str, Any] | None = None
         self._folder = tempfile.TemporaryDirectory()
         self._streams = {name: Path(self._folder.name) / name for name in ("stdout", "stderr")}
         said, paths = [str(word) for word in words], [str(path) for path in self._streams.values()]
         if sys.platform == "linux":
-            self.pid = int(_asked("begin", said, os.path.abspath(cwd or "."), paths, dict(limits)))
+            folder, differs = os.path.abspath(cwd or "."), dict(environment)
+            self.pid = int(_asked("begin", said, folder, paths, dict(limits), differs))
             self._watched = os.pidfd_open(self.pid)
         else:
             from .command_server import limit
 
             into: dict[str, Any] = {name: path.open("wb") for name, path in self._streams.items()}
             begin = partial(limit, dict(limits))
+            into["env"] = {**os.environ, **environment}
             self._own = subprocess.Popen([PROGRAM, *said], cwd=cwd, preexec_fn=begin, **into)
             self.pid = self._own.pid
 
@@ -93,6 +105,18 @@ class Command:
         os.close(self._watched)
         return dict(_asked("end", self.pid))
 
+    def until(self, found: Callable[[], T], seconds: float = 120) -> T:
+        """Wait until `found()` is true, and return what it gave; the command must be running until then.
+
+        Between two looks its end is waited for, for a moment: a wait that spins takes half of a small
+        machine from the command that it waits for.
+        """
+        deadline = time.monotonic() + seconds
+        while not (what := found()):
+            assert self.poll(LOOK_SECONDS) is None, f"it ended before: {self.stderr}"
+            assert time.monotonic() < deadline, "it never came"
+        return what
+
     def wait(self, seconds: float = 300) -> int:
         """Its exit status."""
         status = self.poll(seconds)
@@ -107,9 +131,11 @@ class Command:
         self.send_signal(signal.SIGKILL)
 
 
-def forked(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def forked(
+    *words: object, cwd: Path | None = None, environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
     """The real command, as `reference.command` runs it, in a fork."""
-    done = Command(*words, cwd=cwd)
+    done = Command(*words, cwd=cwd, environment=environment)
     return subprocess.CompletedProcess(words, done.wait(), done.stdout, done.stderr)
 
 

@@ -24,7 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 KEY, SECRET, TOKEN = "AKIAQQSECRETQQKEYID", "qqsecretqqaccesskey", "qqsecretqqsessiontoken"
-_SLOW_SECONDS = 0.3
+_SLOW_SECONDS = 0.1
 _ANY_SIGNATURE = (
     "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 )

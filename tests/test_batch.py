@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,21 +17,35 @@ import pytest
 import pyvips
 
 from netsounds_stream import batch, check, sonify
-from netsounds_stream.base.journal import read_journal
 from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.batches.plan import BatchPlan
 from netsounds_stream.errors import BudgetError, OptionError, OutputError, Stopped, WeightsError
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.run.folder import work_path
 
+from .forks import forked
 from .reference import PROGRAM, command
 from .test_full_disk import small_disk as small_disk
-from .test_resume import contents
+from .test_resume import contents, has_commits
 
 #: Runs of a moment.
 QUICK: dict[str, Any] = {"banks": (4,), "scheme": "sum", "mix": False, "report": False, "label": "x"}
 QUICK_WORDS = ("--banks", "4", "--scheme", "sum", "--no-mix", "--no-report")
 HANDS: list[dict[str, Any]] = [{"jobs": 2}, {"cluster": "local:2"}]
+
+
+@pytest.fixture
+def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are forks of a process that has imported everything: for what they do, not how they begin.
+
+    They are processes all the same, and die alone. How they begin otherwise, by an interpreter of their own,
+    is in what commands do here, and in `test_every_status`.
+    """
+    if sys.platform != "linux":
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["netsounds_stream.api", "netsounds_stream.batches.worker", "distributed"])
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: context)
 
 
 @pytest.fixture
@@ -57,7 +73,7 @@ def broken(photos: Path) -> Path:
 def long_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Long enough to be met in its midst."""
     path = tmp_path_factory.mktemp("long") / "long.png"
-    pyvips.Image.new_from_array(draw(300, 200)).replicate(14, 6).pngsave(str(path))
+    pyvips.Image.new_from_array(draw(300, 200)).replicate(14, 3).pngsave(str(path))
     return path
 
 
@@ -68,7 +84,9 @@ def statuses(out: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("hands", HANDS, ids=str)
-def test_every_status(tmp_path: Path, photos: Path, weights_file: Path, hands: dict[str, Any]) -> None:
+def test_every_status(
+    tmp_path: Path, photos: Path, weights_file: Path, hands: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
     out, words = tmp_path / "out", {**QUICK, **hands, "weights": str(weights_file)}
     plans: list[BatchPlan] = []
     made = batch(photos, out, on_plan=plans.append, **words)
@@ -85,12 +103,14 @@ def test_every_status(tmp_path: Path, photos: Path, weights_file: Path, hands: d
             assert result.started < result.ended
     before = (out / "a/run.json").stat().st_mtime_ns
 
+    request.getfixturevalue("quick_workers")
     made = batch(photos, out, on_plan=plans.append, **words)
     assert statuses(out) == {"a": "skipped", "more/b": "skipped", "cut": "failed"}
     assert (plans[1].new, plans[1].finished) == (1, 2)
     assert (out / "a/run.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_what_cannot_be_opened_is_listed_and_every_call_adds_its_lines(
     tmp_path: Path, broken: Path, weights_file: Path
 ) -> None:
@@ -117,6 +137,7 @@ def test_what_cannot_be_opened_is_listed_and_every_call_adds_its_lines(
     assert second == {**first, "a": "skipped", "more/b": "skipped"}
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_runs_of_something_else(tmp_path: Path, photos: Path, weights_file: Path) -> None:
     """Another picture, other options, a damaged run: told, and made again by `overwrite` alone."""
     out, words = tmp_path / "out", {**QUICK, "jobs": 1, "weights": str(weights_file)}
@@ -148,7 +169,7 @@ def test_the_bytes_are_those_of_one_alone(
     tmp_path: Path, photos: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    words = ("--weights", weights_file, "--duration", "1", "--quiet")
+    words = ("--weights", weights_file, "--duration", "1", "--banks", "1,4", "--quiet")
     done = command("batch", photos / "*.*", photos / "more", "--out", tmp_path / "out", "--jobs", "1", *words)
     assert done.returncode == 3, done.stderr
     assert done.stderr.splitlines() == [
@@ -161,6 +182,7 @@ def test_the_bytes_are_those_of_one_alone(
     assert contents(tmp_path / "out/b") == contents(tmp_path / "alone")
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_weights_are_read_once_and_memory_is_as_planned(
     tmp_path: Path, photos: Path, weights_file: Path
 ) -> None:
@@ -183,12 +205,6 @@ def test_weights_are_read_once_and_memory_is_as_planned(
     os.utime(copy, (2, 2))
     with pytest.raises(WeightsError, match="no weights that can be loaded"):
         batch(photos, tmp_path / "out", **words)
-
-
-def in_the_midst(run: Path) -> bool:
-    """Whether a run has something on the disk to go on from."""
-    left = read_journal(work_path(run))
-    return left is not None and bool(left["steps"])
 
 
 def worker_of(process: int, run: Path) -> psutil.Process | None:
@@ -220,49 +236,63 @@ def both(photos: Path, long_picture: Path) -> Path:
     return photos
 
 
+class Midst:
+    """A batch whose long picture is under way: the driver, the worker that has it, and all workers."""
+
+    def __init__(self, out: Path, *words: object) -> None:
+        self.driver = begun(out, *words)
+        worker = None
+        while worker is None or not has_commits(out / "long"):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.driver.wait(0.02)  # for a look takes its time, too
+                raise AssertionError(self.driver.communicate())
+            worker = worker_of(self.driver.pid, out / "long")
+        self.worker = worker
+        self.workers = psutil.Process(self.driver.pid).children(recursive=True)
+
+    def end(self) -> tuple[int, str]:
+        """The driver's exit status and what it said of errors, when all its workers are gone."""
+        _, errors = self.driver.communicate(timeout=120)
+        _, alive = psutil.wait_procs(self.workers, timeout=60)
+        assert not alive
+        return self.driver.returncode, errors
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
-@pytest.mark.parametrize("who", ["worker", "driver", "stopped"])
-def test_killed_in_the_midst(tmp_path: Path, both: Path, weights_file: Path, who: str) -> None:
-    """A worker costs its own picture; a driver takes its workers along; Ctrl-C puts all down. Then on."""
+def test_killed_in_the_midst(tmp_path: Path, both: Path, weights_file: Path) -> None:
+    """A worker costs its own picture; Ctrl-C puts all down; a driver takes its workers along. Then on."""
     out = tmp_path / "out"
     words = (both, "--weights", weights_file, "--jobs", 2, "--banks", "4", "--no-mix", "--no-report")
-    process = begun(out, *words)
-    worker = None
-    while worker is None or not in_the_midst(out / "long"):
-        assert process.poll() is None, process.communicate()
-        worker = worker_of(process.pid, out / "long")
-    workers = psutil.Process(process.pid).children(recursive=True)
-    if who == "worker":
-        worker.kill()
-    elif who == "driver":
-        process.kill()
-    else:
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == {"worker": 3, "driver": -signal.SIGKILL, "stopped": 130}[who], errors
-    _, alive = psutil.wait_procs(workers, timeout=60)
-    assert not alive
-    assert in_the_midst(out / "long")
-    if who == "worker":
-        assert statuses(out) == {"a": "done", "more/b": "done", "long": "failed"}
-        assert "was killed" in errors
-    if who == "stopped":
-        assert statuses(out)["long"] == "stopped"
-        assert errors.splitlines()[-1].endswith(
-            "stopped; finished work is kept; the same command continues it"
-        )
+    killed = Midst(out, *words)
+    killed.worker.kill()
+    status, errors = killed.end()
+    assert (status, "was killed" in errors) == (3, True), errors
+    assert statuses(out) == {"a": "done", "more/b": "done", "long": "failed"}
+
+    stopped = Midst(out, *words)
+    os.killpg(stopped.driver.pid, signal.SIGINT)  # as a terminal does: to all of them
+    status, errors = stopped.end()
+    assert status == 130, errors
+    assert errors.splitlines()[-1].endswith("stopped; finished work is kept; the same command continues it")
+    assert statuses(out)["long"] == "stopped"
+
+    orphaned = Midst(out, *words)
+    orphaned.driver.kill()
+    assert orphaned.end()[0] == -signal.SIGKILL
+    assert has_commits(out / "long")
+
     done = command("batch", *words, "--out", out)
     assert done.returncode == 0, done.stderr
-    assert statuses(out)["long"] == "resumed"
-    assert set(statuses(out).values()) <= {"resumed", "skipped", "done"}
+    assert statuses(out) == {"a": "skipped", "more/b": "skipped", "long": "resumed"}
     check(out / "long").require_whole()
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_a_stop_on_a_cluster(tmp_path: Path, both: Path, weights_file: Path) -> None:
     stop, out = Stop(), tmp_path / "out"
 
     def listen(progress: Progress) -> None:
-        if in_the_midst(out / "long"):
+        if has_commits(out / "long"):
             stop.ask()
 
     words = {**QUICK, "weights": str(weights_file), "cluster": "local:2"}
@@ -273,13 +303,14 @@ def test_a_stop_on_a_cluster(tmp_path: Path, both: Path, weights_file: Path) -> 
     assert statuses(out)["long"] == "resumed"
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_a_run_of_other_options_is_gone_on_with_by_overwrite_only(
     tmp_path: Path, both: Path, weights_file: Path
 ) -> None:
     stop, out = Stop(), tmp_path / "out"
 
     def listen(progress: Progress) -> None:
-        if in_the_midst(out / "long"):
+        if has_commits(out / "long"):
             stop.ask()
 
     words = {**QUICK, "weights": str(weights_file), "jobs": 1}
@@ -293,12 +324,14 @@ def test_a_run_of_other_options_is_gone_on_with_by_overwrite_only(
     assert result.status == "done"
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_a_disk_too_small(small_disk: Path, both: Path, weights_file: Path) -> None:
     with pytest.raises(BudgetError, match=r"this batch needs .* of disk"):
         batch([both] * 3, small_disk / "out", jobs=1, weights=str(weights_file), method="ifft")
     assert not (small_disk / "out").exists()
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_what_is_refused_before_the_work(tmp_path: Path, photos: Path, weights_file: Path) -> None:
     words = {**QUICK, "weights": str(weights_file), "jobs": 1}
     with pytest.raises(OptionError, match="jobs cannot be 0"):
@@ -320,12 +353,13 @@ def test_without_dask(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPa
         batch(photos, tmp_path / "out", cluster="local:1", weights="untrained")
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_two_batches_at_one_folder(tmp_path: Path, both: Path, weights_file: Path) -> None:
     refused: list[str] = []
 
     def listen(progress: Progress) -> None:
         if not refused and (tmp_path / "out/.batch.lock").exists():
-            refused.append(command("batch", *words).stderr)
+            refused.append(forked("batch", *words).stderr)
 
     words = (both / "a.png", "--out", tmp_path / "out", "--jobs", 1, "--weights", weights_file)
     batch(both / "a.png", tmp_path / "out", jobs=1, weights=str(weights_file), on_progress=listen, **QUICK)
@@ -334,7 +368,7 @@ def test_two_batches_at_one_folder(tmp_path: Path, both: Path, weights_file: Pat
 
 def test_the_plan_alone(tmp_path: Path, photos: Path, weights_file: Path) -> None:
     words = (photos, "--out", tmp_path / "out", "--weights", weights_file, *QUICK_WORDS, "--plan", "--json")
-    done = command("batch", *words)
+    done = forked("batch", *words)
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert plan["new"] == 3 and plan["pixels"] == 72400 and plan["seconds"] > 0

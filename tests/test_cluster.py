@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 import pyvips
 from distributed import Client, LocalCluster, Security
 
-from netsounds_stream import resume, sonify
+from netsounds_stream import Run, resume, sonify
 from netsounds_stream.base.journal import read_journal
 from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.cluster import dask_cluster
@@ -33,8 +34,8 @@ from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.memory import segments_disk_bytes
 from netsounds_stream.run.folder import work_path
 
-from .forks import Command
-from .reference import PROGRAM, ROOT
+from .forks import LOOK_SECONDS, Command
+from .reference import PROGRAM, ROOT, large_picture
 from .test_resume import contents
 
 #: Options, and rows of a segment, of a picture of 2,300 x 170.
@@ -64,9 +65,30 @@ def long_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Dask:
+    """A scheduler's address, and the processes that keep its workers alive."""
+
+    address: str
+    nannies: tuple[int, ...]
+
+    def at_a_sound(self, folder: Path) -> set[int]:
+        """The workers that have a sound file below `folder` open."""
+        workers = [child.pid for nanny in self.nannies for child in psutil.Process(nanny).children()]
+        return {worker for worker in workers if _holds_a_sound(worker, folder)}
+
+
+def _holds_a_sound(process: int, folder: Path) -> bool:
+    for path in Path(f"/proc/{process}/fd").glob("*"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if (target := Path(os.readlink(path))).suffix == ".wav" and folder in target.parents:
+                return True
+    return False
+
+
 @pytest.fixture(scope="module")
-def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a scheduler with two workers of one thread, each a process, its nanny another."""
+def dask_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
+    """A scheduler with two workers of one thread, each a process, its nanny another."""
     folder = tmp_path_factory.mktemp("dask")
     file = folder / "scheduler.json"
     environment = {
@@ -84,13 +106,34 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         with Client(scheduler_file=str(file), timeout="60s") as client:
             client.wait_for_workers(2, timeout=60)
-        yield str(json.loads(file.read_text())["address"])
+        yield Dask(json.loads(file.read_text())["address"], tuple(each.pid for each in made[1:]))
     finally:
         for each in reversed(made):
             each.kill()  # a nanny's worker ends with it, at once; asked to end, it takes its time
         for each in made:
             each.wait()
         log.close()
+
+
+@pytest.fixture(scope="module")
+def scheduler(dask_processes: Dask) -> str:
+    """Its address."""
+    return dask_processes.address
+
+
+#: Of the runs that are stopped and killed.
+WORDS: dict[str, Any] = {"label": "a", "banks": (1, 2), "duration": 1}
+ARGUMENTS = ("--label", "a", "--banks", "1,2", "--duration", "1")
+
+
+@pytest.fixture(scope="module")
+def alone(
+    tmp_path_factory: pytest.TempPathFactory, long_picture: Path, weights_file: Path
+) -> tuple[Run, dict[str, str]]:
+    """The run of `WORDS` that one machine makes, and its contents."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    run = sonify(long_picture, out, weights=str(weights_file), **WORDS)
+    return run, contents(run.folder)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -110,68 +153,61 @@ def test_the_bytes_are_those_of_one_machine(
 
 
 def test_workers_are_killed(tmp_path: Path, weights_file: Path, scheduler: str) -> None:
-    """Twenty times in the middle, by SIGKILL: their segments are given to others."""
+    """Five times in the middle, by SIGKILL: their segments are given to others."""
     picture = tmp_path / "a.png"
-    pyvips.Image.new_from_array(draw(16_000, 150)).pngsave(str(picture))
+    large_picture(6_000, 150, picture)
     words = {"weights": str(weights_file), "label": "a", "banks": (1, 2), "scheme": "sum", "report": False}
     words |= {"duration": 1, "mix": False}
     alone = sonify(picture, tmp_path / "alone", **words)
-    rng, kills = random.Random(3), 0
+    rng, killed = random.Random(3), set[int]()
     process = Command(
         *("sonify", picture, "--out", tmp_path / "run", "--weights", weights_file, "--label", "a"),
         *("--banks", "1,2", "--scheme", "sum", "--no-report", "--duration", "1", "--no-mix"),
         *("--cluster", scheduler, "--segment-rows", "256"),
     )
     temporary = work_path(tmp_path / "run") / "temporary"
-    while process.poll(rng.uniform(0, 0.1)) is None:
+
+    def at_a_segment() -> list[int]:
         begun = {int(path.name.split(".")[-3]) for path in temporary.glob("segment-*.part")}
-        living = [each for each in begun if psutil.pid_exists(each)]  # as `do_segment` names its files
-        if kills < 20 and living:
-            with contextlib.suppress(ProcessLookupError):  # killed before, and gone just now
-                os.kill(rng.choice(living), signal.SIGKILL)
-                kills += 1
+        return sorted(begun - killed)  # as `do_segment` names its files
+
+    while len(killed) < 5:
+        worker = rng.choice(process.until(at_a_segment))
+        process.poll(rng.uniform(0, 0.02))  # somewhere in it, or in its next
+        os.kill(worker, signal.SIGKILL)
+        killed.add(worker)
     assert process.wait() == 0, process.stderr
-    assert kills == 20, "the run was through before"
     assert contents(tmp_path / "run") == contents(alone.folder)
     assert not list((tmp_path / "run").rglob("*.part"))
 
 
 def test_workers_are_killed_at_the_sound(
-    tmp_path: Path, long_picture: Path, weights_file: Path, scheduler: str
+    tmp_path: Path, long_picture: Path, weights_file: Path, dask_processes: Dask
 ) -> None:
     """While they fill the laid-out files: others, and those that are begun in their place, fill them anew."""
     words: dict[str, Any] = {"weights": str(weights_file), "label": "a", "banks": (1,), "mix": False}
     alone = sonify(long_picture, tmp_path / "alone", scheme=("concat", "filters"), **words)
     process = Command(
         *("sonify", long_picture, "--out", tmp_path / "run", "--weights", weights_file, "--label", "a"),
-        *("--banks", "1", "--no-mix", "--scheme", "concat", "--scheme", "filters", "--cluster", scheduler),
+        *("--banks", "1", "--no-mix", "--scheme", "concat", "--scheme", "filters"),
+        *("--cluster", dask_processes.address),
     )
     killed = set[int]()
-    while process.poll(0.002) is None:
-        at_it = _writing_sound(work_path(tmp_path / "run")) - {process.pid} - killed
-        if at_it and len(killed) < 3:
-            killed.add(worker := at_it.pop())
-            os.kill(worker, signal.SIGKILL)
+    while len(killed) < 3:  # what one was at is left to another: there is always one more
+        at_it = process.until(lambda: dask_processes.at_a_sound(work_path(tmp_path / "run")) - killed)
+        killed.add(worker := at_it.pop())
+        os.kill(worker, signal.SIGKILL)
     assert process.wait() == 0, process.stderr
-    assert len(killed) == 3, "the run was through before"
     assert contents(tmp_path / "run") == contents(alone.folder)
 
 
-def _writing_sound(folder: Path) -> set[int]:
-    """The processes that have a sound file below `folder` open."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):  # closed meanwhile
-            if (target := Path(os.readlink(path))).suffix == ".wav" and folder in target.parents:
-                found.add(int(path.parts[2]))
-    return found
-
-
 def test_the_run_is_stopped_and_gone_on_with(
-    tmp_path: Path, long_picture: Path, weights_file: Path, scheduler: str
+    tmp_path: Path,
+    long_picture: Path,
+    weights_file: Path,
+    scheduler: str,
+    alone: tuple[Run, dict[str, str]],
 ) -> None:
-    words = {"weights": str(weights_file), "label": "a", "banks": (1, 2), "duration": 1}
-    alone = sonify(long_picture, tmp_path / "alone", **words)
     stop, rows = Stop(), {"cluster": scheduler, "segment_rows": 256}
 
     def listen(progress: Progress) -> None:
@@ -185,8 +221,9 @@ def test_the_run_is_stopped_and_gone_on_with(
             stop=stop,
             on_progress=listen,
             checkpoint_seconds=0,
+            weights=str(weights_file),
             **rows,
-            **words,
+            **WORDS,
         )
     left = read_journal(work_path(tmp_path / "run"))
     assert left is not None
@@ -198,22 +235,25 @@ def test_the_run_is_stopped_and_gone_on_with(
     with pytest.raises(OutputError, match="--segment-rows"):
         resume(tmp_path / "run", cluster=scheduler, segment_rows=others)
     run = resume(tmp_path / "run", **rows)
-    assert contents(run.folder) == contents(alone.folder)
+    assert contents(run.folder) == alone[1]
     assert run.record["cluster"]["segments"] < 9  # those that are left
 
 
-def test_the_driver_is_killed(tmp_path: Path, long_picture: Path, weights_file: Path, scheduler: str) -> None:
+def test_the_driver_is_killed(
+    tmp_path: Path,
+    long_picture: Path,
+    weights_file: Path,
+    scheduler: str,
+    alone: tuple[Run, dict[str, str]],
+) -> None:
     """At random moments; what workers had finished by then is not made again."""
-    words = {"weights": str(weights_file), "label": "a", "banks": (1, 2), "duration": 1}
-    alone = sonify(long_picture, tmp_path / "alone", **words)
     rng = random.Random(5)
-    command = ("sonify", long_picture, "--out", tmp_path / "run", "--weights", weights_file, "--label", "a")
-    command += ("--banks", "1,2", "--duration", "1", "--resume", "--checkpoint-seconds", "0")
-    command += ("--cluster", scheduler, "--segment-rows", "256")
+    command = ("sonify", long_picture, "--out", tmp_path / "run", "--weights", weights_file, *ARGUMENTS)
+    command += ("--resume", "--checkpoint-seconds", "0", "--cluster", scheduler, "--segment-rows", "256")
     temporary, kills = work_path(tmp_path / "run") / "temporary", 0
     for whole in (1, 3, 6):
         process = Command(*command)
-        while process.poll() is None and len(list(temporary.glob("segment-*.json"))) < whole:
+        while process.poll(LOOK_SECONDS) is None and len(list(temporary.glob("segment-*.json"))) < whole:
             pass
         process.poll(rng.uniform(0, 0.1))
         process.kill()
@@ -221,7 +261,7 @@ def test_the_driver_is_killed(tmp_path: Path, long_picture: Path, weights_file: 
     assert kills
     process = Command(*command)
     assert process.wait() == 0, process.stderr
-    assert contents(tmp_path / "run") == contents(alone.folder)
+    assert contents(tmp_path / "run") == alone[1]
 
 
 class _Backwards(Cluster):
@@ -247,26 +287,29 @@ class _Backwards(Cluster):
 
 
 def test_every_segment_twice_and_in_another_order(
-    tmp_path: Path, long_picture: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    long_picture: Path,
+    weights_file: Path,
+    alone: tuple[Run, dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    words = {"weights": str(weights_file), "label": "a", "banks": (1, 2), "duration": 1}
-    alone = sonify(long_picture, tmp_path / "alone", **words)
     jobs: list[Job] = []
-    dask_cluster: list[_Backwards] = []
+    stand_ins: list[_Backwards] = []
     run_on = Shared.run
 
     def backwards(shared: Shared, job: Job, *rest: Any) -> Any:
         jobs.append(job)
-        dask_cluster.append(_Backwards(job))
-        return run_on(Shared(dask_cluster[0], shared.segment_rows), job, *rest)
+        stand_ins.append(_Backwards(job))
+        return run_on(Shared(stand_ins[0], shared.segment_rows), job, *rest)
 
     monkeypatch.setattr(Shared, "run", backwards)
+    words = {**WORDS, "weights": str(weights_file)}
     run = sonify(long_picture, tmp_path / "run", cluster="local:1", segment_rows=512, **words)
-    assert contents(run.folder) == contents(alone.folder)
+    assert contents(run.folder) == alone[1]
     (job,) = jobs
     planned = segments_disk_bytes(job.plan.banks, 2300, 170, halves=1, columns=3, report=True)
-    assert planned / 2 < dask_cluster[0].left_bytes <= planned
-    assert run.record["plan"]["disk_bytes"] >= alone.record["plan"]["disk_bytes"] + planned
+    assert planned / 2 < stand_ins[0].left_bytes <= planned
+    assert run.record["plan"]["disk_bytes"] >= alone[0].record["plan"]["disk_bytes"] + planned
     segment = Segment(0, 0, 512, 0, 512, {1: (0, 256), 2: (0, 128), 3: (0, 64), 4: (0, 32)}, False)
     job.places.temporary.mkdir(parents=True)
     with pytest.raises(ClusterError, match="by that name"):  # as on a machine that does not see the folder

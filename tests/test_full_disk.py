@@ -17,14 +17,13 @@ import pytest
 import pyvips
 
 from netsounds_stream import check, resume, sonify
-from netsounds_stream.base.journal import read_journal
 from netsounds_stream.base.progress import Progress
 from netsounds_stream.errors import OutputError
 from netsounds_stream.picture.demo_picture import draw
 
-from .forks import Command, forked
+from .forks import LOOK_SECONDS, Command, forked
 from .reference import command, page_data
-from .test_resume import contents
+from .test_resume import contents, has_commits
 
 Whole = dict[str, str]
 _DISK_BYTES = 100 << 20
@@ -66,8 +65,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, picture: Path, weights_file:
 def start(words: list[object], cwd: Path, **limits: int) -> Command:
     """The command, when a first commit of its is on the disk."""
     process = Command(*words, cwd=cwd, limits=limits)
-    while not (left := read_journal(cwd / ".run.partial")) or not left["steps"]:
-        assert process.poll() is None, process.stderr
+    process.until(lambda: has_commits(cwd / "run"))
     return process
 
 
@@ -87,7 +85,7 @@ def test_the_disk_fills(small_disk: Path, picture: Path, weights_file: Path, who
             try:
                 file.write(bytes(1 << 20))
             except OSError:
-                continue
+                process.poll(LOOK_SECONDS)
     line = error_line(process)
     assert "disk" in line and "netsounds-stream resume run" in line
     again = forked("resume", "run", cwd=small_disk)

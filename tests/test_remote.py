@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ from netsounds_stream.picture.fetching import fetched
 from netsounds_stream.run.inspect import inspect
 from netsounds_stream.store.object_store import PART_BYTES, ObjectFolder
 
-from .reference import PROGRAM, ROOT, TIMED, large_picture
+from .forks import Command, forked
+from .reference import ROOT, TIMED, command, large_picture
 from .s3_server import KEY, SECRET, TOKEN, Server, serving
 
 WORDS: dict[str, Any] = {"banks": (1, 4), "label": "a", "scheme": ("sum", "concat")}
@@ -72,16 +74,16 @@ def require_same(url: str, local: Path) -> None:
 
 
 def called(server: Server, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The real command in a process of its own, in this tree."""
-    return subprocess.run(
-        [PROGRAM, *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd=ROOT,
-        env={**server.environment, "PYTHONPATH": str(ROOT), **environment},
-    )
+    """The real command, with what it needs to use the server."""
+    return forked(*words, cwd=ROOT, environment={**server.environment, **environment})
+
+
+def killed_at_a_put(server: Server, *words: object) -> None:
+    """The real command, killed when the server holds one of its requests back."""
+    process = Command(*words, cwd=ROOT, environment=server.environment)
+    server.held()
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_a_run_is_the_one_of_a_folder_whatever_the_server_does(
@@ -132,7 +134,7 @@ def test_memory_keeps_to_the_plan_and_long_files_go_in_parts(
     large_picture(1200, 900, picture)
     given = ("--out", url, "--work", tmp_path / "work", "--weights", weights_file, "--label", "a")
     given = (*given, "--scheme", "concat", "--banks", "1", "--quiet", "--json")
-    done = called(server, "sonify", picture, *given)
+    done = command("sonify", picture, *given)  # whose memory is measured; `server` has set our environment
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["peak_memory_bytes"] <= record["plan"]["peak_memory_bytes"]
@@ -163,14 +165,7 @@ def test_killed_and_gone_on_with(
     words: tuple[object, ...] = begin
     for number in (2, 8, 2):
         server.faults(hold=number)
-        process = subprocess.Popen(
-            [PROGRAM, *map(str, words), "--quiet", "--checkpoint-seconds", "0"],
-            cwd=ROOT,
-            env={**server.environment, "PYTHONPATH": str(ROOT)},
-        )
-        server.held()
-        process.kill()
-        process.wait()
+        killed_at_a_put(server, *words, "--quiet", "--checkpoint-seconds", "0")
         assert ObjectFolder(url).get("run.json") is None
         words = (*begin, "--resume")
     server.faults()
@@ -187,12 +182,7 @@ def test_killed_at_the_record(
     url, where = "s3://bucket/last", ("--work", tmp_path / "work")
     begin = ("sonify", small_picture, "--out", url, "--weights", weights_file, *ARGUMENTS, *where)
     server.faults(hold=len([path for path in local.rglob("*") if path.is_file()]))
-    process = subprocess.Popen(
-        [PROGRAM, *map(str, begin), "--quiet"], cwd=ROOT, env={**server.environment, "PYTHONPATH": str(ROOT)}
-    )
-    server.held()
-    process.kill()
-    process.wait()
+    killed_at_a_put(server, *begin, "--quiet")
     server.faults()
     assert resume(url, work=tmp_path / "work").label == "a"
     assert [line for line in server.log() if "PUT" in line] == ["ok PUT /bucket/last/run.json "]
@@ -267,14 +257,7 @@ def test_secrets_stay_secret(server: Server, small_picture: Path, weights_file: 
     assert found.returncode == 0, found.stderr
     server.faults(hold=2)
     stopped = tmp_path / "stopped"
-    process = subprocess.Popen(
-        [PROGRAM, "sonify", signed, "--out", "s3://bucket/stopped", "--work", stopped, *map(str, common)],
-        cwd=ROOT,
-        env={**server.environment, "PYTHONPATH": str(ROOT)},
-    )
-    server.held()
-    process.kill()
-    process.wait()
+    killed_at_a_put(server, "sonify", signed, "--out", "s3://bucket/stopped", "--work", stopped, *common)
     server.faults()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.name == "journal.json" for path in files) and (tmp_path / "whole" / "run.json") in files

@@ -42,8 +42,7 @@ def test_killed_in_the_report(tmp_path: Path, small_picture: Path, weights_file:
         steps = (read_journal(tmp_path / ".run.partial") or {"steps": {}})["steps"]
         return {name: state for name, state in steps.items() if name.startswith("form: ")}
 
-    while not forms():
-        assert process.poll() is None, process.stderr
+    process.until(forms)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert 0 < sum(state["blocks"] for state in forms().values()) < 2 + 256 + 512

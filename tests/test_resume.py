@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 import signal
-import subprocess
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from netsounds_stream.errors import OutputError, PictureError, Stopped, StoreErr
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.run.folder import work_path
 
-from .forks import Command, forked
-from .reference import PROGRAM, TIMED, command, large_picture, page_data
+from .forks import LOOK_SECONDS, Command, forked
+from .reference import TIMED, command, large_picture, page_data
 
 
 def contents(run: Path) -> dict[str, str]:
@@ -33,6 +33,12 @@ def contents(run: Path) -> dict[str, str]:
         for path in sorted(run.rglob("*"))
         if path.is_file() and path.name not in TIMED
     }
+
+
+def has_commits(run: Path) -> bool:
+    """Whether an unfinished run has something on the disk to resume from."""
+    left = read_journal(work_path(run))
+    return left is not None and bool(left["steps"])
 
 
 def kill_until_finished(words: list[str], out: Path, *, kills: int, seed: int) -> Counter[str]:
@@ -46,11 +52,11 @@ def kill_until_finished(words: list[str], out: Path, *, kills: int, seed: int) -
     work = work_path(out)
     while steps.total() < kills or not (steps["network"] or steps.total() > 4 * kills):
         process = Command(*words)
-        while process.poll() is None and "plan:" not in process.stderr:
+        while process.poll(LOOK_SECONDS) is None and "plan:" not in process.stderr:
             pass
         for _ in range(rng.choice((0, 1, 2, 4, 8))):
             before = _version(work)
-            while process.poll() is None and _version(work) == before:
+            while process.poll(LOOK_SECONDS) is None and _version(work) == before:
                 pass
         process.poll(rng.uniform(0, 0.05))
         process.kill()
@@ -128,8 +134,6 @@ def test_killed_again_and_again(tmp_path: Path, weights_file: Path, case: str) -
         len(steps) > 1 or case == "sum only"
     )  # not at one place only, where there is more than one of weight
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
-    if case == "usual":
-        assert page_data(tmp_path / "run") == page_data(tmp_path / "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "run", "whole"]
 
 
@@ -185,31 +189,16 @@ def test_asked_to_stop(
     sent: signal.Signals,
     times: int,
 ) -> None:
-    words = ["sonify", picture_file, "--out", "run", "--weights", weights_file, "--checkpoint-seconds", "0"]
-    words += [
-        "--label",
-        "a",
-        "--scheme",
-        "filters",
-        "--scheme",
-        "sum",
-        "--scale",
-        "minmax",
-        "--duration",
-        "1",
-    ]
-    process = subprocess.Popen([PROGRAM, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    while not (left := read_journal(tmp_path / ".run.partial")) or not left["steps"]:
-        assert process.poll() is None
+    words = ("--label", "a", "--scheme", "filters", "--scheme", "sum", "--scale", "minmax", "--duration", 1)
+    options = ("--weights", weights_file, "--checkpoint-seconds", 0, *words)
+    process = Command("sonify", picture_file, "--out", "run", *options, cwd=tmp_path)
+    process.until(lambda: has_commits(tmp_path / "run"))
     process.send_signal(sent)
     if times == 2:
-        while "stopping" not in process.stderr.readline():
-            pass
+        process.until(lambda: "stopping" in process.stderr)
         process.send_signal(sent)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == (
+    assert process.wait() == 130
+    assert process.stderr.splitlines()[-1] == (
         "netsounds-stream: stopped; finished work is kept; continue with: netsounds-stream resume run"
     )
     assert not (tmp_path / "run").exists()
@@ -378,8 +367,10 @@ def test_nothing_is_committed_on_top_of_a_commit_that_failed(tmp_path: Path) -> 
         journal.flush()
     journal.reached("first", {"whole": True}, lambda given_up: {tmp_path / "absent": None})
     journal.flush_soon()
-    while journal.busy:
-        pass
+    for thread in threading.enumerate():
+        if thread.name == "journal":
+            thread.join()
+    assert not journal.busy
     journal.reached("second", {"whole": True}, lambda given_up: {})
     with pytest.raises(OutputError, match="absent"):
         journal.flush_soon()

@@ -10,13 +10,12 @@ import pytest
 import pyvips
 
 from netsounds_stream import Stop, Stopped, resume, sonify
-from netsounds_stream.base.journal import read_journal
 from netsounds_stream.errors import OutputError
 from netsounds_stream.picture.demo_picture import draw
 
 from .forks import Command, forked
 from .reference import command
-from .test_resume import contents
+from .test_resume import contents, has_commits
 
 AT_ONCE = 10
 
@@ -27,8 +26,7 @@ def test_a_second_run_is_refused_until_the_first_is_dead(tmp_path: Path, weights
     words = ["sonify", picture, "--out", tmp_path / "run", "--weights", weights_file, "--quiet"]
     words += ["--duration", "1", "--no-report"]
     first = Command(*words, "--checkpoint-seconds", "0")
-    while not (left := read_journal(tmp_path / ".run.partial")) or not left["steps"]:
-        assert first.poll() is None
+    first.until(lambda: has_commits(tmp_path / "run"))
     first.send_signal(signal.SIGSTOP)  # it lives, however long this takes
     for second in (words, [*words, "--resume"], [*words, "--overwrite"], ["resume", tmp_path / "run"]):
         done = forked(*second)
