@@ -69,8 +69,8 @@ def rows_facts() -> Facts:
     stream = RowStream({name: torch.zeros(shape) for name, shape in expected_shapes().items()}, {})
     stream.push(torch.zeros(3, _PUSHED, _CROSS))
     band = stream.keeping(keep)
-    for station in stream.stations:
-        band = station(band)
+    for stage in stream.stages:
+        band = stage(band)
     layers, given, stride, offset = [], _PUSHED, 1, 0
     for layer, name in zip(LAYERS, stream.station_names, strict=False):
         kind = "conv 7x7" if isinstance(layer, Conv) else "3x3" if isinstance(layer, Fire) else "pool 3x3"

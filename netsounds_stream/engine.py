@@ -174,7 +174,7 @@ class Beginning:
             folder.path, content, stop=self.stop, every_seconds=self.checkpoint_seconds, facts=facts
         )
         journal.write()
-        depot = folder.depot(journal)
+        storage = folder.storage(journal)
         execution = Execution(
             picture,
             weights,
@@ -187,7 +187,7 @@ class Beginning:
             stages,
             notes_now,
             shared,
-            depot,
+            storage,
             _baselines(weights, record, options, picture),
         )
         if options.sound.preview_s is not None:
@@ -196,7 +196,7 @@ class Beginning:
                 f"{planned.rows_along} of the picture's rows in time"
             )
         try:
-            with (self.stop or Stop()).heeded():
+            with (self.stop or Stop()).observed():
                 logits = execution.run(described)
         except torch.OutOfMemoryError as error:
             raise out_of_memory(gpu_budget) from error

@@ -17,9 +17,9 @@ from .base import machine
 from .base.checksums import file_sum
 from .base.journal import Journal, no_files
 from .base.locations import DOWNLOAD
-from .base.pipeline import Line, workers
+from .base.pipeline import Pipeline, workers
 from .base.progress import Advance, Stages
-from .cluster.guards import Attempt, begin_attempt
+from .cluster.guards import FencingToken, issue_token
 from .cluster.segment_merge import Shared
 from .cluster.segment_worker import Job, new_job
 from .cluster.shared_sound import SharedSound
@@ -34,10 +34,10 @@ from .planning.plan import STORED_SPOOL, AudioPlan, BankPlan, Plan
 from .report.contact_sheets import BankPictures
 from .report.report import STEP as REPORT_STEP
 from .report.report import BankReport, Report, report_files
-from .run.depot import Depot
 from .run.folder import file_label
-from .run.layout import Places
+from .run.layout import Layout
 from .run.record import array_attributes, tags_of
+from .run.storage import StorageBackend
 from .sound.background import Baseline
 from .sound.bank import BankSound, summing_step
 from .sound.levels import LevelMeter, Levels
@@ -71,7 +71,7 @@ class Execution:
     stages: Stages
     notes: list[str] = field(default_factory=list)
     shared: Shared | None = None
-    depot: Depot = field(default_factory=Depot)
+    storage: StorageBackend = field(default_factory=StorageBackend)
     baselines: Mapping[int, Baseline] = field(default_factory=dict)
 
     def run(self, describe: Callable[[Tensor], dict[str, Any]]) -> Tensor:
@@ -83,49 +83,49 @@ class Execution:
         Raises:
             Stopped: the run was asked to stop, and what was done is durable.
         """
-        self._places.temporary.mkdir(exist_ok=True)
+        self._layout.temporary.mkdir(exist_ok=True)
         if self.shared is not None:
-            begin_attempt(self._places.temporary)
+            issue_token(self._layout.temporary)
         try:
             logits = self._network()
             machine.trim_heap()
-            most = self.plan.strained_bytes
-            with self._workers(most, most, self.compute.device) as line:
+            most = self.plan.pressure_bytes
+            with self._workers(most, most, self.compute.device) as pipeline:
                 for each in self.plan.banks:
-                    self.depot.make_room(self.plan)
-                    self._sound(each, line)
+                    self.storage.make_room(self.plan)
+                    self._sound(each, pipeline)
                 if self.plan.mix is not None:
-                    self._mix(self.plan.mix, line)
+                    self._mix(self.plan.mix, pipeline)
             if self.options.report:
                 machine.trim_heap()  # of what sound took: sheets are large
-                with self._workers(most, most, count=self.plan.report_workers) as line:
-                    self._report(line, lambda: describe(logits))
+                with self._workers(most, most, count=self.plan.report_workers) as pipeline:
+                    self._report(pipeline, lambda: describe(logits))
             with self.stages.stage("sync", 1, "share") as advance:
                 self.journal.flush()
-                self.depot.settle()
+                self.storage.settle()
                 advance(1)
         except Stopped:
             self.journal.flush()
             raise
         finally:
-            self.depot.close()
+            self.storage.close()
             self.journal.abandon()
         self._tidy()
         return logits
 
     @property
     def _views(self) -> Views | None:
-        return Views(self._places.temporary) if self.options.report else None
+        return Views(self._layout.temporary) if self.options.report else None
 
     def _tidy(self) -> None:
         """Remove what is none of the run's: also what a kill kept a commit from removing."""
         remove_states(self.folder)
-        self._places.picture_spool.unlink(missing_ok=True)
-        for path in (self._places.temporary, self.folder / DOWNLOAD):
+        self._layout.picture_spool.unlink(missing_ok=True)
+        for path in (self._layout.temporary, self.folder / DOWNLOAD):
             shutil.rmtree(path, ignore_errors=True)
         if not self.options.activations:
             for each in self.plan.banks:
-                self.depot.forget(self._places.array(each.number))
+                self.storage.forget(self._layout.array(each.number))
 
     def _network(self) -> Tensor:
         journal, planned, options = self.journal, self.plan, self.options
@@ -136,10 +136,10 @@ class Execution:
         if state is not None and (self.shared is None) == ("segments" in state):
             how = "on one machine; resume it without" if self.shared else "on a cluster; resume it with"
             raise OutputError(f"the run was started {how} --cluster")
-        spool = self._places.picture_spool
+        spool = self._layout.picture_spool
         with ExitStack() as stack:
-            line = stack.enter_context(self._workers(planned.trim_bytes, planned.strained_bytes))
-            sinks = {each.number: self._sinks(each, line, stack) for each in planned.banks}
+            pipeline = stack.enter_context(self._workers(planned.trim_bytes, planned.pressure_bytes))
+            sinks = {each.number: self._sinks(each, pipeline, stack) for each in planned.banks}
             preview = None
             if options.report:
                 preview = stack.enter_context(self._preview((journal.state(STEP) or {}).get("preview")))
@@ -150,29 +150,29 @@ class Execution:
                 if self.shared is not None:
                     logits = self.shared.run(self._job(), sinks, preview, journal, advance)
                 else:
-                    logits = self._network_here(sinks, preview, line, advance)
-                self.depot.network_ended()
+                    logits = self._network_here(sinks, preview, pipeline, advance)
+                self.storage.network_ended()
         if planned.picture_stored == STORED_SPOOL:
             journal.reached("spool", {"whole": True}, no_files, after=lambda: spool.unlink(missing_ok=True))
         journal.step_ended()
         return logits
 
     def _job(self) -> Job:
-        places, attempt = self._places, Attempt.of(self._places.temporary)
-        picture, weights, url = self.picture, self.weights, self.depot.url
-        return new_job(self.plan, picture, places, weights, self.options, self.compute, attempt, url)
+        layout, token = self._layout, FencingToken.of(self._layout.temporary)
+        picture, weights, url = self.picture, self.weights, self.storage.url
+        return new_job(self.plan, picture, layout, weights, self.options, self.compute, token, url)
 
     def _network_here(
-        self, sinks: Mapping[int, Sinks], preview: Overview | None, line: Line, advance: Advance
+        self, sinks: Mapping[int, Sinks], preview: Overview | None, pipeline: Pipeline, advance: Advance
     ) -> Tensor:
         planned = self.plan
         return run_forward(
-            planned_slabs(self.picture, planned, self._places.picture_spool, rows_done(self.journal)),
+            planned_slabs(self.picture, planned, self._layout.picture_spool, rows_done(self.journal)),
             planned,
             pixel_network(self.weights, self.picture.full_scale, self.options.normalize, self.compute.dtype),
             sinks,
             compute=self.compute,
-            line=line,
+            pipeline=pipeline,
             advance=advance,
             journal=self.journal,
             folder=self.folder,
@@ -182,29 +182,31 @@ class Execution:
     @contextmanager
     def _workers(
         self, trim_bytes: int, most_bytes: int, device: str = "cpu", count: int | None = None
-    ) -> Iterator[Line]:
+    ) -> Iterator[Pipeline]:
         count = count or self.plan.workers
-        strain = machine.Strain(trim_bytes, most_bytes)
-        with workers(count, self.plan.threads_each, device, strain) as line:
-            yield line
-            if line.width < count:
-                self.notes.append(f"memory came near the budget; {line.width} of {count} workers continued")
+        strain = machine.MemoryPressure(trim_bytes, most_bytes)
+        with workers(count, self.plan.threads_each, device, strain) as pipeline:
+            yield pipeline
+            if pipeline.in_flight < count:
+                self.notes.append(
+                    f"memory came near the budget; {pipeline.in_flight} of {count} workers continued"
+                )
 
-    def _sinks(self, each: BankPlan, line: Line, stack: ExitStack) -> Sinks:
+    def _sinks(self, each: BankPlan, pipeline: Pipeline, stack: ExitStack) -> Sinks:
         step = self.journal.state(STEP)
         state = None if step is None else step["banks"][str(each.number)]
         store = None
-        total, mixture, spectra = self._sums(each, line, state, stack)
+        total, mixture, spectra = self._sums(each, pipeline, state, stack)
         if self.plan.stored:
-            path, codec, axis = self._places.array(each.number), self.options.codec, self.plan.time_axis
+            path, codec, axis = self._layout.array(each.number), self.options.codec, self.plan.time_axis
             # segments of a cluster's may be whole before the first commit
             if state is None and (self.shared is None or not (path / "zarr.json").exists()):
                 shutil.rmtree(path, ignore_errors=True)  # of a run that ended before its first commit
                 facts = array_attributes(each, self.record)
                 create = partial(create_array, path, time_axis=axis, codec=codec, attributes=facts)
-                line.run([each], create, [])  # by a worker, for Ctrl-C must not leave zarr writing behind
+                pipeline.run([each], create, [])  # by a worker, for Ctrl-C must not leave zarr writing behind
             if self.shared is None:
-                store = ShardWriter(path, each, axis, codec, line.errand, self.depot.putting)
+                store = ShardWriter(path, each, axis, codec, pipeline.defer, self.storage.uploads)
         meter = LevelMeter(each.channels, None if state is None else state["levels"])
         windowed, energies, overview = tuple(spectra.values()), self.options.sound.energies, None
         if self.options.report:
@@ -212,14 +214,14 @@ class Execution:
         return Sinks(store, total, meter, mixture, windowed, energies, overview)
 
     def _overview(self, each: BankPlan, state: Mapping[str, Any] | None) -> Overview:
-        path = self._places.overview(f"bank-{each.number}")
+        path = self._layout.overview(f"bank-{each.number}")
         return bank_overview(path, each, None if state is None else state["overview"])
 
     def _preview(self, state: Mapping[str, Any] | None) -> Overview:
-        return picture_overview(self._places.overview("picture"), self.plan, state)
+        return picture_overview(self._layout.overview("picture"), self.plan, state)
 
     def _sums(
-        self, each: BankPlan, line: Line, state: Mapping[str, Any] | None, stack: ExitStack
+        self, each: BankPlan, pipeline: Pipeline, state: Mapping[str, Any] | None, stack: ExitStack
     ) -> tuple[SumSpool | None, Mixture | None, dict[str, SpectraSpool]]:
         """What the network's stage sums, opened: new, or as it was left."""
         sound = self.options.sound
@@ -229,21 +231,21 @@ class Execution:
         if mixture.plain or mixture.raw:
             left = None if state is None else state["sum"]
             spool = SumSpool(
-                self._places.sum_spool(each.number), each.frames, each.frequencies, left, max(1, mixture.raw)
+                self._layout.sum_spool(each.number), each.frames, each.frequencies, left, max(1, mixture.raw)
             )
             total = stack.enter_context(spool)
-        spectra = self._spectra(each, mixture, line, state, stack)
+        spectra = self._spectra(each, mixture, pipeline, state, stack)
         return total, mixture if mixture.weights.size else None, spectra
 
     def _spectra(
         self,
         each: BankPlan,
         mixture: Mixture,
-        line: Line,
+        pipeline: Pipeline,
         state: Mapping[str, Any] | None,
         stack: ExitStack,
     ) -> dict[str, SpectraSpool]:
-        windowing = self._windowing(line)
+        windowing = self._windowing(pipeline)
         found: dict[str, SpectraSpool] = {}
         for at, (name, part) in enumerate(mixture.spectra):
             assert windowing is not None
@@ -253,16 +255,16 @@ class Execution:
             found[name] = stack.enter_context(spool)
         return found
 
-    def _windowing(self, line: Line) -> Windowing | None:
+    def _windowing(self, pipeline: Pipeline) -> Windowing | None:
         if self.plan.stft is None:
             return None
         sound = self.options.sound
         flipped = (self.plan.time_axis == "x") != sound.flip_frequency  # a picture's top is high
-        folder, tags, views = self._places.temporary, partial(tags_of, self.record), self._views
+        folder, tags, views = self._layout.temporary, partial(tags_of, self.record), self._views
         stft, journal, even = self.plan.stft, self.journal, self.baselines
-        return Windowing(stft, sound, journal, folder, line, tags, flipped, views, even)
+        return Windowing(stft, sound, journal, folder, pipeline, tags, flipped, views, even)
 
-    def _sound(self, each: BankPlan, line: Line) -> None:
+    def _sound(self, each: BankPlan, pipeline: Pipeline) -> None:
         journal, options, name = self.journal, self.options, f"sound {each.number}"
         if journal.done(name):
             return
@@ -271,16 +273,16 @@ class Execution:
         left = network["banks"][str(each.number)]
         files = [(audio, self._sound_paths(each, audio)) for audio in each.audio]
         with ExitStack() as stack:
-            total, _, spectra = self._sums(each, line, left, stack)
+            total, _, spectra = self._sums(each, pipeline, left, stack)
             source: Activations | None = None
             if self.plan.stored:
-                source = self.depot.activations(self._places.array(each.number), self.plan.time_axis)
+                source = self.storage.activations(self._layout.array(each.number), self.plan.time_axis)
             tags = partial(tags_of, self.record, str(each.number))
             raw = Rendering(
                 source,
                 options.sound,
                 self.plan.block_values,
-                line,
+                pipeline,
                 journal,
                 name,
                 tags,
@@ -290,12 +292,12 @@ class Execution:
                 self._shared_sound,
             )
             bank = BankSound(
-                each.number, raw, self._windowing(line), self._places.temporary, each.whole_frames
+                each.number, raw, self._windowing(pipeline), self._layout.temporary, each.whole_frames
             )
             bank.write(files, self.stages, self._levels(each), total, spectra)
-        array = self._places.array(each.number)
+        array = self._layout.array(each.number)
         unwanted = self.plan.stored and not options.activations
-        forget = partial(self.depot.forget, array) if unwanted else lambda: None
+        forget = partial(self.storage.forget, array) if unwanted else lambda: None
         journal.reached(name, {"whole": True}, no_files, after=forget)
 
     @property
@@ -304,20 +306,20 @@ class Execution:
             return None
         return SharedSound(
             self.shared.cluster,
-            Attempt.of(self._places.temporary),
-            self._places.array,
+            FencingToken.of(self._layout.temporary),
+            self._layout.array,
             self.plan.time_axis,
             self.plan.threads_each,
             self.journal.stop,
-            self.depot.url,
+            self.storage.url,
         )
 
-    def _mix(self, audio: AudioPlan, line: Line) -> None:
+    def _mix(self, audio: AudioPlan, pipeline: Pipeline) -> None:
         if self.journal.done("mix"):
             return
-        windowing, network = self._windowing(line), self.journal.state(STEP)
+        windowing, network = self._windowing(pipeline), self.journal.state(STEP)
         assert windowing is not None and network is not None
-        parts = {each.number: self._places.parts(each.number, self.plan) for each in self.plan.banks}
+        parts = {each.number: self._layout.parts(each.number, self.plan) for each in self.plan.banks}
         work = mix_work(audio.temporary_bytes // 4, self.options.sound, parts)
         with self.stages.stage("mix", work, "samples") as advance, ExitStack() as stack:
             banks: dict[int, SpectraSpool] = {}
@@ -326,26 +328,26 @@ class Execution:
                 if self.options.sound.weighed:
                     state = self.journal.state(summing_step(f"sound {each.number}"))
                 mixture = self._mixture(each)
-                banks[each.number] = self._spectra(each, mixture, line, state, stack)["mix"]
-            write_mix(windowing, banks, self._places.mix, audio, advance, parts)
+                banks[each.number] = self._spectra(each, mixture, pipeline, state, stack)["mix"]
+            write_mix(windowing, banks, self._layout.mix, audio, advance, parts)
 
-    def _report(self, line: Line, record: Callable[[], Mapping[str, Any]]) -> None:
+    def _report(self, pipeline: Pipeline, record: Callable[[], Mapping[str, Any]]) -> None:
         network, views = self.journal.state(STEP), self._views
         if self.journal.done(REPORT_STEP):
             return
         assert network is not None and views is not None
         with ExitStack() as stack:
-            banks, written = [], [] if self.plan.mix is None else [self._places.mix]
+            banks, written = [], [] if self.plan.mix is None else [self._layout.mix]
             for each in self.plan.banks:
                 state = network["banks"][str(each.number)]
                 overview = stack.enter_context(self._overview(each, state))
                 pictures = BankPictures(each.number, overview, each.channels, self.plan.time_axis)
                 source = None
                 if self.plan.stored and self.options.activations:
-                    source = self.depot.activations(self._places.array(each.number), self.plan.time_axis)
-                    written.append(self._places.array(each.number))
+                    source = self.storage.activations(self._layout.array(each.number), self.plan.time_axis)
+                    written.append(self._layout.array(each.number))
                 files = [(audio, self._sound_paths(each, audio)) for audio in each.audio]
-                parts = self._places.parts(each.number, self.plan)
+                parts = self._layout.parts(each.number, self.plan)
                 written += [path for _, paths in files for path in paths]
                 written += [path for audio, path in parts if audio.scheme == "stem"]
                 filters = self._sounding(each)
@@ -356,20 +358,20 @@ class Execution:
                 self.plan,
                 self.options.sound,
                 views,
-                line,
+                pipeline,
                 self.journal,
                 partial(tags_of, self.record),
                 banks,
-                None if self.plan.mix is None else self._places.mix,
+                None if self.plan.mix is None else self._layout.mix,
                 preview,
-                self.depot,
+                self.storage,
                 self.options.single_file,
             ).write(record, [path.relative_to(self.folder).as_posix() for path in written], self.stages)
         made = report_files(self.folder)
         self.journal.reached(
             REPORT_STEP,
             {"whole": True},
-            lambda given_up: {path: file_sum(path) for path in made if path.exists()},
+            lambda cancelled: {path: file_sum(path) for path in made if path.exists()},
         )
 
     def _mixture(self, each: BankPlan) -> Mixture:
@@ -390,8 +392,8 @@ class Execution:
         return chosen(each.channels, self.options.sound, self._levels(each))
 
     @property
-    def _places(self) -> Places:
-        return Places(self.folder, file_label(self.record["label"]), self.options.sound.format)
+    def _layout(self) -> Layout:
+        return Layout(self.folder, file_label(self.record["label"]), self.options.sound.format)
 
     def _sound_paths(self, each: BankPlan, audio: AudioPlan) -> list[Path]:
-        return self._places.sounds(each.number, audio, self._sounding(each))
+        return self._layout.sounds(each.number, audio, self._sounding(each))

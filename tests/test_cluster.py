@@ -311,13 +311,13 @@ def test_every_segment_twice_and_in_another_order(
     assert planned / 2 < stand_ins[0].left_bytes <= planned
     assert run.record["plan"]["disk_bytes"] >= alone[0].record["plan"]["disk_bytes"] + planned
     segment = Segment(0, 0, 512, 0, 512, {1: (0, 256), 2: (0, 128), 3: (0, 64), 4: (0, 32)}, False)
-    job.places.temporary.mkdir(parents=True)
+    job.layout.temporary.mkdir(parents=True)
     with pytest.raises(ClusterError, match="by that name"):  # as on a machine that does not see the folder
         do_segment(job, segment)
-    (job.places.temporary / TOKEN).write_text("another")
+    (job.layout.temporary / TOKEN).write_text("another")
     with pytest.raises(ClusterError, match="started again"):
         do_segment(job, segment)
-    assert [path.name for path in job.places.temporary.iterdir()] == [TOKEN]
+    assert [path.name for path in job.layout.temporary.iterdir()] == [TOKEN]
 
 
 @pytest.mark.parametrize(

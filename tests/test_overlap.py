@@ -1,4 +1,4 @@
-"""The line of workers: order kept at every station, work shared, errors and interruption come out."""
+"""The worker pipeline: order kept at every stage, work shared, errors and interruption come out."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from netsounds_stream.base.pipeline import Line, ahead
+from netsounds_stream.base.pipeline import Pipeline, ahead
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
 def test_every_station_sees_the_items_in_order(workers: int) -> None:
     seen: list[list[int]] = [[], [], []]
 
-    def station(place: int) -> object:
+    def stage(place: int) -> object:
         def step(item: int) -> int:
             seen[place].append(item)
             return item
 
         return step
 
-    Line(workers).run(range(50), lambda item: item, [station(place) for place in range(3)])  # type: ignore[misc]
+    Pipeline(workers).run(range(50), lambda item: item, [stage(place) for place in range(3)])  # type: ignore[misc]
     assert seen == [list(range(50))] * 3
 
 
@@ -42,7 +42,7 @@ def test_items_overlap_across_stations_but_never_at_one() -> None:
             both.wait()
         return item
 
-    Line(2).run(range(2), lambda item: item, [first, second])
+    Pipeline(2).run(range(2), lambda item: item, [first, second])
 
 
 def test_no_more_items_are_alive_than_workers() -> None:
@@ -62,20 +62,20 @@ def test_no_more_items_are_alive_than_workers() -> None:
             alive -= 1
         return item
 
-    Line(3).run(range(100), begin, [lambda item: item, end])
+    Pipeline(3).run(range(100), begin, [lambda item: item, end])
     assert alive == 0
     assert 1 <= most <= 3
 
 
 def test_errands_are_all_done_also_the_last_items() -> None:
-    line, done = Line(2), []
-    line.run(range(20), lambda item: item, [lambda item: line.errand(lambda: done.append(item))])
+    pipeline, done = Pipeline(2), []
+    pipeline.run(range(20), lambda item: item, [lambda item: pipeline.defer(lambda: done.append(item))])
     assert sorted(done) == list(range(20))
 
 
-@pytest.mark.parametrize("where", ["items", "first", "station", "errand"])
+@pytest.mark.parametrize("where", ["items", "first", "stage", "deferred"])
 def test_an_error_stops_the_rest_and_comes_out(where: str) -> None:
-    line, reached = Line(2), []
+    pipeline, reached = Pipeline(2), []
 
     def fail(here: str, item: int) -> int:
         if here == where and item == 7:
@@ -88,10 +88,10 @@ def test_an_error_stops_the_rest_and_comes_out(where: str) -> None:
 
     def last(item: int) -> None:
         reached.append(item)
-        line.errand(lambda: fail("errand", item) and None)
+        pipeline.defer(lambda: fail("deferred", item) and None)
 
     with pytest.raises(ValueError, match=f"in {where}"):
-        line.run(items(), lambda item: fail("first", item), [lambda item: fail("station", item), last])
+        pipeline.run(items(), lambda item: fail("first", item), [lambda item: fail("stage", item), last])
     assert len(reached) < 100
 
 
@@ -116,8 +116,8 @@ def test_a_strained_line_narrows_down_to_one() -> None:
         with lock:
             alive -= 1
 
-    line = Line(3, strained=lambda: next(calls))
-    line.run(range(200), begin, [lambda item: item, end])
-    assert line.width == 1
+    pipeline = Pipeline(3, under_pressure=lambda: next(calls))
+    pipeline.run(range(200), begin, [lambda item: item, end])
+    assert pipeline.in_flight == 1
     assert sorted(most) == list(range(200))
     assert max(most[item] for item in range(60, 200)) == 1

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from netsounds_stream.base.journal import Journal
-from netsounds_stream.base.pipeline import Line
+from netsounds_stream.base.pipeline import Pipeline
 from netsounds_stream.base.progress import Progress, Stages
 from netsounds_stream.batches import pool
 from netsounds_stream.batches.worker import Told
@@ -133,19 +133,19 @@ def test_units_that_show_the_number() -> None:
     assert [duration_text(each) for each in (7.4, 150, 9000)] == ["7 s", "2 min", "2.5 h"]
 
 
-class Watched(Line):
-    """A line that counts the bands that are past the last layer."""
+class Watched(Pipeline):
+    """A pipeline that counts the bands that are past the last layer."""
 
     through = 0
 
-    def run(self, items: Iterable[Any], first: Any, stations: Sequence[Any]) -> None:
-        """Count what comes out of the last station but one, behind which nothing is computed."""
+    def run(self, items: Iterable[Any], first: Any, stages: Sequence[Any]) -> None:
+        """Count what comes out of the last stage but one, behind which nothing is computed."""
 
         def counted(value: Any) -> Any:
             self.through += 1
             return value
 
-        super().run(items, first, (*stations[:-1], counted, stations[-1]))
+        super().run(items, first, (*stages[:-1], counted, stages[-1]))
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -153,10 +153,10 @@ def test_a_band_counts_when_it_is_through_the_network(tmp_path: Path, workers: i
     rows, cross, bands = 32, 40, 6
     plan = make_plan(Source(rows * bands, cross), SonifyOptions(), Limits(300 << 20, 1 << 30))
     plan = replace(plan, time_axis="y", band_rows=rows)
-    line, seen = Watched(workers), list[tuple[int, int]]()
+    pipeline, seen = Watched(workers), list[tuple[int, int]]()
 
     def advance(pixels: int) -> None:
-        seen.append((pixels, line.through))
+        seen.append((pixels, pipeline.through))
 
     run_forward(
         [np.zeros((rows, cross, 3), np.uint8)] * bands,
@@ -164,7 +164,7 @@ def test_a_band_counts_when_it_is_through_the_network(tmp_path: Path, workers: i
         pixel_network(load_weights("untrained"), 255, normalize=True, dtype=torch.float32),
         {},
         compute=Compute("cpu", "fp32"),
-        line=line,
+        pipeline=pipeline,
         advance=advance,
         journal=Journal.nowhere(),
         folder=tmp_path,

@@ -319,7 +319,7 @@ def test_a_local_run_imports_nothing_of_it(small_picture: Path, weights_file: Pa
     code = (
         "import importlib.util, sys, netsounds_stream as n\n"
         "n.sonify(sys.argv[1], sys.argv[2], weights=sys.argv[3], banks=(4,), scheme='sum', report=False)\n"
-        "far = ('store.object_store', 'run.remote_depot', 'picture.fetching')\n"
+        "far = ('store.object_store', 'run.remote_storage', 'picture.fetching')\n"
         "far = {f'netsounds_stream.{each}' for each in far}\n"
         "assert not (far | {'obstore'}) & set(sys.modules), sorted(sys.modules)\n"
         "assert all(importlib.util.find_spec(each) for each in far)"

@@ -16,7 +16,7 @@ import soundfile
 import torch
 
 from netsounds_stream.base.journal import Journal
-from netsounds_stream.base.pipeline import Line
+from netsounds_stream.base.pipeline import Pipeline
 from netsounds_stream.base.progress import Stages
 from netsounds_stream.errors import OptionError, OutputError, StoreError
 from netsounds_stream.planning.sound_options import SUBTYPES, SoundOptions
@@ -78,7 +78,7 @@ def test_every_scheme_in_any_blocks(
     options = SoundOptions((scheme,), mix=False, balance=balance, scale=scale, subtype="FLOAT")
     audio = audio_plan(scheme, 7, source.frames, source.frequencies, options)
     paths = [tmp_path / f"{number}.wav" for number in range(audio.files)]
-    raw = Rendering(source, options, block_values, Line(3), Journal.nowhere(), "sound", tags)
+    raw = Rendering(source, options, block_values, Pipeline(3), Journal.nowhere(), "sound", tags)
     BankSound(1, raw, None, tmp_path, source.frames).write([(audio, paths)], Stages(), None, None, {})
     sound = np.stack([soundfile.read(path)[0] for path in paths])
     expected = plain_sound(array, scheme, balance, scale, time_axis)

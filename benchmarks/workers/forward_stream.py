@@ -17,7 +17,7 @@ from passes import DTYPES, Samples, arguments, finish, normalised_picture, sampl
 
 from netsounds_stream import Plan, RowBlock, RowStream, load_weights, plan
 from netsounds_stream.base.machine import tune_heap
-from netsounds_stream.base.pipeline import Line
+from netsounds_stream.base.pipeline import Pipeline
 from netsounds_stream.network.stream import Band
 from netsounds_stream.planning.geometry import BANKS
 
@@ -41,12 +41,12 @@ def main() -> None:
     def ready(hooks: Mapping[str, Callable[[RowBlock], None]]) -> Callable[[], None]:
         """One pass over a new stream with these hooks."""
         stream = RowStream(state, hooks, dtype=dtype, device=device)
-        line = Line(planned.workers, partial(torch.set_num_threads, planned.threads_each))
+        pipeline = Pipeline(planned.workers, partial(torch.set_num_threads, planned.threads_each))
 
         def enter(band: torch.Tensor | None) -> Band:
             return stream.ending() if band is None else stream.enter(band)
 
-        return lambda: line.run([*bands, None], enter, stream.stations)
+        return lambda: pipeline.run([*bands, None], enter, stream.stages)
 
     given_out: dict[str, Callable[[RowBlock], None]] = {bank.layer: lambda block: None for bank in BANKS}
 

@@ -16,7 +16,7 @@ import torch
 from report import report
 
 from netsounds_stream import open_activations, plan
-from netsounds_stream.base.pipeline import Line
+from netsounds_stream.base.pipeline import Pipeline
 from netsounds_stream.planning.geometry import bank
 from netsounds_stream.store.arrays import ShardWriter, create_array
 
@@ -43,10 +43,10 @@ def main() -> None:
     pieces = [piece.permute(2, 0, 1).unsqueeze(0) for piece in frames.split(band)]
 
     create_array(given.out, about, time_axis=planned.time_axis, codec=given.codec, attributes={})
-    line = Line(planned.workers, partial(torch.set_num_threads, planned.threads_each))
+    pipeline = Pipeline(planned.workers, partial(torch.set_num_threads, planned.threads_each))
     started = time.perf_counter()
-    writer = ShardWriter(given.out, about, planned.time_axis, given.codec, line.errand)
-    line.run(pieces, lambda piece: piece, [lambda piece: writer.append((piece,))])
+    writer = ShardWriter(given.out, about, planned.time_axis, given.codec, pipeline.defer)
+    pipeline.run(pieces, lambda piece: piece, [lambda piece: writer.append((piece,))])
     assert writer.finished
     encode = time.perf_counter() - started
     del frames, pieces
@@ -62,7 +62,7 @@ def main() -> None:
         for start in range(0, stored.frames, stored.frames_per_block)
     ]
     started = time.perf_counter()
-    line.run(blocks, lambda where: stored.read(*where), [])
+    pipeline.run(blocks, lambda where: stored.read(*where), [])
     decode = time.perf_counter() - started
     error = max(float((stored.read(*where).float() - values[where].float()).abs().max()) for where in blocks)
     raw = 2 * values.numel()

@@ -185,7 +185,7 @@ class Journal:
 
     def _commit(self, folder: Path, noted: Sequence[_Note]) -> None:
         try:
-            files = {path: each for *_, give, _ in noted for path, each in give(self._given_up).items()}
+            files = {path: each for *_, give, _ in noted for path, each in give(self._is_cancelled).items()}
             if self._abandoned:
                 return
             here = {path: each for path, each in files.items() if isinstance(path, Path)}
@@ -210,7 +210,7 @@ class Journal:
         if self.due() or self._every_seconds is None:
             self.flush_soon()
 
-    def _given_up(self) -> bool:
+    def _is_cancelled(self) -> bool:
         return self._abandoned
 
     def write(self) -> None:
@@ -257,7 +257,7 @@ def new_journal(record: dict[str, Any]) -> dict[str, Any]:
     return {"format": _FORMAT, "record": record, "steps": {}, "checksums": {}, "seconds": {}, "starts": 0}
 
 
-def no_files(given_up: Callable[[], bool]) -> Files:
+def no_files(cancelled: Callable[[], bool]) -> Files:
     """For a step that wrote nothing."""
     return {}
 

@@ -127,7 +127,7 @@ def trim_heap() -> None:
         trim(0)
 
 
-class Strain:
+class MemoryPressure:
     """Whether this process's memory passes what was planned for it, for who can do with less.
 
     Blocks of many sizes, freed by several threads, leave gaps in the heap, which grow over thousands of

@@ -1,16 +1,16 @@
-"""Work on several threads at once, with a bound on what is under way. Knows nothing of what the work is.
+"""Worker pipelines: work on several threads at once, with a limit on the items in flight.
 
-`Line` carries items through ordered stations: a worker takes the next item and carries it through all of
-them, never past the item before it. So while one worker has item 7 at a late station, another has item 8
-at an early one, each station still sees the items in order and one at a time, and no more items are alive
-than there are workers:
+A `Pipeline` carries items through ordered stages. A worker takes the next item and carries it through all of
+them, never past the item before it. So while one worker has item 7 at a late stage, another has item 8 at an
+early one; each stage sees the items in order and one at a time, and no more items are alive than there are
+workers:
 
-    stations   1        2        3        4
+    stages     1        2        3        4
     worker A   .. 8 ->                 7  ..            8 waits where 7 still is
     worker B                     7 ->
 
-What is left to do on the way, without holding up those behind, is an *errand*: whichever worker next lays
-down its item does the errands that wait before it takes another.
+Work that need not hold up the items behind is *deferred*: whichever worker next finishes its item runs the
+deferred tasks before it takes another.
 
 Each worker uses its share of the cores. torch splits an operation among OpenMP threads, which wait for one
 another by spinning. Beside other programs that holds up everyone: a thread that has work waits for a core on
@@ -38,78 +38,82 @@ class _Stopped(Exception):
     """Another worker has failed, or the caller was interrupted."""
 
 
-class Line:
-    """A few worker threads that carry items through stations; see the module's text.
+class Pipeline:
+    """A few worker threads that carry items through stages; see the module's text.
 
     Args:
-        workers: how many threads, and so how many items under way.
+        workers: number of threads, and so of items in flight.
         begin: called first on each worker thread.
-        strained: asked before an item is taken; where it is True, one item fewer is under way from then on,
-            down to one.
+        under_pressure: asked before an item is taken. Where it returns True, one item fewer may be in flight
+            from then on, down to one.
 
     Attributes:
-        width: how many items may be under way.
+        in_flight: how many items may be in flight.
     """
 
     def __init__(
         self,
         workers: int,
         begin: Callable[[], None] = lambda: None,
-        strained: Callable[[], bool] = lambda: False,
+        under_pressure: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._workers, self._begin, self._strained = workers, begin, strained
-        self.width, self._under_way = workers, 0
-        self._errands: deque[Callable[[], None]] = deque()
+        self._workers = workers
+        self._begin = begin
+        self._under_pressure = under_pressure
+        self.in_flight = workers
+        self._alive = 0  # items in flight now
+        self._deferred: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
         self._stopped = False
 
-    def errand(self, job: Callable[[], None]) -> None:
-        """Have `job` done soon, by a worker that has laid down its item. From a station's thread."""
-        self._errands.append(job)
+    def defer(self, job: Callable[[], None]) -> None:
+        """Run `job` soon, on a worker that has finished its item. Call it on a stage's thread."""
+        self._deferred.append(job)
 
     def run(
-        self, items: Iterable[T], first: Callable[[T], Any], stations: Sequence[Callable[[Any], Any]]
+        self, items: Iterable[T], first: Callable[[T], Any], stages: Sequence[Callable[[Any], Any]]
     ) -> None:
-        """Carry every item through `first`, in any order and side by side, then through the stations.
+        """Carry every item through `first`, in any order and side by side, then through the stages.
 
-        Each station takes what the one before it gave. Returns when all items and errands are done. The
-        first error stops the rest and comes out here; so does Ctrl-C, after the steps under way.
+        Each stage takes what the one before it returned. All items and deferred tasks are done when this
+        returns. The first error stops the rest and is raised here; so is Ctrl-C, after the calls under way.
         """
-        self._stopped, self._under_way = False, 0
-        self._errands.clear()  # of a run that failed
+        self._stopped = False
+        self._alive = 0
+        self._deferred.clear()  # of a run that failed
         numbered = enumerate(items)
         taking = threading.Lock()
-        passed = [0] * len(stations)
+        passed = [0] * len(stages)
 
         def work() -> None:
             self._begin()
             while True:
-                self._do_errands()
-                self._make_room()
+                self._run_deferred()
+                self._admit()
                 with taking:
                     taken = next(numbered, None)
                 if taken is None:
-                    self._lay_down()
+                    self._finish_item()
                     return
                 number, value = taken[0], first(taken[1])
                 del taken
-                for place, station in enumerate(stations):
+                for place, stage in enumerate(stages):
                     self._wait_for_turn(passed, place, number)
-                    value = station(value)
+                    value = stage(value)
                     with self._changed:
                         passed[place] += 1
                         self._changed.notify_all()
                 del value
-                self._lay_down()
+                self._finish_item()
 
-        self._on_threads(self._workers, work)
-        self._on_threads(1, self._do_errands)  # what the last items left behind
+        self._run_threads(self._workers, work)
+        self._run_threads(1, self._run_deferred)  # what the last items left behind
 
-    def _on_threads(self, count: int, work: Callable[[], None]) -> None:
+    def _run_threads(self, count: int, work: Callable[[], None]) -> None:
         # Plain threads, and a condition to wait for them: a Ctrl-C that meets an executor's clean-up is
         # lost in it, and one that meets Thread.join makes the next join return at once (CPython 3.11).
         errors: list[BaseException] = []
-        threads = [threading.Thread(target=lambda: guarded(), name=f"line-{n}") for n in range(count)]
+        threads = [threading.Thread(target=lambda: guarded(), name=f"worker-{n}") for n in range(count)]
         ended = 0
 
         def guarded() -> None:
@@ -149,19 +153,19 @@ class Line:
             self._stopped = True
             self._changed.notify_all()
 
-    def _make_room(self) -> None:
-        strained = self._strained()
+    def _admit(self) -> None:
+        under_pressure = self._under_pressure()
         with self._changed:
-            if strained:
-                self.width = max(1, self.width - 1)
-            self._changed.wait_for(lambda: self._stopped or self._under_way < self.width)
+            if under_pressure:
+                self.in_flight = max(1, self.in_flight - 1)
+            self._changed.wait_for(lambda: self._stopped or self._alive < self.in_flight)
             if self._stopped:
                 raise _Stopped
-            self._under_way += 1
+            self._alive += 1
 
-    def _lay_down(self) -> None:
+    def _finish_item(self) -> None:
         with self._changed:
-            self._under_way -= 1
+            self._alive -= 1
             self._changed.notify_all()
 
     def _wait_for_turn(self, passed: list[int], place: int, number: int) -> None:
@@ -170,19 +174,19 @@ class Line:
             if self._stopped:
                 raise _Stopped
 
-    def _do_errands(self) -> None:
+    def _run_deferred(self) -> None:
         while True:
             if self._stopped:
                 raise _Stopped
             try:
-                job = self._errands.popleft()
+                job = self._deferred.popleft()
             except IndexError:
                 return
             job()
 
 
 def ahead(items: Iterable[T]) -> Generator[T]:
-    """The same items, the next one being made on another thread while the caller works on this one.
+    """Yield the same items, making the next one on another thread while the caller works on this one.
 
     Close it where it may not be used up: left to the garbage collector, it would wait for its thread in
     whichever thread the collector runs.
@@ -202,7 +206,7 @@ def ahead(items: Iterable[T]) -> Generator[T]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """The calling thread's torch uses so many for a while, and what that begins."""
+    """Let the calling thread's torch, and threads begun meanwhile, use `count` threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -216,12 +220,13 @@ def workers(
     count: int,
     threads_each: int,
     device: str = "cpu",
-    strained: Callable[[], bool] = lambda: False,
-) -> Iterator[Line]:
-    """Open a line of workers whose torch uses so many threads each, as does the caller's for that while.
+    under_pressure: Callable[[], bool] = lambda: False,
+) -> Iterator[Pipeline]:
+    """Open a pipeline of `count` workers.
 
-    On a GPU named `device` each has a stream of its own, for work that needs no order. Where memory is
-    `strained` fewer work at a time.
+    torch uses `threads_each` threads in each of them, and in the calling thread meanwhile. On a GPU named
+    `device` each worker has a stream of its own, for work that needs no order. Where memory is
+    `under_pressure`, fewer items are in flight.
     """
     before = torch.get_num_threads()
 
@@ -231,6 +236,6 @@ def workers(
 
     torch.set_num_threads(threads_each)
     try:
-        yield Line(count, begin, strained)
+        yield Pipeline(count, begin, under_pressure)
     finally:
         torch.set_num_threads(before)  # what a worker sets, threads made later would take over

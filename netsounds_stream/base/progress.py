@@ -217,7 +217,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._asked = threading.Event()
-        self._heeded = 0
+        self._observers = 0
 
     @property
     def asked(self) -> bool:
@@ -225,13 +225,13 @@ class Stop:
         return self._asked.is_set()
 
     @contextmanager
-    def heeded(self) -> Iterator[None]:
+    def observed(self) -> Iterator[None]:
         """While inside, somebody looks at `asked` from time to time and can put the work down."""
-        self._heeded += 1
+        self._observers += 1
         try:
             yield
         finally:
-            self._heeded -= 1
+            self._observers -= 1
 
     def ask(self) -> bool:
         """Ask to stop.
@@ -239,7 +239,7 @@ class Stop:
         Returns:
             False where no run listens, or where it was asked before: end the process then.
         """
-        if self.asked or not self._heeded:
+        if self.asked or not self._observers:
             return False
         self._asked.set()
         return True

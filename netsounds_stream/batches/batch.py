@@ -118,7 +118,7 @@ def batch(
     """
     asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, checkpoint_seconds, notes)
     stop = stop or Stop()
-    with hands(asked) as working, stop.heeded():
+    with hands(asked) as working, stop.observed():
         plan, looks = _planned(asked, working, stop)
         on_plan(plan)
         plan.check()
@@ -162,7 +162,7 @@ def plan_batch(
     """
     asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, None, ())
     stop = stop or Stop()
-    with hands(asked) as working, stop.heeded():
+    with hands(asked) as working, stop.observed():
         return _planned(asked, working, stop)[0]
 
 

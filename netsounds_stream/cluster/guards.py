@@ -22,14 +22,14 @@ TOKEN = "attempt"
 
 
 @dataclass(frozen=True)
-class Attempt:
+class FencingToken:
     """One of a run that works in `folder`, its temporary one."""
 
     folder: Path
     name: str
 
     @classmethod
-    def of(cls, folder: Path) -> Attempt:
+    def of(cls, folder: Path) -> FencingToken:
         """The one under way."""
         return cls(folder, (folder / TOKEN).read_text(encoding="ascii"))
 
@@ -48,7 +48,7 @@ class Attempt:
             raise ClusterError("this run was started again meanwhile; let that one finish")
 
 
-def begin_attempt(folder: Path) -> None:
+def issue_token(folder: Path) -> None:
     """A new one, which ends those before."""
     durably_replace(folder / TOKEN, os.urandom(8).hex())
 

@@ -54,7 +54,7 @@ class Merge:
             self.rows, self._positions = int(state["rows"]), int(state["positions"])
             self._total = torch.tensor(state["classes"], dtype=torch.float64)
             with CheckpointReader(
-                job.places.folder / state["file"], FileSum.from_json(state["sum"])
+                job.layout.folder / state["file"], FileSum.from_json(state["sum"])
             ) as reader:
                 for number, sink in sinks.items():
                     sink.restore(state["banks"][str(number)], reader, f"bank-{number}")
@@ -82,7 +82,7 @@ class Merge:
 
     def keep(self, journal: Journal, shards: Mapping[str, FileSum]) -> None:
         """Have what was taken up so far committed; with it, the segments' shards."""
-        path = state_path(self._job.places.folder, journal, self.rows)
+        path = state_path(self._job.layout.folder, journal, self.rows)
         writer = CheckpointWriter(path)
         for number, sink in self._sinks.items():
             sink.keep(writer, f"bank-{number}")
@@ -102,9 +102,9 @@ class Merge:
         }
         more = {self._job.shard(name): each for name, each in shards.items()}
 
-        def files(given_up: Callable[[], bool]) -> dict[PurePath, FileSum | None]:
+        def files(cancelled: Callable[[], bool]) -> dict[PurePath, FileSum | None]:
             state["sum"] = file_sum(path).to_json()
-            return {path: None, **more, **written(self._sinks, self._preview, banks, given_up)}
+            return {path: None, **more, **written(self._sinks, self._preview, banks, cancelled)}
 
         journal.reached(STEP, state, files, after=lambda: remove_states(path.parent, path))
         journal.flush_soon()
@@ -189,7 +189,7 @@ class Shared:
                 merge.keep(journal, shards)
                 raise
         logits = merge.logits()
-        arrays = [job.places.array(each.number) for each in job.plan.banks if job.plan.stored]
+        arrays = [job.layout.array(each.number) for each in job.plan.banks if job.plan.stored]
         last = {job.shard(name): each for name, each in shards.items()}
         network_ended(
             journal,
@@ -226,10 +226,10 @@ class Shared:
 
 def _clear(job: Job) -> None:
     """Remove what only the segments needed, and what workers that were killed left."""
-    remove_states(job.places.folder)
-    for path in job.places.temporary.glob(f"{SEGMENT}*"):
+    remove_states(job.layout.folder)
+    for path in job.layout.temporary.glob(f"{SEGMENT}*"):
         path.unlink(missing_ok=True)
     for each in job.plan.banks:
-        for path in job.places.array(each.number).rglob(f"*{UNFINISHED}"):
+        for path in job.layout.array(each.number).rglob(f"*{UNFINISHED}"):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()

@@ -24,7 +24,7 @@ from ..base.checkpoint import CheckpointReader, CheckpointWriter
 from ..base.checksums import FileSum, file_sum, is_sealed, sealed
 from ..base.device import Transfers
 from ..base.journal import sync
-from ..base.pipeline import Line, workers
+from ..base.pipeline import Pipeline, workers
 from ..network.compute import Compute, PixelNetwork, as_values, pixel_network
 from ..network.stream import Band, RowBlock, RowStream
 from ..network.weights import Weights
@@ -34,16 +34,16 @@ from ..planning.geometry import CLASSIFIER_ACTIVATION_NAME, bank
 from ..planning.options import SonifyOptions
 from ..planning.plan import BankPlan, Plan
 from ..planning.sound_options import SoundOptions
-from ..run.layout import Places
+from ..run.layout import Layout
 from ..stages.bank_hook import bank_hook
-from ..store.arrays import Place, Putting, ShardWriter
+from ..store.arrays import Place, ShardWriter, UploadQueue
 from .compatibility import own_processor
-from .guards import Attempt, require_within
+from .guards import FencingToken, require_within
 from .segment_output import Rows, SegmentPreview, SegmentTaker, averaging
 from .segments import Segment
 
 if TYPE_CHECKING:
-    from ..store.remote import ShardPuts
+    from ..store.remote import ShardUploads
 
 #: What results' names begin with in a run's temporary folder, and those of unfinished files end with.
 SEGMENT, UNFINISHED = "segment-", ".part"
@@ -62,8 +62,8 @@ class Job:
 
     plan: Plan
     picture: Picture
-    places: Places
-    attempt: Attempt
+    layout: Layout
+    token: FencingToken
     weights: tuple[str, FileSum]
     normalize: bool
     compute: Compute
@@ -74,11 +74,11 @@ class Job:
 
     def shard(self, name: str) -> PurePath:
         """A file of the run's folder, or an object's name: by which the journal knows it."""
-        return PurePosixPath(name) if self.url is not None else self.places.folder / name
+        return PurePosixPath(name) if self.url is not None else self.layout.folder / name
 
     def result(self, segment: Segment) -> Path:
         """What a segment leaves besides its shards; beside it, as JSON, what `do_segment` gave."""
-        return self.places.temporary / f"{SEGMENT}{segment.start}-{segment.stop}.npz"
+        return self.layout.temporary / f"{SEGMENT}{segment.start}-{segment.stop}.npz"
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,15 @@ class Done:
 def new_job(
     plan: Plan,
     picture: Picture,
-    places: Places,
+    layout: Layout,
     weights: Weights,
     options: SonifyOptions,
     compute: Compute,
-    attempt: Attempt,
+    token: FencingToken,
     url: str | None,
 ) -> Job:
     """What segments need; the weights are put where every worker finds them."""
-    path = places.temporary / _WEIGHTS
+    path = layout.temporary / _WEIGHTS
     writer = CheckpointWriter(path)
     for name, values in weights.state.items():
         writer.add(name, values)
@@ -112,8 +112,8 @@ def new_job(
     return Job(
         plan,
         picture,
-        places,
-        attempt,
+        layout,
+        token,
         (path.name, file_sum(path)),
         options.normalize,
         compute,
@@ -132,13 +132,13 @@ def do_segment(job: Job, segment: Segment) -> Done:
         NetsoundsError: as in a run on one machine.
     """
     began, spent = time.monotonic(), time.process_time()
-    require_within([job.places.folder, job.places.temporary], job.url)
-    job.attempt.require()
+    require_within([job.layout.folder, job.layout.temporary], job.url)
+    job.token.require()
     result = job.result(segment)
     if (before := _read_done(result)) is not None:
         return before
     machine.tune_heap()
-    unique = f"{job.attempt.name}.{os.getpid()}.{os.urandom(4).hex()}{UNFINISHED}"
+    unique = f"{job.token.name}.{os.getpid()}.{os.urandom(4).hex()}{UNFINISHED}"
 
     def put(path: Path, write: Callable[[Path], None]) -> None:
         partial = path.with_name(f"{path.name}.{unique}")
@@ -150,11 +150,11 @@ def do_segment(job: Job, segment: Segment) -> Done:
 
     writer = CheckpointWriter(result.with_name(f"{result.name}.{unique}"))
     try:
-        strain = machine.Strain(job.plan.trim_bytes, job.plan.strained_bytes)
+        strain = machine.MemoryPressure(job.plan.trim_bytes, job.plan.pressure_bytes)
         with ExitStack() as stack:
-            putting = None if job.url is None else stack.enter_context(_putting(job.url, job.attempt))
-            line = stack.enter_context(workers(1, job.plan.threads_each, strained=strain))
-            shards = _streamed(job, segment, line, writer, put, putting)
+            uploads = None if job.url is None else stack.enter_context(_uploads(job.url, job.token))
+            pipeline = stack.enter_context(workers(1, job.plan.threads_each, under_pressure=strain))
+            shards = _streamed(job, segment, pipeline, writer, put, uploads)
         writer.close()
         found = file_sum(writer.path)
         _put_in_place(job, writer.path, result)
@@ -197,15 +197,15 @@ def _read_done(result: Path) -> Done | None:
 def _streamed(
     job: Job,
     segment: Segment,
-    line: Line,
+    pipeline: Pipeline,
     writer: CheckpointWriter,
     put: Place,
-    putting: Putting | None,
+    uploads: UploadQueue | None,
 ) -> dict[str, FileSum]:
     """The segment's rows through the network; the shards that were written."""
     plan, pixels, transfers = job.plan, _network(job), Transfers(job.compute.device)
     stores = {
-        each.number: _store(job, each, segment, line, put, putting) for each in plan.banks if plan.stored
+        each.number: _store(job, each, segment, pipeline, put, uploads) for each in plan.banks if plan.stored
     }
     takers = {
         each.number: SegmentTaker(
@@ -249,7 +249,7 @@ def _streamed(
         row += band.shape[0]
         return stream.enter(pixels.prepare(values.float().permute(2, 0, 1)))
 
-    line.run(_bands(job, segment), enter, stream.stations)
+    pipeline.run(_bands(job, segment), enter, stream.stages)
     for taker in takers.values():
         taker.end()
     classes.end()
@@ -259,28 +259,28 @@ def _streamed(
     for store in stores.values():
         assert store.finished
         for path, found in store.written(store.handed_over, lambda: False).items():
-            name = path.relative_to(job.places.folder) if isinstance(path, Path) else path
+            name = path.relative_to(job.layout.folder) if isinstance(path, Path) else path
             shards[name.as_posix()] = found
     return shards
 
 
 def _store(
-    job: Job, planned: BankPlan, segment: Segment, line: Line, put: Place, putting: Putting | None
+    job: Job, planned: BankPlan, segment: Segment, pipeline: Pipeline, put: Place, uploads: UploadQueue | None
 ) -> ShardWriter:
-    path, own, axis = job.places.array(planned.number), segment.frames[planned.number], job.plan.time_axis
-    return ShardWriter(path, planned, axis, job.codec, line.errand, putting, own, put)
+    path, own, axis = job.layout.array(planned.number), segment.frames[planned.number], job.plan.time_axis
+    return ShardWriter(path, planned, axis, job.codec, pipeline.defer, uploads, own, put)
 
 
-def _putting(url: str, attempt: Attempt) -> ShardPuts:
+def _uploads(url: str, token: FencingToken) -> ShardUploads:
     from ..store.object_store import ObjectFolder  # what runs to folders do not need
-    from ..store.remote import ShardPuts
+    from ..store.remote import ShardUploads
 
-    return ShardPuts(ObjectFolder(url), attempt.require)
+    return ShardUploads(ObjectFolder(url), token.require)
 
 
 def _network(job: Job) -> PixelNetwork:
     name, expected = job.weights
-    weights = _weights(job.places.temporary / name, expected)
+    weights = _weights(job.layout.temporary / name, expected)
     return pixel_network(weights, job.picture.full_scale, job.normalize, job.compute.dtype)
 
 
@@ -294,7 +294,7 @@ def _weights(path: Path, expected: FileSum) -> Weights:
 def _bands(job: Job, segment: Segment) -> Iterator[Slab | None]:
     """The picture's bands from the segment's first row to its last; then None, if that is the end."""
     plan, row = job.plan, segment.first
-    decoded = planned_slabs(job.picture, plan, job.places.picture_spool, segment.first)
+    decoded = planned_slabs(job.picture, plan, job.layout.picture_spool, segment.first)
     for slab in decoded:
         for start in range(0, slab.shape[0], plan.band_rows):
             if row >= segment.last:
@@ -309,6 +309,6 @@ def _bands(job: Job, segment: Segment) -> Iterator[Slab | None]:
 def _put_in_place(job: Job, partial: Path, path: Path) -> None:
     """Under its own name once it is whole, and on the disk."""
     sync([partial], [])
-    job.attempt.require()
+    job.token.require()
     partial.replace(path)
     sync([], [path.parent])

@@ -18,7 +18,7 @@ from ..sound.filters import Inversion
 from ..store.arrays import Activations, open_activations
 from ..store.blocks import Block
 from .dask_cluster import Cluster
-from .guards import Attempt, require_within
+from .guards import FencingToken, require_within
 
 _Found = list[tuple[Block, list[int]]]
 
@@ -34,7 +34,7 @@ class SharedSound:
     """
 
     cluster: Cluster
-    attempt: Attempt
+    token: FencingToken
     array: Callable[[int], Path]
     time_axis: str
     threads: int
@@ -52,7 +52,7 @@ class SharedSound:
         # a filter's frames stay together: what is seen of it is widened by one worker
         groups = [list(each) for _, each in groupby(blocks, key=lambda block: block.channels.start)]
         there = replace(inversion, device="cpu")
-        work = _Work(self.attempt, there, self.array(number), self.time_axis, self.threads, self.url)
+        work = _Work(self.token, there, self.array(number), self.time_axis, self.threads, self.url)
 
         def note(group: list[Block], found: _Found) -> None:
             frames = sum(each.frames.stop - each.frames.start for each in group)
@@ -71,7 +71,7 @@ class SharedSound:
 
 @dataclass(frozen=True)
 class _Work:
-    attempt: Attempt
+    token: FencingToken
     inversion: Inversion
     array: Path
     time_axis: str
@@ -82,7 +82,7 @@ class _Work:
 def _inverted(work: _Work, blocks: Sequence[Block]) -> _Found:
     """On a worker: the blocks' samples in their files; what `Inversion.invert` gives for each."""
     require_within([work.array, *work.inversion.paths], work.url)
-    work.attempt.require()
+    work.token.require()
     found = list[tuple[Block, list[int]]]()
     with ExitStack() as opened:
         source = _source(work, opened)
@@ -91,8 +91,8 @@ def _inverted(work: _Work, blocks: Sequence[Block]) -> _Found:
             for number in work.inversion.files_of(blocks[0])
         }
         seen = work.inversion.seen(opened)
-        with workers(1, work.threads) as line:
-            line.run(
+        with workers(1, work.threads) as pipeline:
+            pipeline.run(
                 source.ahead(blocks),
                 lambda block: work.inversion.invert(source, block, files, seen, lambda _: None),
                 [found.append],

@@ -48,8 +48,8 @@ class RowBlock:
 
 
 Hook = Callable[[RowBlock], None]
-_NEXT_ROWS = "next_rows"  # beside what a station retains
-#: Takes a station's name, the layers that hooks of it see, and what it retains, valid during the call only.
+_NEXT_ROWS = "next_rows"  # beside what a stage retains
+#: Takes a stage's name, the layers that hooks of it see, and what it retains, valid during the call only.
 Keep = Callable[[str, tuple[str, ...], Mapping[str, Tensor]], None]
 
 
@@ -58,7 +58,7 @@ class Band:
     """A push on its way through the layers: pieces one after another, maybe none.
 
     `last` says that nothing follows, so that every layer also gives what waited for more. `keep` is called
-    by every station with what it retains when all bands before this one have passed it.
+    by every stage with what it retains when all bands before this one have passed it.
     """
 
     pieces: tuple[Parts, ...]
@@ -66,13 +66,13 @@ class Band:
     keep: Keep | None = None
 
 
-Station = Callable[[Band], Band]
+PipelineStage = Callable[[Band], Band]
 
 
 def exact_float32(device: torch.device | str) -> AbstractContextManager[None]:
     """Keep cuDNN, on CUDA, from rounding float32's factors to 10 bits (TF32), in the whole process.
 
-    `push` and `flush` do so themselves; who calls the stations from several threads does it once, around.
+    `push` and `flush` do so themselves; who calls the stages from several threads does it once, around.
     """
     if torch.device(device).type != "cuda":
         return nullcontext()
@@ -164,7 +164,7 @@ class RowStream:
         self._carry(self.ending())
 
     def enter(self, rows: Tensor) -> Band:
-        """Make rows ready for the first station. May run on any thread.
+        """Make rows ready for the first stage. May run on any thread.
 
         Args:
             rows: as `push` takes them.
@@ -173,14 +173,14 @@ class RowStream:
         return Band(((image.contiguous(memory_format=torch.channels_last),),))
 
     def ending(self) -> Band:
-        """Return what to carry through the stations after the last rows, once."""
+        """Return what to carry through the stages after the last rows, once."""
         return Band((), last=True)
 
     def keeping(self, keep: Keep) -> Band:
-        """Return what to carry through the stations, between two bands, to learn what each retains there.
+        """Return what to carry through the stages, between two bands, to learn what each retains there.
 
         Args:
-            keep: called by each station.
+            keep: called by each stage.
         """
         return Band((), keep=keep)
 
@@ -188,7 +188,7 @@ class RowStream:
         """Continue where another stream was.
 
         Args:
-            kept: what its stations retained, by their names.
+            kept: what its stages retained, by their names.
         """
         for stage in self._stages:
             mine = dict(kept[stage.layers[-1]])
@@ -198,18 +198,18 @@ class RowStream:
 
     @property
     def station_names(self) -> tuple[str, ...]:
-        """Names of the stations, in the order in which a band passes them."""
+        """Names of the stages, in the order in which a band passes them."""
         return tuple(stage.layers[-1] for stage in self._stages)
 
     @property
-    def stations(self) -> tuple[Station, ...]:
+    def stages(self) -> tuple[PipelineStage, ...]:
         """The layers, as steps that each band takes in turn: `push` is `enter` and then all of these.
 
-        They may run on several threads at once, as long as each station sees the bands in order, one at a
+        They may run on several threads at once, as long as each stage sees the bands in order, one at a
         time: so one band can be in a deep layer while the next is in a shallow one. A hook is called by the
-        thread that its layer's station runs on.
+        thread that its layer's stage runs on.
         """
-        return tuple(self._station(stage) for stage in self._stages)
+        return tuple(self._pipeline_stage(stage) for stage in self._stages)
 
     def logits(self) -> Tensor:
         """Return the classifier's average over all positions so far.
@@ -221,10 +221,10 @@ class RowStream:
 
     def _carry(self, band: Band) -> None:
         with exact_float32(self._device):
-            for station in self.stations:
-                band = station(band)
+            for stage in self.stages:
+                band = stage(band)
 
-    def _station(self, stage: Stage) -> Station:
+    def _pipeline_stage(self, stage: Stage) -> PipelineStage:
         @torch.inference_mode()
         def step(band: Band) -> Band:
             pieces = [stage.push(parts) for parts in band.pieces]

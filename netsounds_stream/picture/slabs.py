@@ -44,5 +44,5 @@ def spool_picture(picture: Picture, plan: Plan, spool: Path, journal: Journal, s
             shares.append(share)
 
         write_spool(picture, spool, on_spooled)
-    journal.reached(_STEP, {"whole": True}, lambda given_up: {spool: None})
+    journal.reached(_STEP, {"whole": True}, lambda cancelled: {spool: None})
     journal.step_ended()

@@ -283,7 +283,7 @@ class Plan:
         return self.forward_memory_bytes - 2 * self.workers * self.widest_bytes
 
     @property
-    def strained_bytes(self) -> int:
+    def pressure_bytes(self) -> int:
         """A peak past this was not planned and is near the budget: fewer bands or blocks go on at a time."""
         return max(self.peak_memory_bytes, int(_STRAINED * self.budget_bytes))
 

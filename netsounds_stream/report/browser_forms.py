@@ -17,7 +17,7 @@ from typing import Any
 import soundfile
 
 from ..base.journal import Journal
-from ..base.pipeline import Line
+from ..base.pipeline import Pipeline
 from ..base.progress import Advance
 from ..planning.plan import AudioPlan
 from ..planning.sound_options import SoundOptions
@@ -35,7 +35,7 @@ def write_forms(
     part_samples: Fraction,
     folder: Path,
     into: str,
-    line: Line,
+    pipeline: Pipeline,
     journal: Journal,
     tags: Callable[[str, str], Tags],
     peak: float,
@@ -84,7 +84,7 @@ def write_forms(
         )
         for form, file, start, length in zip(names, files, starts, lengths, strict=True)
     ]
-    finish_files(journal, line, f"form: {name}", jobs, advance)
+    finish_files(journal, pipeline, f"form: {name}", jobs, advance)
     return replace(sound, forms=tuple(names))
 
 

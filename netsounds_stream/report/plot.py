@@ -17,7 +17,7 @@ from ..picture.overview import Overview, across_cells
 from ..planning.plan import FILTER_CELLS, AudioPlan, Plan, cells_of
 from ..planning.sound_options import SoundOptions, one_of
 from ..run.folder import PICTURES, RECORD_NAME, add_files, file_label, read_record
-from ..run.layout import Places
+from ..run.layout import Layout
 from ..run.record import recorded_options, recorded_plan
 from ..sound.view import SoundMeter, View, view_plan
 from ..store.arrays import Activations, open_activations
@@ -88,7 +88,7 @@ def plot(
         raise OptionError(f"the run has no bank {bank}; use one of {', '.join(map(str, numbers))}")
     if filter is not None and bank is None:
         raise OptionError("--filter needs --bank; give both")
-    places = Places(top, file_label(record["label"]), sound.format)
+    places = Layout(top, file_label(record["label"]), sound.format)
     sources = {number: _array(places, number) for number in (numbers if bank is None else [bank])}
     if bank is not None and filter is not None and not 0 <= filter < sources[bank].channels:
         last = sources[bank].channels - 1
@@ -113,7 +113,7 @@ def plot(
     return written
 
 
-def _array(places: Places, number: int) -> Activations:
+def _array(places: Layout, number: int) -> Activations:
     path = places.array(number)
     if not path.exists():
         raise StoreError(
@@ -169,7 +169,7 @@ def _plot_bank(source: Activations, number: int, into: Path, stages: Stages) -> 
 
 
 def _plot_sum(
-    places: Places,
+    places: Layout,
     planned: Plan,
     sound: SoundOptions,
     number: int,

@@ -22,7 +22,7 @@ from PIL import Image
 
 from ..base import machine
 from ..base.journal import Journal
-from ..base.pipeline import Line
+from ..base.pipeline import Pipeline
 from ..base.progress import Advance, Stages
 from ..errors import Stopped
 from ..picture.overview import Overview
@@ -30,8 +30,8 @@ from ..planning.geometry import bank
 from ..planning.plan import AudioPlan, BankPlan, Plan
 from ..planning.sound_options import SoundOptions
 from ..report import page_data
-from ..run.depot import Depot
 from ..run.folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
+from ..run.storage import StorageBackend
 from ..sound.dsp.spectrum import FrequencyScale
 from ..sound.tags import Tags
 from ..sound.view import View, Views, parts_begun, read_filter_extremes
@@ -85,13 +85,13 @@ class Report:
     plan: Plan
     sound: SoundOptions
     views: Views
-    line: Line
+    pipeline: Pipeline
     journal: Journal
     tags: Callable[[str, str], Tags]
     banks: Sequence[BankReport]
     mix: Path | None
     preview: Overview
-    depot: Depot
+    storage: StorageBackend
     single_file: bool = False
 
     def write(self, record: Callable[[], Mapping[str, Any]], names: Sequence[str], stages: Stages) -> None:
@@ -117,7 +117,7 @@ class Report:
                 machine.trim_heap()  # sheets are large, and of many sizes
                 advance(1)
 
-            self.line.run(jobs, do, [])
+            self.pipeline.run(jobs, do, [])
         self._write_page(record(), played, names, stages)
 
     def _write_page(
@@ -134,7 +134,7 @@ class Report:
         names = [*names, PICTURES, REPORT, RECORD_NAME]
         if self.single_file:
             alone = self.folder / SINGLE_FILE
-            write_single_file(alone, self.folder, record, data, stages, self.depot.opened)
+            write_single_file(alone, self.folder, record, data, stages, self.storage.opened)
             names.insert(0, SINGLE_FILE)
         write_page(self.folder, record, data, names)
 
@@ -230,12 +230,12 @@ class Report:
             Fraction(0) if each is None else self._part_samples(each),
             self.folder,
             REPORT,
-            self.line,
+            self.pipeline,
             self.journal,
             self.tags,
             self._peak(each, sound) if self.sound.scale == "none" else 1.0,
             advance,
-            self.depot.opened,
+            self.storage.opened,
         )
 
     def _peak(self, each: BankReport | None, sound: Played) -> float:
@@ -248,7 +248,7 @@ class Report:
         return self.views.path(sound.number, sound.audio.scheme)
 
     def _entry(self, each: BankReport | None, sound: Played) -> dict[str, Any]:
-        size = sum(self.depot.size(self.folder / name) for name in sound.files or sound.forms)
+        size = sum(self.storage.size(self.folder / name) for name in sound.files or sound.forms)
         entry = sound_entry(self.plan, None if each is None else each.planned, sound, self.sound, size)
         if sound.filters:
             return entry

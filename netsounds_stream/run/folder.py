@@ -19,7 +19,7 @@ from ..base.journal import JOURNAL_NAME, Journal, durably_replace, read_journal,
 from ..base.locations import DOWNLOAD
 from ..errors import OutputError, StoreError, UnfinishedError
 from ..planning.sound_options import FORMATS
-from .depot import Depot
+from .storage import StorageBackend
 
 try:
     import fcntl
@@ -109,9 +109,9 @@ class RunFolder:
             else:
                 path.unlink()
 
-    def depot(self, journal: Journal) -> Depot:
+    def storage(self, journal: Journal) -> StorageBackend:
         """Where the run's arrays and finished files lie while it goes on."""
-        return Depot()
+        return StorageBackend()
 
     def contents(self, known: Mapping[str, Any], *, arrays: bool) -> dict[str, Any]:
         """What the record says of the run's files, when it is done: their names and checksums.

@@ -12,7 +12,7 @@ from .folder import REPORT
 
 
 @dataclass(frozen=True)
-class Places:
+class Layout:
     """In `folder`; `label` is as file names have it, `ending` of sound files."""
 
     folder: Path

@@ -14,9 +14,9 @@ from ..base.journal import Journal, durably_replace
 from ..base.locations import work_folder
 from ..errors import OutputError
 from ..store.object_store import ObjectFolder
-from .depot import Depot
 from .folder import LOCK, RECORD_NAME, RunFolder, outputs_of, parsed_record
-from .remote_depot import TEMPORARY, RemoteDepot
+from .remote_storage import TEMPORARY, ObjectStorage
+from .storage import StorageBackend
 
 # The record as it is put; there from then on until everything else of the folder is gone.
 _MARKER = "marker.json"
@@ -90,8 +90,8 @@ class RemoteFolder(RunFolder):
         self.objects.delete([RECORD_NAME])
         self.objects.delete(self.objects.listed())
 
-    def depot(self, journal: Journal) -> Depot:
-        return RemoteDepot(self.objects, self.path, journal)
+    def storage(self, journal: Journal) -> StorageBackend:
+        return ObjectStorage(self.objects, self.path, journal)
 
     def contents(self, known: Mapping[str, Any], *, arrays: bool) -> dict[str, Any]:
         """See `RunFolder`; what describes the arrays is put, too."""

@@ -38,9 +38,9 @@ def data_array(array: zarr.Array[Any], name: str) -> DataArray:
     Pixels are those that the network saw: of the resized picture, where `size` was given.
     """
     about: dict[str, Any] = dict(array.attrs)
-    places: dict[str, Any] = {"channel": np.arange(array.shape[0])}
+    layout: dict[str, Any] = {"channel": np.arange(array.shape[0])}
     for axis, length in zip(("y", "x"), array.shape[1:], strict=True):
         pixels = about["offset_pixels"] + about["stride_pixels"] * np.arange(length)
-        places[axis] = Variable(axis, pixels, {"units": "pixels"})
+        layout[axis] = Variable(axis, pixels, {"units": "pixels"})
     variable = Variable(("channel", "y", "x"), indexing.LazilyIndexedArray(Stored(array)), about)
-    return DataArray(variable, Coordinates(places), name=name)
+    return DataArray(variable, Coordinates(layout), name=name)

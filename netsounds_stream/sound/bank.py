@@ -147,7 +147,7 @@ class BankSound:
                     (self._finish(path, audio), [Segment(plan.samples, partial(_pieces, raw))])
                     for path, raw in zip(paths, raws, strict=True)
                 ]
-                finish_files(to.journal, to.line, f"{to.name}: {audio.scheme} finished", jobs, advance)
+                finish_files(to.journal, to.pipeline, f"{to.name}: {audio.scheme} finished", jobs, advance)
 
     def _finish(self, path: Path, audio: AudioPlan) -> Finish:
         to, sound, view = self.raw, self.raw.options, None
@@ -224,7 +224,7 @@ def sum_filters(to: Rendering, mixture: Mixture, sums: Sums, work: Pass, advance
             sums.add(total.transpose(0, 1))
         work.reached(sums.state, sums.files)
 
-    to.line.run(to.source.ahead(work.left(advance, to.source.frequencies)), weighted, [add])
+    to.pipeline.run(to.source.ahead(work.left(advance, to.source.frequencies)), weighted, [add])
     work.end(sums.state, sums.files)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..base.checksums import FileSum
 from ..base.journal import Files, Journal
-from ..base.pipeline import Line
+from ..base.pipeline import Pipeline
 from ..base.progress import Advance
 from ..store.blocks import Block, Pass
 from .finishing import Finish, Segment, finish
@@ -19,7 +19,7 @@ FILTERS = "_filters"
 
 def finish_files(
     journal: Journal,
-    line: Line,
+    pipeline: Pipeline,
     step: str,
     jobs: Sequence[tuple[Finish, Sequence[Segment]]],
     advance: Advance,
@@ -46,7 +46,7 @@ def finish_files(
         written.clear()
         return found
 
-    line.run(work.left(Advance("", 1, "", lambda progress: None), 0), one, [add])
+    pipeline.run(work.left(Advance("", 1, "", lambda progress: None), 0), one, [add])
     work.end(lambda: {"measured": dict(measured)}, files)
 
 

@@ -58,7 +58,7 @@ def write_mix(
             stretches = to.signal(banks[number].blocks(), to.seed(number, 0))
             spooled(stretches, signals[number], 0, LevelMeter(1), advance)
 
-        to.line.run(banks, signal, [])
+        to.pipeline.run(banks, signal, [])
         if to.journal.stopping:
             raise Stopped
         level = LevelMeter(1)
@@ -66,7 +66,7 @@ def write_mix(
         # each at one level, less where a bank has next to nothing to say
         levelled = [
             (place * np.float32(present[number] / each.level if each.level else 0.0), signals[number])
-            for (number, each), place in zip(banks.items(), _places(len(banks)), strict=True)
+            for (number, each), place in zip(banks.items(), _layout(len(banks)), strict=True)
         ]
         wanted = MIX_LUFS if to.sound.loudness_lufs is None else to.sound.loudness_lufs
         share = sum(each**2 for each in present.values()) / len(present)
@@ -92,10 +92,10 @@ def write_mix(
                 )
                 for number, of in zip(banks, levelled, strict=True)
             ]
-            more, down_db = write_parts(made, gain.factor, to.line, to.journal, advance)
+            more, down_db = write_parts(made, gain.factor, to.pipeline, to.journal, advance)
             files, facts = {**files, **more}, {**facts, "stems": {"gain_db": round(down_db, 2)}}
         waiting = [mixed.path, *(each.path for each in signals.values())]
-    to.journal.reached("mix", facts, lambda given_up: files, removal(*waiting))
+    to.journal.reached("mix", facts, lambda cancelled: files, removal(*waiting))
 
 
 def mix_work(samples: int, sound: SoundOptions, parts: Mapping[int, Sequence[tuple[AudioPlan, Path]]]) -> int:
@@ -104,7 +104,7 @@ def mix_work(samples: int, sound: SoundOptions, parts: Mapping[int, Sequence[tup
     return work + sum(samples * (1 + len(files)) for files in parts.values() if files)
 
 
-def _places(count: int) -> NDArray[np.float32]:
+def _layout(count: int) -> NDArray[np.float32]:
     """Return gains `[signal, channel]` that set signals beside each other: left and right in turn, a last
     one without a partner in the middle; by constant power."""
     sides = np.array([(-1) ** (at + 1) for at in range(count)], dtype=np.float64)

@@ -57,7 +57,7 @@ def mixture_of(channels: int, sound: SoundOptions, levels: Levels | None = None)
             balanced by filter and scaled by 'minmax'. None: it is summed as the network gives it.
     """
     numbers, none = list(chosen(channels, sound, levels)), np.zeros((channels, 0))
-    places = _places(channels, sound, levels)
+    places = _layout(channels, sound, levels)
     panned = np.stack((np.cos(places * np.pi / 2), np.sin(places * np.pi / 2)), axis=1)
 
     def weighted(scale: str, places: Floats) -> Floats:
@@ -81,7 +81,7 @@ def mixture_of(channels: int, sound: SoundOptions, levels: Levels | None = None)
     return Mixture(weights, raw.shape[1], voice.shape[1], mix.shape[1], plain)
 
 
-def _places(channels: int, sound: SoundOptions, levels: Levels | None) -> Floats:
+def _layout(channels: int, sound: SoundOptions, levels: Levels | None) -> Floats:
     """From 0, all the way left, to 1. Panned by constant power: the gains' squares add up to 1."""
     if sound.pan == "centroid" and (sound.mix or sound.stereo):
         assert levels is not None and levels.centroid is not None

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..base.checksums import FileSum
 from ..base.journal import Files, Journal
-from ..base.pipeline import Line
+from ..base.pipeline import Pipeline
 from ..base.progress import Advance, Stages
 from ..errors import Stopped
 from ..planning.plan import AudioPlan
@@ -61,7 +61,7 @@ class Rendering:
     stored: Activations | None
     options: SoundOptions
     block_values: int
-    line: Line
+    pipeline: Pipeline
     journal: Journal
     name: str
     tags: Callable[[str], Tags]
@@ -95,7 +95,7 @@ def measure_levels(to: Rendering, *, lowest: bool, advance: Advance) -> Levels:
             meter.add_energies(first, squares)
         work.reached(meter.state, dict)
 
-    to.line.run(source.ahead(work.left(advance, source.frequencies)), measure, [add])
+    to.pipeline.run(source.ahead(work.left(advance, source.frequencies)), measure, [add])
     work.end(meter.state, dict)
     return meter.levels()
 
@@ -180,7 +180,7 @@ def write_filters(
             to.share(inversion, to.number, blocks, add, advance)
         else:
             seen = inversion.seen(opened)
-            to.line.run(
+            to.pipeline.run(
                 opening(opened), lambda block: inversion.invert(source, block, files, seen, advance), [add]
             )
         work.end(state, written)
@@ -204,7 +204,7 @@ def write_sum(to: Rendering, total: SumSpool, path: Path, audio: AudioPlan, adva
         view = to.views.path(to.number, "sum")
         seen.finish().save(view)
         files[view] = None
-    to.journal.reached(step, {"whole": True}, lambda given_up: files)
+    to.journal.reached(step, {"whole": True}, lambda cancelled: files)
 
 
 def render_bank(

@@ -96,11 +96,13 @@ def render(
             version = f"{PACKAGE} {versions()[PACKAGE]}"
             return Tags(f"{label}, {scheme}", picture, label, scheme, sound.method, version, bank)
 
-        with workers(*divided(torch.get_num_threads())) as line:
+        with workers(*divided(torch.get_num_threads())) as pipeline:
             flipped = (source.time_axis == "x") != sound.flip_frequency
-            windowing = None if stft is None else Windowing(stft, sound, journal, folder, line, tags, flipped)
+            windowing = (
+                None if stft is None else Windowing(stft, sound, journal, folder, pipeline, tags, flipped)
+            )
             raw = Rendering(
-                source, sound, _BLOCK_VALUES, line, journal, "sound", partial(tags, str(number or ""))
+                source, sound, _BLOCK_VALUES, pipeline, journal, "sound", partial(tags, str(number or ""))
             )
             BankSound(number, raw, windowing, folder, source.frames).write(
                 [(audio, [made])], stages, None, None, {}

@@ -62,12 +62,12 @@ class SpectraMap:
         self._seen = self._came = self._made = 0  # rows that came, those that were taken, frames
         self._even: Tensor | None = None
         self._margin: Tensor | None = None
-        self._inside, self._places = slice(0, rows), torch.arange(frequencies)
+        self._inside, self._layout = slice(0, rows), torch.arange(frequencies)
         if background is not None:
             self._even, self._margin = background.even[:, None], background.margin[:, None]
             time, across = inside(whole, background.border), inside(frequencies, background.border)
             self._inside = slice(min(time.start, rows - 1), min(time.stop, rows))
-            self._places = self._places.clamp(across.start, across.stop - 1)
+            self._layout = self._layout.clamp(across.start, across.stop - 1)
 
     @property
     def waiting(self) -> Tensor:
@@ -116,7 +116,7 @@ class SpectraMap:
     def _content(self, rows: Tensor) -> Tensor:
         if self._even is None or self._margin is None:
             return rows
-        return (rows[..., self._places] - self._even).abs_().sub_(self._margin).clamp_min_(0)
+        return (rows[..., self._layout] - self._even).abs_().sub_(self._margin).clamp_min_(0)
 
     def _made_of_kept(self) -> Iterator[Tensor]:
         time, whole = self._time, self._came == self._time.rows

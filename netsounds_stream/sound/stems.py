@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..base.checksums import FileSum
 from ..base.journal import Journal
-from ..base.pipeline import Line
+from ..base.pipeline import Pipeline
 from ..base.progress import Advance
 from ..base.spool import Spool
 from ..errors import Stopped
@@ -44,7 +44,7 @@ def part_of(mix: Segment, gains: NDArray[np.float32], spool: Spool, banks: int) 
 
 
 def write_parts(
-    parts: Sequence[Part], gain: float, line: Line, journal: Journal, advance: Advance
+    parts: Sequence[Part], gain: float, pipeline: Pipeline, journal: Journal, advance: Advance
 ) -> tuple[dict[Path, FileSum | None], float]:
     """Write all parts, side by side.
 
@@ -64,7 +64,7 @@ def write_parts(
         _heed(journal)
         return true_peak(part.files[0], [part.segment], advance)
 
-    line.run(parts, measure, [peaks.append])
+    pipeline.run(parts, measure, [peaks.append])
     highest = max(peaks) * gain
     down = min(1.0, CEILING / highest) if highest else 1.0
     written: dict[Path, FileSum | None] = {}
@@ -79,7 +79,7 @@ def write_parts(
                 found[to.view[0]] = None
         return found
 
-    line.run(parts, write, [written.update])
+    pipeline.run(parts, write, [written.update])
     return written, 20 * math.log10(down)
 
 

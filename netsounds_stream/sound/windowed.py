@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base.journal import Journal, no_files
-from ..base.pipeline import Line
+from ..base.pipeline import Pipeline
 from ..base.progress import Advance
 from ..base.spool import Spool
 from ..errors import Stopped
@@ -56,7 +56,7 @@ class Windowing:
     sound: SoundOptions
     journal: Journal
     folder: Path
-    line: Line
+    pipeline: Pipeline
     tags: Callable[[str, str], Tags]
     flipped: bool
     views: Views | None = None
@@ -135,7 +135,7 @@ def write_voice(
         gain = gain_for(target, [segment], advance, known(heard, segment))
         written, measured = finish(target, [segment], advance, gain)
     files = with_view(target, written)
-    to.journal.reached(step, ended(path, measured), lambda given_up: files, removal(spool.path))
+    to.journal.reached(step, ended(path, measured), lambda cancelled: files, removal(spool.path))
 
 
 def write_filters(
@@ -189,7 +189,7 @@ def write_filters(
         def state() -> dict[str, Any]:
             return {**meter.state(), "rows": done[0] * samples}
 
-        to.line.run(work.left(advance, source.frequencies), signal, [add])
+        to.pipeline.run(work.left(advance, source.frequencies), signal, [add])
         work.end(state, lambda: {path: None})
         found = meter.levels()
         each_level = [found.of([at]) for at in range(len(numbers))]
@@ -205,7 +205,7 @@ def write_filters(
                         (_finish(to, each, audio, number, f"filter {of}"), [segment])
                         for each, of, segment in zip(paths, numbers, segments, strict=True)
                     ]
-                finish_files(to.journal, to.line, f"{name}: {audio.scheme}", jobs, advance)
+                finish_files(to.journal, to.pipeline, f"{name}: {audio.scheme}", jobs, advance)
     to.journal.reached(f"{name}: spooled", {"whole": True}, no_files, removal(path))
 
 

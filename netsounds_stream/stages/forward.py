@@ -18,7 +18,7 @@ from ..base.checkpoint import CheckpointReader, CheckpointWriter
 from ..base.checksums import FileSum, file_sum
 from ..base.device import Transfers
 from ..base.journal import Journal
-from ..base.pipeline import Line, ahead
+from ..base.pipeline import Pipeline, ahead
 from ..errors import Stopped
 from ..network.compute import Compute, PixelNetwork, as_values
 from ..network.stream import Band, RowStream, exact_float32
@@ -50,7 +50,7 @@ def run_forward(
     sinks: Mapping[int, Sinks],
     *,
     compute: Compute,
-    line: Line,
+    pipeline: Pipeline,
     advance: Callable[[int], None],
     journal: Journal,
     folder: Path,
@@ -127,7 +127,7 @@ def run_forward(
     bands = _bands(slabs, plan.band_rows, rows_done(journal), journal)
     try:
         with exact_float32(compute.device), closing(bands):
-            line.run(bands, enter, (look, *stream.stations, settle))
+            pipeline.run(bands, enter, (look, *stream.stages, settle))
     finally:
         for keeping in under_way:
             keeping.discard()
@@ -158,7 +158,7 @@ def network_ended(
     seen = None if preview is None else preview.state()
     state = {"whole": True, "logits": logits.tolist(), "banks": banks, "preview": seen}
     journal.reached(
-        STEP, state, lambda given_up: {**files(), **written(sinks, preview, banks, given_up)}, after=after
+        STEP, state, lambda cancelled: {**files(), **written(sinks, preview, banks, cancelled)}, after=after
     )
 
 
@@ -166,12 +166,12 @@ def written(
     sinks: Mapping[int, Sinks],
     preview: Overview | None,
     banks: Mapping[str, Any],
-    given_up: Callable[[], bool],
+    cancelled: Callable[[], bool],
 ) -> dict[PurePath, FileSum | None]:
     """What must be on the disk for the states of all `banks` to hold: written, when this returns."""
     found: dict[PurePath, FileSum | None] = {} if preview is None else {preview.path: None}
     for number, sink in sinks.items():
-        found |= sink.files(banks[str(number)], given_up)
+        found |= sink.files(banks[str(number)], cancelled)
     return found
 
 
@@ -254,9 +254,9 @@ class _Keeping:
         state: dict[str, Any] = {"whole": False, "rows": self._rows, "file": path.name, "banks": banks}
         state["preview"] = self._preview_state
 
-        def files(given_up: Callable[[], bool]) -> dict[PurePath, FileSum | None]:
+        def files(cancelled: Callable[[], bool]) -> dict[PurePath, FileSum | None]:
             state["sum"] = file_sum(path).to_json()  # here, beside the work
-            return {path: None, **written(self._sinks, self._preview, banks, given_up)}
+            return {path: None, **written(self._sinks, self._preview, banks, cancelled)}
 
         self._journal.reached(STEP, state, files, after=lambda: remove_states(path.parent, path))
         self._journal.flush_soon()

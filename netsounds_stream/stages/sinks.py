@@ -101,12 +101,14 @@ class Sinks:
         if self.overview is not None:
             self.overview.restore(reader.tensors(f"{folder}/overview")["cells"])
 
-    def files(self, state: Mapping[str, Any], given_up: Callable[[], bool]) -> dict[PurePath, FileSum | None]:
+    def files(
+        self, state: Mapping[str, Any], cancelled: Callable[[], bool]
+    ) -> dict[PurePath, FileSum | None]:
         """What must be on the disk for `state` to hold: written, when this returns."""
         found: dict[PurePath, FileSum | None] = {}
         if self.store is not None:
             found[self.store.metadata_path] = None
-            found |= self.store.written(state["shards"], given_up)
+            found |= self.store.written(state["shards"], cancelled)
         if self.total is not None:
             found[self.total.path] = None
         found |= {each.path: None for each in self.spectra}

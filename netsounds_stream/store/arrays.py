@@ -105,7 +105,7 @@ class Piece(Protocol):
 B = TypeVar("B", bound=Piece)
 
 
-class Putting(Protocol):
+class UploadQueue(Protocol):
     """What puts shards into an object store, several at a time."""
 
     def put_later(self, name: str, content: bytes, then: Callable[[], None]) -> None:
@@ -118,14 +118,14 @@ class Putting(Protocol):
 class ShardWriter:
     """Gathers a bank's frames and has them written shard by shard.
 
-    Holds one shard that fills; a full one is handed to `errand`, which has it encoded and written later,
+    Holds one shard that fills; a full one is handed to `defer`, which has it encoded and written later,
     by another thread, and holds it until then.
 
     Args:
         path: the array's folder.
         putting: what takes shards, by that folder's name, where they do not go into it.
         frames: from and to which they come; both where shards begin or the bank ends. None: all.
-        place: given a shard's path and what writes it, has it there; None: it is written by `errand`.
+        place: given a shard's path and what writes it, has it there; None: it is written by `defer`.
     """
 
     def __init__(
@@ -134,13 +134,13 @@ class ShardWriter:
         bank: BankPlan,
         time_axis: str,
         codec: str,
-        errand: Callable[[Callable[[], None]], None],
-        putting: Putting | None = None,
+        defer: Callable[[Callable[[], None]], None],
+        uploads: UploadQueue | None = None,
         frames: tuple[int, int] | None = None,
         place: Place | None = None,
     ) -> None:
-        self._putting = putting
-        self._path, self._bank, self._time_axis, self._errand = path, bank, time_axis, errand
+        self._uploads = uploads
+        self._path, self._bank, self._time_axis, self._errand = path, bank, time_axis, defer
         self._encode, self._place = encoder(codec), place or (lambda path, write: write(path))
         self._start, self._stop = frames or (0, bank.frames)
         self._asked, self._filled = -(-self._start // bank.frames_per_shard), 0
@@ -189,17 +189,17 @@ class ShardWriter:
             self._filled = int(part.shape[0])
             mine[: self._filled] = part
 
-    def written(self, shards: int, given_up: Callable[[], bool]) -> dict[PurePath, FileSum]:
-        """Wait until the first `shards` shards are written, or `given_up`; those not asked for before.
+    def written(self, shards: int, cancelled: Callable[[], bool]) -> dict[PurePath, FileSum]:
+        """Wait until the first `shards` shards are written, or `cancelled`; those not asked for before.
 
         By their paths, or by their names in the object store.
         """
-        first, top = self._asked, self._path if self._putting is None else PurePosixPath(self._path.name)
+        first, top = self._asked, self._path if self._uploads is None else PurePosixPath(self._path.name)
         with self._changed:
-            while not given_up() and any(number not in self._written for number in range(first, shards)):
+            while not cancelled() and any(number not in self._written for number in range(first, shards)):
                 self._changed.wait(_LOOK_UP_SECONDS)
-                if self._putting is not None:
-                    self._putting.check()
+                if self._uploads is not None:
+                    self._uploads.check()
             self._asked = shards
             found = {
                 number: self._written.pop(number)
@@ -222,8 +222,8 @@ class ShardWriter:
         self._errand(partial(self._write, parts, number))
 
     def _write(self, parts: tuple[Tensor, ...], number: int) -> None:
-        if self._putting is not None:
-            self._put(self._putting, parts, number)
+        if self._uploads is not None:
+            self._put(self._uploads, parts, number)
             return
         path, found = shard_path(self._path, self._time_axis, number), FileSum(0, 0)
 
@@ -247,11 +247,11 @@ class ShardWriter:
             ) from error
         self._is_written(number, found)
 
-    def _put(self, putting: Putting, parts: tuple[Tensor, ...], number: int) -> None:
+    def _put(self, uploads: UploadQueue, parts: tuple[Tensor, ...], number: int) -> None:
         content = b"".join(shard_pieces(parts, self._time_axis, self._encode))
         name = shard_path(PurePosixPath(self._path.name), self._time_axis, number).as_posix()
         found = FileSum(len(content), crc32c(content))
-        putting.put_later(name, content, partial(self._is_written, number, found))
+        uploads.put_later(name, content, partial(self._is_written, number, found))
 
     def _is_written(self, number: int, found: FileSum) -> None:
         with self._changed:

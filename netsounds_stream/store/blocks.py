@@ -108,7 +108,7 @@ class Pass:
     def _keep(self, state: Callable[[], Mapping[str, Any]], files: Callable[[], Files]) -> None:
         reached = {**state(), "blocks": self._done, "whole": self._done == len(self._blocks)}
         written = files()  # now: by the time of the commit there may be more
-        self._journal.reached(self._step, reached, lambda given_up: written)
+        self._journal.reached(self._step, reached, lambda cancelled: written)
 
 
 def _frames_and_filters(block: Block) -> int:

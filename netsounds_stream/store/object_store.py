@@ -67,11 +67,11 @@ class ObjectFolder:
         """As one object, in one request; acknowledged when this returns."""
         self._asked("put", name, lambda: self._obstore.put(self._store, name, content, use_multipart=False))
 
-    def put_file(self, name: str, path: Path, given_up: Callable[[], bool]) -> None:
+    def put_file(self, name: str, path: Path, cancelled: Callable[[], bool]) -> None:
         """A file's content as one object, in parts where it is long.
 
         Raises:
-            Stopped: `given_up` said, between two parts, that it has lost its sense.
+            Stopped: `cancelled` said, between two parts, that it has lost its sense.
         """
         size = path.stat().st_size
         part, stopped = max(PART_BYTES, -(-size // _MOST_PARTS)), False
@@ -79,7 +79,7 @@ class ObjectFolder:
         def parts(file: IO[bytes]) -> Iterator[bytes]:
             nonlocal stopped
             while piece := file.read(part):
-                if stopped := given_up():
+                if stopped := cancelled():
                     raise Stopped
                 yield piece
 

@@ -139,8 +139,8 @@ def open_remote(
     raise StoreError(f"{shown} is not a zarr array ({reason}); give an activations .zarr array")
 
 
-class ShardPuts:
-    """See `store.Putting`. What a put fails with comes out of the next call.
+class ShardUploads:
+    """See `store.UploadQueue`. What a put fails with comes out of the next call.
 
     Args:
         require: called before each put; it raises where that is not wanted any more.
@@ -189,7 +189,7 @@ class ShardPuts:
         """Begin none any more."""
         self._threads.shutdown(cancel_futures=True)
 
-    def __enter__(self) -> ShardPuts:
+    def __enter__(self) -> ShardUploads:
         return self
 
     def __exit__(

@@ -1,6 +1,6 @@
 """Where the arrays of a run lie, and its finished files, while it goes on: here, in its folder.
 
-`remote_depot` is the other kind.
+`remote_storage` is the other kind.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..planning.plan import Plan
-from ..store.arrays import Activations, Putting, open_activations
+from ..store.arrays import Activations, UploadQueue, open_activations
 
 
-class Depot:
+class StorageBackend:
     """Everything lies in the run's folder. Paths are where a file is made."""
 
     @property
@@ -22,7 +22,7 @@ class Depot:
         return None
 
     @property
-    def putting(self) -> Putting | None:
+    def uploads(self) -> UploadQueue | None:
         """What takes shards, where they do not go to files."""
         return None
 

@@ -16,10 +16,10 @@ from ..base.checksums import FileSum
 from ..base.journal import Journal, no_files
 from ..errors import Stopped
 from ..planning.plan import AHEAD, Plan
-from ..store.arrays import Activations, Putting
+from ..store.arrays import Activations, UploadQueue
 from ..store.object_store import ObjectFolder
-from ..store.remote import ShardPuts, open_remote
-from .depot import Depot
+from ..store.remote import ShardUploads, open_remote
+from .storage import StorageBackend
 
 #: A folder in the run's for what waits: nothing in it is the run's.
 TEMPORARY = "temporary"
@@ -27,13 +27,13 @@ TEMPORARY = "temporary"
 _LOOK_UP_SECONDS = 0.5
 
 
-class RemoteDepot(Depot):
+class ObjectStorage(StorageBackend):
     """Puts what is made in `folder` to `objects`. What a put fails with comes out of the next call."""
 
     def __init__(self, objects: ObjectFolder, folder: Path, journal: Journal) -> None:
         self._objects, self._folder, self._journal = objects, folder, journal
         self._fetching = ThreadPoolExecutor(AHEAD, "fetch")
-        self._shards = ShardPuts(objects)
+        self._shards = ShardUploads(objects)
         self._files = ThreadPoolExecutor(1, "upload")
         self._closed = False
         self._failure: BaseException | None = None
@@ -48,7 +48,7 @@ class RemoteDepot(Depot):
         return self._objects.url
 
     @property
-    def putting(self) -> Putting | None:
+    def uploads(self) -> UploadQueue | None:
         return self._shards
 
     def check(self) -> None:
