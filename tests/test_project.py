@@ -14,7 +14,8 @@ import yaml
 import release
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT, SETUPTOOLS = PYPROJECT["project"], PYPROJECT["tool"]["setuptools"]
 FORMS = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"))
 TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
@@ -91,6 +92,15 @@ def test_what_make_is_asked_for_it_can_make(name: str) -> None:
     asked = set(re.findall(r"(?:`|^ *|entry: )make ([a-z][\w-]*)", text, re.MULTILINE))
     assert asked
     assert asked <= TARGETS
+
+
+def test_what_lies_beside_the_code_is_named_as_the_packages_own() -> None:
+    """In a container's build there is no MANIFEST.in, which also brings it."""
+    package = ROOT / release.PACKAGE
+    beside = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert {
+        path for pattern in SETUPTOOLS["package-data"][package.name] for path in package.glob(pattern)
+    } == beside
 
 
 def test_hooks_are_of_this_repository() -> None:
