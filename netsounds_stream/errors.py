@@ -4,6 +4,8 @@ Anything else that is raised from this package is a defect of ours (`assert`) or
 error that the command line words (`OSError`).
 """
 
+from pathlib import Path
+
 
 class NetsoundsError(Exception):
     """Base of all errors here. `exit_status` is the command line's exit status."""
@@ -79,3 +81,13 @@ class SomeFailedError(NetsoundsError):
 
 class RemoteError(NetsoundsError):
     """An object store or a picture's server refuses a request, or does not answer repeated ones."""
+
+
+def cannot_write(path: Path, reason: object) -> OutputError:
+    """Return the error of a file that cannot be written: a full disk, for the most part.
+
+    Args:
+        path: the file.
+        reason: the operating system's error, or a few words.
+    """
+    return OutputError(f"cannot write {path} ({reason}); make room on the disk, or make it writable")

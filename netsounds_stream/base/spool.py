@@ -12,7 +12,7 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
-from ..errors import OutputError, StoreError
+from ..errors import StoreError, cannot_write
 
 
 class PlacedFile:
@@ -87,7 +87,7 @@ class Spool:
         except FileNotFoundError as error:
             raise StoreError(f"{path} is missing; start again with --overwrite") from error
         except OSError as error:
-            raise self._failed(error) from error
+            raise cannot_write(self.path, error) from error
 
     def __enter__(self) -> Spool:
         return self
@@ -112,7 +112,7 @@ class Spool:
             view = memoryview(values.contiguous().numpy()).cast("B")
             self._file.put(view, row * self._row_bytes)
         except OSError as error:
-            raise self._failed(error) from error
+            raise cannot_write(self.path, error) from error
 
     def read(self, row: int, count: int) -> Tensor:
         """`count` rows from `row` on."""
@@ -123,6 +123,3 @@ class Spool:
 
     def _cut_short(self) -> StoreError:
         return StoreError(f"{self.path} was cut short; start again with --overwrite")
-
-    def _failed(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self.path} ({error}); make room on the disk, or make it writable")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ..errors import OutputError
+from ..errors import cannot_write
 
 Pixels = NDArray[np.uint8]
 _PERCENTILE = 99.5
@@ -153,9 +153,7 @@ def save(image: Image.Image, path: Path, quality: int = _QUALITY) -> None:
         else:
             image.save(path, "PNG")
     except OSError as error:
-        raise OutputError(
-            f"cannot write {path} ({error}); make room on the disk, or make it writable"
-        ) from error
+        raise cannot_write(path, error) from error
 
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.units import format_bytes
-from ..errors import OutputError
+from ..errors import cannot_write
 from ..run.folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from .page_data import facts, href, predictions, stages
 
@@ -175,6 +175,4 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
-        raise OutputError(
-            f"cannot write {path} ({error}); make room on the disk, or make it writable"
-        ) from error
+        raise cannot_write(path, error) from error

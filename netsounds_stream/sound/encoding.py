@@ -19,7 +19,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from ..errors import OutputError
+from ..errors import cannot_write
 from ..planning.formats import check_format, check_resampling, resampled_length
 from .tags import Tags, vorbis_comments
 
@@ -68,7 +68,7 @@ class SoundWriter:
             else:
                 self._file = _File(path)
         except OSError as error:
-            raise self._failed(error) from error
+            raise cannot_write(self.path, error) from error
         try:
             self._sound = soundfile.SoundFile(
                 self._file, "w", sample_rate_hz, channels, codec, format=format.upper()
@@ -77,7 +77,7 @@ class SoundWriter:
                 setattr(self._sound, name, text)
         except soundfile.LibsndfileError as error:
             self._file.close()
-            raise self._failed(error) from error
+            raise cannot_write(self.path, error) from error
 
     def __enter__(self) -> SoundWriter:
         return self
@@ -102,9 +102,9 @@ class SoundWriter:
             self._file.close()
             # whatever else was lost on the way: the count of frames is what the encoders write last
             if soundfile.info(str(self.path)).frames != self.frames:
-                raise self._failed("it ends too early")
+                raise cannot_write(self.path, "it ends too early")
         except (OSError, soundfile.LibsndfileError) as error:
-            raise self._failed(error) from error
+            raise cannot_write(self.path, error) from error
         finally:
             self._abandon()
 
@@ -122,7 +122,7 @@ class SoundWriter:
                 self._sound.write(block)
         except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all were taken
             self._check()
-            raise self._failed(error) from error
+            raise cannot_write(self.path, error) from error
         self._check()
         self.frames += len(block)
 
@@ -130,7 +130,7 @@ class SoundWriter:
         """Raise what went wrong in `_file`, which libsndfile does not tell, or not as what it was."""
         error = self._file.error
         if isinstance(error, OSError):
-            raise self._failed(error) from error
+            raise cannot_write(self.path, error) from error
         if error is not None:
             raise error
 
@@ -143,9 +143,6 @@ class SoundWriter:
             pass  # the file is unfinished, and whoever gave it up has an error of their own
         finally:
             self._file.close()
-
-    def _failed(self, error: object) -> OutputError:
-        return OutputError(f"cannot write {self.path} ({error}); make room on the disk, or make it writable")
 
 
 class Resampler:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..base.spool import PlacedFile
-from ..errors import OutputError, StoreError
+from ..errors import StoreError, cannot_write
 from ..planning.plan import AudioPlan
 from ..planning.sound_options import SoundOptions
 from .dsp.spectrum import FrequencyScale, interval_weights
@@ -100,7 +100,7 @@ class View:
             with path.open("wb") as file:
                 np.savez(file, plan=plan, extremes=self.extremes, power=self.power)
         except OSError as error:
-            raise _unwritten(path, error) from error
+            raise cannot_write(path, error) from error
 
     @classmethod
     def load(cls, path: Path) -> View:
@@ -238,7 +238,7 @@ class FilterExtremes:
                 self._values.tofile(path)
             self._file = PlacedFile(path.open("r+b", buffering=0))
         except OSError as error:
-            raise _unwritten(path, error) from error
+            raise cannot_write(path, error) from error
 
     def __enter__(self) -> FilterExtremes:
         return self
@@ -259,7 +259,7 @@ class FilterExtremes:
                 try:
                     self._file.put(memoryview(np.ascontiguousarray(mine)).cast("B"), place)
                 except OSError as error:
-                    raise _unwritten(self.path, error) from error
+                    raise cannot_write(self.path, error) from error
 
 
 def read_filter_extremes(path: Path, filters: int, frames: int) -> Floats:
@@ -291,7 +291,3 @@ def _window_starts(plan: ViewPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]
     begins = np.clip(np.floor(starts), 0, max(0, plan.samples - plan.window)).astype(np.int64)
     there = middle < plan.samples
     return begins[there], columns[there].astype(np.int64)
-
-
-def _unwritten(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path} ({error}); make room on the disk, or make it writable")

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..base.checksums import FileSum, linear, moved, whole
 from ..base.spool import PlacedFile
-from ..errors import OutputError, StoreError
+from ..errors import StoreError, cannot_write
 from ..planning.plan import SAMPLE_BYTES, AudioPlan
 from ..planning.sound_options import SoundOptions
 
@@ -149,7 +149,7 @@ class LaidOutWav:
             raise StoreError(f"{path} is missing; start again with --overwrite") from error
         except OSError as error:
             self.close()
-            raise self._failed(error) from error
+            raise cannot_write(self.path, error) from error
 
     def __enter__(self) -> LaidOutWav:
         return self
@@ -168,7 +168,7 @@ class LaidOutWav:
             assert self._file is not None
             self._file.put(memoryview(values).cast("B"), self._start + start * self.sample_bytes)
         except OSError as error:
-            raise self._failed(error) from error
+            raise cannot_write(self.path, error) from error
         return linear(values, values.nbytes)
 
     def bytes_after(self, end: int) -> int:
@@ -188,6 +188,3 @@ class LaidOutWav:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _failed(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot write {self.path} ({error}); make room on the disk, or make it writable")

@@ -26,7 +26,7 @@ import zarr.errors
 from torch import Tensor
 
 from ..base.checksums import FileSum, crc32c
-from ..errors import OutputError, StoreError
+from ..errors import StoreError, cannot_write
 from ..planning.plan import AHEAD, BankPlan
 from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_path, shard_pieces
 
@@ -242,9 +242,7 @@ class ShardWriter:
                 (self._path / folder).mkdir(exist_ok=True)
             self._place(path, write)
         except OSError as error:
-            raise OutputError(
-                f"cannot write {path} ({error}); make room on the disk, or make it writable"
-            ) from error
+            raise cannot_write(path, error) from error
         self._is_written(number, found)
 
     def _put(self, uploads: UploadQueue, parts: tuple[Tensor, ...], number: int) -> None:
