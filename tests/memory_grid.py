@@ -16,6 +16,8 @@ from .reference import PROGRAM, large_picture
 
 # Width and height in pixels: small, usual, strips both ways, a spooled one.
 SIZES = ((300, 200), (1400, 900), (900, 1400), (20000, 64), (64, 20000), (5300, 4300))
+#: Of the one that is past what is kept in memory.
+SPOOLED_PIXELS = 5300 * 4300
 SCHEMES = (
     (),
     ("--scheme", "sum", "--no-activations"),
@@ -57,12 +59,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Measured:
-    """Peaks in bytes."""
+    """Peaks in bytes, and how the picture waited for the network (`Plan.picture_stored`)."""
 
     case: Case
     measured: int
     planned: int
     budget: int
+    stored: str
 
 
 def chosen(count: int, seed: int) -> list[Case]:
@@ -114,4 +117,10 @@ def measure(case: Case, folder: Path, weights: Path) -> Measured:
     shutil.rmtree(folder / "grid")
     picture.unlink()
     plan = record["plan"]
-    return Measured(case, record["peak_memory_bytes"], plan["peak_memory_bytes"], plan["budget_bytes"])
+    return Measured(
+        case=case,
+        measured=record["peak_memory_bytes"],
+        planned=plan["peak_memory_bytes"],
+        budget=plan["budget_bytes"],
+        stored=plan["picture_stored"],
+    )

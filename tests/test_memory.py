@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -12,8 +13,11 @@ from typing import Any
 
 import pytest
 
-from .memory_grid import Case, chosen, measure
-from .reference import command, large_picture
+from netsounds_stream.planning.plan import STORED_SPOOL
+
+from .forks import forked
+from .memory_grid import SPOOLED_PIXELS, Case, chosen, measure
+from .reference import large_picture
 from .test_resume import contents
 
 # Something else in the process takes memory that nobody planned, for a moment in the middle of the network's
@@ -32,7 +36,7 @@ def listen(progress):
             held.append(np.ones(4 << 20, np.uint8))
         taken.append(len(held))
         held.clear()
-words = {"weights": weights, "label": "a", "scheme": "sum", "mix": False}
+words = {"weights": weights, "label": "a", "scheme": "sum", "banks": (1,), "mix": False, "report": False}
 run = sonify(picture, out, memory=budget, on_progress=listen, **words)
 print(json.dumps({name: run.record[name] for name in ("notes", "peak_memory_bytes")}))
 """
@@ -61,10 +65,13 @@ def in_a_process(script: str, *words: object) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("case", chosen(12, seed=1), ids=str)
+# By this seed the network is strips of both directions, a spooled picture and a tight budget, at little cost.
+@pytest.mark.parametrize("case", chosen(8, seed=419), ids=str)
 def test_a_grid_of_runs_keeps_its_budget(tmp_path: Path, weights_file: Path, case: Case) -> None:
     found = measure(case, tmp_path, weights_file)
     assert found.measured <= found.planned <= found.budget
+    assert found.planned <= 1.5 * found.measured  # a plan that promised anything at all would be no plan
+    assert found.stored == STORED_SPOOL or case.width * case.height < SPOOLED_PIXELS
 
 
 def test_near_its_budget_a_run_does_with_less(tmp_path: Path, weights_file: Path) -> None:
@@ -73,8 +80,9 @@ def test_near_its_budget_a_run_does_with_less(tmp_path: Path, weights_file: Path
     found = in_a_process(TAKEN, budget, picture, tmp_path / "run", weights_file)
     assert found["notes"] == ["memory came near the budget; 1 of 2 workers continued"]
     assert budget * 95 // 100 < found["peak_memory_bytes"] <= budget
-    plain = ("--weights", weights_file, "--label", "a", "--memory", budget, "--scheme", "sum", "--no-mix")
-    assert command("sonify", picture, "--out", tmp_path / "whole", *plain).returncode == 0
+    plain = ("--weights", weights_file, "--label", "a", "--memory", budget, "--scheme", "sum")
+    plain = (*plain, "--banks", 1, "--no-mix", "--no-report")
+    assert forked("sonify", picture, "--out", tmp_path / "whole", *plain).returncode == 0
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
 
 
@@ -84,8 +92,8 @@ def test_memory_is_flat_over_two_thousand_bands(tmp_path: Path, weights_file: Pa
     found = in_a_process(BANDS, picture, tmp_path / "run", weights_file)
     held = found["held"][300:]  # after the first ones, which fill every buffer
     assert len(held) > 1800
-    early, late = held[: len(held) // 3], held[-len(held) // 3 :]
-    # Noise: how far samples of one third lie apart. A creep of 1 kB a band were 1.2 MB from one to the other.
-    noise = max(statistics.pstdev(early), statistics.pstdev(late), 384 << 10)
-    assert abs(statistics.median(late) - statistics.median(early)) <= 2 * noise
+    # On a busy machine a buffer may grow late, once: that is a step between two sixths. A creep is in all.
+    sixths = [statistics.median(held[len(held) * at // 6 : len(held) * (at + 1) // 6]) for at in range(6)]
+    steps = [abs(later - earlier) for earlier, later in itertools.pairwise(sixths)]
+    assert statistics.median(steps) <= 512 * len(held) / 6, steps  # bytes: half of a kilobyte a band
     assert found["notes"] == []

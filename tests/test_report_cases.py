@@ -13,9 +13,8 @@ import soundfile
 from netsounds_stream import check, sonify
 from netsounds_stream.planning import sound_plan
 from netsounds_stream.planning.geometry import bank_length
-from netsounds_stream.planning.memory import REPORT_DISK_BYTES
 
-from .reference import TRAINED, page_data
+from .reference import page_data
 from .test_report import HEIGHT, SHORT, WIDTH, assert_links_lead_somewhere, samples_of
 
 
@@ -99,22 +98,3 @@ def test_resampled_concat_is_cut_where_filters_end(
         heard = samples_of(run.folder, concat["parts"]["plays"][at])
         expected = whole[math.ceil(at * each) : math.ceil((at + 1) * each)]
         np.testing.assert_allclose(heard, expected, atol=1.02 / 32768)
-
-
-def test_the_report_of_a_photograph_is_small(data: Path, tmp_path: Path) -> None:
-    """All of it is bounded by cells and columns: larger pictures' are no larger."""
-    photograph = data / "images" / "mixing_bowl.jpg"
-    run = sonify(photograph, tmp_path / "run", weights=str(data / TRAINED), size=1024, activations=False)
-    beside = [path for path in (run.folder / "report").rglob("*") if path.is_file()]
-    parts = [path for path in beside if path.suffix == ".flac"]
-    assert sorted(path.name for path in parts) == [f"part-{number}.flac" for number in (1, 2, 3, 4)]
-    beside = [path for path in beside if path not in parts]
-    assert sum(path.stat().st_size for path in (run.folder / "index.html", *beside)) < 3e6
-    pictures = sum(path.stat().st_size for path in (run.folder / "pictures").iterdir())
-    assert pictures < REPORT_DISK_BYTES - 3e6
-    written = page_data(run.folder)
-    assert written["title"] == "mixing bowl" and len(written["banks"]) == 4
-    largest = max(written["picture"]["width"], written["picture"]["height"])
-    assert 640 <= largest <= 1280
-    for about in written["banks"][:2]:
-        assert 64 < max(about["mean"]["tile_width"], about["mean"]["tile_height"]) <= 128
