@@ -168,8 +168,8 @@ def draw_frame(facts: Facts) -> Any:
 
 def store_facts() -> Facts:
     """Bank 1 of a photograph of 12 megapixels, as planned."""
-    limits = Limits(_BASELINE_BYTES, _BUDGET_BYTES, None, threads=4)
-    bank = make_plan(Source(3024, 4032), SonifyOptions(), limits).banks[0]
+    limits = Limits(baseline_bytes=_BASELINE_BYTES, budget_bytes=_BUDGET_BYTES, threads=4)
+    bank = make_plan(Source(height=3024, width=4032), SonifyOptions(), limits).banks[0]
     return {
         "filters": bank.channels,
         "frames": bank.frames,
@@ -216,8 +216,10 @@ def memory_facts() -> Facts:
     """The network's stage of runs by all defaults, in MiB by part, as planned."""
     rows = []
     for width, height in _MEMORY_SIZES:
-        source, options = Source(height, width), SonifyOptions()
-        plan = make_plan(source, options, Limits(_BASELINE_BYTES, _BUDGET_BYTES, None, threads=4))
+        source, options = Source(height=height, width=width), SonifyOptions()
+        plan = make_plan(
+            source, options, Limits(baseline_bytes=_BASELINE_BYTES, budget_bytes=_BUDGET_BYTES, threads=4)
+        )
         assert plan.stft is not None
         slab = min(plan.slab_rows, plan.rows_along)
         parts = {
@@ -225,7 +227,9 @@ def memory_facts() -> Facts:
             "bands, line buffers": stream_bytes(plan.band_rows, height, 4, plan.workers),
             "picture": picture_bytes(source, slab, height, plan.picture_stored),
             "shards": store_bytes(plan.banks, plan.workers, plan.band_rows * height),
-            "windowed sums, overviews": windowed_bytes(plan.stft, plan.banks, options.sound.stacked)
+            "windowed sums, overviews": windowed_bytes(
+                plan.stft, plan.banks, options.sound.griffin_lim_iterations
+            )
             + OVERVIEW_BYTES,
         }
         assert sum(parts.values()) == plan.forward_memory_bytes

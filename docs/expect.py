@@ -143,8 +143,8 @@ def plan_of(
     size: tuple[int, int], way: str, budget: int = BUDGET_BYTES, baseline: int = BASELINE_BYTES
 ) -> Plan:
     width, height = size
-    limits = Limits(baseline, budget, None, threads=THREADS)
-    return make_plan(Source(height, width), WAYS[way], limits)
+    limits = Limits(baseline_bytes=baseline, budget_bytes=budget, threads=THREADS)
+    return make_plan(Source(height=height, width=width), WAYS[way], limits)
 
 
 def estimate(machine: Machine, size: tuple[int, int], way: str) -> float:

@@ -129,7 +129,10 @@ def cpu_seconds() -> float:
 def plan_of(width: int, height: int, memory: int = MEMORY_BYTES, scheme: str = "sum") -> Plan:
     options = options_from_words(scheme=tuple(scheme.split()))
     return make_plan(
-        Source(height, width), options, Limits(BASELINE_BYTES, memory, None, threads=2), shared=True
+        Source(height=height, width=width),
+        options,
+        Limits(baseline_bytes=BASELINE_BYTES, budget_bytes=memory, threads=2),
+        shared=True,
     )
 
 

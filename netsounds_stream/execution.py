@@ -208,7 +208,7 @@ class Execution:
             if self.shared is None:
                 store = ShardWriter(path, each, axis, codec, pipeline.defer, self.storage.uploads)
         meter = LevelMeter(each.channels, None if state is None else state["levels"])
-        windowed, energies, overview = tuple(spectra.values()), self.options.sound.energies, None
+        windowed, energies, overview = tuple(spectra.values()), self.options.sound.needs_energies, None
         if self.options.report:
             overview = stack.enter_context(self._overview(each, state))
         return Sinks(store, total, meter, mixture, windowed, energies, overview)
@@ -225,7 +225,7 @@ class Execution:
     ) -> tuple[SumSpool | None, Mixture | None, dict[str, SpectraSpool]]:
         """What the network's stage sums, opened: new, or as it was left."""
         sound = self.options.sound
-        if sound.weighed:
+        if sound.needs_second_pass:
             return None, None, {}
         mixture, total = mixture_of(each.channels, sound), None
         if mixture.plain or mixture.raw:
@@ -325,7 +325,7 @@ class Execution:
             banks: dict[int, SpectraSpool] = {}
             for each in self.plan.banks:
                 state = network["banks"][str(each.number)]
-                if self.options.sound.weighed:
+                if self.options.sound.needs_second_pass:
                     state = self.journal.state(summing_step(f"sound {each.number}"))
                 mixture = self._mixture(each)
                 banks[each.number] = self._spectra(each, mixture, pipeline, state, stack)["mix"]
@@ -375,7 +375,7 @@ class Execution:
         )
 
     def _mixture(self, each: BankPlan) -> Mixture:
-        levels = self._levels(each) if self.options.sound.weighed else None
+        levels = self._levels(each) if self.options.sound.needs_second_pass else None
         return mixture_of(each.channels, self.options.sound, levels)
 
     def _levels(self, each: BankPlan) -> Levels:

@@ -103,7 +103,9 @@ def _read_array(path: Path, digest: Any) -> None:
 def _read_picture(path: Path, digest: Any) -> None:
     picture = open_picture(path)
     held = machine.resident_bytes()
-    limits = Limits(held, held + _ROOM_BYTES, machine.free_disk_bytes(path))
+    limits = Limits(
+        baseline_bytes=held, budget_bytes=held + _ROOM_BYTES, free_disk_bytes=machine.free_disk_bytes(path)
+    )
     plan = make_plan(picture.source, SonifyOptions(banks=(4,), max_pixels=10_000_000), limits)
     plan.check()
     digest.update(small_upright(picture, 256, 224).tobytes())

@@ -130,7 +130,7 @@ def largest(folder: Path, weights: Path) -> Found:
             ("all defaults", SonifyOptions(), ()),
             (
                 "sum only, no arrays",
-                SonifyOptions(activations=False, sound=SoundOptions(("sum",))),
+                SonifyOptions(activations=False, sound=SoundOptions(schemes=("sum",))),
                 ("--scheme", "sum", "--no-activations"),
             ),
         )
@@ -192,11 +192,11 @@ def checkpoints(folder: Path, weights: Path) -> Found:
 
 
 def _largest_side(options: SonifyOptions, budget: int) -> int:
-    limits = Limits(_baseline_bytes(), budget)
+    limits = Limits(baseline_bytes=_baseline_bytes(), budget_bytes=budget)
     low, high = 21, 400_000
     while high - low > 1:
         middle = (low + high) // 2
-        plan = make_plan(Source(middle, middle), options, limits)
+        plan = make_plan(Source(height=middle, width=middle), options, limits)
         low, high = (middle, high) if plan.peak_memory_bytes <= budget else (low, middle)
     return low
 

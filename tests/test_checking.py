@@ -15,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsounds_stream import Stop, Stopped, check, sonify
-from netsounds_stream.base.checksums import crc32c, file_sum, joined, linear, moved, sealed, whole
+from netsounds_stream.base.checksums import (
+    combined,
+    crc32c,
+    file_sum,
+    full_crc32c,
+    linear_part,
+    sealed,
+    shifted,
+)
 from netsounds_stream.errors import DamagedError, OutputError
 from netsounds_stream.picture.demo_picture import draw
 
@@ -54,17 +62,17 @@ def test_checksums_of_stretches_in_any_order(content: bytes, cuts: list[int], rn
     rng.shuffle(stretches)
     total = 0
     for start, end in stretches:
-        total ^= moved(linear(content[start:end], end - start), len(content) - end)
-    assert whole(total, len(content)) == crc32c(content)
+        total ^= shifted(linear_part(content[start:end], end - start), len(content) - end)
+    assert full_crc32c(total, len(content)) == crc32c(content)
 
 
 def test_the_checksum_is_crc_32c_and_equal_spacing_needs_one_number() -> None:
     assert crc32c(b"123456789") == 0xE3069283  # RFC 3720's polynomial, the value every catalogue gives
-    parts = [linear(bytes([number] * 30), 30) for number in range(9)]
+    parts = [linear_part(bytes([number] * 30), 30) for number in range(9)]
     apart = 0
     for number, part in enumerate(parts):
-        apart ^= moved(part, (8 - number) * 100)
-    assert joined(parts, 100) == apart
+        apart ^= shifted(part, (8 - number) * 100)
+    assert combined(parts, 100) == apart
 
 
 def test_a_whole_run(run: Path) -> None:

@@ -20,7 +20,8 @@ from scipy.signal import resample_poly
 
 from netsounds_stream.base.checksums import file_sum
 from netsounds_stream.base.progress import Advance
-from netsounds_stream.planning.plan import SAMPLE_BYTES, AudioPlan
+from netsounds_stream.planning.formats import SAMPLE_BYTES
+from netsounds_stream.planning.plan import AudioPlan
 from netsounds_stream.planning.sound_options import SUBTYPES, SoundOptions
 from netsounds_stream.sound.dsp.limiter import Limiter
 from netsounds_stream.sound.dsp.loudness import LoudnessMeter
@@ -114,7 +115,14 @@ def finish_of(path: Path, count: int, channels: int, loudness: float | None = No
     rate = sound.resample_hz or sound.sample_rate_hz
     samples = -(-count * rate // sound.sample_rate_hz)
     size = samples * channels * SAMPLE_BYTES[sound.subtype] + 2048
-    audio = AudioPlan("sum", 1, samples, size, sound.format.upper(), channels)
+    audio = AudioPlan(
+        scheme="sum",
+        files=1,
+        samples=samples,
+        bytes_per_file=size,
+        container=sound.format.upper(),
+        channels=channels,
+    )
     return Finish(path, audio, sound, TAGS, loudness, dithered, seed)
 
 

@@ -16,16 +16,16 @@ from netsounds_stream.errors import BudgetError, PictureError
 from netsounds_stream.planning.geometry import SMALLEST_SIDE, bank_length
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import STORED_SPOOL, STORED_STREAM, Limits, Source
-from netsounds_stream.planning.planner import divided, make_plan
+from netsounds_stream.planning.planner import make_plan, split_threads
 from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.planning.sound_plan import audio_plan
 
 GIB = 1 << 30
-SOME = Limits(300 << 20, GIB)
+SOME = Limits(baseline_bytes=300 << 20, budget_bytes=GIB)
 
 
 def test_a_12_megapixel_photograph() -> None:
-    plan = make_plan(Source(3024, 4032), SonifyOptions(), SOME)
+    plan = make_plan(Source(height=3024, width=4032), SonifyOptions(), SOME)
     assert plan.time_axis == "x"
     assert [bank.shape for bank in plan.banks] == [
         (96, 1509, 2013),
@@ -43,9 +43,9 @@ def test_a_12_megapixel_photograph() -> None:
 
 
 def test_rows_in_order_need_no_spool() -> None:
-    huge = Source(40000, 30000)
+    huge = Source(height=40000, width=30000)
     assert make_plan(huge, SonifyOptions(), SOME).picture_stored == STORED_STREAM
-    turned = make_plan(Source(40000, 30000, rows_in_order=False), SonifyOptions(), SOME)
+    turned = make_plan(Source(height=40000, width=30000, rows_in_order=False), SonifyOptions(), SOME)
     assert turned.picture_stored == STORED_SPOOL
     assert turned.spool_bytes == 3 * (313 * 128) * (235 * 128)  # in whole tiles
 
@@ -59,44 +59,53 @@ def test_rows_in_order_need_no_spool() -> None:
 )
 def test_any_picture(height: int, width: int, time_axis: str, activations: bool) -> None:
     options = SonifyOptions(time_axis=time_axis, activations=activations)
-    plan = make_plan(Source(height, width), options, SOME)
+    plan = make_plan(Source(height=height, width=width), options, SOME)
     for bank in plan.banks:
         assert bank.shape[1:] == (bank_length(bank.number, height), bank_length(bank.number, width))
         assert bank.frames * bank.frequencies == bank.shape[1] * bank.shape[2]
         assert 1 <= bank.frames_per_shard <= bank.frames
     assert plan.slab_rows % plan.band_rows == 0
     assert plan.disk_bytes >= plan.final_disk_bytes > 0
-    larger = make_plan(Source(height, width), options, Limits(300 << 20, 4 * GIB))
+    larger = make_plan(
+        Source(height=height, width=width), options, Limits(baseline_bytes=300 << 20, budget_bytes=4 * GIB)
+    )
     assert larger.band_rows >= plan.band_rows or larger.peak_memory_bytes >= plan.peak_memory_bytes
 
 
 def test_a_small_budget_shrinks_the_buffers_then_refuses() -> None:
-    source = Source(3024, 4032)
+    source = Source(height=3024, width=4032)
     usual = make_plan(source, SonifyOptions(), SOME)
-    tight = make_plan(source, SonifyOptions(), Limits(300 << 20, 500 << 20))
+    tight = make_plan(source, SonifyOptions(), Limits(baseline_bytes=300 << 20, budget_bytes=500 << 20))
     tight.check()
     assert tight.peak_memory_bytes <= 500 << 20 < usual.peak_memory_bytes
     with pytest.raises(BudgetError, match=r"needs .* MiB .* budget is 310 MiB; raise --memory"):
-        make_plan(source, SonifyOptions(), Limits(300 << 20, 310 << 20)).check()
+        make_plan(source, SonifyOptions(), Limits(baseline_bytes=300 << 20, budget_bytes=310 << 20)).check()
 
 
 def test_a_full_disk_is_refused() -> None:
-    plan = make_plan(Source(3024, 4032), SonifyOptions(), Limits(300 << 20, GIB, free_disk_bytes=10**9))
+    plan = make_plan(
+        Source(height=3024, width=4032),
+        SonifyOptions(),
+        Limits(baseline_bytes=300 << 20, budget_bytes=GIB, free_disk_bytes=10**9),
+    )
     with pytest.raises(BudgetError, match=r"GiB of disk and 954 MiB are free"):
         plan.check()
 
 
 def test_the_sum_alone_needs_almost_no_disk() -> None:
     options = SonifyOptions(activations=False, report=False, sound=SoundOptions(schemes=("sum",)))
-    plan = make_plan(Source(32768, 32768), options, SOME)
+    plan = make_plan(Source(height=32768, width=32768), options, SOME)
     assert not plan.stored
     assert plan.disk_bytes - plan.spool_bytes < 2 * GIB
     concat = SonifyOptions(activations=False, sound=SoundOptions(schemes=("concat",)))
-    assert make_plan(Source(32768, 32768), concat, SOME).stored
+    assert make_plan(Source(height=32768, width=32768), concat, SOME).stored
 
 
 def test_a_gpu_takes_larger_bands_within_both_budgets() -> None:
-    source, roomy = Source(3024, 4032), Limits(300 << 20, 2 * GIB, compute_bytes_per_value=2)
+    source, roomy = (
+        Source(height=3024, width=4032),
+        Limits(baseline_bytes=300 << 20, budget_bytes=2 * GIB, compute_bytes_per_value=2),
+    )
     rows = []
     for gpu in (2 * GIB, GIB, 300 << 20):
         plan = make_plan(source, SonifyOptions(), replace(roomy, gpu_budget_bytes=gpu))
@@ -105,7 +114,7 @@ def test_a_gpu_takes_larger_bands_within_both_budgets() -> None:
         assert plan.slab_rows % plan.band_rows == 0
         rows.append(plan.band_rows)
     assert rows[0] > rows[2] and rows == sorted(rows, reverse=True)
-    wide = make_plan(Source(32768, 32768), SonifyOptions(), replace(roomy, gpu_budget_bytes=GIB))
+    wide = make_plan(Source(height=32768, width=32768), SonifyOptions(), replace(roomy, gpu_budget_bytes=GIB))
     assert wide.gpu_memory_bytes <= GIB  # whatever the picture's size
     with pytest.raises(BudgetError, match=r"on the GPU and may have 100 MiB; raise --gpu-memory"):
         make_plan(source, SonifyOptions(), replace(roomy, gpu_budget_bytes=100 << 20)).check()
@@ -113,13 +122,13 @@ def test_a_gpu_takes_larger_bands_within_both_budgets() -> None:
 
 
 def test_threads_are_divided_among_workers() -> None:
-    found = {threads: divided(threads) for threads in (1, 2, 4, 7, 8, 16)}
+    found = {threads: split_threads(threads) for threads in (1, 2, 4, 7, 8, 16)}
     assert found == {1: (1, 1), 2: (2, 1), 4: (4, 1), 7: (4, 1), 8: (4, 2), 16: (4, 4)}
 
 
 def test_every_worker_is_counted() -> None:
     """More workers need more memory, and a small budget is kept with them too."""
-    source = Source(3024, 4032)
+    source = Source(height=3024, width=4032)
     needs = []
     for threads in (1, 2, 4):
         plan = make_plan(source, SonifyOptions(), replace(SOME, threads=threads))
@@ -132,8 +141,8 @@ def test_every_worker_is_counted() -> None:
 
 def test_too_small_a_picture() -> None:
     with pytest.raises(PictureError, match="at least 21 x 21"):
-        make_plan(Source(20, 500), SonifyOptions(), SOME)
-    make_plan(Source(21, 21), SonifyOptions(), SOME)
+        make_plan(Source(height=20, width=500), SonifyOptions(), SOME)
+    make_plan(Source(height=21, width=21), SonifyOptions(), SOME)
 
 
 def test_long_files_are_rf64() -> None:
@@ -161,6 +170,6 @@ def test_sizes_for_people() -> None:
 @pytest.mark.parametrize("threads", [1, 2, 3, 4, 8, 16])
 def test_a_gigapixel_fits_a_gibibyte_on_any_number_of_cores(threads: int) -> None:
     """With fewer workers than cores where all of them would be too many."""
-    plan = make_plan(Source(32768, 32768), SonifyOptions(), replace(SOME, threads=threads))
+    plan = make_plan(Source(height=32768, width=32768), SonifyOptions(), replace(SOME, threads=threads))
     plan.check()
     assert plan.workers * plan.threads_each <= threads

@@ -99,14 +99,18 @@ def test_a_part_of_a_stage_counts_as_the_stage() -> None:
 
 
 def test_lines_and_bars_tell_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress("network", 3e4, 1e5, "px", 10.0, run_seconds_left=42.0)
+    progress = Progress(stage="network", done=3e4, total=1e5, unit="px", seconds=10.0, run_seconds_left=42.0)
     stands, left = " 30%, 3.0 kpx/s", "about 42 s left in all, memory 5 B"
     lines = LineDisplay(lambda: 5)
     lines._last -= 10
     lines(progress)
     assert capsys.readouterr().err == f"network: {stands}, {left}\n"
     bars = BarDisplay(lambda: 5)
-    bars(Progress("label", 1, 1, "share", 0.5, finished=True, run_seconds_left=50.0))
+    bars(
+        Progress(
+            stage="label", done=1, total=1, unit="share", seconds=0.5, finished=True, run_seconds_left=50.0
+        )
+    )
     bars(progress)
     assert [task.fields["standing"] for task in bars._bars.tasks] == ["100%, in 0.5 s", stands]
     assert str(list(bars._bars.get_renderables())[-1]) == left  # once: no stage keeps an old one
@@ -116,12 +120,18 @@ def test_a_batch_counts_a_runs_time_and_not_its_networks_alone(monkeypatch: pyte
     """What a worker says: pixels in proportion, up to all of them with the last stage's end."""
     slot = SimpleNamespace(value=0.0)
     monkeypatch.setattr(pool, "_slot", slot)
-    plan = make_plan(Source(100, 200), SonifyOptions(), Limits(300 << 20, 1 << 30))
+    plan = make_plan(
+        Source(height=100, width=200), SonifyOptions(), Limits(baseline_bytes=300 << 20, budget_bytes=1 << 30)
+    )
     told = Told()
     told.plan(plan)
-    told(Progress("network", 20_000, 20_000, "px", 5.0, run_seconds_left=1e6))
+    told(Progress(stage="network", done=20_000, total=20_000, unit="px", seconds=5.0, run_seconds_left=1e6))
     assert 0 < slot.value < 1  # all through the network, and hardly begun
-    told(Progress("sync", 1, 1, "share", 0.1, finished=True, run_seconds_left=0.0))
+    told(
+        Progress(
+            stage="sync", done=1, total=1, unit="share", seconds=0.1, finished=True, run_seconds_left=0.0
+        )
+    )
     assert slot.value == plan.pixels == 20_000
 
 
@@ -151,7 +161,11 @@ class Watched(Pipeline):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_band_counts_when_it_is_through_the_network(tmp_path: Path, workers: int) -> None:
     rows, cross, bands = 32, 40, 6
-    plan = make_plan(Source(rows * bands, cross), SonifyOptions(), Limits(300 << 20, 1 << 30))
+    plan = make_plan(
+        Source(height=rows * bands, width=cross),
+        SonifyOptions(),
+        Limits(baseline_bytes=300 << 20, budget_bytes=1 << 30),
+    )
     plan = replace(plan, time_axis="y", band_rows=rows)
     pipeline, seen = Watched(workers), list[tuple[int, int]]()
 

@@ -25,7 +25,7 @@ LIMITS = Limits(baseline_bytes=250 << 20, budget_bytes=1 << 30, threads=2)
 
 def plan_for(width: int, height: int, **options: object) -> Plan:
     """Time runs along the long edge."""
-    return make_plan(Source(height, width), SonifyOptions(**options), LIMITS)  # type: ignore[arg-type]
+    return make_plan(Source(height=height, width=width), SonifyOptions(**options), LIMITS)  # type: ignore[arg-type]
 
 
 @given(

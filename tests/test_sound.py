@@ -75,7 +75,7 @@ def test_every_scheme_in_any_blocks(
 ) -> None:
     array = activations()
     source = Activations(array, time_axis, 5, {})
-    options = SoundOptions((scheme,), mix=False, balance=balance, scale=scale, subtype="FLOAT")
+    options = SoundOptions(schemes=(scheme,), mix=False, balance=balance, scale=scale, subtype="FLOAT")
     audio = audio_plan(scheme, 7, source.frames, source.frequencies, options)
     paths = [tmp_path / f"{number}.wav" for number in range(audio.files)]
     raw = Rendering(source, options, block_values, Pipeline(3), Journal.nowhere(), "sound", tags)
@@ -182,7 +182,7 @@ def test_every_header_as_libsndfile_reads_it(
     tmp_path: Path, subtype: str, container: str, samples: int
 ) -> None:
     audio = replace(audio_plan("sum", 1, samples, 1, SoundOptions(subtype=subtype)), container=container)
-    options = SoundOptions(("sum",), mix=False, sample_rate_hz=12345, subtype=subtype)
+    options = SoundOptions(schemes=("sum",), mix=False, sample_rate_hz=12345, subtype=subtype)
     values = torch.linspace(-1, 1, samples)
     with LaidOutWav(tmp_path / "a.wav", audio, options) as wav:
         for start in reversed(range(0, samples, 3)):

@@ -118,7 +118,12 @@ def test_parts_of_concat(each: int, count: int, wanted: int, resample: int | Non
     sound = SoundOptions(resample_hz=resample)
     source = min(each * count, wanted)
     samples = -(-source * (resample or 44100) // 44100)
-    plan = view_plan(AudioPlan("concat", 1, samples, 0, "WAV"), sound, windowed=False, filter_samples=each)
+    plan = view_plan(
+        AudioPlan(scheme="concat", files=1, samples=samples, bytes_per_file=0, container="WAV"),
+        sound,
+        windowed=False,
+        filter_samples=each,
+    )
     assert plan.parts == parts_begun(samples, each, sound)
     heard = int((samples - 1) * 44100 // (resample or 44100)) // each + 1
     assert plan.parts == heard <= -(-source // each)
@@ -187,11 +192,19 @@ def test_white_noise_is_even_over_a_linear_scale() -> None:
 def test_a_rate_that_leaves_nothing_of_the_frequencies_is_shown_whole() -> None:
     """--fmin 5000 with --resample 8000: what is above half the rate is gone."""
     sound = SoundOptions(method="istft", fmin_hz=5000.0, resample_hz=8000)
-    plan = view_plan(AudioPlan("sum", 1, 20_000, 0, "WAV"), sound, windowed=True, filter_samples=0)
+    plan = view_plan(
+        AudioPlan(scheme="sum", files=1, samples=20_000, bytes_per_file=0, container="WAV"),
+        sound,
+        windowed=True,
+        filter_samples=0,
+    )
     assert (plan.scale, plan.low_hz, plan.high_hz) == ("linear", 0.0, 4000.0)
     assert np.isfinite(seen(plan, noise(plan.samples)).power).all()
     kept = view_plan(
-        AudioPlan("sum", 1, 20_000, 0, "WAV"), replace(sound, fmin_hz=3000.0), windowed=True, filter_samples=0
+        AudioPlan(scheme="sum", files=1, samples=20_000, bytes_per_file=0, container="WAV"),
+        replace(sound, fmin_hz=3000.0),
+        windowed=True,
+        filter_samples=0,
     )
     assert (kept.scale, kept.low_hz, kept.high_hz) == ("log", 3000.0, 4000.0)
 

@@ -20,7 +20,17 @@ from netsounds_stream.store.shards import ShardedArray
 
 def planned(frames: int, frequencies: int, per_shard: int, time_axis: str) -> BankPlan:
     plane = (frequencies, frames) if time_axis == "x" else (frames, frequencies)
-    return BankPlan(1, (6, *plane), frames, frequencies, per_shard, 0, 0, (), frames)
+    return BankPlan(
+        number=1,
+        shape=(6, *plane),
+        frames=frames,
+        frequencies=frequencies,
+        frames_per_shard=per_shard,
+        raw_bytes=0,
+        stored_bytes_estimate=0,
+        audio=(),
+        whole_frames=frames,
+    )
 
 
 def stored(

@@ -45,7 +45,7 @@ def by_package(phase: str, iterations: int) -> Way:
 
     def samples(magnitudes: Tensor, stft: Stft) -> Tensor:
         blocks = in_blocks(iter([magnitudes[:, None]]), stft)
-        made = synthesised(blocks, stft, phase, iterations, (0,), SOUND.heard_bins)
+        made = synthesised(blocks, stft, phase, iterations, (0,), SOUND.audible_bins)
         return torch.cat(list(made), dim=1)[0]
 
     return samples

@@ -56,12 +56,12 @@ def file_sum(path: Path) -> FileSum:
     return FileSum(size, crc)
 
 
-def linear(content: Any, length: int) -> int:
+def linear_part(content: Any, length: int) -> int:
     """The linear part of the CRC of a stretch of `length` bytes: what can be moved and summed."""
     return crc32c(content) ^ _of_zeros(length)
 
 
-def moved(part: int, count: int) -> int:
+def shifted(part: int, count: int) -> int:
     """The linear part of a stretch, followed by `count` zero bytes."""
     place = 0
     while count:
@@ -72,7 +72,7 @@ def moved(part: int, count: int) -> int:
     return part
 
 
-def joined(parts: Sequence[int], spacing: int) -> int:
+def combined(parts: Sequence[int], spacing: int) -> int:
     """The linear parts of stretches whose ends lie `spacing` bytes apart, summed at the last one's end."""
     tables, total = _tables_of(spacing), 0
     for part in parts:
@@ -80,7 +80,7 @@ def joined(parts: Sequence[int], spacing: int) -> int:
     return total
 
 
-def whole(part: int, length: int) -> int:
+def full_crc32c(part: int, length: int) -> int:
     """The CRC-32C of a file of `length` bytes from the sum of its stretches' linear parts."""
     return part ^ _of_zeros(length)
 
@@ -103,7 +103,7 @@ def is_sealed(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _of_zeros(length: int) -> int:
-    return moved(0xFFFFFFFF, length) ^ 0xFFFFFFFF
+    return shifted(0xFFFFFFFF, length) ^ 0xFFFFFFFF
 
 
 def _product(part: int, tables: _Tables) -> int:
@@ -129,7 +129,7 @@ def _tables_of_square(place: int) -> _Tables:
 @lru_cache(maxsize=16)
 def _tables_of(count: int) -> _Tables:
     """For the product with x^(8 count)."""
-    return _tables(lambda bit: moved(bit, count))
+    return _tables(lambda bit: shifted(bit, count))
 
 
 def _tables(product: Callable[[int], int]) -> _Tables:

@@ -36,7 +36,7 @@ class Transfers:
             self._in, self._out = _stream(self._device), _stream(self._device)
 
     @property
-    def beside(self) -> bool:
+    def overlapped(self) -> bool:
         """Whether copies go on beside the caller: what `to_host` returns is then worth calling later."""
         return self._pinned
 

@@ -29,7 +29,7 @@ def is_url(place: str | Path) -> bool:
     return isinstance(place, str) and _URL.match(place) is not None
 
 
-def place_of(word: str) -> str | Path:
+def parse_location(word: str) -> str | Path:
     """What a word of a command names: a URL as it is, anything else, `file://` too, as a path.
 
     Raises:
@@ -37,7 +37,7 @@ def place_of(word: str) -> str | Path:
     """
     if not is_url(word):
         return Path(word)
-    scheme = scheme_of(word)
+    scheme = url_scheme(word)
     if scheme == "file":
         return Path(url2pathname(unquote(urlsplit(word).path)))
     if scheme not in (*STORES, *WEB):
@@ -47,7 +47,7 @@ def place_of(word: str) -> str | Path:
     return word
 
 
-def scheme_of(url: str) -> str:
+def url_scheme(url: str) -> str:
     """In lower case."""
     return url.partition(":")[0].lower()
 
@@ -65,7 +65,7 @@ def has_secrets(url: str) -> bool:
     return len(redacted(url)) < len(url)
 
 
-def name_of(url: str) -> str:
+def url_file_name(url: str) -> str:
     """The last part of its path, as a file name."""
     path = redacted(url).partition("://")[2].partition("/")[2]
     name = unquote(path.rstrip("/").rpartition("/")[2])
@@ -113,17 +113,18 @@ PICTURE_SUFFIXES = {
 _LONGEST_BYTES = 180  # file names may have 255, and the folder's partial name is longer than its own
 
 
-def folder_of(picture: str | Path) -> Path:
+def default_folder(picture: str | Path) -> Path:
     """`PICTURE-netsounds` here, where no folder is named."""
-    return Path(f"{safe(Path(name_of(picture) if isinstance(picture, str) else picture).stem)}-netsounds")
+    name = url_file_name(picture) if isinstance(picture, str) else str(picture)
+    return Path(f"{safe_name(Path(name).stem)}-netsounds")
 
 
-def is_called_a_picture(path: str | Path) -> bool:
+def has_picture_suffix(path: str | Path) -> bool:
     """Return whether a file's name ends as those of pictures do; what it holds is not looked at."""
     return Path(path).suffix.lower() in PICTURE_SUFFIXES
 
 
-def safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """A folder's name after `name`: never hidden or like an option, printable, not too long."""
     printable = "".join(each if each.isprintable() else "_" for each in name)
     return printable.encode()[:_LONGEST_BYTES].decode(errors="ignore").lstrip(".-~ ") or "picture"

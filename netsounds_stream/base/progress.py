@@ -19,7 +19,7 @@ _PRIOR_SECONDS, _PRIOR_SHARE = 0.2, 0.02
 Clock = Callable[[], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far a stage is.
 
@@ -111,14 +111,14 @@ class Advance:
             done, left = (self._done - self._earlier) / self._total, 1 - self._done / self._total
         self._listener(
             Progress(
-                self._name,
-                self._done,
-                self._total,
-                self._unit,
-                seconds,
-                finished,
-                self._earlier,
-                self._left(done, seconds, left),
+                stage=self._name,
+                done=self._done,
+                total=self._total,
+                unit=self._unit,
+                seconds=seconds,
+                finished=finished,
+                earlier=self._earlier,
+                run_seconds_left=self._left(done, seconds, left),
             )
         )
 
@@ -156,7 +156,11 @@ class Stages:
     def stage(self, name: str, total: float, unit: str) -> Iterator[Advance]:
         """Time a stage; what it yields is called with each further amount done."""
         left = partial(self._left, name)
-        self._listener(Progress(name, 0, total, unit, 0, run_seconds_left=left(0.0, 0.0, 1.0)))
+        self._listener(
+            Progress(
+                stage=name, done=0, total=total, unit=unit, seconds=0, run_seconds_left=left(0.0, 0.0, 1.0)
+            )
+        )
         self._now = name, self._clock()
         advance = Advance(name, total, unit, self._listener, left, self._clock)
         try:

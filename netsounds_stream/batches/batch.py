@@ -280,7 +280,11 @@ def _watched(
             # what ended is still under way for a moment
             most = max(most, min(done + working.under_way(), pixels))
             took = time.perf_counter() - began
-            on_progress(Progress("pictures", most, pixels, "px", took, finished))
+            on_progress(
+                Progress(
+                    stage="pictures", done=most, total=pixels, unit="px", seconds=took, finished=finished
+                )
+            )
 
     def tick() -> None:
         while not over.wait(_TICK_SECONDS):

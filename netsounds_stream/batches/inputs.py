@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
-from ..base.locations import is_called_a_picture, safe
+from ..base.locations import has_picture_suffix, safe_name
 from ..errors import OptionError
 from ..picture.loaders import is_picture
 from ..run.folder import PAGE, RECORD_NAME, is_run
@@ -117,7 +117,7 @@ def _within(top: Path, out: Path) -> Iterator[_Found]:
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
-            if not name.startswith(".") and (is_called_a_picture(path) or is_picture(path)):
+            if not name.startswith(".") and (has_picture_suffix(path) or is_picture(path)):
                 yield _Found(path, path.relative_to(top))
     for path in closed:
         yield _Found(path, path.relative_to(top))
@@ -143,7 +143,7 @@ def folders(places: Sequence[tuple[PurePath, str]]) -> list[str]:
     No two are one, nor is one within another, on file systems that know no capitals either. Those that would
     be get their suffix, `a-jpg` and `a-png`, and then a number.
     """
-    plain = [PurePosixPath(*map(_folder, each.parts[:-1]), safe(each.stem)) for each, _ in places]
+    plain = [PurePosixPath(*map(_folder, each.parts[:-1]), safe_name(each.stem)) for each, _ in places]
     count = Counter(map(_key, plain))
     taken = {_key(parent) for each in plain for parent in each.parents} | {_key(name) for name in _TAKEN}
     names: dict[int, PurePosixPath] = {
@@ -161,12 +161,12 @@ def folders(places: Sequence[tuple[PurePath, str]]) -> list[str]:
 
 
 def _folder(part: str) -> str:
-    name = safe(part)
+    name = safe_name(part)
     return f"{name}-pictures" if _key(name) in map(_key, _TAKEN) else name
 
 
 def _others(plain: PurePosixPath, suffix: str) -> Iterator[PurePosixPath]:
-    more = safe(suffix.lower())[:_LONGEST_SUFFIX] if suffix.strip(".") else ""
+    more = safe_name(suffix.lower())[:_LONGEST_SUFFIX] if suffix.strip(".") else ""
     stem = f"{plain.name}-{more}" if more else plain.name
     if more:
         yield plain.with_name(stem)

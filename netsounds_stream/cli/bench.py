@@ -155,7 +155,12 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="netsounds-bench-") as name:
         folder = Path(name)
         disk = machine.free_disk_bytes(Path.cwd())
-        limits = Limits(machine.resident_bytes(), budget, disk, threads=torch.get_num_threads())
+        limits = Limits(
+            baseline_bytes=machine.resident_bytes(),
+            budget_bytes=budget,
+            free_disk_bytes=disk,
+            threads=torch.get_num_threads(),
+        )
         speeds, failed = [], []
         for device in _devices(options.device):
             asked = replace(options, device=device, weights=UNTRAINED, label="bench", size=None)
@@ -175,7 +180,7 @@ def bench(
         _room(what, each, limits)
         for what, each in (
             ("all defaults", SonifyOptions()),
-            ("sum only, no arrays", SonifyOptions(activations=False, sound=SoundOptions(("sum",)))),
+            ("sum only, no arrays", SonifyOptions(activations=False, sound=SoundOptions(schemes=("sum",)))),
         )
     )
     return Report(start_seconds, tuple(speeds), tuple(failed), tuple(foretold), rooms, budget, disk)
@@ -212,7 +217,7 @@ def _speed(runs: list[Speed]) -> Speed:
 
 def _room(what: str, options: SonifyOptions, limits: Limits) -> Room:
     def planned(side: int) -> Plan:
-        return make_plan(Source(side, side), options, limits)
+        return make_plan(Source(height=side, width=side), options, limits)
 
     def fits(side: int) -> bool:
         try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..base.locations import is_called_a_picture
+from ..base.locations import has_picture_suffix
 from ..base.progress import Stop
 from ..errors import OptionError
 from ..planning.option_effects import Request, without_effect
@@ -45,7 +45,7 @@ class Commands(click.Group):
             click.UsageError: there is no such command.
         """
         word = args[0]
-        like_a_picture = Path(word).is_file() or is_called_a_picture(word)
+        like_a_picture = Path(word).is_file() or has_picture_suffix(word)
         if like_a_picture and self.get_command(context, word) is None:
             meant = f"{context.command_path} sonify {shlex.quote(word)}"
             raise click.UsageError(f"'{word}' is not a command; to make sound from it: {meant}", context)

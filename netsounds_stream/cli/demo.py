@@ -9,7 +9,7 @@ import pyvips
 
 from ..api import sonify
 from ..base.journal import read_journal
-from ..base.locations import folder_of
+from ..base.locations import default_folder
 from ..base.progress import Listener
 from ..errors import OutputError, WeightsUnavailableError
 from ..network.weights import PRETRAINED, UNTRAINED, load_weights
@@ -35,7 +35,7 @@ def demonstrate(
     Where no `weights` are asked for and the pretrained ones cannot be downloaded, untrained ones take their
     place: said to `on_note`, in the label and in the run's record.
     """
-    run = out / folder_of(Path("landscape") if image is None else image)
+    run = out / default_folder(Path("landscape") if image is None else image)
     if image is None:
         image = out / "netsounds-demo-landscape.png"
         try:

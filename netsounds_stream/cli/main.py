@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..base.locations import folder_of, is_url, local_only
+from ..base.locations import default_folder, is_url, local_only
 from ..errors import NetsoundsError, Stopped
 from ..planning.options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
 from ..planning.sound_options import FORMATS, SCHEMES
@@ -87,7 +87,7 @@ def sonify(
     """Turn IMAGE into sound, in a folder with a page to see and hear it."""
     options = chosen(words)
     path = picture_path(image, dpath, image_name, quiet=quiet)
-    to = out or folder_of(path)
+    to = out or default_folder(path)
     options, notes = effective(options, cluster=cluster is not None, url=is_url(to), quiet=quiet)
     with importing():
         from .. import api
@@ -169,7 +169,7 @@ def plan(
     """Print what sonify would make of IMAGE, and the memory and disk it needs; decode nothing."""
     options = chosen(words)
     path = picture_path(image, dpath, image_name, quiet=as_json)
-    to = out or folder_of(path)
+    to = out or default_folder(path)
     options, notes = effective(options, url=is_url(to), quiet=False)
     with importing():
         from .. import api

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from ..base.locations import local_only, place_of
+from ..base.locations import local_only, parse_location
 from ..planning import options, sound_options
 from ..planning.options import SonifyOptions, options_from_words
 from ..planning.presets import PRESET_NAMES, preset_words, presets_help
@@ -21,9 +21,9 @@ class Place(click.Path):
     """A path, or a URL, which stays text."""
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
-        if isinstance(value, str) and isinstance(place := place_of(value), str):
+        if isinstance(value, str) and isinstance(place := parse_location(value), str):
             return place
-        return super().convert(place_of(value) if isinstance(value, str) else value, param, context)
+        return super().convert(parse_location(value) if isinstance(value, str) else value, param, context)
 
 
 class Local(click.Path):
@@ -31,7 +31,7 @@ class Local(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
         command = "this" if context is None else str(context.info_name)
-        place = local_only(command, place_of(value)) if isinstance(value, str) else value
+        place = local_only(command, parse_location(value)) if isinstance(value, str) else value
         return super().convert(place, param, context)
 
 

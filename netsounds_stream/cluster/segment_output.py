@@ -64,8 +64,8 @@ class SegmentTaker:
     ) -> None:
         self._rows, self._store = rows, store
         self._mixture: Mixture | None = None
-        self.inverted, self.energies, self.stored = False, sound.energies, store is not None
-        if not sound.weighed:
+        self.inverted, self.energies, self.stored = False, sound.needs_energies, store is not None
+        if not sound.needs_second_pass:
             mixture = mixture_of(planned.channels, sound)
             self.inverted = bool(mixture.plain or mixture.raw)
             self._mixture = mixture if mixture.weights.size else None

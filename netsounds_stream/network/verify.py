@@ -142,7 +142,11 @@ def verify(
                 f"the whole-image network needs about {format_bytes(needed)} at {picture.width} x "
                 f"{picture.height} and the budget is {format_bytes(budget)}; raise --memory, or lower --size"
             )
-        limits = Limits(machine.resident_bytes(), 1 << 62, None, compute.dtype.itemsize)
+        limits = Limits(
+            baseline_bytes=machine.resident_bytes(),
+            budget_bytes=1 << 62,
+            compute_bytes_per_value=compute.dtype.itemsize,
+        )
         plan = make_plan(picture.source, options, limits)
         upright = _upright(picture)
     with stages.stage("whole image", 1, "share") as advance:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..base import machine
 from ..base.journal import durably_replace
-from ..base.locations import DOWNLOAD, WEB, name_of, redacted, scheme_of
+from ..base.locations import DOWNLOAD, WEB, redacted, url_file_name, url_scheme
 from ..base.progress import Stages
 from ..base.units import format_bytes
 from ..errors import BudgetError, PictureError
@@ -28,7 +28,7 @@ def fetched(url: str, folder: Path, stages: Stages) -> Path:
         BudgetError: the disk has no room for it.
         RemoteError: its server refuses, or does not answer.
     """
-    spool, about = folder / DOWNLOAD / name_of(url), folder / DOWNLOAD / _ABOUT
+    spool, about = folder / DOWNLOAD / url_file_name(url), folder / DOWNLOAD / _ABOUT
     known: dict[str, Any] = json.loads(about.read_text()) if about.exists() else {}
     mine = known.get("url") == redacted(url) and spool.exists()
     done = spool.stat().st_size if mine else 0
@@ -64,7 +64,7 @@ def fetched(url: str, folder: Path, stages: Stages) -> Path:
 
 def _at(url: str) -> tuple[ObjectFolder, str]:
     """Return the folder of objects to ask, and the object's name in it."""
-    if scheme_of(url) in WEB:  # as it is: a signature in the query holds for this URL alone
+    if url_scheme(url) in WEB:  # as it is: a signature in the query holds for this URL alone
         return ObjectFolder(url), ""
     top, _, name = url.rpartition("/")
     return ObjectFolder(top), name

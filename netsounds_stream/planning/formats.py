@@ -8,10 +8,10 @@ frame is encoded.
 from __future__ import annotations
 
 from ..errors import OptionError
+from .sound_options import FORMATS
 
-FORMATS = ("wav", "flac", "ogg")
-
-_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+#: Bytes of a sample, by the subtype of the file.
+SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 _WAV_MAX_HZ = 768_000
 _WAV_MAX_CHANNELS = 1024  # libsndfile reads no more
 _FLAC_MAX_HZ = 655_350
@@ -37,8 +37,8 @@ def check_format(format: str, subtype: str, sample_rate_hz: int, channels: int, 
     """
     if format not in FORMATS:
         raise OptionError(f"format cannot be {format!r}; use one of {', '.join(FORMATS)}")
-    if format != "ogg" and subtype not in _SAMPLE_BYTES:
-        raise OptionError(f"subtype cannot be {subtype!r}; use one of {', '.join(_SAMPLE_BYTES)}")
+    if format != "ogg" and subtype not in SAMPLE_BYTES:
+        raise OptionError(f"subtype cannot be {subtype!r}; use one of {', '.join(SAMPLE_BYTES)}")
     if samples < 1:
         raise OptionError(f"a sound cannot have {samples} samples; use 1 or more")
     _CHECKS[format](subtype, sample_rate_hz, channels, samples)
@@ -54,7 +54,7 @@ def estimated_bytes(format: str, subtype: str, channels: int, samples: int, samp
         rate = sample_rate_hz
         bits_per_second = 10 * rate if rate < 1000 else min(5 * rate, 160_000 + rate // 2)
         return _OGG_HEADERS + 64 * channels + -(-samples * channels * bits_per_second // (8 * rate))
-    raw = samples * channels * _SAMPLE_BYTES[subtype]
+    raw = samples * channels * SAMPLE_BYTES[subtype]
     if format == "flac":
         return _FLAC_HEADERS + raw + -(-samples // _FLAC_FRAME) * (_FLAC_FRAME_BYTES + channels)
     return _WAV_HEADERS + raw + raw % 2

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Conv:
     """The first convolution: `kernel` rows, every `stride`-th position, no padding."""
 
@@ -49,7 +49,7 @@ class Fire:
 LayerSpec = Conv | Pool | Fire
 
 LAYERS: tuple[LayerSpec, ...] = (
-    Conv("features.0", "features.1", 3, 96, kernel=7, stride=2),
+    Conv(name="features.0", activation_name="features.1", in_channels=3, out_channels=96, kernel=7, stride=2),
     Pool("features.2"),
     Fire("features.3", 96, 16, 64),
     Fire("features.4", 128, 16, 64),
@@ -67,7 +67,7 @@ CLASSES = 1000
 _BANK_LAYERS = ("features.1", "features.5", "features.10", "features.12")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layer:
     """One layer of the network, whose output rows `RowStream` can give to a hook.
 
@@ -91,7 +91,7 @@ class Layer:
     receptive_field: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bank:
     """One filter bank: the output of a layer.
 
@@ -140,7 +140,11 @@ def layers() -> tuple[Layer, ...]:
     stride, offset, field, channels = 1, 0, 1, 3
 
     def add(name: str, what: str, channels: int, field: int) -> None:
-        found.append(Layer(name, what, channels, stride, offset, field))
+        found.append(
+            Layer(
+                name=name, what=what, channels=channels, stride=stride, offset=offset, receptive_field=field
+            )
+        )
 
     def add_convolution(names: tuple[str, ...], what: str, channels: int, field: int) -> None:
         for name, when in zip(names, ("before", "after"), strict=True):
@@ -186,13 +190,13 @@ def _banks() -> tuple[Bank, ...]:
     found = enumerate((by_name[name] for name in _BANK_LAYERS), start=1)
     return tuple(
         Bank(
-            number,
-            each.name,
-            each.channels,
-            each.stride,
-            each.offset,
-            each.receptive_field,
-            _border(each.name),
+            number=number,
+            layer=each.name,
+            channels=each.channels,
+            stride=each.stride,
+            offset=each.offset,
+            field=each.receptive_field,
+            border=_border(each.name),
         )
         for number, each in found
     )

@@ -36,7 +36,7 @@ def word_of(name: str) -> str:
 _SOUND_WORDS = {word_of(each.name): each.name for each in fields(SoundOptions)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SonifyOptions:
     """All options of a run, as values that are checked.
 

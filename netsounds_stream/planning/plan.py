@@ -20,8 +20,6 @@ PUTS, AHEAD = 4, 4
 #: Cells along the long edge of a filter's picture, and pixels along the picture's own, at most.
 FILTER_CELLS, PICTURE_CELLS = 128, 1280
 
-#: Of a WAV's sample, by format.
-SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 # Of a block of windowed frames: what it takes in float32 stays in a core's cache.
 _STFT_BLOCK_VALUES = 1 << 17
 # Of the budget: a peak past this that was not planned is near it.
@@ -50,7 +48,7 @@ def cells_of(rows: int, cross: int, most: int) -> Cells:
     return Cells(rows, cross, -(-max(rows, cross) // most))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """The picture as the plan sees it: upright size in pixels after resizing, decoded bytes a pixel.
 
@@ -69,7 +67,7 @@ class Source:
     in_memory: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """What the machine gives: resident bytes before the run, the budget for the peak, free disk, threads.
 
@@ -127,7 +125,7 @@ class Stft:
         return max(8, _STFT_BLOCK_VALUES // self.fft_size)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AudioPlan:
     """One sound file, or several alike.
 
@@ -152,7 +150,7 @@ class AudioPlan:
     browser_bytes: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BankPlan:
     """One bank: its array, the same as frames, and its sound.
 
@@ -188,7 +186,7 @@ class BankPlan:
         return sum(audio.files * audio.bytes_per_file for audio in self.audio)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A run in numbers: bytes and pixels. Memory is the resident peak of the whole process.
 

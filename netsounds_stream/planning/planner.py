@@ -78,7 +78,7 @@ _STORED_SHARE = {
 }
 
 
-def divided(threads: int) -> tuple[int, int]:
+def split_threads(threads: int) -> tuple[int, int]:
     """Workers, and the threads that each of them uses inside an operation.
 
     One thread a worker loses nothing to waiting for the others at every operation's end; but each worker
@@ -133,7 +133,7 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits, *, shared:
     # Short shards cost less than short bands.
     # Fewer workers, of more threads each, only where bands of any height are too much for all of them.
     for workers, rows, (frames, blocks), decoded in product(
-        range(divided(limits.threads)[0], 0, -1),
+        range(split_threads(limits.threads)[0], 0, -1),
         bands,
         list(zip(_SHARD_FRAMES, _BLOCK_VALUES, strict=True)),
         (STORED_SPOOL,) if shared else _picture_choices(source, options),
@@ -227,7 +227,7 @@ def _candidate(
     value_bytes, on_gpu = limits.compute_bytes_per_value, limits.gpu_budget_bytes is not None
     forward = picture_bytes(source, min(slab_rows, preview), across, decoded)
     forward += store_bytes(banks, workers, rows * across) if options.stored else 0
-    windowed = windowed_bytes(stft, banks, options.sound.stacked) if stft is not None else 0
+    windowed = windowed_bytes(stft, banks, options.sound.griffin_lim_iterations) if stft is not None else 0
     forward += windowed + (OVERVIEW_BYTES if options.report else 0)
     if on_gpu:
         forward += staging_bytes(rows, across, workers, stored=options.stored)
@@ -336,7 +336,7 @@ def _disk(
             report += single_file_bytes(sum(audio.samples for audio in files) / rate)
     if shared:
         asked, halves, columns = options.sound, 0, 0
-        if not asked.weighed:
+        if not asked.needs_second_pass:
             halves = asked.sum_channels * ("sum" in asked.schemes)
             columns = asked.sum_channels + 2 * asked.mix
         waiting += segments_disk_bytes(

@@ -42,7 +42,7 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise OptionError(f"{name} cannot be {value!r}; use one of {', '.join(allowed)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SoundOptions:
     """How activations become sound, as values that are checked.
 
@@ -174,7 +174,7 @@ class SoundOptions:
         return low, usual[1] if self.fmax_hz is None else self.fmax_hz
 
     @property
-    def heard_bins(self) -> int:
+    def audible_bins(self) -> int:
         """How many of an FFT's bins, from the lowest on, the scale reaches."""
         return int(self.frequencies_hz[1] * self.fft_size / self.sample_rate_hz) + 1
 
@@ -188,7 +188,7 @@ class SoundOptions:
         return self.phase or ("pghi" if self.method == "istft" else "random")
 
     @property
-    def stacked(self) -> int:
+    def griffin_lim_iterations(self) -> int:
         """How many iterations of Griffin-Lim windowed frames pass, those of the mix too."""
         return 0 if self.method == "istft" else self.iterations
 
@@ -202,22 +202,22 @@ class SoundOptions:
         return 2 if self.stereo else 1
 
     @property
-    def finished(self) -> bool:
+    def needs_finishing(self) -> bool:
         """Whether raw schemes take one more step from what the inversion gave."""
         return self.format != "wav" or self.resample_hz is not None or self.loudness_lufs is not None
 
     @property
-    def weighed(self) -> bool:
+    def needs_second_pass(self) -> bool:
         """Whether what is summed depends on what the whole picture gave, so that a second pass is needed."""
         panned = self.pan == "centroid" and (self.mix or (self.stereo and "sum" in self.schemes))
         return self.balance == "filter" or self.top is not None or panned
 
     @property
-    def energies(self) -> bool:
+    def needs_energies(self) -> bool:
         """Whether the filters' energies, and where they lie, must be known."""
         return self.top is not None or self.pan == "centroid"
 
     @property
     def one_pass(self) -> bool:
         """Whether sums over the filters, known beforehand, make all the sound: no store is needed."""
-        return not {*self.schemes} - {"sum"} and not self.weighed
+        return not {*self.schemes} - {"sum"} and not self.needs_second_pass

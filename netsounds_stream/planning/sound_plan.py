@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from math import ceil
 
-from .formats import check_format, estimated_bytes, holds
+from .formats import SAMPLE_BYTES, check_format, estimated_bytes, holds
 from .geometry import SMALLEST_SIDE, bank, bank_length
-from .plan import SAMPLE_BYTES, AudioPlan, Stft
+from .plan import AudioPlan, Stft
 from .sound_options import SoundOptions
 
 # A WAV's length field is 32 bits; room is left for its header and text chunks.
@@ -34,10 +34,10 @@ def stft_plan(rows: int, sound: SoundOptions) -> Stft | None:
         return None
     seconds = default_duration_s(rows, sound) if sound.duration_s is None else sound.duration_s
     samples = max(1, round(seconds * sound.sample_rate_hz))
-    return Stft(sound.fft_size, sound.hop_samples, samples, wanted_samples(sound))
+    return Stft(sound.fft_size, sound.hop_samples, samples, preview_samples(sound))
 
 
-def wanted_samples(sound: SoundOptions) -> int | None:
+def preview_samples(sound: SoundOptions) -> int | None:
     """Of each file, before any resampling, in a preview; None: all."""
     return None if sound.preview_s is None else ceil(sound.preview_s * sound.sample_rate_hz)
 
@@ -45,7 +45,7 @@ def wanted_samples(sound: SoundOptions) -> int | None:
 def preview_rows(along: int, across: int, banks: tuple[int, ...], sound: SoundOptions) -> int:
     """How many of a picture's `along` pixel rows in time the first seconds of every file need, all of them at
     most; `across` is its other side."""
-    wanted = wanted_samples(sound)
+    wanted = preview_samples(sound)
     if wanted is None:
         return along
     stft, most = stft_plan(bank_length(1, along), sound), 0
@@ -58,7 +58,7 @@ def preview_rows(along: int, across: int, banks: tuple[int, ...], sound: SoundOp
         if stft is not None:
             # what is late by the phases' look-ahead, and half a window, and rows half a frame beyond
             reach = stft.overlap - 1
-            late = 1 + (sound.stacked * reach)
+            late = 1 + (sound.griffin_lim_iterations * reach)
             last = ceil((stft.sounded + stft.fft_size / 2) / stft.hop) + 1 + late
             step = frames * stft.hop / stft.samples
             ends_later = sound.windowed and "concat" in sound.schemes and wanted > stft.samples
@@ -92,16 +92,24 @@ def audio_plan(
     each = stft.samples if windowed and stft is not None else frames * frequencies
     files = count if scheme == "filters" else 1
     samples = count * each if scheme == "concat" else each
-    wanted = wanted_samples(sound)
+    wanted = preview_samples(sound)
     samples = samples if wanted is None else min(samples, wanted)
     across = 2 if scheme == "mix" else sound.sum_channels if scheme == "sum" else 1
-    waiting = 4 * files * samples * across if windowed or sound.finished else 0
+    waiting = 4 * files * samples * across if windowed or sound.needs_finishing else 0
     rate = sound.resample_hz or sound.sample_rate_hz
     samples = -(-samples * rate // sound.sample_rate_hz)
     check_format(sound.format, sound.subtype, rate, across, samples)
     if sound.format != "wav":
         size = estimated_bytes(sound.format, sound.subtype, across, samples, rate)
-        return AudioPlan(scheme, files, samples, size, sound.format.upper(), across, waiting)
+        return AudioPlan(
+            scheme=scheme,
+            files=files,
+            samples=samples,
+            bytes_per_file=size,
+            container=sound.format.upper(),
+            channels=across,
+            temporary_bytes=waiting,
+        )
     size = samples * across * SAMPLE_BYTES[sound.subtype]
     container = "WAV" if size <= _WAV_LIMIT_BYTES else "RF64"
     browser = 0
@@ -110,7 +118,16 @@ def audio_plan(
         each = -(-samples // parts)
         if holds("flac", "PCM_16", rate, across, each):
             browser = parts * estimated_bytes("flac", "PCM_16", across, each, rate)
-    return AudioPlan(scheme, files, samples, size + _HEADER_BYTES, container, across, waiting, browser)
+    return AudioPlan(
+        scheme=scheme,
+        files=files,
+        samples=samples,
+        bytes_per_file=size + _HEADER_BYTES,
+        container=container,
+        channels=across,
+        temporary_bytes=waiting,
+        browser_bytes=browser,
+    )
 
 
 def stems_plan(mix: AudioPlan, banks: int) -> AudioPlan:
@@ -124,7 +141,14 @@ def parts_plan(mix: AudioPlan, banks: int, sound: SoundOptions) -> AudioPlan | N
     if not holds("flac", "PCM_16", rate, mix.channels, mix.samples):
         return None
     size = estimated_bytes("flac", "PCM_16", mix.channels, mix.samples, rate)
-    return AudioPlan("part", banks, mix.samples, size, "FLAC", mix.channels)
+    return AudioPlan(
+        scheme="part",
+        files=banks,
+        samples=mix.samples,
+        bytes_per_file=size,
+        container="FLAC",
+        channels=mix.channels,
+    )
 
 
 def raw_plan(audio: AudioPlan, inner: SoundOptions) -> AudioPlan:
@@ -132,4 +156,11 @@ def raw_plan(audio: AudioPlan, inner: SoundOptions) -> AudioPlan:
     samples = audio.temporary_bytes // (4 * audio.files * audio.channels)
     size = samples * audio.channels * SAMPLE_BYTES[inner.subtype]
     container = "WAV" if size <= _WAV_LIMIT_BYTES else "RF64"
-    return AudioPlan(audio.scheme, audio.files, samples, size + _HEADER_BYTES, container, audio.channels)
+    return AudioPlan(
+        scheme=audio.scheme,
+        files=audio.files,
+        samples=samples,
+        bytes_per_file=size + _HEADER_BYTES,
+        container=container,
+        channels=audio.channels,
+    )

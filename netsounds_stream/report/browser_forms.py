@@ -73,7 +73,14 @@ def write_forms(
         (
             Finish(
                 folder / form,
-                AudioPlan(audio.scheme, 1, length, 0, "FLAC", audio.channels),
+                AudioPlan(
+                    scheme=audio.scheme,
+                    files=1,
+                    samples=length,
+                    bytes_per_file=0,
+                    container="FLAC",
+                    channels=audio.channels,
+                ),
                 plain,
                 about,
                 None,

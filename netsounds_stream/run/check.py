@@ -13,7 +13,7 @@ from ..base.locations import is_url
 from ..base.pipeline import workers
 from ..base.progress import Listener, Stages
 from ..errors import DamagedError, OutputError, StoreError
-from ..planning.planner import divided
+from ..planning.planner import split_threads
 from ..store.arrays import Activations
 from ..store.blocks import Block, blocks_of
 from ..store.shards import shard_path
@@ -122,7 +122,7 @@ def check(folder: str | Path, *, on_progress: Listener | None = None) -> Check:
             if found is not None:
                 damaged.append(found)
 
-        with workers(*divided(torch.get_num_threads())) as line:
+        with workers(*split_threads(torch.get_num_threads())) as line:
             line.run(jobs, read, [gather])
     unknown = tuple(sorted(there - {*sums} - {RECORD_NAME}))
     return Check(top, len(sums) + 1, total + length, tuple(damaged), unknown)

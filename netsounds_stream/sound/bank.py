@@ -75,7 +75,7 @@ class BankSound:
         lowest = sound.scale == "minmax" and (by_filter or (bool(raw_files) and sound.balance == "filter"))
         summed = total is None and not spectra and ("sum" in sound.schemes or sound.mix)
         with ExitStack() as stack:
-            if lowest or (levels is None and (by_filter or sound.windowed or sound.weighed)):
+            if lowest or (levels is None and (by_filter or sound.windowed or sound.needs_second_pass)):
                 values = to.source.channels * to.source.frames * to.source.frequencies
                 with stages.stage(f"{to.name}: levels", values, "values") as advance:
                     levels = measure_levels(to, lowest=lowest, advance=advance)
@@ -127,7 +127,7 @@ class BankSound:
         self, files: SoundFiles, stages: Stages, levels: Levels | None, total: SumSpool | None
     ) -> None:
         to, sound = self.raw, self.raw.options
-        if not sound.finished:
+        if not sound.needs_finishing:
             render_bank(to, files, stages, levels=levels, total=total)
             return
         inner = replace(sound, format="wav", subtype="FLOAT", resample_hz=None, loudness_lufs=None)

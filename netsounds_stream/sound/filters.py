@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base.checksums import joined, moved
+from ..base.checksums import combined, shifted
 from ..planning.plan import AudioPlan
 from ..planning.sound_options import SoundOptions
 from ..store.arrays import Activations
@@ -108,13 +108,13 @@ class Inversion:
         ends = [min(self.audio.samples, self.begins(block, at) + length) for at in range(len(parts))]
         if self.together and not self.cut:
             one = files[0]
-            one.checksum ^= moved(
-                joined(parts, self.per_filter * one.sample_bytes), one.bytes_after(ends[-1])
+            one.checksum ^= shifted(
+                combined(parts, self.per_filter * one.sample_bytes), one.bytes_after(ends[-1])
             )
             return
         for part, end, number in zip(parts, ends, self._numbers(block), strict=True):
             file = files[number]
-            file.checksum ^= moved(part, file.bytes_after(end)) if part else 0
+            file.checksum ^= shifted(part, file.bytes_after(end)) if part else 0
 
     def _numbers(self, block: Block) -> list[int]:
         """Of each of the block's filters, its file."""

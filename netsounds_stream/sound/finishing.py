@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..base.checksums import FileSum, file_sum, moved
+from ..base.checksums import FileSum, file_sum, shifted
 from ..base.progress import Advance
 from ..planning.plan import AudioPlan
 from ..planning.sound_options import SoundOptions
-from ..planning.sound_plan import wanted_samples
+from ..planning.sound_plan import preview_samples
 from .dsp.limiter import Limiter
 from .dsp.loudness import Loudness, LoudnessMeter
 from .encoding import Resampler, SoundWriter
@@ -266,7 +266,7 @@ def note_of(name: str, asked_lufs: float, measured: Mapping[str, Any]) -> str | 
 def _stream(to: Finish, segments: Sequence[Segment], advance: Advance) -> Iterator[Samples]:
     """All segments, scaled, faded, one after another, at the rate that is written."""
     pieces = (piece for segment in segments for piece in _levelled(segment, to.sound.sample_rate_hz, advance))
-    plain = _first(wanted_samples(to.sound), pieces)
+    plain = _first(preview_samples(to.sound), pieces)
     if to.rate_hz == to.sound.sample_rate_hz:
         yield from plain
         return
@@ -350,7 +350,7 @@ class _Writer:
             return
         assert self._wav is not None
         part = self._wav.write(start, values)
-        self._wav.checksum ^= moved(part, self._wav.bytes_after(start + len(values)))
+        self._wav.checksum ^= shifted(part, self._wav.bytes_after(start + len(values)))
 
     def sum(self) -> FileSum:
         """Of the whole file, which is closed."""

@@ -53,8 +53,8 @@ def mixture_of(channels: int, sound: SoundOptions, levels: Levels | None = None)
     """What a bank's filters are summed to.
 
     Args:
-        levels: of the bank's filters, where `sound.weighed`; the lowest samples, too, where a raw sum is
-            balanced by filter and scaled by 'minmax'. None: it is summed as the network gives it.
+        levels: of the bank's filters, where `sound.needs_second_pass`; the lowest samples, too, where a raw
+            sum is balanced by filter and scaled by 'minmax'. None: it is summed as the network gives it.
     """
     numbers, none = list(chosen(channels, sound, levels)), np.zeros((channels, 0))
     places = _layout(channels, sound, levels)

@@ -84,7 +84,7 @@ def measure_levels(to: Rendering, *, lowest: bool, advance: Advance) -> Levels:
     def measure(block: Block) -> tuple[int, tuple[Tensor, Tensor, Tensor], Tensor | None]:
         values = source.read(block.channels, block.frames)
         low, high, peak = (each.cpu() for each in extremes(values.to(to.device), lowest=lowest))
-        squares = energies(values.float().permute(1, 2, 0)) if to.options.energies else None
+        squares = energies(values.float().permute(1, 2, 0)) if to.options.needs_energies else None
         advance(values.numel())
         return block.channels.start, (low, high, peak), squares
 

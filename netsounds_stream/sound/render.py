@@ -19,7 +19,7 @@ from ..planning.geometry import bank_length
 from ..planning.keywords import RenderKeywords
 from ..planning.options import sound_from_words
 from ..planning.plan import AudioPlan
-from ..planning.planner import divided
+from ..planning.planner import split_threads
 from ..planning.sound_options import FORMATS
 from ..planning.sound_plan import audio_plan, stft_plan
 from ..store.arrays import Activations, open_activations
@@ -96,7 +96,7 @@ def render(
             version = f"{PACKAGE} {versions()[PACKAGE]}"
             return Tags(f"{label}, {scheme}", picture, label, scheme, sound.method, version, bank)
 
-        with workers(*divided(torch.get_num_threads())) as pipeline:
+        with workers(*split_threads(torch.get_num_threads())) as pipeline:
             flipped = (source.time_axis == "x") != sound.flip_frequency
             windowing = (
                 None if stft is None else Windowing(stft, sound, journal, folder, pipeline, tags, flipped)

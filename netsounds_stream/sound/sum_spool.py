@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base.checksums import FileSum, moved
+from ..base.checksums import FileSum, shifted
 from ..base.progress import Advance
 from ..base.spool import Spool
 from ..planning.plan import AudioPlan
@@ -90,7 +90,7 @@ class SumSpool:
                 sound = mirrored(samples, self._frequencies).transpose(1, 2).reshape(-1, audio.channels)
                 sound = sound[: audio.samples - first]
                 part = wav.write(first, sound.contiguous().numpy())
-                wav.checksum ^= moved(part, wav.bytes_after(first + len(sound)))
+                wav.checksum ^= shifted(part, wav.bytes_after(first + len(sound)))
                 if seen is not None:
                     seen.add((sound.float() / full_scale(options.subtype)).numpy())
                 advance(sound.numel())

@@ -20,10 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..base.checksums import FileSum, linear, moved, whole
+from ..base.checksums import FileSum, full_crc32c, linear_part, shifted
 from ..base.spool import PlacedFile
 from ..errors import StoreError, cannot_write
-from ..planning.plan import SAMPLE_BYTES, AudioPlan
+from ..planning.formats import SAMPLE_BYTES
+from ..planning.plan import AudioPlan
 from ..planning.sound_options import SoundOptions
 
 _FULL_SCALE = {"PCM_16": 2**15 - 1, "PCM_24": 2**23 - 1}
@@ -140,7 +141,7 @@ class LaidOutWav:
                     os.ftruncate(file.fileno(), self.bytes)
                     PlacedFile(file).put(header, 0)
                 new.replace(path)  # closed, for Windows renames no open file
-                checksum = moved(linear(header, len(header)), self.bytes - len(header))
+                checksum = shifted(linear_part(header, len(header)), self.bytes - len(header))
             elif path.stat().st_size != self.bytes:
                 raise StoreError(f"{path} has been changed since; start again with --overwrite")
             self.checksum = checksum
@@ -169,7 +170,7 @@ class LaidOutWav:
             self._file.put(memoryview(values).cast("B"), self._start + start * self.sample_bytes)
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        return linear(values, values.nbytes)
+        return linear_part(values, values.nbytes)
 
     def bytes_after(self, end: int) -> int:
         """How many bytes follow sample `end`."""
@@ -177,7 +178,7 @@ class LaidOutWav:
 
     def file_sum(self) -> FileSum:
         """Of the file, when every sample's stretch has been added to `checksum`."""
-        return FileSum(self.bytes, whole(self.checksum, self.bytes))
+        return FileSum(self.bytes, full_crc32c(self.checksum, self.bytes))
 
     def close(self) -> None:
         """Close the file; closing twice does nothing."""

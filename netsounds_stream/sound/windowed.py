@@ -107,7 +107,7 @@ class Windowing:
         """See `synthesised`; ends early where the run is asked to stop."""
         sound = self.sound
         for samples in synthesised(
-            blocks, self.stft, sound.first_phase, sound.stacked, seed, sound.heard_bins
+            blocks, self.stft, sound.first_phase, sound.griffin_lim_iterations, seed, sound.audible_bins
         ):
             if self.journal.stopping:
                 raise Stopped

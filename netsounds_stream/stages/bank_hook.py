@@ -97,7 +97,7 @@ def bank_hook(
         totals: list[Tensor] = []
         mixed: list[Tensor] = []
         row = 0
-        for piece in [block.parts] if transfers.beside else _pieces(block, per_shard):
+        for piece in [block.parts] if transfers.overlapped else _pieces(block, per_shard):
             # Rounded to what is stored first: what is heard follows from the stored values.
             parts = tuple(part.to(torch.float16) for part in piece)
             on_it = None if weights is None else weights.to(parts[0].device)

@@ -45,14 +45,14 @@ def expected_seconds(plan: Plan, options: SonifyOptions) -> dict[str, float]:
     found["network"] = (_NETWORK_SECONDS + _PIXEL_SECONDS * plan.pixels) / workers
     for bank in plan.banks:
         work = sum(
-            _windowed_seconds(audio, plan.stft, sound.stacked, sound.sample_rate_hz)
+            _windowed_seconds(audio, plan.stft, sound.griffin_lim_iterations, sound.sample_rate_hz)
             if sound.windowed and plan.stft is not None
             else _BANK_SECONDS + (_VALUE_SECONDS * bank.raw_bytes / 2 if audio.scheme != "sum" else 0.0)
             for audio in bank.audio
         )
         found[f"sound {bank.number}"] = work / workers
     if plan.mix is not None and plan.stft is not None:
-        one = _windowed_seconds(plan.mix, plan.stft, sound.stacked, sound.sample_rate_hz)
+        one = _windowed_seconds(plan.mix, plan.stft, sound.griffin_lim_iterations, sound.sample_rate_hz)
         seconds = plan.stft.sounded / sound.sample_rate_hz
         found["mix"] = len(plan.banks) * one + _FINISH_SECONDS * seconds
     if options.report:

@@ -73,7 +73,7 @@ def run_forward(
     """
     transfers = Transfers(compute.device)
     pending = _Pending()
-    do = pending.later if transfers.beside else lambda job: job()
+    do = pending.later if transfers.overlapped else lambda job: job()
     kept = journal.state(STEP)
     per_shard = {each.number: each.frames_per_shard for each in plan.banks}
     hooks = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from ..base.locations import STORES, WEB, has_secrets, redacted, scheme_of
+from ..base.locations import STORES, WEB, has_secrets, redacted, url_scheme
 from ..errors import NetsoundsError, OptionError, OutputError, RemoteError, Stopped
 
 T = TypeVar("T")
@@ -221,7 +221,7 @@ def _told(error: Exception, verb: str, what: str) -> Exception:
     if kind == "PreconditionError":
         return ValueError(f"{what} has changed")
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or code == "ExpiredToken":
-        if scheme_of(what) in WEB:
+        if url_scheme(what) in WEB:
             return RemoteError(
                 f"{what} is refused ({status or 'no permission'}); if its URL has a signature or a "
                 "password, give the whole URL again, with --resume if the run was started"
@@ -270,7 +270,7 @@ def _library(url: str) -> Any:
 
 
 def _opened(url: str, shown: str) -> Any:
-    scheme, parts = scheme_of(url), urlsplit(url)
+    scheme, parts = url_scheme(url), urlsplit(url)
     failure = ""
     if scheme in STORES and has_secrets(url):
         raise OptionError(

@@ -33,7 +33,7 @@ def coprime_split(length: int) -> tuple[int, int] | None:
     return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Tables:
     """Which rows of the even part to gather, the four matrices, and where the half frame's samples lie."""
 
