@@ -1,0 +1,52 @@
+"""Memory as a promise kept: near its budget a run does with less; over thousands of bands nothing creeps."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from pathlib import Path
+
+import pytest
+
+from netsounds_stream.planning.plan import STORED_SPOOL
+from tests.helpers.bands import BANDS, TAKEN, in_a_process
+from tests.helpers.forks import forked
+from tests.helpers.memory_grid import SPOOLED_PIXELS, Case, chosen, measure
+from tests.helpers.reference import large_picture
+from tests.helpers.runs import contents
+
+pytestmark = pytest.mark.process
+
+
+# By this seed the network is strips of both directions, a spooled picture and a tight budget, at little cost.
+@pytest.mark.parametrize("case", chosen(8, seed=419), ids=str)
+def test_a_grid_of_runs_keeps_its_budget(tmp_path: Path, weights_file: Path, case: Case) -> None:
+    found = measure(case, tmp_path, weights_file)
+    assert found.measured <= found.planned <= found.budget
+    assert found.planned <= 1.5 * found.measured  # a plan that promised anything at all would be no plan
+    assert found.stored == STORED_SPOOL or case.width * case.height < SPOOLED_PIXELS
+
+
+def test_near_its_budget_a_run_does_with_less(tmp_path: Path, weights_file: Path) -> None:
+    picture, budget = tmp_path / "a.jpg", 2 << 30
+    large_picture(3000, 2000, picture)
+    found = in_a_process(TAKEN, budget, picture, tmp_path / "run", weights_file)
+    assert found["notes"] == ["memory came near the budget; 1 of 2 workers continued"]
+    assert budget * 95 // 100 < found["peak_memory_bytes"] <= budget
+    plain = ("--weights", weights_file, "--label", "a", "--memory", budget, "--scheme", "sum")
+    plain = (*plain, "--banks", 1, "--no-mix", "--no-report")
+    assert forked("sonify", picture, "--out", tmp_path / "whole", *plain).returncode == 0
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_memory_is_flat_over_two_thousand_bands(tmp_path: Path, weights_file: Path) -> None:
+    picture = tmp_path / "a.png"
+    large_picture(64, 2100 * 64, picture)
+    found = in_a_process(BANDS, picture, tmp_path / "run", weights_file)
+    held = found["held"][300:]  # after the first ones, which fill every buffer
+    assert len(held) > 1800
+    # On a busy machine a buffer may grow late, once: that is a step between two sixths. A creep is in all.
+    sixths = [statistics.median(held[len(held) * at // 6 : len(held) * (at + 1) // 6]) for at in range(6)]
+    steps = [abs(later - earlier) for earlier, later in itertools.pairwise(sixths)]
+    assert statistics.median(steps) <= 512 * len(held) / 6, steps  # bytes: half of a kilobyte a band
+    assert found["notes"] == []
