@@ -1,9 +1,7 @@
-"""Paths and URLs: which of them a word is, and how a URL is said without what must stay secret.
+"""Locations: paths and URLs, which of the two an argument is, and names derived from them.
 
-A URL may carry a name and a password (`user:password@`) or a signature (`?X-Amz-Signature=`). Nothing but
-`redacted` goes into a text, a record or a name.
-
-Names live here, too: which files are called as pictures are, and what a run's folder is called.
+A URL may carry a user name and a password (`user:password@`) or a signature (`?X-Amz-Signature=`). Only its
+`redacted` form may appear in a message, a record or a file name.
 """
 
 from __future__ import annotations
@@ -19,21 +17,25 @@ from urllib.request import url2pathname
 from ..errors import OptionError, OutputError
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-#: Where runs may lie besides folders, and pictures besides files.
+#: URL schemes of object stores, which hold runs and pictures.
 STORES = ("s3", "gs", "az")
+#: URL schemes of web servers, which hold pictures.
 WEB = ("http", "https")
 
 
 def is_url(place: str | Path) -> bool:
-    """Whether it names something that is no file here."""
+    """Return whether `place` is a URL rather than a path."""
     return isinstance(place, str) and _URL.match(place) is not None
 
 
 def parse_location(word: str) -> str | Path:
-    """What a word of a command names: a URL as it is, anything else, `file://` too, as a path.
+    """Tell paths and URLs apart in a command's argument.
+
+    Returns:
+        A URL as a text, unchanged; everything else, `file://` URLs included, as a path.
 
     Raises:
-        OptionError: a URL of a kind that is not known.
+        OptionError: the URL's scheme is not supported.
     """
     if not is_url(word):
         return Path(word)
@@ -48,35 +50,46 @@ def parse_location(word: str) -> str | Path:
 
 
 def url_scheme(url: str) -> str:
-    """In lower case."""
+    """Return a URL's scheme in lower case, such as 's3'."""
     return url.partition(":")[0].lower()
 
 
 def redacted(url: str) -> str:
-    """Scheme, host and path: the URL without name, password, query and fragment."""
+    """Remove a URL's secrets.
+
+    Returns:
+        Its scheme, host and path, without user name, password, query and fragment.
+    """
     scheme, _, rest = url.partition("://")
-    place = re.split(r"[?#]", rest, maxsplit=1)[0]
-    host, slash, path = place.partition("/")
+    address = re.split(r"[?#]", rest, maxsplit=1)[0]
+    host, slash, path = address.partition("/")
     return f"{scheme.lower()}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def has_secrets(url: str) -> bool:
-    """Whether more is needed to come by it than `redacted` says."""
+    """Return whether `redacted` removes anything from a URL."""
     return len(redacted(url)) < len(url)
 
 
 def url_file_name(url: str) -> str:
-    """The last part of its path, as a file name."""
+    """Return the last part of a URL's path as a file name; 'picture' if it has none."""
     path = redacted(url).partition("://")[2].partition("/")[2]
     name = unquote(path.rstrip("/").rpartition("/")[2])
     return re.sub(r"[/\\\0]", "_", name) or "picture"
 
 
 def local_only(command: str, place: str | Path) -> Path:
-    """`place` as a path, for commands that read folders and files alone.
+    """Require a local path, for commands that do not read URLs.
+
+    Args:
+        command: name of the command, for the error.
+        place: a path or a URL.
+
+    Returns:
+        `place` as a path.
 
     Raises:
-        OutputError: it is a URL.
+        OutputError: `place` is a URL.
     """
     if is_url(place):
         raise OutputError(
@@ -85,50 +98,56 @@ def local_only(command: str, place: str | Path) -> Path:
     return Path(place)
 
 
-def work_folder(url: str, given: Path | None = None) -> Path:
-    """Where a run to a URL is worked on: a folder for that URL alone, in `given` or for temporary files.
+def work_folder(url: str, parent: Path | None = None) -> Path:
+    """Return the local folder in which a run to a URL is made.
 
-    The same for the same URL, so that a stopped run is found again.
+    It is the same each time for the same URL, so that a stopped run is found again, and belongs to that URL
+    alone.
+
+    Args:
+        url: where the run goes.
+        parent: the folder to put it in. None: the system's folder for temporary files.
 
     Raises:
-        OutputError: it is another user's, who could read or change what lies there.
+        OutputError: another user owns the temporary folder or may write to it.
     """
     digest = hashlib.sha256(redacted(url).rstrip("/").encode()).hexdigest()[:16]
-    if given is not None:
-        return given / f"netsounds-{digest}"
+    if parent is not None:
+        return parent / f"netsounds-{digest}"
     user = os.getuid() if hasattr(os, "getuid") else "user"
     top = Path(tempfile.gettempdir()) / f"netsounds-stream-{user}"
     top.mkdir(mode=0o700, exist_ok=True)
-    found = top.lstat()
-    if hasattr(os, "getuid") and (found.st_uid != user or top.is_symlink() or found.st_mode & 0o022):
+    status = top.lstat()
+    if hasattr(os, "getuid") and (status.st_uid != user or top.is_symlink() or status.st_mode & 0o022):
         raise OutputError(f"{top} can be written by other users; remove it, or choose a folder with --work")
     return top / digest
 
 
-#: How the names of pictures end, in small letters.
+#: Suffixes of pictures' file names, in lower case.
 PICTURE_SUFFIXES = {
     *(".avif", ".gif", ".heic", ".heif", ".j2k", ".jp2", ".jpeg", ".jpg", ".jxl"),
     *(".png", ".ppm", ".tif", ".tiff", ".webp"),
 }
-_LONGEST_BYTES = 180  # file names may have 255, and the folder's partial name is longer than its own
+# File names may have 255 bytes, and a folder has a longer name while its run is unfinished.
+_LONGEST_BYTES = 180
 
 
 def default_folder(picture: str | Path) -> Path:
-    """`PICTURE-netsounds` here, where no folder is named."""
+    """Return the folder of a run whose user named none: `PICTURE-netsounds` in the working directory."""
     name = url_file_name(picture) if isinstance(picture, str) else str(picture)
     return Path(f"{safe_name(Path(name).stem)}-netsounds")
 
 
 def has_picture_suffix(path: str | Path) -> bool:
-    """Return whether a file's name ends as those of pictures do; what it holds is not looked at."""
+    """Return whether a file's name ends like a picture's, without looking at its content."""
     return Path(path).suffix.lower() in PICTURE_SUFFIXES
 
 
 def safe_name(name: str) -> str:
-    """A folder's name after `name`: never hidden or like an option, printable, not too long."""
-    printable = "".join(each if each.isprintable() else "_" for each in name)
+    """Turn any text into a usable folder name: printable, short, not hidden and not like an option."""
+    printable = "".join(character if character.isprintable() else "_" for character in name)
     return printable.encode()[:_LONGEST_BYTES].decode(errors="ignore").lstrip(".-~ ") or "picture"
 
 
-#: A folder in the one that is worked in, with a picture on its way from a URL.
+#: Folder, within the work folder, of a picture that is being downloaded.
 DOWNLOAD = "download"

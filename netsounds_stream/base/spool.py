@@ -1,4 +1,4 @@
-"""Rows of floats that wait on disk: appended, or written and read anywhere, from several threads."""
+"""Spools: temporary files of numeric rows, appended or written and read at any row, by several threads."""
 
 from __future__ import annotations
 
@@ -16,55 +16,69 @@ from ..errors import StoreError, cannot_write
 
 
 class PlacedFile:
-    """An open file that several threads read and write anywhere."""
+    """An open file that several threads read and write at explicit offsets.
+
+    Args:
+        file: the file, unbuffered.
+    """
 
     def __init__(self, file: FileIO) -> None:
-        self._file, self._seeking = file, threading.Lock()
+        self._file = file
+        self._position = threading.Lock()  # held while the file's own position is in use
 
     def put(self, content: bytes | memoryview, offset: int) -> None:
-        """Write all of it."""
+        """Write all of `content` at `offset`."""
         rest = memoryview(content)
-        while rest:  # the system may take less than all
+        while rest:  # the system may write only a part
             if hasattr(os, "pwrite"):
-                taken = os.pwrite(self._file.fileno(), rest, offset)
+                count = os.pwrite(self._file.fileno(), rest, offset)
             else:  # Windows
-                with self._seeking:
+                with self._position:
                     self._file.seek(offset)
-                    taken = self._file.write(rest)
-            rest, offset = rest[taken:], offset + taken
+                    count = self._file.write(rest)
+            rest = rest[count:]
+            offset += count
 
     def fill(self, view: memoryview, offset: int) -> bool:
-        """Read as much as `view` holds; False where the file ends before."""
+        """Read from `offset` until `view` is full.
+
+        Returns:
+            False if the file ends before.
+        """
         while view:
             if hasattr(os, "preadv"):
-                taken = os.preadv(self._file.fileno(), [view], offset)
+                count = os.preadv(self._file.fileno(), [view], offset)
             else:  # macOS before 11, Windows
-                with self._seeking:
+                with self._position:
                     self._file.seek(offset)
-                    taken = self._file.readinto(view)
-            if not taken:
+                    count = self._file.readinto(view)
+            if not count:
                 return False
-            view, offset = view[taken:], offset + taken
+            view = view[count:]
+            offset += count
         return True
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
 class Spool:
-    """Rows in a file at `path`, which stays when the `with` block is left.
+    """Rows of one shape and dtype in a file, which remains when the `with` block is left.
 
     Args:
-        shape: of a row.
-        rows: that a spool left before is to go on with; None: a new one.
-        dtype: of its values.
+        path: the file.
+        shape: shape of a row.
+        rows: number of rows of an existing spool to keep and append to; None: start an empty one.
+        dtype: dtype of the values.
 
     Attributes:
-        rows: how many were appended.
+        path: the file.
+        rows: number of rows appended so far.
 
     Raises:
-        OutputError: it cannot be made.
-        StoreError: the one to go on with is not as it was left.
+        OutputError: the file cannot be written.
+        StoreError: the existing spool is missing, or shorter than `rows`.
     """
 
     def __init__(
@@ -74,7 +88,10 @@ class Spool:
         rows: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.path, self._shape, self.rows, self._dtype = path, shape, rows or 0, dtype
+        self.path = path
+        self.rows = rows or 0
+        self._shape = shape
+        self._dtype = dtype
         self._row_bytes = dtype.itemsize * prod(shape)
         try:
             file = path.open("w+b" if rows is None else "r+b", buffering=0)
@@ -98,15 +115,20 @@ class Spool:
         self.close()
 
     def close(self) -> None:
+        """Close the file, which remains on disk."""
         self._file.close()
 
     def append(self, values: Tensor) -> None:
-        """Add rows."""
+        """Write `values`, `[row, ...]`, after the last appended row."""
         self.put(self.rows, values)
         self.rows += values.shape[0]
 
     def put(self, row: int, values: Tensor) -> None:
-        """Write rows from `row` on."""
+        """Write `values`, `[row, ...]`, from row number `row` on.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
         assert values.dtype == self._dtype and values.shape[1:] == self._shape
         try:
             view = memoryview(values.contiguous().numpy()).cast("B")
@@ -115,7 +137,14 @@ class Spool:
             raise cannot_write(self.path, error) from error
 
     def read(self, row: int, count: int) -> Tensor:
-        """`count` rows from `row` on."""
+        """Read `count` rows from row number `row` on.
+
+        Returns:
+            A tensor `[row, ...]` of the spool's dtype.
+
+        Raises:
+            StoreError: the file is shorter than that.
+        """
         values = torch.empty(count, *self._shape, dtype=self._dtype)
         if count and not self._file.fill(memoryview(values.numpy()).cast("B"), row * self._row_bytes):
             raise self._cut_short()
