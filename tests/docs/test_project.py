@@ -86,7 +86,7 @@ def test_the_workflow_runs_what_is_here_and_may_write_nothing() -> None:
     assert PROJECT["requires-python"] == f">={setup['with']['python-version']}"
 
 
-@pytest.mark.parametrize("name", [".ci/run", ".pre-commit-config.yaml", "README.md"])
+@pytest.mark.parametrize("name", [".ci/run", ".pre-commit-config.yaml", "CONTRIBUTING.md", "README.md"])
 def test_what_make_is_asked_for_it_can_make(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     asked = set(re.findall(r"(?:`|^ *|entry: )make ([a-z][\w-]*)", text, re.MULTILINE))
