@@ -34,10 +34,9 @@ from .planning.plan import STORED_SPOOL, AudioPlan, BankPlan, Plan
 from .report.contact_sheets import BankPictures
 from .report.report import STEP as REPORT_STEP
 from .report.report import BankReport, Report, report_files
-from .run.folder import file_label
-from .run.layout import Layout
+from .run.layout import Layout, file_label
 from .run.record import array_attributes, tags_of
-from .run.storage import StorageBackend
+from .run.storage import LocalStorage, StorageBackend
 from .sound.background import Baseline
 from .sound.bank import BankSound, summing_step
 from .sound.levels import LevelMeter, Levels
@@ -71,7 +70,7 @@ class Execution:
     stages: Stages
     notes: list[str] = field(default_factory=list)
     shared: Shared | None = None
-    storage: StorageBackend = field(default_factory=StorageBackend)
+    storage: StorageBackend = field(default_factory=LocalStorage)
     baselines: Mapping[int, Baseline] = field(default_factory=dict)
 
     def run(self, describe: Callable[[Tensor], dict[str, Any]]) -> Tensor:

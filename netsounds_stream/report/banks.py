@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..planning.geometry import bank as bank_spec
 from ..planning.plan import AudioPlan, BankPlan
 from ..planning.sound_options import SoundOptions
-from ..run.folder import PICTURES, REPORT
+from ..run.layout import PICTURES, REPORT
 from ..sound.dsp.spectrum import FrequencyScale
 from ..sound.view import View, Views, read_filter_extremes
 from ..store.arrays import Activations

@@ -22,7 +22,7 @@ from ..base.pipeline import Pipeline
 from ..base.progress import Advance
 from ..planning.plan import AudioPlan
 from ..planning.sound_options import SoundOptions
-from ..run.folder import REPORT
+from ..run.layout import REPORT
 from ..sound.finished_files import finish_files
 from ..sound.finishing import PIECE_SAMPLES, Finish, Segment
 from ..sound.tags import Tags

@@ -18,8 +18,8 @@ from PIL import Image
 from ..base.versions import PACKAGE, versions
 from ..errors import OptionError, OutputError, StoreError
 from ..planning.formats import media_type
-from ..run.folder import PAGE, RECORD_NAME, REPORT, read_record
-from ..run.layout import Layout
+from ..run.layout import PAGE, RECORD_NAME, REPORT, Layout
+from ..run.record_file import read_record
 from .images import save
 from .page import is_ours, write_gallery
 from .page_data import href

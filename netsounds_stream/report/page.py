@@ -11,7 +11,7 @@ from typing import Any
 
 from ..base.units import format_bytes
 from ..errors import cannot_write
-from ..run.folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
+from ..run.layout import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from .page_data import facts, href, predictions, stages
 
 _ASSETS = "assets"

@@ -15,9 +15,9 @@ from ..errors import OptionError, OutputError, StoreError
 from ..picture.overview import Overview, across_cells
 from ..planning.plan import FILTER_CELLS, AudioPlan, Plan, cells_of
 from ..planning.sound_options import SoundOptions, one_of
-from ..run.folder import PICTURES, RECORD_NAME, add_files, file_label, read_record
-from ..run.layout import Layout
+from ..run.layout import PICTURES, RECORD_NAME, Layout, file_label
 from ..run.record import recorded_options, recorded_plan
+from ..run.record_file import add_files, read_record
 from ..sound.view import SoundMeter, View, view_plan
 from ..store.arrays import Activations, open_activations
 from ..store.blocks import blocks_of

@@ -25,7 +25,7 @@ from ..errors import Stopped
 from ..picture.overview import Overview
 from ..planning.plan import Plan
 from ..planning.sound_options import SoundOptions
-from ..run.folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
+from ..run.layout import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from ..run.storage import StorageBackend
 from ..sound.tags import Tags
 from ..sound.view import Views

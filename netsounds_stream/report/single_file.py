@@ -17,7 +17,8 @@ from PIL import Image
 
 from ..base.progress import Listener, Stages
 from ..errors import OutputError
-from ..run.folder import PAGE, RECORD_NAME, SINGLE_FILE, add_files, read_record
+from ..run.layout import PAGE, RECORD_NAME, SINGLE_FILE
+from ..run.record_file import add_files, read_record
 from ..sound.encoding import Resampler
 from ..sound.finishing import PIECE_SAMPLES
 from .page import page_data_of, write_single_page

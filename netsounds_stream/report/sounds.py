@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..base.progress import Stages
 from ..planning.plan import Plan
 from ..planning.sound_options import SoundOptions
-from ..run.folder import PICTURES, REPORT
+from ..run.layout import PICTURES, REPORT
 from ..run.storage import StorageBackend
 from ..sound.view import View, Views, parts_begun
 from .banks import BankReport

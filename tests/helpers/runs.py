@@ -16,7 +16,7 @@ from netsounds_stream.base.checksums import file_sum
 from netsounds_stream.base.journal import read_journal
 from netsounds_stream.base.progress import Stop
 from netsounds_stream.errors import Stopped
-from netsounds_stream.run.folder import work_path
+from netsounds_stream.run.layout import work_path
 from tests.helpers.forks import LOOK_SECONDS, Command
 from tests.helpers.reference import TIMED, command
 

@@ -26,7 +26,7 @@ import pyvips
 from netsounds_stream import sonify
 from netsounds_stream.cluster.compatibility import own_processor
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.run.folder import work_path
+from netsounds_stream.run.layout import work_path
 from tests.helpers import hosts
 from tests.helpers.reference import PROGRAM, ROOT
 from tests.helpers.runs import contents
