@@ -289,7 +289,7 @@ def test_results_that_arrive_later_are_taken_in_order(
     """As on a GPU, where hooks leave before their copies are there; here all copies are there at once."""
     words = {"weights": str(weights_file), "report": False, "banks": (1, 4), "label": "a", "duration": 1}
     usual = sonify(picture_file, tmp_path / "usual", **words)
-    monkeypatch.setattr(Transfers, "beside", property(lambda self: True))
+    monkeypatch.setattr(Transfers, "overlapped", property(lambda self: True))
     later = sonify(picture_file, tmp_path / "later", **words)
     assert later.record["files"] == usual.record["files"]
     for path in (tmp_path / "usual").rglob("*"):
