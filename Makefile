@@ -2,7 +2,6 @@
 # make install                  what that needs, and no more
 # make test [COV=1]             the test suite (set NETSOUNDS_TEST_DATA for the tests on real photographs); COV=1 says
 #                               which part of the package's lines it runs
-# make test-fast                what to run before each commit: no process, browser, document, benchmark or long run
 # make soak WEIGHTS=w.pth       the long forms of the tests, and docs/reliability.md (an hour)
 # make docs                     the documentation as a site, in site/
 # make image [ENGINE=podman] [BUILD="--build-arg ..."]    the container image, and its size
@@ -19,10 +18,9 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUNTIME := $(VENV)/.installed$(if $(GPU),-gpu)
 DEV := $(VENV)/.installed-dev
-FAST := not (process or browser or docs or bench or slow)
 INSTALL := $(PYTHON) install.py $(if $(GPU),--gpu) $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
 
-.PHONY: install demo test test-fast soak image check lint types release bench docs clean
+.PHONY: install demo test soak image check lint types release bench docs clean
 
 install: $(RUNTIME)
 
@@ -43,9 +41,6 @@ ifdef COV
 	@total=$$($(BIN)/coverage report --format=total) && \
 		echo "$$total % of netsounds_stream's lines ran in the tests' own processes"
 endif
-
-test-fast: $(DEV)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m '$(FAST)'
 
 soak: $(DEV)
 	@test -n '$(WEIGHTS)' || { echo 'make soak needs WEIGHTS=FILE'; exit 1; }

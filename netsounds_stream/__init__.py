@@ -1,8 +1,8 @@
-"""netsounds-stream: turn pictures of any size into sound through a neural network, in bounded memory.
+"""netsounds-stream: pictures of any size into sound through a neural network, in bounded memory.
 
     from netsounds_stream import sonify, resume, plan, render
 
-Each public name is imported on first use, so that importing the package itself costs nothing.
+Names are loaded when first used, so that importing the package costs nothing.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # for type checkers and editors; a test holds these imports to the names below
+if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the names below
     from .api import plan as plan
     from .api import resume as resume
     from .api import sonify as sonify
@@ -46,8 +46,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test holds these imports t
     from .sound.render import render as render
     from .store.arrays import open_activations as open_activations
 
-# OpenMP's threads wait by spinning, on cores that other programs want. It reads this variable once, when
-# torch is loaded.
+# OpenMP's threads wait by spinning, on cores that other programs want. It reads this when torch is loaded.
 if "torch" not in sys.modules:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -91,7 +90,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-if not TYPE_CHECKING:  # or a type checker would accept any name, of any type
+if not TYPE_CHECKING:  # to a type checker any name would be there, and of any type
 
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:

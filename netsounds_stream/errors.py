@@ -1,18 +1,14 @@
-"""Errors that a user can fix. Each message is one line: what is wrong, and how to put it right.
+"""The errors a user can mend. Each text is one line: what is wrong, and how to put it right.
 
-Any other exception from this package is either a defect in it (`AssertionError` and the like) or an operating
-system's error (`OSError`), which the command line explains.
+Anything else that is raised from this package is a defect of ours (`assert`) or an operating system's
+error that the command line words (`OSError`).
 """
 
 from pathlib import Path
 
 
 class NetsoundsError(Exception):
-    """Base of all errors that a user can fix.
-
-    Attributes:
-        exit_status: exit status of the command that raises it.
-    """
+    """Base of all errors here. `exit_status` is the command line's exit status."""
 
     exit_status = 1
 
@@ -24,7 +20,7 @@ class OptionError(NetsoundsError, ValueError):
 
 
 class PictureError(NetsoundsError):
-    """A picture cannot be found, read or used."""
+    """The picture cannot be found, read or used."""
 
 
 class WeightsError(NetsoundsError):
@@ -36,11 +32,11 @@ class WeightsUnavailableError(WeightsError):
 
 
 class BudgetError(NetsoundsError):
-    """The memory budget or the free disk space is too small for a run; raised before a pixel is decoded."""
+    """The memory budget or the disk cannot hold the run; raised before a pixel is decoded."""
 
 
 class RangeError(NetsoundsError):
-    """An activation lies outside the range of float16."""
+    """An activation is beyond float16's range."""
 
 
 class StoreError(NetsoundsError):
@@ -52,7 +48,7 @@ class OutputError(NetsoundsError):
 
 
 class UnfinishedError(OutputError):
-    """The output folder holds a stopped run, which a new run would overwrite."""
+    """A stopped run is where a new one was to start."""
 
 
 class ChangedError(OutputError):
@@ -64,17 +60,17 @@ class DamagedError(NetsoundsError):
 
 
 class Stopped(NetsoundsError):
-    """A run stopped because it was asked to; the finished part is kept, to resume from."""
+    """The run was asked to stop; what is finished is kept."""
 
     exit_status = 130
 
 
 class ClusterError(NetsoundsError):
-    """The cluster cannot be reached, or cannot do the work."""
+    """The cluster cannot be reached or cannot do the work."""
 
 
 class WorkerError(NetsoundsError):
-    """A worker process ended while it worked on a picture."""
+    """A process ended while it worked on a picture."""
 
 
 class SomeFailedError(NetsoundsError):
@@ -84,11 +80,11 @@ class SomeFailedError(NetsoundsError):
 
 
 class RemoteError(NetsoundsError):
-    """An object store or a web server refuses a request, or does not answer after several attempts."""
+    """An object store or a picture's server refuses a request, or does not answer repeated ones."""
 
 
 def cannot_write(path: Path, reason: object) -> OutputError:
-    """Return the error for a file that cannot be written, most often because the disk is full.
+    """Return the error of a file that cannot be written: a full disk, for the most part.
 
     Args:
         path: the file.

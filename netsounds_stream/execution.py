@@ -351,21 +351,31 @@ class Execution:
                 written += [path for _, paths in files for path in paths]
                 written += [path for audio, path in parts if audio.scheme == "stem"]
                 filters = self._sounding(each)
-                banks.append(BankReport(each, pictures, source, files, filters, pictures.means(), parts))
+                banks.append(
+                    BankReport(
+                        planned=each,
+                        pictures=pictures,
+                        source=source,
+                        files=files,
+                        filters=filters,
+                        means=pictures.means(),
+                        parts=parts,
+                    )
+                )
             preview = stack.enter_context(self._preview(network["preview"]))
             Report(
-                self.folder,
-                self.plan,
-                self.options.sound,
-                views,
-                pipeline,
-                self.journal,
-                partial(tags_of, self.record),
-                banks,
-                None if self.plan.mix is None else self._layout.mix,
-                preview,
-                self.storage,
-                self.options.single_file,
+                folder=self.folder,
+                plan=self.plan,
+                sound=self.options.sound,
+                views=views,
+                pipeline=pipeline,
+                journal=self.journal,
+                tags=partial(tags_of, self.record),
+                banks=banks,
+                mix=None if self.plan.mix is None else self._layout.mix,
+                preview=preview,
+                storage=self.storage,
+                single_file=self.options.single_file,
             ).write(record, [path.relative_to(self.folder).as_posix() for path in written], self.stages)
         made = report_files(self.folder)
         self.journal.reached(

@@ -1,12 +1,11 @@
-"""What several tests share: real data, weights with every parameter at work, small pictures, a small disk."""
+"""What several tests share: real data, weights with every parameter at work, small pictures, a browser."""
 
 from __future__ import annotations
 
 import gc
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,9 @@ from netsounds_stream import sonify
 from netsounds_stream.base import machine
 from netsounds_stream.network.weights import Weights, expected_shapes, load_weights
 from netsounds_stream.picture.demo_picture import draw
+
+from .browser import DESK, Open, started, tab
+from .report_sample import make_run, render
 
 # The files that take longest go first: two processes share files out, and what comes last must be short.
 _LONGEST = ("cluster", "memory", "resume", "plan", "batch", "benchmarks", "tutorial", "remote")
@@ -98,6 +100,48 @@ def picture_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One browser a module; it keeps an event loop in this thread, so it does not outlive that."""
+    with started() as found:
+        yield found
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A name of the kind that people have: with what an address cannot hold as it is."""
+    return tmp_path / "a bowl #1, 100 %"
+
+
+@pytest.fixture
+def opened(browser: Any, run_folder: Path) -> Iterator[Open]:
+    """Makes a sample run (`run`: of what kind; `change`: its page's variables), and opens its page.
+
+    `options` are of the browser's context; `script` runs before the page's own. Afterwards nothing may have
+    gone wrong in the page: no error, no failed request, no word in the console.
+    """
+    with ExitStack() as tabs:
+        problems: list[list[str]] = []
+
+        def open_run(
+            change: Callable[[dict[str, Any]], None] | None = None,
+            options: dict[str, Any] | None = None,
+            script: str = "",
+            **run: Any,
+        ) -> Any:
+            variables = make_run(run_folder, **run)
+            if change:
+                change(variables)
+            found = tabs.enter_context(tab(browser, **{"viewport": DESK} | (options or {})))
+            problems.append(found.problems)
+            if script:
+                found.page.add_init_script(script)
+            return found.open(render(run_folder, variables))
+
+        yield open_run
+        assert not any(problems), problems
+
+
 @pytest.fixture(scope="session")
 def small_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """161 x 107 pixels."""
@@ -122,15 +166,3 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 100 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(disk)]
-    if not sys.platform.startswith("linux") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("this test may not mount a file system here")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)

@@ -30,12 +30,12 @@ from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import Limits, Source
 from netsounds_stream.planning.planner import make_plan
 from netsounds_stream.planning.sound_options import SoundOptions
-from tests.helpers import memory_grid
-from tests.helpers import mutations as damage
-from tests.helpers.bands import BANDS, in_a_process
-from tests.helpers.reference import command
-from tests.helpers.reliability_page import RESULTS, write_page
-from tests.helpers.runs import ALL_SCHEMES, contents, kill_until_finished
+
+from . import memory_grid, test_mutations
+from .reference import command
+from .reliability_page import RESULTS, write_page
+from .test_memory import BANDS, in_a_process
+from .test_resume import ALL_SCHEMES, contents, kill_until_finished
 
 _MIB = 1 << 20
 Found = dict[str, Any]
@@ -82,8 +82,8 @@ def kills(folder: Path, weights: Path) -> Found:
 
 def mutations(folder: Path, weights: Path) -> Found:
     """Damaged files through the real openers."""
-    damage.write_sources(folder)
-    found = damage.outcomes(folder, "flip", 20_000)
+    test_mutations.write_sources(folder)
+    found = test_mutations.outcomes(folder, "flip", 20_000)
     table: dict[str, dict[str, int]] = {}
     for (kind, outcome), count in sorted(found.counts.items()):
         table.setdefault(kind, {})[outcome] = count

@@ -1,7 +1,7 @@
-"""Checkpoints: named arrays in one file, an uncompressed zip of `.npy` members like those of `numpy.savez`.
+"""Arrays by name in one file: an uncompressed zip of `.npy` members, as `numpy.savez` makes.
 
-Arrays are written one after another, straight from their memory. The zip's own CRCs do not cover its
-directory, so damage is detected by the checksum of the whole file.
+Each array goes from its memory to the file, one after another and with no copy between. The zip's own CRCs
+do not cover its directory, so a damaged file is told by the sum of the whole.
 """
 
 from __future__ import annotations
@@ -21,55 +21,42 @@ from torch import Tensor
 from ..errors import OutputError, StoreError
 from .checksums import FileSum, file_sum
 
-# Suffix of bfloat16 tensors' names: numpy lacks the dtype, so their bits are stored as int16.
-_BFLOAT16 = ".bfloat16"
+_BFLOAT16 = ".bfloat16"  # ends the names of tensors that numpy has no dtype for: kept by their bits
 
 
 class CheckpointWriter:
-    """Writer of a new checkpoint at `path`, which is complete once closed.
-
-    Raises:
-        OutputError: the file cannot be written; every method may raise it.
-    """
+    """A new file at `path`, whole once closed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._output_errors():
+        with self._worded():
             self._file = path.open("wb")
             self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED)
 
     def add(self, name: str, values: NDArray[np.generic] | Tensor) -> None:
-        """Write one array.
-
-        Args:
-            name: its name; a slash in it makes a folder.
-            values: an array or tensor of any shape. A tensor of four axes in channels_last layout is written
-                without a copy.
-        """
+        """Write one array; a tensor `[1, channel, row, cross]` in channels_last goes without a copy."""
         if isinstance(values, Tensor) and values.dtype == torch.bfloat16:
             name += _BFLOAT16
         array = _as_array(values) if isinstance(values, Tensor) else np.ascontiguousarray(values)
         header = np.lib.format.header_data_from_array_1_0(array)
-        with self._output_errors(), self._zip.open(f"{name}.npy", "w", force_zip64=True) as member:
+        with self._worded(), self._zip.open(f"{name}.npy", "w", force_zip64=True) as member:
             np.lib.format.write_array_header_1_0(member, header)
             member.write(array.reshape(-1).view(np.uint8))
 
     def close(self) -> None:
-        """Write the zip's directory and close the file."""
-        with self._output_errors():
+        with self._worded():
             self._zip.close()
             self._file.close()
 
     def discard(self) -> None:
-        """Close an unwanted checkpoint, complete or not; do nothing after `close`."""
-        # Explicitly: if the garbage collector closed them, a full disk's error would be printed as a
-        # traceback.
-        for file in (self._zip, self._file):
+        """Close what will not be used, whole or not; nothing after `close`."""
+        # by hand: left to the collector, what fails on a full disk is printed with its traceback
+        for each in (self._zip, self._file):
             with contextlib.suppress(OSError, ValueError):
-                file.close()
+                each.close()
 
     @contextmanager
-    def _output_errors(self) -> Iterator[None]:
+    def _worded(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -80,25 +67,21 @@ class CheckpointWriter:
 
 
 class CheckpointReader:
-    """Reader of a checkpoint, verified against the checksum that was recorded when it was written.
-
-    Args:
-        path: a file that `CheckpointWriter` wrote.
-        expected: its size and checksum.
+    """A file that `CheckpointWriter` made, and whose sum was taken then.
 
     Raises:
-        StoreError: the file is missing or damaged.
+        StoreError: it is missing or damaged.
     """
 
     def __init__(self, path: Path, expected: FileSum) -> None:
         try:
-            actual = file_sum(path)
+            found = file_sum(path)
         except OSError as error:
             raise StoreError(
                 f"the run's saved state {path} cannot be read ({error.strerror}); start again with "
                 "--overwrite"
             ) from error
-        if actual != expected:
+        if found != expected:
             raise StoreError(f"the run's saved state {path} is damaged; start again with --overwrite")
         self._zip = zipfile.ZipFile(path)
 
@@ -111,48 +94,39 @@ class CheckpointReader:
         self._zip.close()
 
     def tensors(self, folder: str) -> dict[str, Tensor]:
-        """Read the tensors in `folder`.
-
-        Returns:
-            Tensors by their names within the folder; those of four axes are in channels_last layout.
-        """
-        prefix = f"{folder}/"
+        """All tensors in `folder`, by their names in it; those of four axes in channels_last."""
+        whole = (name.removesuffix(".npy") for name in self._zip.namelist())
         return {
-            name.removeprefix(prefix).removesuffix(_BFLOAT16): self._tensor(name)
-            for name in self._names(prefix)
+            name.removeprefix(f"{folder}/").removesuffix(_BFLOAT16): self._tensor(name)
+            for name in whole
+            if name.startswith(f"{folder}/")
         }
 
     def all(self) -> dict[str, Tensor]:
-        """Read every tensor.
-
-        Returns:
-            Tensors by their full names; those of four axes are in channels_last layout.
-        """
-        return {name.removesuffix(_BFLOAT16): self._tensor(name) for name in self._names()}
+        """All tensors, by their names."""
+        names = (name.removesuffix(".npy") for name in self._zip.namelist())
+        return {name.removesuffix(_BFLOAT16): self._tensor(name) for name in names}
 
     def each(self, folder: str) -> Iterator[Tensor]:
-        """Yield the tensors in `folder` whose names are numbers, in numerical order, one at a time."""
-        prefix = f"{folder}/"
-        for name in sorted(self._names(prefix), key=lambda name: int(name.removeprefix(prefix))):
-            yield self._tensor(name)
-
-    def _names(self, prefix: str = "") -> Iterator[str]:
+        """The tensors in `folder` that have numbers for names, in order, one at a time."""
         names = (name.removesuffix(".npy") for name in self._zip.namelist())
-        return (name for name in names if name.startswith(prefix))
+        numbers = (name.removeprefix(f"{folder}/") for name in names if name.startswith(f"{folder}/"))
+        for number in sorted(numbers, key=int):
+            yield self._tensor(f"{folder}/{number}")
 
     def _tensor(self, name: str) -> Tensor:
         with self._zip.open(f"{name}.npy") as member:
             array = np.lib.format.read_array(member, allow_pickle=False)
-        values = torch.from_numpy(array).clone()  # a copy has the alignment of torch's own memory
+        values = torch.from_numpy(array).clone()  # into memory aligned as torch's own
         if name.endswith(_BFLOAT16):
             values = values.view(torch.bfloat16)
         return values.permute(0, 3, 1, 2) if values.ndim == 4 else values
 
 
 def _as_array(values: Tensor) -> NDArray[np.generic]:
-    host = values.detach().cpu()
-    if host.ndim == 4:
-        host = host.permute(0, 2, 3, 1)
-    host = host.contiguous()
-    array: NDArray[np.generic] = (host.view(torch.int16) if host.dtype == torch.bfloat16 else host).numpy()
+    there = values.detach().cpu()
+    if there.ndim == 4:
+        there = there.permute(0, 2, 3, 1)
+    there = there.contiguous()
+    array: NDArray[np.generic] = (there.view(torch.int16) if there.dtype == torch.bfloat16 else there).numpy()
     return array

@@ -1,11 +1,10 @@
-"""CRC-32C of files that are written in any order, by several threads and processes at once.
+"""CRC-32C of files whose stretches are written in any order, several at a time, and over several processes.
 
-Without its initial and final inversion a CRC is linear. The CRC of a file is then the sum (exclusive or) of
-those of its stretches, each shifted by the number n of bytes that follow it: multiplied by x^(8 n) modulo the
-polynomial. So a writer keeps one integer for each file, adds each stretch as it is written, and never reads a
-byte again.
+A CRC without its first and last inversion is linear: a file's is the sum (exclusive or) of its stretches',
+each moved on by the bytes that come after it, which is a product with x^(8 n) modulo the polynomial. So a
+writer keeps one integer a file, adds a stretch whenever it is written, and no byte is read again.
 
-The values are those of RFC 3720 (iSCSI); shifting follows Mark Adler's `crc32_combine` in zlib.
+The values are those of RFC 3720 (iSCSI); the moving on is after Mark Adler's `crc32_combine` in zlib.
 """
 
 from __future__ import annotations
@@ -23,44 +22,32 @@ import numpy as np
 _POLYNOMIAL = 0x82F63B78  # bits reversed: the highest is x^0
 _Tables = tuple[list[int], list[int], list[int], list[int]]
 _READ_BYTES = 1 << 20
-_SEAL = "crc32c"  # the key of a sealed text's own checksum
-_UNSEALED = "0" * 8  # stands in the checksum's place while it is computed
+_SEAL, _UNSEALED = "crc32c", "0" * 8
 
 
 @dataclass(frozen=True)
 class FileSum:
-    """Length in bytes and CRC-32C of a whole file."""
+    """A whole file's length in bytes and CRC-32C."""
 
     bytes: int
     crc32c: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as a record holds them: the CRC as eight hexadecimal digits."""
         return {"bytes": self.bytes, "crc32c": f"{self.crc32c:08x}"}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> FileSum:
-        """Restore a value from what `to_json` returned."""
         return cls(int(value["bytes"]), int(value["crc32c"], 16))
 
 
 def crc32c(content: Any, before: int = 0) -> int:
-    """Compute the CRC-32C of bytes or of a contiguous array.
-
-    Args:
-        content: the bytes, or the array.
-        before: CRC-32C of the bytes that precede them.
-
-    Returns:
-        The CRC-32C of everything so far, 32 bits.
-    """
+    """CRC-32C of bytes or of a contiguous array, going on from `before`."""
     return int(google_crc32c.extend(before, content))
 
 
 def file_sum(path: Path) -> FileSum:
-    """Measure the length and the CRC-32C of a file, in bounded memory."""
-    size = 0
-    crc = 0
+    """Of a file as it is now, read a piece at a time."""
+    size, crc = 0, 0
     piece = np.empty(_READ_BYTES, np.uint8)
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(memoryview(piece)):
@@ -70,69 +57,47 @@ def file_sum(path: Path) -> FileSum:
 
 
 def linear_part(content: Any, length: int) -> int:
-    """Compute the linear part of a stretch's CRC, which can be shifted and summed.
-
-    Args:
-        content: the stretch, as bytes or a contiguous array.
-        length: its length in bytes.
-
-    Returns:
-        The CRC without its inversions, 32 bits.
-    """
+    """The linear part of the CRC of a stretch of `length` bytes: what can be moved and summed."""
     return crc32c(content) ^ _of_zeros(length)
 
 
 def shifted(part: int, count: int) -> int:
-    """Shift the linear part of a stretch past the `count` bytes that follow it.
-
-    Returns:
-        The linear part of the stretch followed by `count` zero bytes.
-    """
-    exponent = 0
+    """The linear part of a stretch, followed by `count` zero bytes."""
+    place = 0
     while count:
         if count & 1:
-            part = _product(part, _tables_of_square(exponent))
+            part = _product(part, _tables_of_square(place))
         count >>= 1
-        exponent += 1
+        place += 1
     return part
 
 
 def combined(parts: Sequence[int], spacing: int) -> int:
-    """Sum the linear parts of stretches that end `spacing` bytes apart.
-
-    Returns:
-        Their linear part as of the end of the last stretch.
-    """
-    tables = _tables_of(spacing)
-    total = 0
+    """The linear parts of stretches whose ends lie `spacing` bytes apart, summed at the last one's end."""
+    tables, total = _tables_of(spacing), 0
     for part in parts:
         total = _product(total, tables) ^ part
     return total
 
 
 def full_crc32c(part: int, length: int) -> int:
-    """Return the CRC-32C of a file of `length` bytes, given the sum of its stretches' linear parts."""
+    """The CRC-32C of a file of `length` bytes from the sum of its stretches' linear parts."""
     return part ^ _of_zeros(length)
 
 
 def sealed(content: Mapping[str, Any]) -> str:
-    """Format `content` as JSON that ends with its own checksum.
-
-    Returns:
-        The text, whose last field is the CRC-32C of the same text with eight zeros in that field.
-    """
-    fields = {key: value for key, value in content.items() if key != _SEAL}
-    text = json.dumps({**fields, _SEAL: _UNSEALED}, indent=1, ensure_ascii=False) + "\n"
-    before, placeholder, after = text.rpartition(_UNSEALED)
-    assert placeholder
+    """`content` as JSON, its own CRC-32C last: of this text with zeros in its place."""
+    inside = {key: value for key, value in content.items() if key != _SEAL}
+    text = json.dumps({**inside, _SEAL: _UNSEALED}, indent=1, ensure_ascii=False) + "\n"
+    before, found, after = text.rpartition(_UNSEALED)
+    assert found
     return f"{before}{crc32c(text.encode()):08x}{after}"
 
 
 def is_sealed(text: str) -> bool:
-    """Return whether `text` still has the checksum that `sealed` gave it."""
+    """Whether a text is as `sealed` wrote it."""
     before, key, after = text.rpartition(f'"{_SEAL}": "')
-    crc = after[:8]
-    rest = after[8:]
+    crc, rest = after[:8], after[8:]
     return bool(key) and f"{crc32c((before + key + _UNSEALED + rest).encode()):08x}" == crc
 
 
@@ -147,10 +112,10 @@ def _product(part: int, tables: _Tables) -> int:
 
 
 @lru_cache(maxsize=64)
-def _tables_of_square(exponent: int) -> _Tables:
-    """Return tables of the product with x^(8 * 2^exponent)."""
-    if exponent:
-        half = _tables_of_square(exponent - 1)
+def _tables_of_square(place: int) -> _Tables:
+    """For the product with x^(8 * 2^place)."""
+    if place:
+        half = _tables_of_square(place - 1)
         return _tables(lambda bit: _product(_product(bit, half), half))
 
     def by_one_byte(bit: int) -> int:
@@ -163,18 +128,18 @@ def _tables_of_square(exponent: int) -> _Tables:
 
 @lru_cache(maxsize=16)
 def _tables_of(count: int) -> _Tables:
-    """Return tables of the product with x^(8 count)."""
+    """For the product with x^(8 count)."""
     return _tables(lambda bit: shifted(bit, count))
 
 
 def _tables(product: Callable[[int], int]) -> _Tables:
-    """Tabulate a linear product for every value of each of the four bytes, from its values on single bits."""
+    """The products of all values of each of the four bytes, from those of their bits."""
     tables = []
     for byte in range(4):
         table = [0]
         for bit in range(8):
-            bit_product = product(1 << (8 * byte + bit))
-            table += [entry ^ bit_product for entry in table]
+            of_bit = product(1 << (8 * byte + bit))
+            table += [each ^ of_bit for each in table]
         tables.append(table)
     first, second, third, fourth = tables
     return first, second, third, fourth

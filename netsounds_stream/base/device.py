@@ -1,14 +1,14 @@
-"""Accelerators: copies between host and device that overlap with the computation, and the device's memory.
+"""Between the host and an accelerator: copies that run beside the computation, and the memory it may use.
 
-On CUDA three streams work at once: one copies the next band in, the default stream computes, one copies the
-last results out. Copies go through pinned host memory; otherwise they would block the host. Events keep the
-order: a computation waits for its input, a copy out for the results that it copies.
+On CUDA three streams work at once: one brings the next band in, the default one computes, one takes the
+last results out. Copies go through pinned host memory, without which they would wait for the host. The
+order is kept by events: what computes waits for its input's copy, a copy out for what it copies.
 
     copy in    | band 2        | band 3
     compute            | band 1        | band 2
     copy out                   | band 0       | band 1
 
-On other devices (CPU, MPS) the same calls copy synchronously, or not at all.
+Elsewhere (CPU, MPS) the same calls copy at once, or not at all.
 """
 
 from __future__ import annotations
@@ -23,49 +23,39 @@ from .units import format_bytes
 
 _DEFAULT_BUDGET_BYTES = 2 << 30
 
-#: Waits for copies to arrive, and returns them.
 Arrived = Callable[[], tuple[Tensor, ...]]
 
 
 class Transfers:
-    """Copies to and from one device. Its methods may be called from several threads."""
+    """Copies to and from one device. `to_device` and `to_host` may be called from several threads."""
 
     def __init__(self, device: torch.device | str) -> None:
         self._device = torch.device(device)
         self._pinned = self._device.type == "cuda"
         if self._pinned:
-            self._in = _stream(self._device)
-            self._out = _stream(self._device)
+            self._in, self._out = _stream(self._device), _stream(self._device)
 
     @property
     def overlapped(self) -> bool:
-        """True if copies overlap with the caller's work, so that `to_host`'s result should be called late."""
+        """Whether copies go on beside the caller: what `to_host` returns is then worth calling later."""
         return self._pinned
 
     def to_device(self, values: Tensor) -> Tensor:
-        """Copy `values` to the device.
-
-        Returns:
-            The copy, which the caller's current stream may use at once.
-        """
+        """`values` on the device, for the caller's stream to work on."""
         if not self._pinned:
             return values.to(self._device)
         with torch.cuda.stream(self._in):
-            on_device = values.pin_memory().to(self._device, non_blocking=True)
+            there = values.pin_memory().to(self._device, non_blocking=True)
         computing = torch.cuda.current_stream(self._device)
         computing.wait_stream(self._in)
-        on_device.record_stream(computing)
-        return on_device
+        there.record_stream(computing)
+        return there
 
     def to_host(self, *tensors: Tensor) -> Arrived:
-        """Begin to copy tensors to the host.
-
-        Returns:
-            A function that waits for the copies and returns them, in the order of `tensors`.
-        """
+        """Begin to copy; what is returned waits for the copies and gives them."""
         if not self._pinned:
-            on_host = tuple(tensor.cpu() for tensor in tensors)
-            return lambda: on_host
+            there = tuple(tensor.cpu() for tensor in tensors)
+            return lambda: there
         self._out.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._out):
             copies = tuple(
@@ -75,7 +65,7 @@ class Transfers:
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record(self._out)
         for tensor in tensors:
-            tensor.record_stream(self._out)  # keeps torch from reusing its memory before it is copied
+            tensor.record_stream(self._out)  # its memory is not given away before it is copied
 
         def arrived() -> tuple[Tensor, ...]:
             done.synchronize()
@@ -89,24 +79,19 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def own_stream(device: torch.device | str) -> None:
-    """Give the calling thread a CUDA stream of its own, so that the work of several threads overlaps."""
+    """Give the calling thread a stream of its own, so that threads' work on CUDA goes side by side."""
     device = torch.device(device)
     if device.type == "cuda":
         torch.cuda.set_stream(_stream(device))
 
 
 def reserve(device: str, budget_bytes: int | None) -> int | None:
-    """Start the device and limit this process's allocations on it to a budget.
+    """Start the device, and hold torch's allocations there, in the whole process, to a budget; its bytes.
 
-    Args:
-        device: name of the device, such as 'cuda'.
-        budget_bytes: the budget. None: 2 GiB, or half of the free memory if that is less.
-
-    Returns:
-        The budget in bytes; None for devices other than CUDA.
+    None elsewhere than on CUDA. Without a budget: 2 GiB, or half of what is free if that is less.
 
     Raises:
-        OptionError: the device cannot be used, or takes no budget.
+        OptionError: a budget for a device that has none, or a device that cannot be used.
     """
     if torch.device(device).type != "cuda":
         if budget_bytes is not None:
@@ -115,7 +100,7 @@ def reserve(device: str, budget_bytes: int | None) -> int | None:
     try:
         _wake(device)
         free, total = torch.cuda.mem_get_info(device)
-    except RuntimeError as error:  # its subclasses include torch's OutOfMemoryError
+    except RuntimeError as error:  # out of memory among them
         reason = str(error).splitlines()[0]
         raise OptionError(f"the GPU cannot be used ({reason}); free it, or use --device cpu") from error
     free += torch.cuda.memory_reserved(device)
@@ -126,21 +111,21 @@ def reserve(device: str, budget_bytes: int | None) -> int | None:
 
 
 def _wake(device: str) -> None:
-    # The context and the libraries take host memory, which the plan's baseline must include.
+    # The context and the libraries take host memory, which the plan's baseline must hold.
     image = torch.zeros(1, 3, 32, 32, device=device)
     torch.nn.functional.conv2d(image, image)
     torch.fft.rfft(image @ image)
 
 
 def peak_bytes(device: str) -> int | None:
-    """Return the most that torch held on the device since `reserve`; None for devices other than CUDA."""
+    """The most that torch held on the device since `reserve`; None elsewhere than on CUDA."""
     return torch.cuda.max_memory_reserved(device) if torch.device(device).type == "cuda" else None
 
 
 def out_of_memory(budget_bytes: int | None) -> BudgetError:
-    """Return the error for a computation that ran out of the device's memory."""
-    limit = "the device's memory" if budget_bytes is None else format_bytes(budget_bytes)
+    """What to say when the device's memory did not do."""
+    given = "the device's memory" if budget_bytes is None else format_bytes(budget_bytes)
     return BudgetError(
-        f"the GPU needs more than {limit}; raise --gpu-memory, close other programs that use it, or use "
+        f"the GPU needs more than {given}; raise --gpu-memory, close other programs that use it, or use "
         "--device cpu"
     )

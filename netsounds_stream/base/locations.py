@@ -1,7 +1,9 @@
-"""Locations: paths and URLs, which of the two an argument is, and names derived from them.
+"""Paths and URLs: which of them a word is, and how a URL is said without what must stay secret.
 
-A URL may carry a user name and a password (`user:password@`) or a signature (`?X-Amz-Signature=`). Only its
-`redacted` form may appear in a message, a record or a file name.
+A URL may carry a name and a password (`user:password@`) or a signature (`?X-Amz-Signature=`). Nothing but
+`redacted` goes into a text, a record or a name.
+
+Names live here, too: which files are called as pictures are, and what a run's folder is called.
 """
 
 from __future__ import annotations
@@ -17,25 +19,21 @@ from urllib.request import url2pathname
 from ..errors import OptionError, OutputError
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-#: URL schemes of object stores, which hold runs and pictures.
+#: Where runs may lie besides folders, and pictures besides files.
 STORES = ("s3", "gs", "az")
-#: URL schemes of web servers, which hold pictures.
 WEB = ("http", "https")
 
 
 def is_url(place: str | Path) -> bool:
-    """Return whether `place` is a URL rather than a path."""
+    """Whether it names something that is no file here."""
     return isinstance(place, str) and _URL.match(place) is not None
 
 
 def parse_location(word: str) -> str | Path:
-    """Tell paths and URLs apart in a command's argument.
-
-    Returns:
-        A URL as a text, unchanged; everything else, `file://` URLs included, as a path.
+    """What a word of a command names: a URL as it is, anything else, `file://` too, as a path.
 
     Raises:
-        OptionError: the URL's scheme is not supported.
+        OptionError: a URL of a kind that is not known.
     """
     if not is_url(word):
         return Path(word)
@@ -50,46 +48,35 @@ def parse_location(word: str) -> str | Path:
 
 
 def url_scheme(url: str) -> str:
-    """Return a URL's scheme in lower case, such as 's3'."""
+    """In lower case."""
     return url.partition(":")[0].lower()
 
 
 def redacted(url: str) -> str:
-    """Remove a URL's secrets.
-
-    Returns:
-        Its scheme, host and path, without user name, password, query and fragment.
-    """
+    """Scheme, host and path: the URL without name, password, query and fragment."""
     scheme, _, rest = url.partition("://")
-    address = re.split(r"[?#]", rest, maxsplit=1)[0]
-    host, slash, path = address.partition("/")
+    place = re.split(r"[?#]", rest, maxsplit=1)[0]
+    host, slash, path = place.partition("/")
     return f"{scheme.lower()}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def has_secrets(url: str) -> bool:
-    """Return whether `redacted` removes anything from a URL."""
+    """Whether more is needed to come by it than `redacted` says."""
     return len(redacted(url)) < len(url)
 
 
 def url_file_name(url: str) -> str:
-    """Return the last part of a URL's path as a file name; 'picture' if it has none."""
+    """The last part of its path, as a file name."""
     path = redacted(url).partition("://")[2].partition("/")[2]
     name = unquote(path.rstrip("/").rpartition("/")[2])
     return re.sub(r"[/\\\0]", "_", name) or "picture"
 
 
 def local_only(command: str, place: str | Path) -> Path:
-    """Require a local path, for commands that do not read URLs.
-
-    Args:
-        command: name of the command, for the error.
-        place: a path or a URL.
-
-    Returns:
-        `place` as a path.
+    """`place` as a path, for commands that read folders and files alone.
 
     Raises:
-        OutputError: `place` is a URL.
+        OutputError: it is a URL.
     """
     if is_url(place):
         raise OutputError(
@@ -98,56 +85,50 @@ def local_only(command: str, place: str | Path) -> Path:
     return Path(place)
 
 
-def work_folder(url: str, parent: Path | None = None) -> Path:
-    """Return the local folder in which a run to a URL is made.
+def work_folder(url: str, given: Path | None = None) -> Path:
+    """Where a run to a URL is worked on: a folder for that URL alone, in `given` or for temporary files.
 
-    It is the same each time for the same URL, so that a stopped run is found again, and belongs to that URL
-    alone.
-
-    Args:
-        url: where the run goes.
-        parent: the folder to put it in. None: the system's folder for temporary files.
+    The same for the same URL, so that a stopped run is found again.
 
     Raises:
-        OutputError: another user owns the temporary folder or may write to it.
+        OutputError: it is another user's, who could read or change what lies there.
     """
     digest = hashlib.sha256(redacted(url).rstrip("/").encode()).hexdigest()[:16]
-    if parent is not None:
-        return parent / f"netsounds-{digest}"
+    if given is not None:
+        return given / f"netsounds-{digest}"
     user = os.getuid() if hasattr(os, "getuid") else "user"
     top = Path(tempfile.gettempdir()) / f"netsounds-stream-{user}"
     top.mkdir(mode=0o700, exist_ok=True)
-    status = top.lstat()
-    if hasattr(os, "getuid") and (status.st_uid != user or top.is_symlink() or status.st_mode & 0o022):
+    found = top.lstat()
+    if hasattr(os, "getuid") and (found.st_uid != user or top.is_symlink() or found.st_mode & 0o022):
         raise OutputError(f"{top} can be written by other users; remove it, or choose a folder with --work")
     return top / digest
 
 
-#: Suffixes of pictures' file names, in lower case.
+#: How the names of pictures end, in small letters.
 PICTURE_SUFFIXES = {
     *(".avif", ".gif", ".heic", ".heif", ".j2k", ".jp2", ".jpeg", ".jpg", ".jxl"),
     *(".png", ".ppm", ".tif", ".tiff", ".webp"),
 }
-# File names may have 255 bytes, and a folder has a longer name while its run is unfinished.
-_LONGEST_BYTES = 180
+_LONGEST_BYTES = 180  # file names may have 255, and the folder's partial name is longer than its own
 
 
 def default_folder(picture: str | Path) -> Path:
-    """Return the folder of a run whose user named none: `PICTURE-netsounds` in the working directory."""
+    """`PICTURE-netsounds` here, where no folder is named."""
     name = url_file_name(picture) if isinstance(picture, str) else str(picture)
     return Path(f"{safe_name(Path(name).stem)}-netsounds")
 
 
 def has_picture_suffix(path: str | Path) -> bool:
-    """Return whether a file's name ends like a picture's, without looking at its content."""
+    """Return whether a file's name ends as those of pictures do; what it holds is not looked at."""
     return Path(path).suffix.lower() in PICTURE_SUFFIXES
 
 
 def safe_name(name: str) -> str:
-    """Turn any text into a usable folder name: printable, short, not hidden and not like an option."""
-    printable = "".join(character if character.isprintable() else "_" for character in name)
+    """A folder's name after `name`: never hidden or like an option, printable, not too long."""
+    printable = "".join(each if each.isprintable() else "_" for each in name)
     return printable.encode()[:_LONGEST_BYTES].decode(errors="ignore").lstrip(".-~ ") or "picture"
 
 
-#: Folder, within the work folder, of a picture that is being downloaded.
+#: A folder in the one that is worked in, with a picture on its way from a URL.
 DOWNLOAD = "download"

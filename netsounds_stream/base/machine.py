@@ -1,4 +1,4 @@
-"""The machine: its cores, memory and disk space, and how the C library uses the heap."""
+"""What this machine has: memory now, memory free, disk free. And how its C library is to use the heap."""
 
 from __future__ import annotations
 
@@ -17,43 +17,36 @@ import psutil
 from .units import format_bytes
 
 _GIB = 1 << 30
-# Parameters of mallopt, from malloc.h.
-_M_ARENA_MAX = -8
-_M_MMAP_THRESHOLD = -3
-_M_TRIM_THRESHOLD = -1
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def resident_bytes() -> int:
-    """Return this process's resident memory."""
+    """This process's resident memory now."""
     return int(psutil.Process().memory_info().rss)
 
 
 def all_resident_bytes() -> int:
-    """Return the resident memory of this process and all its descendants."""
+    """This process's and those of all that it began."""
     total = resident_bytes()
     for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # the child has just ended
+        with contextlib.suppress(psutil.Error):  # it has just ended
             total += int(child.memory_info().rss)
     return total
 
 
 def cores() -> int:
-    """Return the number of cores that this process may use; `OMP_NUM_THREADS` overrides the system's."""
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    if limit.isdecimal() and int(limit):
-        return int(limit)
-    return _system_cores()
-
-
-def _system_cores() -> int:
+    """How many cores this process may use: as many as `OMP_NUM_THREADS` says, where it does."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_resident_bytes() -> int:
-    """Return this process's largest resident memory so far.
+    """This process's largest resident memory so far.
 
-    On Linux it is VmHWM, for `ru_maxrss` includes memory that the parent held when it forked.
+    On Linux from VmHWM: `ru_maxrss` also counts what the parent held when it forked.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -69,28 +62,23 @@ def peak_resident_bytes() -> int:
 
 
 def forget_peak() -> None:
-    """Reset `peak_resident_bytes` to the present size, so that a run does not report an earlier run's peak.
+    """Let `peak_resident_bytes` begin again at what is resident now: a run's peak is not an earlier one's.
 
-    This works on Linux only; elsewhere the peak remains that of the process's whole life.
+    On Linux only; elsewhere it stays the peak of all that the process has done.
     """
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
 
 
 def seconds_since_start() -> float:
-    """Return the seconds since this process started."""
+    """Since this process began."""
     return time.time() - psutil.Process().create_time()
 
 
 def available_bytes() -> int:
-    """Measure the memory that can be allocated without swapping.
-
-    Returns:
-        Bytes: what the system has available, or what the container may still allocate if that is less.
-    """
+    """Memory that can be taken without swapping: the system's, or the container's where that is less."""
     available = int(psutil.virtual_memory().available)
-    limit = _CGROUP / "memory.max"
-    used = _CGROUP / "memory.current"
+    limit, used = _CGROUP / "memory.max", _CGROUP / "memory.current"
     if limit.exists() and used.exists() and (text := limit.read_text().strip()) != "max":
         held = int(used.read_text()) - _reclaimable_bytes()
         available = min(available, max(0, int(text) - held))
@@ -98,7 +86,7 @@ def available_bytes() -> int:
 
 
 def _reclaimable_bytes() -> int:
-    """Return the size of the container's cached file pages, which the kernel drops when memory runs short."""
+    """The container's file pages that the kernel drops when memory is wanted."""
     for line in (_CGROUP / "memory.stat").read_text().splitlines():
         if line.startswith("inactive_file "):
             return int(line.split()[1])
@@ -106,16 +94,12 @@ def _reclaimable_bytes() -> int:
 
 
 def default_budget_bytes() -> int:
-    """Choose a memory budget for the whole process.
-
-    Returns:
-        1 GiB, or what the process holds already and nine tenths of the available memory if that is less.
-    """
+    """1 GiB for the whole process, less where less is free beyond what it already holds."""
     return min(_GIB, resident_bytes() + int(0.9 * available_bytes()))
 
 
 def free_disk_bytes(folder: Path) -> int:
-    """Return the free bytes on the disk of `folder`, which need not exist yet."""
+    """Free bytes for this user on the disk that will hold `folder`, which need not exist yet."""
     existing = folder.absolute()
     while not existing.exists():
         existing = existing.parent
@@ -123,11 +107,11 @@ def free_disk_bytes(folder: Path) -> int:
 
 
 def tune_heap() -> None:
-    """Make glibc serve all threads from one heap and keep freed memory for the next band.
+    """Have glibc serve all threads from one heap, and keep what it frees for the next band.
 
-    By default each thread has a heap, so that memory freed by the codec's and libvips' threads is of no use
-    to the others (some 50 MiB more at the peak, at 12 megapixels). The top of the heap also returns to the
-    system between bands, which must then clear its pages again (a tenth of the network's time).
+    By itself it gives each thread a heap, so that what the codec's and libvips' threads free is lost to
+    the rest (some 50 MiB more at the peak, at 12 megapixels), and hands the top of the heap back between
+    bands, whose pages the system must then clear again (a tenth of the network's time).
     """
     tune = _glibc("mallopt")
     if tune is not None:
@@ -137,36 +121,30 @@ def tune_heap() -> None:
 
 
 def trim_heap() -> None:
-    """Return freed heap pages to the system, so that a stage starts below the last one's peak (glibc)."""
+    """Give freed heap pages back to the system, so that one stage's peak is not another's floor (glibc)."""
     trim = _glibc("malloc_trim")
     if trim is not None:
         trim(0)
 
 
 class MemoryPressure:
-    """Reports when this process's memory exceeds the plan, so that a pipeline can lower its concurrency.
+    """Whether this process's memory passes what was planned for it, for who can do with less.
 
     Blocks of many sizes, freed by several threads, leave gaps in the heap, which grow over thousands of
-    bands. They are returned to the system only past `trim_bytes`, for their pages must be cleared before they
-    are used again. Each new peak above `most_bytes` is reported once. The peak is compared, not the present
-    size: between two bands little is resident.
-
-    Args:
-        trim_bytes: resident memory above which freed pages are returned to the system.
-        most_bytes: the largest planned peak.
+    bands. Past `trim_bytes` they are given back, and no sooner: their pages must be cleared again when they
+    are used again. Where the peak passes `most_bytes` all the same, a call says so, once for each new peak:
+    what is resident between two bands does not tell what they take at once.
     """
 
     def __init__(self, trim_bytes: int, most_bytes: int) -> None:
-        self._trim_bytes = trim_bytes
-        self._most_bytes = max(most_bytes, peak_resident_bytes())  # an earlier stage's peak does not count
-        self._lock = threading.Lock()
+        self._trim_bytes, self._lock = trim_bytes, threading.Lock()
+        self._most_bytes = max(most_bytes, peak_resident_bytes())  # what was before is not this stage's
 
     def __call__(self) -> bool:
-        """Return True if a new peak exceeds the plan; may be called from several threads."""
         if resident_bytes() > self._trim_bytes:
             trim_heap()
         peak = peak_resident_bytes()
-        with self._lock:  # so that only one of several workers reports a peak
+        with self._lock:  # of several workers one says so
             if peak <= self._most_bytes:
                 return False
             self._most_bytes = peak
@@ -178,19 +156,15 @@ def _glibc(name: str) -> Callable[..., int] | None:
 
 
 def describe() -> dict[str, str | int]:
-    """Describe the machine for a run's record.
-
-    Returns:
-        `processor`, `system`, `cpus` and `memory`.
-    """
+    """The machine in a few words, for a run's record."""
     processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        processor = models[0].split(":", 1)[1].strip() if models else processor
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        named = [line for line in listing.read_text().splitlines() if line.startswith("model name")]
+        processor = named[0].split(":", 1)[1].strip() if named else processor
     return {
         "processor": processor,
         "system": f"{platform.system()} {platform.machine()}",
-        "cpus": _system_cores(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "memory": format_bytes(psutil.virtual_memory().total),
     }

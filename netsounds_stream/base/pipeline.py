@@ -1,21 +1,21 @@
 """Worker pipelines: work on several threads at once, with a limit on the items in flight.
 
-A `Pipeline` carries items through ordered stages. A worker takes the next item and carries it through every
-stage, but never overtakes the item before it. While one worker has item 7 at a late stage, another has item 8
-at an early one. Each stage sees the items in order and one at a time, and there are never more items in
-flight than workers:
+A `Pipeline` carries items through ordered stages. A worker takes the next item and carries it through all of
+them, never past the item before it. So while one worker has item 7 at a late stage, another has item 8 at an
+early one; each stage sees the items in order and one at a time, and no more items are alive than there are
+workers:
 
     stages     1        2        3        4
     worker A   .. 8 ->                 7  ..            8 waits where 7 still is
     worker B                     7 ->
 
-Work that need not delay the items behind is *deferred*: the next worker to finish its item runs the deferred
-tasks before it takes another item.
+Work that need not hold up the items behind is *deferred*: whichever worker next finishes its item runs the
+deferred tasks before it takes another.
 
 Each worker uses its share of the cores. torch splits an operation among OpenMP threads, which wait for one
-another by spinning. If other programs run too, that delays everything: a thread with work to do waits for a
-core on which another one spins. So workers, and the caller meanwhile, run operations on one thread as long as
-there is a worker for each core.
+another by spinning. Beside other programs that holds up everyone: a thread that has work waits for a core on
+which another one spins. So workers, and the caller meanwhile, split nothing as long as there is a worker for
+each core.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class _Stopped(Exception):
 
 
 class Pipeline:
-    """Worker threads that carry items through ordered stages, as the module's text explains.
+    """A few worker threads that carry items through stages; see the module's text.
 
     Args:
         workers: number of threads, and so of items in flight.
         begin: called first on each worker thread.
-        under_pressure: called before an item is taken. Each time it returns True, the number of items that
-            may be in flight falls by one, down to one.
+        under_pressure: asked before an item is taken. Where it returns True, one item fewer may be in flight
+            from then on, down to one.
 
     Attributes:
-        in_flight: number of items that may be in flight.
+        in_flight: how many items may be in flight.
     """
 
     def __init__(
@@ -61,36 +61,28 @@ class Pipeline:
         self._begin = begin
         self._under_pressure = under_pressure
         self.in_flight = workers
-        self._alive = 0  # items in flight at present
+        self._alive = 0  # items in flight now
         self._deferred: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
         self._stopped = False
 
     def defer(self, job: Callable[[], None]) -> None:
-        """Run `job` soon, on the next worker that finishes its item; call this from a stage's thread."""
+        """Run `job` soon, on a worker that has finished its item. Call it on a stage's thread."""
         self._deferred.append(job)
 
     def run(
         self, items: Iterable[T], first: Callable[[T], Any], stages: Sequence[Callable[[Any], Any]]
     ) -> None:
-        """Carry every item through `first`, concurrently and in any order, then through the stages in order.
+        """Carry every item through `first`, in any order and side by side, then through the stages.
 
-        All items and deferred tasks are done when this returns.
-
-        Args:
-            items: consumed by one worker at a time.
-            first: called with each item.
-            stages: each is called with the result of the one before, `first` included.
-
-        Raises:
-            BaseException: the first error of any call, once the calls under way have returned; Ctrl-C
-                likewise.
+        Each stage takes what the one before it returned. All items and deferred tasks are done when this
+        returns. The first error stops the rest and is raised here; so is Ctrl-C, after the calls under way.
         """
         self._stopped = False
         self._alive = 0
-        self._deferred.clear()  # an earlier call may have failed and left tasks
+        self._deferred.clear()  # of a run that failed
         numbered = enumerate(items)
-        items_lock = threading.Lock()
+        taking = threading.Lock()
         passed = [0] * len(stages)
 
         def work() -> None:
@@ -98,29 +90,28 @@ class Pipeline:
             while True:
                 self._run_deferred()
                 self._admit()
-                with items_lock:
-                    numbered_item = next(numbered, None)
-                if numbered_item is None:
+                with taking:
+                    taken = next(numbered, None)
+                if taken is None:
                     self._finish_item()
                     return
-                number = numbered_item[0]
-                value = first(numbered_item[1])
-                del numbered_item  # or the item would stay in memory through all stages
-                for position, stage in enumerate(stages):
-                    self._wait_for_turn(passed, position, number)
+                number, value = taken[0], first(taken[1])
+                del taken
+                for place, stage in enumerate(stages):
+                    self._wait_for_turn(passed, place, number)
                     value = stage(value)
                     with self._changed:
-                        passed[position] += 1
+                        passed[place] += 1
                         self._changed.notify_all()
                 del value
                 self._finish_item()
 
         self._run_threads(self._workers, work)
-        self._run_threads(1, self._run_deferred)  # tasks that the last items deferred
+        self._run_threads(1, self._run_deferred)  # what the last items left behind
 
     def _run_threads(self, count: int, work: Callable[[], None]) -> None:
-        # Plain threads and a condition, because Ctrl-C during an executor's clean-up is lost, and during
-        # Thread.join makes the next join return at once (CPython 3.11).
+        # Plain threads, and a condition to wait for them: a Ctrl-C that meets an executor's clean-up is
+        # lost in it, and one that meets Thread.join makes the next join return at once (CPython 3.11).
         errors: list[BaseException] = []
         threads = [threading.Thread(target=lambda: guarded(), name=f"worker-{n}") for n in range(count)]
         ended = 0
@@ -139,22 +130,22 @@ class Pipeline:
 
         def wait_for_all() -> None:
             with self._changed:
-                self._changed.wait_for(lambda: ended == sum(thread.ident is not None for thread in threads))
+                self._changed.wait_for(lambda: ended == sum(each.ident is not None for each in threads))
 
         try:
             for thread in threads:
                 thread.start()
             wait_for_all()
-        except BaseException:  # Ctrl-C, or the system cannot start another thread
+        except BaseException:  # Ctrl-C, or no room for another thread
             self._stop()
-            while True:  # no thread may still use what the caller is about to clean up
+            while True:  # nothing may work on in what the caller now clears away
                 try:
                     wait_for_all()
                     break
                 except KeyboardInterrupt:
                     continue
             raise
-        for error in sorted(errors, key=lambda error: isinstance(error, _Stopped)):
+        for error in sorted(errors, key=lambda each: isinstance(each, _Stopped)):
             raise error
 
     def _stop(self) -> None:
@@ -177,9 +168,9 @@ class Pipeline:
             self._alive -= 1
             self._changed.notify_all()
 
-    def _wait_for_turn(self, passed: list[int], position: int, number: int) -> None:
+    def _wait_for_turn(self, passed: list[int], place: int, number: int) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or passed[position] == number)
+            self._changed.wait_for(lambda: self._stopped or passed[place] == number)
             if self._stopped:
                 raise _Stopped
 
@@ -195,10 +186,10 @@ class Pipeline:
 
 
 def ahead(items: Iterable[T]) -> Generator[T]:
-    """Yield the same items, computing the next one on another thread while the caller works on this one.
+    """Yield the same items, making the next one on another thread while the caller works on this one.
 
-    Close the generator if it may not be exhausted. Otherwise the garbage collector does, on whichever thread
-    it runs, and that thread waits for this one's.
+    Close it where it may not be used up: left to the garbage collector, it would wait for its thread in
+    whichever thread the collector runs.
     """
     iterator = iter(items)
     done = object()
@@ -215,7 +206,7 @@ def ahead(items: Iterable[T]) -> Generator[T]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch use `count` threads, in the calling thread and in threads started meanwhile."""
+    """Let the calling thread's torch, and threads begun meanwhile, use `count` threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -233,16 +224,9 @@ def workers(
 ) -> Iterator[Pipeline]:
     """Open a pipeline of `count` workers.
 
-    Args:
-        count: number of worker threads.
-        threads_each: threads that torch uses inside an operation, in each worker and, meanwhile, in the
-            caller.
-        device: name of the device. On a GPU each worker has a stream of its own, for work that needs no
-            order.
-        under_pressure: see `Pipeline`.
-
-    Yields:
-        The pipeline.
+    torch uses `threads_each` threads in each of them, and in the calling thread meanwhile. On a GPU named
+    `device` each worker has a stream of its own, for work that needs no order. Where memory is
+    `under_pressure`, fewer items are in flight.
     """
     before = torch.get_num_threads()
 
@@ -254,4 +238,4 @@ def workers(
     try:
         yield Pipeline(count, begin, under_pressure)
     finally:
-        torch.set_num_threads(before)  # later threads would inherit what the workers set
+        torch.set_num_threads(before)  # what a worker sets, threads made later would take over

@@ -1,7 +1,7 @@
 """Progress of long work, as values, and its cancellation.
 
-How to show progress is up to the caller (see `cli.display`). A cancelled run is suspended at the next point
-from which it can resume; a second request ends the process.
+How progress is shown is the caller's affair (see `cli.display`). A run that is asked to stop does so where it
+can be suspended safely: at the first request soon, at the second at once.
 """
 
 from __future__ import annotations
@@ -13,27 +13,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-# Weights of the expectation against what is measured: in seconds for the stages that have ended, as a share
-# of the stage that is running.
-_PRIOR_SECONDS = 0.2
-_PRIOR_SHARE = 0.02
+#: What an expectation weighs beside what is measured: seconds of stages, and a share of one.
+_PRIOR_SECONDS, _PRIOR_SHARE = 0.2, 0.02
 
 Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One report of a stage's progress.
+    """How far a stage is.
 
     Attributes:
-        stage: name of the stage.
-        done: units that are done.
-        total: units in all.
+        stage: its name.
+        done: how many units are done.
+        total: how many there are.
         unit: 'px', 'samples', 'B', 'values', 'pictures' or 'share'.
-        seconds: time since the stage began.
-        finished: True in the stage's last report only.
-        earlier: units of `done` from before the run was stopped and resumed.
-        run_seconds_left: estimated seconds until the run's last stage ends; None if unknown.
+        seconds: since the stage began.
+        finished: true once, in the stage's last report.
+        earlier: units of `done` that were done before the run was stopped.
+        run_seconds_left: seconds until the run's last stage ends; None where nobody knows.
     """
 
     stage: str
@@ -47,12 +45,12 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Units per second so far; 0 at the beginning."""
+        """Units a second so far."""
         return (self.done - self.earlier) / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until the stage ends, at its rate so far; None before the first unit is done."""
+        """Seconds until the stage ends, at its rate so far; None before anything is done."""
         return max(0.0, self.total - self.done) / self.rate if self.rate > 0 else None
 
 
@@ -60,16 +58,16 @@ Listener = Callable[[Progress], None]
 
 
 class Advance:
-    """Counter of one stage's progress, which reports each step to a listener, from any thread.
+    """Counts how far one stage is, and reports it. From any thread.
 
     Args:
-        name: name of the stage.
-        total: units in all.
-        unit: name of the unit, see `Progress`.
-        listener: called with each report.
-        left: estimates the seconds until the run ends from the share of the stage that was done, the seconds
-            that it took, and the share that remains.
-        clock: returns seconds since a fixed moment.
+        name: of the stage.
+        total: how many units it has.
+        unit: their name.
+        listener: told each time.
+        left: seconds until the run ends, given the share of the stage that was done in so many seconds, and
+            the share that is left.
+        clock: seconds since some moment.
     """
 
     def __init__(
@@ -81,24 +79,20 @@ class Advance:
         left: Callable[[float, float, float], float | None] = lambda done, seconds, left: None,
         clock: Clock = time.perf_counter,
     ) -> None:
-        self._name = name
-        self._total = total
-        self._unit = unit
-        self._listener = listener
-        self._left = left
-        self._clock = clock
+        self._name, self._total, self._unit, self._listener = name, total, unit, listener
+        self._left, self._clock = left, clock
         self._started = clock()
         self._done = self._earlier = 0.0
         self._lock = threading.Lock()
 
     def __call__(self, amount: float) -> None:
-        """Report that `amount` more units are done."""
+        """So much more is done."""
         with self._lock:
             self._done += amount
             self._report()
 
     def skip(self, amount: float) -> None:
-        """Report `amount` units that were done before the run was stopped."""
+        """So much was done before the run was stopped."""
         with self._lock:
             self._done += amount
             self._earlier += amount
@@ -112,11 +106,9 @@ class Advance:
 
     def _report(self, *, finished: bool = False) -> None:
         seconds = self._clock() - self._started
-        done = 1.0
-        left = 0.0
+        done, left = 1.0, 0.0
         if self._total and not finished:
-            done = (self._done - self._earlier) / self._total
-            left = 1 - self._done / self._total
+            done, left = (self._done - self._earlier) / self._total, 1 - self._done / self._total
         self._listener(
             Progress(
                 stage=self._name,
@@ -132,15 +124,11 @@ class Advance:
 
 
 class Stages:
-    """Stages of one run: names and times them, and reports the progress of each to a listener.
+    """Names a run's stages, times them, and tells a listener how far each one is.
 
     Args:
-        listener: called with each report; None: nobody listens.
-        seconds: seconds by stage from before the run was stopped.
-        clock: returns seconds since a fixed moment.
-
-    Attributes:
-        seconds: seconds by stage, of those that have ended.
+        seconds: what stages took before the run was stopped.
+        clock: seconds since some moment.
     """
 
     def __init__(
@@ -154,28 +142,19 @@ class Stages:
         self._clock = clock
         self._now: tuple[str, float] | None = None
         self._expected: dict[str, float] = {}
-        self._expected_done = self._took = 0.0  # seconds of the stages that have ended, expected and measured
+        self._expected_done = self._took = 0.0  # of stages that have ended, as expected and as it was
 
     def expect(self, seconds: Mapping[str, float]) -> None:
-        """Set the expected seconds of the run's stages, in their order.
+        """Tell what the run's stages are expected to take, in their order.
 
-        Only their proportions matter; the speed of this machine is measured on the stages that have ended.
+        Their proportions count: how fast this machine is now is seen from the stages that are done.
         """
         self._expected = dict(seconds)
         self._expected_done = self._took = 0.0
 
     @contextmanager
     def stage(self, name: str, total: float, unit: str) -> Iterator[Advance]:
-        """Time a stage.
-
-        Args:
-            name: name of the stage.
-            total: units in all.
-            unit: name of the unit, see `Progress`.
-
-        Yields:
-            The stage's counter, to be called with each further amount done.
-        """
+        """Time a stage; what it yields is called with each further amount done."""
         left = partial(self._left, name)
         self._listener(
             Progress(
@@ -195,7 +174,7 @@ class Stages:
                 self._took += took
 
     def so_far(self) -> dict[str, float]:
-        """Return the seconds by stage, including the one that is running."""
+        """Seconds by stage, with what the one under way has taken."""
         now = self._now
         if now is None:
             return dict(self.seconds)
@@ -203,23 +182,19 @@ class Stages:
         return {**self.seconds, name: self.seconds.get(name, 0.0) + self._clock() - began}
 
     def _left(self, name: str, done: float, seconds: float, left: float) -> float | None:
-        """Estimate the seconds until the run ends, from what its stages are expected to take and have taken.
+        """Return the seconds until the run ends, as its stages are expected, and as fast as they are here.
 
         Args:
-            name: the running stage.
+            name: the stage under way.
             done: the share of it that was done in `seconds`.
-            seconds: time since it began.
-            left: the share that remains.
-
-        Returns:
-            The seconds; None if nothing is expected of the stage.
+            seconds: since it began.
+            left: the share that is left.
         """
-        stage = name if name in self._expected else name.partition(":")[0]  # such as 'sound 1: levels'
+        stage = name if name in self._expected else name.partition(":")[0]  # 'sound 1: levels', say
         if stage not in self._expected:
             return None
-        order = list(self._expected)
-        expected = self._expected[stage]
-        later = sum(self._expected[name] for name in order[order.index(stage) + 1 :])
+        order, expected = list(self._expected), self._expected[stage]
+        later = sum(self._expected[each] for each in order[order.index(stage) + 1 :])
         slower = (_PRIOR_SECONDS + self._took + seconds) / (
             _PRIOR_SECONDS + self._expected_done + max(done * expected, seconds if not done else 0.0)
         )
@@ -228,10 +203,10 @@ class Stages:
 
 
 class Stop:
-    """A cancellation token: stops a run from a signal handler, a listener or any thread.
+    """A request to stop a run, made from a signal handler, a listener or any thread.
 
-    Pass one to `sonify`, `resume` or `batch`, and call `ask` later. The run stops soon, keeps the finished
-    part, and raises `Stopped`.
+    Give one to `sonify`, `resume` or `batch`, and `ask` it later. The run stops soon, keeps what is finished,
+    and raises `Stopped`.
 
     Example:
         >>> from netsounds_stream import Stop, Stopped, resume, sonify
@@ -250,12 +225,12 @@ class Stop:
 
     @property
     def asked(self) -> bool:
-        """True once `ask` has taken effect."""
+        """Whether it was asked to stop."""
         return self._asked.is_set()
 
     @contextmanager
     def observed(self) -> Iterator[None]:
-        """Declare that, inside the `with` block, a run checks `asked` from time to time."""
+        """While inside, somebody looks at `asked` from time to time and can put the work down."""
         self._observers += 1
         try:
             yield
@@ -263,10 +238,10 @@ class Stop:
             self._observers -= 1
 
     def ask(self) -> bool:
-        """Ask the run to stop.
+        """Ask to stop.
 
         Returns:
-            False if no run is observing, or if it was asked before: the caller should then end the process.
+            False where no run listens, or where it was asked before: end the process then.
         """
         if self.asked or not self._observers:
             return False

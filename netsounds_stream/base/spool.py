@@ -1,4 +1,4 @@
-"""Spools: temporary files of numeric rows, appended or written and read at any row, by several threads."""
+"""Rows of floats that wait on disk: appended, or written and read anywhere, from several threads."""
 
 from __future__ import annotations
 
@@ -16,69 +16,55 @@ from ..errors import StoreError, cannot_write
 
 
 class PlacedFile:
-    """An open file that several threads read and write at explicit offsets.
-
-    Args:
-        file: the file, unbuffered.
-    """
+    """An open file that several threads read and write anywhere."""
 
     def __init__(self, file: FileIO) -> None:
-        self._file = file
-        self._position = threading.Lock()  # held while the file's own position is in use
+        self._file, self._seeking = file, threading.Lock()
 
     def put(self, content: bytes | memoryview, offset: int) -> None:
-        """Write all of `content` at `offset`."""
+        """Write all of it."""
         rest = memoryview(content)
-        while rest:  # the system may write only a part
+        while rest:  # the system may take less than all
             if hasattr(os, "pwrite"):
-                count = os.pwrite(self._file.fileno(), rest, offset)
+                taken = os.pwrite(self._file.fileno(), rest, offset)
             else:  # Windows
-                with self._position:
+                with self._seeking:
                     self._file.seek(offset)
-                    count = self._file.write(rest)
-            rest = rest[count:]
-            offset += count
+                    taken = self._file.write(rest)
+            rest, offset = rest[taken:], offset + taken
 
     def fill(self, view: memoryview, offset: int) -> bool:
-        """Read from `offset` until `view` is full.
-
-        Returns:
-            False if the file ends before.
-        """
+        """Read as much as `view` holds; False where the file ends before."""
         while view:
             if hasattr(os, "preadv"):
-                count = os.preadv(self._file.fileno(), [view], offset)
+                taken = os.preadv(self._file.fileno(), [view], offset)
             else:  # macOS before 11, Windows
-                with self._position:
+                with self._seeking:
                     self._file.seek(offset)
-                    count = self._file.readinto(view)
-            if not count:
+                    taken = self._file.readinto(view)
+            if not taken:
                 return False
-            view = view[count:]
-            offset += count
+            view, offset = view[taken:], offset + taken
         return True
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 
 class Spool:
-    """Rows of one shape and dtype in a file, which remains when the `with` block is left.
+    """Rows in a file at `path`, which stays when the `with` block is left.
 
     Args:
-        path: the file.
-        shape: shape of a row.
-        rows: number of rows of an existing spool to keep and append to; None: start an empty one.
-        dtype: dtype of the values.
+        shape: of a row.
+        rows: that a spool left before is to go on with; None: a new one.
+        dtype: of its values.
 
     Attributes:
-        path: the file.
-        rows: number of rows appended so far.
+        rows: how many were appended.
 
     Raises:
-        OutputError: the file cannot be written.
-        StoreError: the existing spool is missing, or shorter than `rows`.
+        OutputError: it cannot be made.
+        StoreError: the one to go on with is not as it was left.
     """
 
     def __init__(
@@ -88,10 +74,7 @@ class Spool:
         rows: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.path = path
-        self.rows = rows or 0
-        self._shape = shape
-        self._dtype = dtype
+        self.path, self._shape, self.rows, self._dtype = path, shape, rows or 0, dtype
         self._row_bytes = dtype.itemsize * prod(shape)
         try:
             file = path.open("w+b" if rows is None else "r+b", buffering=0)
@@ -115,20 +98,15 @@ class Spool:
         self.close()
 
     def close(self) -> None:
-        """Close the file, which remains on disk."""
         self._file.close()
 
     def append(self, values: Tensor) -> None:
-        """Write `values`, `[row, ...]`, after the last appended row."""
+        """Add rows."""
         self.put(self.rows, values)
         self.rows += values.shape[0]
 
     def put(self, row: int, values: Tensor) -> None:
-        """Write `values`, `[row, ...]`, from row number `row` on.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
+        """Write rows from `row` on."""
         assert values.dtype == self._dtype and values.shape[1:] == self._shape
         try:
             view = memoryview(values.contiguous().numpy()).cast("B")
@@ -137,14 +115,7 @@ class Spool:
             raise cannot_write(self.path, error) from error
 
     def read(self, row: int, count: int) -> Tensor:
-        """Read `count` rows from row number `row` on.
-
-        Returns:
-            A tensor `[row, ...]` of the spool's dtype.
-
-        Raises:
-            StoreError: the file is shorter than that.
-        """
+        """`count` rows from `row` on."""
         values = torch.empty(count, *self._shape, dtype=self._dtype)
         if count and not self._file.fill(memoryview(values.numpy()).cast("B"), row * self._row_bytes):
             raise self._cut_short()

@@ -1,4 +1,4 @@
-"""Sizes in bytes and counts of pixels, parsed from and formatted for people."""
+"""Sizes and counts as people write and read them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import re
 
 from ..errors import OptionError
 
-SHOWN_CHARACTERS = 40  #: Length to which errors cut the words that they quote.
+_SHOWN = 40  # characters of a word that an error repeats
+
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
 
 
 class Size(int):
-    """Bytes that remember the unit in which they were written, such as 'MB', to be shown in the same."""
+    """Bytes that know the unit in which they were written, as 'MB': they are shown in it."""
 
     unit: str
 
@@ -24,46 +25,25 @@ class Size(int):
 
 
 def parse_bytes(text: str) -> Size:
-    """Parse a size such as '1GiB', '800 MB' or '1.5g' (g, m, k are decimal; gi, mi, ki are binary).
-
-    Returns:
-        The size in bytes, which remembers its unit.
-
-    Raises:
-        OptionError: `text` is not a size.
-    """
+    """Bytes of a size such as '1GiB', '800 MB', '1.5g' (g, m, k are decimal; gi, mi, ki binary)."""
     match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]+)?)\s*([kmg]?i?)b?\s*", text.lower())
     if not match or match[2] not in _UNITS:
-        raise OptionError(f"{text[:SHOWN_CHARACTERS]!r} is not a size; write it as 1GiB, 800MiB or 1.5GB")
+        raise OptionError(f"{text[:_SHOWN]!r} is not a size; write it as 1GiB, 800MiB or 1.5GB")
     prefix = match[2]
     unit = f"{prefix if prefix == 'k' else prefix.capitalize()}B" if prefix else ""
     return Size(int(float(match[1]) * _UNITS[prefix]), unit)
 
 
 def parse_count(text: str) -> int:
-    """Parse a number of pixels such as '1000000', '100M' or '1.5G' (k, M and G are decimal).
-
-    Raises:
-        OptionError: `text` is not a number.
-    """
+    """Parse a number such as '1000000', '100M' or '1.5G' (k, M and G are decimal)."""
     match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([kmg]?)\s*", text.lower())
     if not match:
-        raise OptionError(
-            f"{text[:SHOWN_CHARACTERS]!r} is not a number of pixels; write it as 1000000, 100M or 1G"
-        )
+        raise OptionError(f"{text[:_SHOWN]!r} is not a number of pixels; write it as 1000000, 100M or 1G")
     return int(float(match[1]) * _UNITS[match[2]]) if match[2] or "." in match[1] else int(match[1])
 
 
 def format_bytes(count: float, like: int | None = None) -> str:
-    """Format `count` bytes for people.
-
-    Args:
-        count: the size.
-        like: a `Size` whose unit is used; otherwise units are binary.
-
-    Returns:
-        A text such as '1.50 GiB'.
-    """
+    """Return `count` bytes as a person reads them: in binary units, or in the unit of the `Size` `like`."""
     unit = getattr(like, "unit", "")
     if unit:
         value = count / _UNITS[unit.lower().removesuffix("b")]
@@ -76,5 +56,5 @@ def format_bytes(count: float, like: int | None = None) -> str:
 
 
 def _shortened(value: float) -> str:
-    """Format a number with two decimals, or none if both are zero."""
+    """Two decimals, without a fraction of nothing."""
     return f"{value:.2f}".removesuffix(".00")

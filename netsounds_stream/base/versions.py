@@ -1,4 +1,4 @@
-"""Versions of this package and of the libraries that determine the bytes that it writes."""
+"""The versions of this package and of what decides the bytes that it writes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from importlib.metadata import version
 import pyvips
 
 PACKAGE = "netsounds-stream"
-_LIBRARIES = ("torch", "torchvision", "zarr", "numcodecs", "pcodec", "soundfile", "numpy", "pyvips", "soxr")
+
+
+_PARTS = ("torch", "torchvision", "zarr", "numcodecs", "pcodec", "soundfile", "numpy", "pyvips", "soxr")
 
 
 def versions() -> dict[str, str]:
-    """Collect the versions of this package and of the libraries that determine the bytes that it writes.
-
-    Returns:
-        Versions by the name of the distribution; libvips, which is none, last.
-    """
-    installed = {name: version(name) for name in (PACKAGE, *_LIBRARIES)}
-    return {**installed, "libvips": ".".join(str(pyvips.version(part)) for part in range(3))}
+    """Return the versions of this package and of what decides the bytes that it writes."""
+    found = {name: version(name) for name in (PACKAGE, *_PARTS)}
+    return {**found, "libvips": ".".join(str(pyvips.version(part)) for part in range(3))}

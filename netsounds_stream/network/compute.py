@@ -1,4 +1,4 @@
-"""The device and precision that the network runs in, and how pixels become its input."""
+"""Where the network runs and in what precision, and how pixels become its input."""
 
 from __future__ import annotations
 
@@ -17,40 +17,34 @@ from .weights import Weights, for_pixels, normalised
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and a precision for the network.
-
-    Attributes:
-        device: 'cpu', 'cuda' or 'mps'.
-        precision: 'fp32', 'bf16' or 'fp16'.
-    """
+    """Where the network runs ('cpu', 'cuda', 'mps') and in what: 'fp32', 'bf16' or 'fp16'."""
 
     device: str
     precision: str
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision as torch's dtype."""
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
 
 
 def devices() -> tuple[Literal["cpu", "cuda", "mps"], ...]:
-    """Return the devices that this machine, and this build of torch, can compute on."""
-    available: dict[Literal["cpu", "cuda", "mps"], bool] = {
+    """Return what this machine, and this build of torch, can compute on."""
+    has: dict[Literal["cpu", "cuda", "mps"], bool] = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
-    return tuple(name for name, usable in available.items() if usable)
+    return tuple(name for name, there in has.items() if there)
 
 
 def choose_compute(device: str, precision: str) -> Compute:
-    """Decide on a device and a precision where 'auto' is asked for.
+    """`device` and `precision` with 'auto' decided.
 
     Raises:
-        OptionError: the device is not available.
+        OptionError: the device asked for is not there.
     """
     if device == "auto":
-        device = "cpu"  # GPU support has not been tried on real GPUs yet: nobody gets it without asking
+        device = "cpu"  # what runs on a GPU has not been tried on one yet: nobody gets it unasked
     elif device not in devices():
         raise OptionError(f"this machine, or this build of torch, has no {device} device; use --device cpu")
     if precision == "auto":
@@ -62,13 +56,7 @@ def choose_compute(device: str, precision: str) -> Compute:
 
 @dataclass(frozen=True)
 class PixelNetwork:
-    """Parameters for a `RowStream`, and the preparation of pixels that belongs to them.
-
-    Attributes:
-        state: parameters by torchvision's names.
-        prepare: turns float32 pixels `[rgb, y, x]` into the stream's input.
-        full_scale: the pixel value of white, 255 or 65535.
-    """
+    """Parameters for a stream, and what turns float32 pixels `[rgb, y, x]` into its input."""
 
     state: Mapping[str, Tensor]
     prepare: Callable[[Tensor], Tensor]
@@ -76,21 +64,13 @@ class PixelNetwork:
 
 
 def pixel_network(weights: Weights, full_scale: int, normalize: bool, dtype: torch.dtype) -> PixelNetwork:
-    """Choose how pixels are scaled: in float32 by folding it into the weights, else pixel by pixel.
-
-    Half precision has no room for the folded weights (`for_pixels`).
-    """
+    """The cheapest right way for `dtype`: scaling folded into the weights where float32 has room for it."""
     if dtype == torch.float32:
         return PixelNetwork(for_pixels(weights, full_scale, normalize), lambda pixels: pixels, full_scale)
     return PixelNetwork(weights.state, lambda pixels: normalised(pixels, full_scale, normalize), full_scale)
 
 
 def as_values(band: NDArray[np.generic], device: str) -> Tensor:
-    """Copy a band of pixels to a tensor that can be sent to `device`.
-
-    Returns:
-        uint8 where 8-bit pixels go to another device, which quarters the transfer; else float32.
-    """
-    # The copy also removes negative strides, which torch does not support.
+    """Pixels for `device`. Torch takes no negative strides of numpy's; bytes go elsewhere as bytes."""
     small = band.dtype == np.uint8 and device != "cpu"
     return torch.from_numpy(band.astype("uint8" if small else "float32", order="C"))

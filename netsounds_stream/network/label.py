@@ -1,7 +1,7 @@
-"""The network's prediction of what the picture shows: five classes, the first of which names the files.
+"""What the network says the picture shows: top-5 classes, and the word that names the files.
 
-It is made from the picture at the size that the network was trained for, 224 x 224 of a short edge of 256. At
-12 megapixels the receptive field sees texture only, and the average over the picture names nothing.
+The word comes from the picture at the size the network was trained for, 224 x 224 out of a short edge of
+256. At 12 megapixels its receptive field sees texture only, and the average over the picture is no name.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from ..picture.picture import Picture, Slab, small_upright
 from .stream import RowStream
 from .weights import Weights, categories, for_pixels
 
-_RESIZE = 256
-_CROP = 224
+_RESIZE, _CROP = 256, 224
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,9 @@ class Guess:
 
 
 def top5(logits: Tensor) -> tuple[Guess, ...]:
-    """Rank the classes by the softmax of averaged logits.
+    """The five likeliest classes for averaged logits `[class=1000]`, likeliest first (softmax).
 
-    Args:
-        logits: `[class=1000]`.
-
-    Returns:
-        The five likeliest classes, likeliest first; empty if a logit is not finite, as after an overflow in
-        half precision.
+    None where a logit is no number, which an overflow in half precision makes.
     """
     if not bool(torch.isfinite(logits).all()):
         return ()
@@ -54,35 +48,18 @@ def top5(logits: Tensor) -> tuple[Guess, ...]:
 
 
 def label_view(picture: Picture) -> Slab:
-    """Preprocess the picture as the weights prescribe: short edge 256, centre crop 224.
-
-    Returns:
-        `[y, x, rgb]`.
-    """
+    """Return the picture by the weights' own preprocessing (resize 256, crop 224): `[y, x, rgb]`."""
     return small_upright(picture, _RESIZE, _CROP)
 
 
 def median_colour(pixels: Slab) -> tuple[int, int, int]:
-    """Return the median of each channel of `[y, x, rgb]`, mostly the colour of a picture's even areas."""
+    """Return the median of each channel of `[y, x, rgb]`: the colour of what is even in a picture, mostly."""
     red, green, blue = (int(value) for value in np.median(pixels, axis=(0, 1)))
     return red, green, blue
 
 
 def predict_label(pixels: Slab, full_scale: int, weights: Weights, *, normalize: bool) -> tuple[Guess, ...]:
-    """Predict the classes of a preprocessed picture, in float32 on the CPU.
-
-    Args:
-        pixels: what `label_view` returns.
-        full_scale: the pixel value of white, 255 or 65535.
-        weights: the network's weights.
-        normalize: whether ImageNet's mean and deviation are applied.
-
-    Returns:
-        The five likeliest classes, likeliest first.
-
-    Raises:
-        RangeError: the network overflows.
-    """
+    """Return the top-5 classes of what `label_view` gave, computed in float32 on the CPU."""
     stream = RowStream(for_pixels(weights, full_scale, normalize), {})
     stream.push(torch.from_numpy(pixels).float().permute(2, 0, 1))
     stream.flush()

@@ -1,18 +1,18 @@
-"""The layers of the row stream, each retaining only the input rows that its next output row still needs.
+"""The kinds of layer, each keeping only the input rows that its next output row still needs.
 
-Between calls they retain these rows (`|` is where the last push ended):
+They retain, between calls (a row diagram; `|` is where the last push ended):
 
     conv 7x7 / 2    .. a b c d e|        the last 5 or 6 input rows (3 channels)
     pool 3x3 / 2    .. a|  or  .. a b|   1 or 2 input rows, already reduced along the row
     fire's 3x3      .. a b|              the last 2 squeezed rows; one row of zeros before the first
 
-Every layer has the four methods of `LayerStage`.
+`push` takes new rows and gives the output rows that they complete, `flush` the rest, once. `retained` says
+what is kept, valid until the next call, and `restore` takes it back in another process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -29,61 +29,30 @@ from ..planning.geometry import (
 )
 
 #: A layer's rows, its channels split over one or more tensors `[1, channel, row, cross]`. A fire's two
-#: expansions stay apart: concatenating them would cost a fifth of the run.
+#: expansions stay apart: copying them together would cost a fifth of the run.
 Parts = tuple[Tensor, ...]
-#: Called with a layer's name and its new rows.
 Emit = Callable[[str, Parts], None]
-_ROWS = "rows"  # the name of retained rows in a checkpoint
+_ROWS = "rows"  # the name of what most of them retain
 
 
-class LayerStage(Protocol):
-    """A layer of the stream, or a few that work in one step."""
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Torchvision's names of the layers whose rows it emits; the last one names the stage."""
-
-    def push(self, parts: Parts) -> Parts | None:
-        """Take new input rows and return the output rows that they complete, if any."""
-
-    def flush(self) -> Parts | None:
-        """Return the remaining output rows, if any; called once, after the last push."""
-
-    def retained(self) -> dict[str, Tensor]:
-        """Return the state that it retains, by name; valid until the next call."""
-
-    def restore(self, retained: Mapping[str, Tensor]) -> None:
-        """Resume from the state that an earlier stage retained."""
+def _join(kept: Tensor | None, new: Tensor) -> Tensor:
+    return new if kept is None else torch.cat((kept, new), dim=2)
 
 
 class ConvStage:
-    """A convolution without padding, and its ReLU.
-
-    Args:
-        layer: the layer's geometry.
-        weight: `[out channel, in channel, row, cross]`.
-        bias: `[out channel]`.
-        emit: called with each layer's new rows.
-    """
-
     def __init__(self, layer: Conv, weight: Tensor, bias: Tensor, emit: Emit) -> None:
         self.layers = layers_of(layer)
-        self._layer = layer
-        self._weight = weight
-        self._bias = bias
-        self._emit = emit
-        self._retained: Tensor | None = None
+        self._layer, self._weight, self._bias, self._emit = layer, weight, bias, emit
+        self._kept: Tensor | None = None
 
     def push(self, parts: Parts) -> Parts | None:
-        """Convolve every window of rows that is complete now."""
-        kernel = self._layer.kernel
-        stride = self._layer.stride
-        rows = _joined(self._retained, parts[0])
+        kernel, stride = self._layer.kernel, self._layer.stride
+        rows = _join(self._kept, parts[0])
         count = (rows.shape[2] - kernel) // stride + 1
         if count < 1:
-            self._retained = rows
+            self._kept = rows
             return None
-        self._retained = rows[:, :, count * stride :].clone()
+        self._kept = rows[:, :, count * stride :].clone()
         out = F.conv2d(rows[:, :, : (count - 1) * stride + kernel], self._weight, self._bias, stride)
         self._emit(self._layer.name, (out,))
         out.relu_()
@@ -91,187 +60,157 @@ class ConvStage:
         return (out,)
 
     def flush(self) -> Parts | None:
-        """Return None: without padding, too few rows for a window complete nothing."""
-        return None
+        return None  # no padding: rows too few for a window give nothing
 
     def retained(self) -> dict[str, Tensor]:
-        """Return the input rows of the next window."""
-        return _by_name(self._retained)
+        return _present(self._kept)
 
-    def restore(self, retained: Mapping[str, Tensor]) -> None:
-        """Resume with the input rows of the next window."""
-        self._retained = retained.get(_ROWS)
+    def restore(self, kept: Mapping[str, Tensor]) -> None:
+        self._kept = kept.get(_ROWS)
 
 
 class PoolStage:
-    """Max pooling 3x3 at stride 2: along the row first, into a line buffer, then down the buffer's rows.
+    """3x3 max at stride 2: along the row first, into a line buffer, then down its rows.
 
-    It takes six strided maxima; `max_pool2d` takes three times as long in channels_last.
-
-    Args:
-        layer: the layer's geometry.
-        emit: called with the layer's new rows.
+    Six strided maxima; `max_pool2d` takes 3 times as long in channels_last.
     """
 
     def __init__(self, layer: Pool, emit: Emit) -> None:
         self.layers = layers_of(layer)
-        self._name = layer.name
-        self._emit = emit
-        self._lines: list[Tensor] = []  # a line buffer for each part; it may have more rows than are in use
-        self._rows = 0  # rows of the line buffers in use
+        self._name, self._emit = layer.name, emit
+        self._lines: list[Tensor] = []
+        self._kept = 0
 
     def push(self, parts: Parts) -> Parts | None:
-        """Pool every window of rows that is complete now."""
-        rows = self._rows + int(parts[0].shape[2])
+        rows = self._kept + int(parts[0].shape[2])
         if not self._lines:
             self._lines = [part[..., :0] for part in parts]
         self._lines = [self._append(line, part, rows) for line, part in zip(self._lines, parts, strict=True)]
         count = (rows - 3) // 2 + 1 if rows >= 3 else 0
         out = tuple(self._down(line, count) for line in self._lines)
-        self._rows = rows - 2 * count
+        self._kept = rows - 2 * count
         if count == 0:
             return None
         for line in self._lines:
-            line[:, :, : self._rows] = line[:, :, 2 * count : rows].clone()
+            line[:, :, : self._kept] = line[:, :, 2 * count : rows].clone()
         self._emit(self._name, out)
         return out
 
     def flush(self) -> Parts | None:
-        """Pool the last window where it has two rows only (`ceil_mode`)."""
-        if self._rows < 2:
-            return None  # the remaining row was the last one of a full window
+        if self._kept < 2:
+            return None  # the row left over was the last of a full window
         out = tuple(torch.maximum(line[:, :, 0:1], line[:, :, 1:2]) for line in self._lines)
-        self._rows = 0
+        self._kept = 0
         self._emit(self._name, out)
         return out
 
     def retained(self) -> dict[str, Tensor]:
-        """Return the rows of the line buffer of each part, by the part's number."""
-        return {str(part): line[:, :, : self._rows] for part, line in enumerate(self._lines)}
+        return {str(part): line[:, :, : self._kept] for part, line in enumerate(self._lines)}
 
-    def restore(self, retained: Mapping[str, Tensor]) -> None:
-        """Resume with the rows of each line buffer."""
-        self._lines = [retained[name] for name in sorted(retained, key=int)]
-        self._rows = int(self._lines[0].shape[2]) if self._lines else 0
+    def restore(self, kept: Mapping[str, Tensor]) -> None:
+        self._lines = [kept[name] for name in sorted(kept, key=int)]
+        self._kept = int(self._lines[0].shape[2]) if self._lines else 0
 
     def _append(self, line: Tensor, part: Tensor, rows: int) -> Tensor:
-        """Pool new rows along the row into the line buffer, which then has `rows` rows in use.
-
-        Returns:
-            The line buffer, or a larger one.
-        """
         _, channels, _, cross = part.shape
         width = cross // 2
         if line.shape[2] < rows or line.shape[3] != width:
             grown = torch.empty((1, channels, rows, width), dtype=part.dtype, device=part.device).contiguous(
                 memory_format=torch.channels_last
             )
-            if self._rows:
-                grown[:, :, : self._rows] = line[:, :, : self._rows]
+            if self._kept:
+                grown[:, :, : self._kept] = line[:, :, : self._kept]
             line = grown
-        new = line[:, :, self._rows : rows]
+        new = line[:, :, self._kept : rows]
         torch.maximum(part[..., 0 : 2 * width : 2], part[..., 1 : 2 * width : 2], out=new)
-        third = part[..., 2 : 2 * width + 1 : 2]  # one short of `width` if the last window hangs over
+        third = part[..., 2 : 2 * width + 1 : 2]  # one short of `width` where the last window hangs over
         partial = new[..., : third.shape[3]]
         torch.maximum(partial, third, out=partial)
         return line
 
     @staticmethod
     def _down(line: Tensor, count: int) -> Tensor:
-        """Pool the first `count` windows of three rows down the line buffer."""
         top, middle, bottom = (line[:, :, shift : shift + 2 * count : 2][:, :, :count] for shift in range(3))
         out = torch.maximum(top, middle)
         return torch.maximum(out, bottom, out=out)
 
 
 class FireStage:
-    """A fire module: the squeeze, its two expansions, and their ReLUs.
-
-    Args:
-        layer: the layer's geometry.
-        params: parameters by torchvision's names.
-        split: numbers of channels in each part of the input.
-        emit: called with each layer's new rows.
-    """
+    """Squeeze and two expansions. The squeeze over several parts is a sum of 1x1 convolutions over each."""
 
     def __init__(self, layer: Fire, params: Mapping[str, Tensor], split: tuple[int, ...], emit: Emit) -> None:
+        self._name, self._emit = layer.name, emit
         self.layers = layers_of(layer)
-        self._name = layer.name
-        self._emit = emit
-        self._squeeze = _split_weight(params[f"{layer.name}.squeeze.weight"], split)
+        weight = params[f"{layer.name}.squeeze.weight"]
+        self._squeeze = tuple(
+            piece.contiguous(memory_format=torch.channels_last)
+            for piece in torch.split(weight, list(split), dim=1)
+        )
         self._squeeze_bias = params[f"{layer.name}.squeeze.bias"]
-        self._expand1x1 = params[f"{layer.name}.expand1x1.weight"], params[f"{layer.name}.expand1x1.bias"]
-        self._expand3x3 = params[f"{layer.name}.expand3x3.weight"], params[f"{layer.name}.expand3x3.bias"]
-        self._retained: Tensor | None = None
+        self._one = params[f"{layer.name}.expand1x1.weight"], params[f"{layer.name}.expand1x1.bias"]
+        self._three = params[f"{layer.name}.expand3x3.weight"], params[f"{layer.name}.expand3x3.bias"]
+        self._kept: Tensor | None = None
 
     def push(self, parts: Parts) -> Parts | None:
-        """Squeeze the new rows, and expand every row whose neighbours are complete now."""
-        squeezed = _conv1x1(parts, self._squeeze, self._squeeze_bias)
-        self._emit(f"{self._name}.squeeze", (squeezed,))
+        name = self._name
+        squeezed = F.conv2d(parts[0], self._squeeze[0], self._squeeze_bias)
+        for part, weight in zip(parts[1:], self._squeeze[1:], strict=True):
+            squeezed.add_(F.conv2d(part, weight))
+        self._emit(f"{name}.squeeze", (squeezed,))
         squeezed.relu_()
-        self._emit(f"{self._name}.squeeze_activation", (squeezed,))
-        if self._retained is None:
-            self._retained = torch.zeros_like(squeezed[:, :, :1])  # the padding above the first row
+        self._emit(f"{name}.squeeze_activation", (squeezed,))
+        if self._kept is None:
+            self._kept = torch.zeros_like(squeezed[:, :, :1])  # the padding above the first row
         return self._expand(squeezed)
 
     def flush(self) -> Parts | None:
-        """Expand the last row, which has the padding below it."""
-        if self._retained is None:
+        if self._kept is None:
             return None
-        return self._expand(torch.zeros_like(self._retained[:, :, :1]))
+        return self._expand(torch.zeros_like(self._kept[:, :, :1]))  # the padding below the last row
 
     def retained(self) -> dict[str, Tensor]:
-        """Return the last squeezed rows."""
-        return _by_name(self._retained)
+        return _present(self._kept)
 
-    def restore(self, retained: Mapping[str, Tensor]) -> None:
-        """Resume with the last squeezed rows."""
-        self._retained = retained.get(_ROWS)
+    def restore(self, kept: Mapping[str, Tensor]) -> None:
+        self._kept = kept.get(_ROWS)
 
     def _expand(self, squeezed: Tensor) -> Parts | None:
-        """Expand the retained and the new squeezed rows, all but the outermost ones."""
-        rows = _joined(self._retained, squeezed)
+        rows = _join(self._kept, squeezed)
         if rows.shape[2] < 3:
-            self._retained = rows
+            self._kept = rows
             return None
-        self._retained = rows[:, :, -2:].clone()
+        self._kept = rows[:, :, -2:].clone()
         name = self._name
-        expanded1x1 = F.conv2d(rows[:, :, 1:-1], *self._expand1x1)
-        self._emit(f"{name}.expand1x1", (expanded1x1,))
-        expanded1x1.relu_()
-        self._emit(f"{name}.expand1x1_activation", (expanded1x1,))
-        expanded3x3 = F.conv2d(rows, *self._expand3x3, padding=(0, 1))
-        self._emit(f"{name}.expand3x3", (expanded3x3,))
-        expanded3x3.relu_()
-        self._emit(f"{name}.expand3x3_activation", (expanded3x3,))
-        self._emit(name, (expanded1x1, expanded3x3))
-        return expanded1x1, expanded3x3
+        one = F.conv2d(rows[:, :, 1:-1], *self._one)
+        self._emit(f"{name}.expand1x1", (one,))
+        one.relu_()
+        self._emit(f"{name}.expand1x1_activation", (one,))
+        three = F.conv2d(rows, *self._three, padding=(0, 1))
+        self._emit(f"{name}.expand3x3", (three,))
+        three.relu_()
+        self._emit(f"{name}.expand3x3_activation", (three,))
+        self._emit(name, (one, three))
+        return one, three
 
 
 class ClassifierStage:
-    """The last 1x1 convolution and its ReLU, averaged over all positions as they come.
-
-    Args:
-        params: parameters by torchvision's names.
-        split: numbers of channels in each part of the input.
-        emit: called with each layer's new rows.
-
-    Attributes:
-        total: float64 `[class]`, the sum over all positions so far, on the CPU.
-        count: number of positions so far.
-    """
+    """The last 1x1 convolution and ReLU, averaged over all positions as they come (float64 sums)."""
 
     def __init__(self, params: Mapping[str, Tensor], split: tuple[int, ...], emit: Emit) -> None:
-        self.layers: tuple[str, ...] = (CLASSIFIER_NAME, CLASSIFIER_ACTIVATION_NAME)
-        self._weight = _split_weight(params[f"{CLASSIFIER_NAME}.weight"], split)
-        self._bias = params[f"{CLASSIFIER_NAME}.bias"]
-        self._emit = emit
+        weight = params[f"{CLASSIFIER_NAME}.weight"]
+        self._weight = tuple(
+            piece.contiguous(memory_format=torch.channels_last)
+            for piece in torch.split(weight, list(split), dim=1)
+        )
+        self.layers = (CLASSIFIER_NAME, CLASSIFIER_ACTIVATION_NAME)
+        self._bias, self._emit = params[f"{CLASSIFIER_NAME}.bias"], emit
         self.total = torch.zeros(CLASSES, dtype=torch.float64)
         self.count = 0
 
     def push(self, parts: Parts) -> Parts | None:
-        """Add the new positions to the sum; no rows are returned."""
-        out = _conv1x1(parts, self._weight, self._bias)
+        out = F.conv2d(parts[0], self._weight[0], self._bias)
+        for part, weight in zip(parts[1:], self._weight[1:], strict=True):
+            out.add_(F.conv2d(part, weight))
         self._emit(CLASSIFIER_NAME, (out,))
         out.relu_()
         self._emit(CLASSIFIER_ACTIVATION_NAME, (out,))
@@ -280,36 +219,18 @@ class ClassifierStage:
         return None
 
     def flush(self) -> Parts | None:
-        """Return None: no rows are returned."""
         return None
 
     def retained(self) -> dict[str, Tensor]:
-        """Return the sum and the number of positions."""
         return {"total": self.total, "count": torch.tensor([self.count])}
 
-    def restore(self, retained: Mapping[str, Tensor]) -> None:
-        """Resume with the sum and the number of positions."""
-        self.total = retained["total"].cpu()
-        self.count = int(retained["count"])
+    def restore(self, kept: Mapping[str, Tensor]) -> None:
+        self.total = kept["total"].cpu()
+        self.count = int(kept["count"])
 
 
-def _joined(retained: Tensor | None, new: Tensor) -> Tensor:
-    return new if retained is None else torch.cat((retained, new), dim=2)
-
-
-def _by_name(rows: Tensor | None) -> dict[str, Tensor]:
+def _present(rows: Tensor | None) -> dict[str, Tensor]:
     return {} if rows is None else {_ROWS: rows}
 
 
-def _split_weight(weight: Tensor, split: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Split a 1x1 convolution's weight by the parts of its input."""
-    pieces = torch.split(weight, list(split), dim=1)
-    return tuple(piece.contiguous(memory_format=torch.channels_last) for piece in pieces)
-
-
-def _conv1x1(parts: Parts, weights: Sequence[Tensor], bias: Tensor) -> Tensor:
-    """Convolve an input in several parts 1x1: the sum of the convolutions of each part."""
-    out = F.conv2d(parts[0], weights[0], bias)
-    for part, weight in zip(parts[1:], weights[1:], strict=True):
-        out.add_(F.conv2d(part, weight))
-    return out
+Stage = ConvStage | PoolStage | FireStage | ClassifierStage

@@ -1,7 +1,7 @@
 """The network as a line-buffered stream: picture rows in, every layer's new output rows out through hooks.
 
-Each layer retains only the input rows that its next output row still needs, so nothing is computed twice and
-memory follows the row length, not the picture. Zero padding and `ceil_mode` work as on the whole image.
+Each layer keeps only the input rows that its next output row still needs, so nothing is computed twice and
+memory follows the row length, not the picture. Zero padding and `ceil_mode` come out as in the whole image.
 
 A stream runs along "rows"; the other axis is "cross". To stream along the picture's x axis, feed the
 transposed picture to a stream with `transposed=True`: conv(xᵀ, wᵀ) = conv(x, w)ᵀ, so with every kernel
@@ -19,25 +19,18 @@ from torch import Tensor
 
 from ..errors import OptionError
 from ..planning.geometry import LAYERS, Conv, Fire, Pool, layer_names, layer_strides
-from .layers import ClassifierStage, ConvStage, FireStage, LayerStage, Parts, PoolStage
+from .layers import ClassifierStage, ConvStage, FireStage, Parts, PoolStage, Stage
 
 
 @dataclass(frozen=True)
 class RowBlock:
-    """New output rows of one layer, rows `start` to `start + rows`.
+    """New output rows of one layer: rows `start` to `start + rows` of it.
 
     Attributes:
         layer: torchvision's name of the layer.
         start: number of the first row, counted along the stream.
         parts: tensors `[1, channel, row, cross]` (channels_last), one after another along the channels. They
-            are valid only while the hook runs: a later layer may reuse their memory.
-
-    Example:
-        >>> import torch
-        >>> from netsounds_stream import RowBlock
-        >>> block = RowBlock("features.1", start=4, parts=(torch.zeros(1, 96, 2, 30),))
-        >>> block.rows, tuple(block.tensor().shape)
-        (2, (96, 2, 30))
+            are valid during the call of the hook only: a later layer may work in their memory.
     """
 
     layer: str
@@ -50,29 +43,22 @@ class RowBlock:
         return int(self.parts[0].shape[2])
 
     def tensor(self) -> Tensor:
-        """Copy the rows into one tensor, which may be kept.
-
-        Returns:
-            `[channel, row, cross]`.
-        """
+        """Return the rows as one new tensor `[channel, row, cross]`, which may be kept."""
         return torch.cat(self.parts, dim=1)[0].contiguous()
 
 
 Hook = Callable[[RowBlock], None]
-_NEXT_ROWS = "next_rows"  # the name, beside what a stage retains, of its layers' next rows
-#: Takes a stage's name, the layers whose hooks it calls, and its state, which is valid during the call only.
+_NEXT_ROWS = "next_rows"  # beside what a stage retains
+#: Takes a stage's name, the layers that hooks of it see, and what it retains, valid during the call only.
 Keep = Callable[[str, tuple[str, ...], Mapping[str, Tensor]], None]
 
 
 @dataclass(frozen=True)
 class Band:
-    """A push on its way through the layers.
+    """A push on its way through the layers: pieces one after another, maybe none.
 
-    Attributes:
-        pieces: the rows, one piece after another; there may be none.
-        last: whether nothing follows, so that every layer also emits the rows that waited for more input.
-        keep: makes the band a snapshot barrier: every stage calls it with its state once all bands before
-            this one have passed.
+    `last` says that nothing follows, so that every layer also gives what waited for more. `keep` is called
+    by every stage with what it retains when all bands before this one have passed it.
     """
 
     pieces: tuple[Parts, ...]
@@ -86,35 +72,32 @@ PipelineStage = Callable[[Band], Band]
 def exact_float32(device: torch.device | str) -> AbstractContextManager[None]:
     """Keep cuDNN, on CUDA, from rounding float32's factors to 10 bits (TF32), in the whole process.
 
-    `push` and `flush` do so themselves. Code that calls the stages from several threads enters it once,
-    around all calls.
+    `push` and `flush` do so themselves; who calls the stages from several threads does it once, around.
     """
     if torch.device(device).type != "cuda":
         return nullcontext()
-    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    return flags
+    held: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return held
 
 
 class RowStream:
     """SqueezeNet 1.0 over a picture that arrives in bands of rows.
 
-    Call `push` with any number of rows at a time, then `flush` once. Rows that a push completes go to the
-    hooks, layer by layer in the network's order; a small push may complete none. Other splits of the same
-    rows give the same values up to rounding, and bit for bit if the convolution library picks the same
-    kernels.
+    `push` any number of rows at a time, then `flush` once. What a push completes goes to the hooks, layer by
+    layer in the network's order; a small push may complete nothing. Splitting the same rows otherwise gives
+    the same values up to rounding, bit for bit where the convolution library picks the same kernels.
 
     Args:
         state: float32 parameters by torchvision's names, such as `load_weights(...).state`.
-        hooks: functions to call with each new `RowBlock` of a layer, by the layer's name; `layers` lists
-            the names.
+        hooks: what to call with each new `RowBlock` of a layer, by the layer's name; `layers` lists them.
         transposed: whether the rows run along the picture's x axis, from left to right.
-        dtype: dtype of the computation: float32, bfloat16 or float16.
-        device: device of the computation.
-        first_row: row of the picture at which the stream begins; a multiple of the network's stride. Ignore
-            values that depend on rows before it: they are wrong.
+        dtype: what is computed in: float32, bfloat16 or float16.
+        device: where it is computed.
+        first_row: row of the picture at which the stream begins; a multiple of the network's stride. Values
+            that depend on rows before it are wrong, so ignore them.
 
     Raises:
-        OptionError: a hook names no layer.
+        OptionError: no layer has the name of a hook.
 
     Example:
         >>> import torch
@@ -145,21 +128,19 @@ class RowStream:
         self._hooks = dict(hooks)
         assert all(first_row % stride == 0 for stride in layer_strides().values())
         self._next_row = {name: first_row // stride for name, stride in layer_strides().items()}
-        self._dtype = dtype
-        self._device = torch.device(device)
+        self._dtype, self._device = dtype, torch.device(device)
         params: dict[str, Tensor] = {}
         for name, value in state.items():
-            oriented = value.transpose(2, 3) if transposed and value.ndim == 4 else value
-            params[name] = oriented.to(self._device, dtype).contiguous(
+            turned = value.transpose(2, 3) if transposed and value.ndim == 4 else value
+            params[name] = turned.to(self._device, dtype).contiguous(
                 memory_format=torch.channels_last if value.ndim == 4 else torch.contiguous_format
             )
-        self._stages: list[LayerStage] = []
+        self._stages: list[Stage] = []
         split: tuple[int, ...] = (3,)
         for layer in LAYERS:
             match layer:
                 case Conv():
-                    weight = params[f"{layer.name}.weight"]
-                    bias = params[f"{layer.name}.bias"]
+                    weight, bias = params[f"{layer.name}.weight"], params[f"{layer.name}.bias"]
                     self._stages.append(ConvStage(layer, weight, bias, self._emit))
                     split = (layer.out_channels,)
                 case Pool():
@@ -171,10 +152,10 @@ class RowStream:
         self._stages.append(self._classifier)
 
     def push(self, rows: Tensor) -> None:
-        """Push the next rows of the picture through the network.
+        """Take the next rows of the picture.
 
         Args:
-            rows: `[channel=3, row, cross]`, normalised as in training; any number of rows.
+            rows: `[channel=3, row, cross]`, normalised as the weights were trained; any number of rows.
         """
         self._carry(self.enter(rows))
 
@@ -183,43 +164,37 @@ class RowStream:
         self._carry(self.ending())
 
     def enter(self, rows: Tensor) -> Band:
-        """Prepare rows for the first stage. Any thread may call it.
+        """Make rows ready for the first stage. May run on any thread.
 
         Args:
             rows: as `push` takes them.
-
-        Returns:
-            The band to carry through the stages.
         """
         image = rows.to(self._device, self._dtype).unsqueeze(0)
         return Band(((image.contiguous(memory_format=torch.channels_last),),))
 
     def ending(self) -> Band:
-        """Return the band that ends the stream, to be carried through the stages once, after all rows."""
+        """Return what to carry through the stages after the last rows, once."""
         return Band((), last=True)
 
     def keeping(self, keep: Keep) -> Band:
-        """Make a snapshot barrier, to be carried through the stages between two bands.
+        """Return what to carry through the stages, between two bands, to learn what each retains there.
 
         Args:
-            keep: called by each stage, in order, with its state.
-
-        Returns:
-            The band, without rows.
+            keep: called by each stage.
         """
         return Band((), keep=keep)
 
     def restore(self, kept: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Resume where another stream was when a snapshot barrier passed.
+        """Continue where another stream was.
 
         Args:
-            kept: the state of its stages, by their names.
+            kept: what its stages retained, by their names.
         """
         for stage in self._stages:
-            state = dict(kept[stage.layers[-1]])
-            next_rows = state.pop(_NEXT_ROWS)
+            mine = dict(kept[stage.layers[-1]])
+            next_rows = mine.pop(_NEXT_ROWS)
             self._next_row.update(zip(stage.layers, map(int, next_rows), strict=True))
-            stage.restore({name: values.to(self._device) for name, values in state.items()})
+            stage.restore({name: values.to(self._device) for name, values in mine.items()})
 
     @property
     def station_names(self) -> tuple[str, ...]:
@@ -228,19 +203,19 @@ class RowStream:
 
     @property
     def stages(self) -> tuple[PipelineStage, ...]:
-        """The layers as pipeline stages that each band passes in turn; `push` is `enter` and then all these.
+        """The layers, as steps that each band takes in turn: `push` is `enter` and then all of these.
 
-        They may run on several threads at once, as long as each stage sees the bands in order and one at a
-        time. So one band can be in a deep layer while the next one is in a shallow layer. A hook is called
-        on the thread that runs its layer's stage.
+        They may run on several threads at once, as long as each stage sees the bands in order, one at a
+        time: so one band can be in a deep layer while the next is in a shallow one. A hook is called by the
+        thread that its layer's stage runs on.
         """
         return tuple(self._pipeline_stage(stage) for stage in self._stages)
 
     def logits(self) -> Tensor:
-        """Average the classifier's output over all positions so far.
+        """Return the classifier's average over all positions so far.
 
         Returns:
-            float64 `[class=1000]`, on the CPU.
+            float64 `[class=1000]` on the CPU.
         """
         return self._classifier.total / max(1, self._classifier.count)
 
@@ -249,7 +224,7 @@ class RowStream:
             for stage in self.stages:
                 band = stage(band)
 
-    def _pipeline_stage(self, stage: LayerStage) -> PipelineStage:
+    def _pipeline_stage(self, stage: Stage) -> PipelineStage:
         @torch.inference_mode()
         def step(band: Band) -> Band:
             pieces = [stage.push(parts) for parts in band.pieces]

@@ -1,4 +1,4 @@
-"""Comparison of the stream with the whole-image network, on a user's own picture and machine."""
+"""Whether the stream gives what the whole-image network gives, on a user's own picture and machine."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from .label import Guess, top5
 from .stream import Hook, RowBlock, RowStream
 from .weights import load_weights, normalised, reference_module
 
-# Peak memory of the whole-image forward pass, per pixel: the first bank twice, the banks that are kept, the
-# allocator's slack. It is why the picture is compared at a size that fits.
+# The whole-image forward's peak, per pixel: the first bank twice over, the kept banks, the allocator's
+# slack. The reason that this is tried at a size that fits.
 _WHOLE_IMAGE_BYTES_PER_PIXEL = 700
-#: Largest difference allowed, as a share of a bank's largest value. In fp32 it comes from the rounding of
-#: sums of a few thousand terms, in the others from 11 and 8 significant bits through 26 layers.
+#: Largest difference allowed, as a share of a bank's largest value. fp32: rounding of sums of a few
+#: thousand terms; the others: their 11 and 8 significant bits through 26 layers.
 TOLERANCES = {"fp32": 1e-5, "fp16": 1e-2, "bf16": 5e-2}
 
 
 @dataclass(frozen=True)
 class BankAgreement:
-    """The agreement of one bank of the stream with that of the whole-image network.
+    """How one bank by the stream agrees with the whole-image network.
 
     Attributes:
         bank: number of the bank.
-        shape: the bank's shape, `[channel, y, x]`.
-        largest: the whole-image network's largest value.
-        difference: the largest absolute difference between the two.
+        shape: `[channel, y, x]`.
+        largest: largest value of the whole-image network.
+        difference: largest difference from it.
     """
 
     bank: int
@@ -59,19 +59,19 @@ class BankAgreement:
         return self.difference / self.largest if self.largest else self.difference
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Verification:
-    """The result of `verify`: the size of the comparison, and how well the two networks agreed.
+    """What was compared, at which size, and how it agreed.
 
     Attributes:
-        width: width of the picture at the size compared, in pixels.
-        height: height likewise.
+        width: of the picture, as it was compared, in pixels.
+        height: likewise.
         band_rows: rows in a band of the stream.
-        precision: precision of the stream: 'fp32', 'bf16' or 'fp16'.
+        precision: what was computed in.
         tolerance: largest difference that counts as agreement, as a share of a bank's largest value.
         banks: the agreement of each bank.
         stream_top5: the five likeliest classes by the stream.
-        whole_top5: the five likeliest classes by the whole-image network.
+        whole_top5: the same by the whole-image network.
     """
 
     width: int
@@ -85,13 +85,11 @@ class Verification:
 
     @property
     def agreed(self) -> bool:
-        """True if every bank is within the tolerance and, in fp32, both predict the same five classes."""
-        if self.precision == "fp32":  # in half precision the order of near-equals is chance
-            stream_classes = {guess.category for guess in self.stream_top5}
-            whole_classes = {guess.category for guess in self.whole_top5}
-            if stream_classes != whole_classes:
-                return False
-        return all(bank.relative <= self.tolerance for bank in self.banks)
+        """Whether every bank is within the tolerance, and by fp32 the same five classes are seen."""
+        # in half precision the order of near-equals is chance
+        mine, theirs = ({guess.category for guess in each} for each in (self.stream_top5, self.whole_top5))
+        same = mine == theirs or self.precision != "fp32"
+        return same and all(each.relative <= self.tolerance for each in self.banks)
 
 
 def verify(
@@ -111,7 +109,7 @@ def verify(
         words: options by keyword, in place of `options`; see `NetworkKeywords`.
 
     Returns:
-        The largest difference in each bank, and the five likeliest classes by both networks.
+        The largest difference in each bank, and the five likeliest classes by both ways.
 
     Raises:
         PictureError: the picture cannot be read, or is too small.
@@ -122,13 +120,28 @@ def verify(
         >>> verify("landscape.png", size=64, weights="untrained").agreed
         True
     """
-    options = resolve_options(options, words)
-    stages = Stages(on_progress)
+    options, stages = resolve_options(options, words), Stages(on_progress)
     compute = choose_compute(options.device, options.precision)
     weights = load_weights(options.weights)
     module = reference_module(weights)
+    budget = options.memory_bytes or machine.default_budget_bytes()
+    room = budget - machine.resident_bytes()
     with TemporaryDirectory() as folder:
-        picture = _fitting_picture(image, Path(folder), stages, options)
+        picture = opened_picture(image, Path(folder), stages, options)
+        decoder = picture.source.decoder_bytes + picture.pending_bytes
+        room -= decoder
+        pixels = max(0, room) // _WHOLE_IMAGE_BYTES_PER_PIXEL
+        if options.size is None and picture.width * picture.height > pixels:
+            short, long = sorted((picture.width, picture.height))
+            fitting = replace(options, size=max(SMALLEST_SIDE, isqrt(pixels * short // long)))
+            picture = opened_picture(image, Path(folder), stages, fitting)
+        area = picture.width * picture.height
+        if area > max(pixels, 4 * SMALLEST_SIDE**2) or decoder > max(0, room + decoder):
+            needed = machine.resident_bytes() + decoder + area * _WHOLE_IMAGE_BYTES_PER_PIXEL
+            raise BudgetError(
+                f"the whole-image network needs about {format_bytes(needed)} at {picture.width} x "
+                f"{picture.height} and the budget is {format_bytes(budget)}; raise --memory, or lower --size"
+            )
         limits = Limits(
             baseline_bytes=machine.resident_bytes(),
             budget_bytes=1 << 62,
@@ -140,7 +153,7 @@ def verify(
         whole, whole_logits = _whole_image(module, upright, picture.full_scale, options.normalize)
         advance(1)
     differences = dict.fromkeys(whole, 0.0)
-    hooks = {layer: _difference_hook(whole[layer], differences, plan.time_axis) for layer in whole}
+    hooks = {layer: _compare(whole[layer], differences, plan.time_axis) for layer in whole}
     network = pixel_network(weights, picture.full_scale, options.normalize, compute.dtype)
     stream = RowStream(
         network.state,
@@ -149,9 +162,9 @@ def verify(
         dtype=compute.dtype,
         device=compute.device,
     )
-    rows = upright if plan.time_axis == "y" else upright.transpose(1, 2)
+    along = upright if plan.time_axis == "y" else upright.transpose(1, 2)
     with stages.stage("stream", upright[0].numel(), "px") as advance:
-        for band in torch.split(rows, plan.band_rows, dim=1):
+        for band in torch.split(along, plan.band_rows, dim=1):
             stream.push(network.prepare(band))
             advance(band[0].numel())
         stream.flush()
@@ -161,43 +174,14 @@ def verify(
         band_rows=plan.band_rows,
         precision=compute.precision,
         tolerance=TOLERANCES[compute.precision],
-        banks=tuple(_agreement(bank, whole[bank.layer], differences[bank.layer]) for bank in BANKS),
+        banks=tuple(_agreement(each, whole[each.layer], differences[each.layer]) for each in BANKS),
         stream_top5=top5(stream.logits()),
         whole_top5=top5(whole_logits),
     )
 
 
-def _fitting_picture(image: PictureInput, folder: Path, stages: Stages, options: SonifyOptions) -> Picture:
-    """Open the picture at the size asked for, or at the largest that the whole-image network has memory for.
-
-    Raises:
-        BudgetError: the whole-image network does not fit at the size asked for.
-    """
-    budget = options.memory_bytes or machine.default_budget_bytes()
-    room = budget - machine.resident_bytes()
-    picture = opened_picture(image, folder, stages, options)
-    decoder = picture.source.decoder_bytes + picture.pending_bytes
-    pixels = max(0, room - decoder) // _WHOLE_IMAGE_BYTES_PER_PIXEL
-    if options.size is None and picture.width * picture.height > pixels:
-        short, long = sorted((picture.width, picture.height))
-        fitting = replace(options, size=max(SMALLEST_SIDE, isqrt(pixels * short // long)))
-        picture = opened_picture(image, folder, stages, fitting)
-    area = picture.width * picture.height
-    if area > max(pixels, 4 * SMALLEST_SIDE**2) or decoder > max(0, room):
-        needed = machine.resident_bytes() + decoder + area * _WHOLE_IMAGE_BYTES_PER_PIXEL
-        raise BudgetError(
-            f"the whole-image network needs about {format_bytes(needed)} at {picture.width} x "
-            f"{picture.height} and the budget is {format_bytes(budget)}; raise --memory, or lower --size"
-        )
-    return picture
-
-
 def _upright(picture: Picture) -> Tensor:
-    """Decode the whole picture.
-
-    Returns:
-        float32 `[rgb, y, x]`, 0 to full scale.
-    """
+    """Return all pixels, float32 `[rgb, y, x]`, 0 to full scale."""
     pieces = slabs(picture, time_axis="y", rows=picture.height, stored=STORED_MEMORY, spool=Path())
     return torch.from_numpy(np.concatenate(list(pieces)).astype(np.float32)).permute(2, 0, 1)
 
@@ -206,38 +190,26 @@ def _upright(picture: Picture) -> Tensor:
 def _whole_image(
     module: torch.nn.Module, pixels: Tensor, full_scale: int, normalize: bool
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Run the whole-image network.
-
-    Returns:
-        The banks, `[channel, y, x]` by layer name, and the logits, float64 `[class]`.
-    """
     values = normalised(pixels, full_scale, normalize).unsqueeze(0)
-    banks: dict[str, Tensor] = {}
+    kept: dict[str, Tensor] = {}
     for index, layer in enumerate(module.get_submodule("features").children()):
         values = layer(values)
         if f"features.{index}" in {bank.layer for bank in BANKS}:
-            # Not copied: the next layer works in place only on a convolution's output.
-            banks[f"features.{index}"] = values[0]
-    return banks, module.get_submodule("classifier")(values).flatten().double()
+            # kept as it is: the layer after it works in place only on a convolution's output
+            kept[f"features.{index}"] = values[0]
+    return kept, module.get_submodule("classifier")(values).flatten().double()
 
 
-def _difference_hook(reference: Tensor, differences: dict[str, float], time_axis: str) -> Hook:
-    """Make a hook that raises a layer's entry in `differences` to its largest difference from `reference`."""
-
-    def compare(block: RowBlock) -> None:
+def _compare(reference: Tensor, differences: dict[str, float], time_axis: str) -> Hook:
+    def take(block: RowBlock) -> None:
         rows = slice(block.start, block.start + block.rows)
-        streamed = block.tensor().float().cpu()
-        expected = reference[:, rows] if time_axis == "y" else reference[:, :, rows].transpose(1, 2)
-        difference = float((streamed - expected).abs().max())
-        differences[block.layer] = max(differences[block.layer], difference if isfinite(difference) else inf)
+        mine = block.tensor().float().cpu()
+        theirs = reference[:, rows] if time_axis == "y" else reference[:, :, rows].transpose(1, 2)
+        worst = float((mine - theirs).abs().max())
+        differences[block.layer] = max(differences[block.layer], worst if isfinite(worst) else inf)
 
-    return compare
+    return take
 
 
 def _agreement(bank: Bank, reference: Tensor, difference: float) -> BankAgreement:
-    return BankAgreement(
-        bank=bank.number,
-        shape=tuple(reference.shape),
-        largest=float(reference.max()),
-        difference=difference,
-    )
+    return BankAgreement(bank.number, tuple(reference.shape), float(reference.max()), difference)

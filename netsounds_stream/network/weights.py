@@ -1,4 +1,4 @@
-"""The network's weights: downloading, reading and checking them; the class names; folding pixel scaling in.
+"""The network's weights: where they come from, whether they are SqueezeNet 1.0's, and its class names.
 
 Nothing here runs the network. torchvision is imported only when something of it is needed.
 """
@@ -33,8 +33,7 @@ _DOWNLOAD_TIMEOUT_SECONDS = 20.0
 #: torchvision's `SqueezeNet1_0_Weights.IMAGENET1K_V1`; the name ends in the file's hash.
 PRETRAINED_URL = "https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth"
 
-# The errors that torch.load raises on damaged files, found by mutating good ones: its unpickler checks
-# little.
+# What torch.load raises on damaged files, found by mutating good ones: its unpickler checks little.
 _UNLOADABLE = (
     RuntimeError,
     ValueError,
@@ -49,10 +48,10 @@ _UNLOADABLE = (
     pickle.UnpicklingError,
 )
 
-# SqueezeNet 1.0 has 1.25 million parameters: 5 MB in float32, 10 in float64. A larger file is something else,
+# SqueezeNet 1.0 has 1.25 million parameters: 5 MB in float32, 10 in float64. Past this it is something else,
 # or a few kilobytes that unpack to gigabytes.
 _LARGEST_BYTES = 256 << 20
-# Errors quote names from a file up to this length.
+# Names out of a file go into an error up to this length.
 _LONGEST_NAME = 80
 
 #: torchvision's preprocessing for these weights: per channel, in [0, 1] units.
@@ -65,8 +64,8 @@ class Weights:
     """SqueezeNet 1.0's parameters.
 
     Attributes:
-        source: 'pretrained', 'untrained', or the name of the file that they were loaded from.
-        sha256: digest of names and values, the same for the same weights in another file format.
+        source: what they were loaded from.
+        sha256: digest of names and values: the same for the same weights in another file format.
         state: float32 tensors on the CPU, by torchvision's names.
     """
 
@@ -76,15 +75,12 @@ class Weights:
 
 
 def torchvision() -> types.ModuleType:
-    """Import torchvision, even if its compiled operators do not load.
+    """The torchvision package, also where its compiled operators do not load.
 
-    Its wheel on PyPI is built against CUDA torch. Beside a CPU-only torch the operators do not load, and the
-    import fails as it registers shape functions for two of them. It is enough to declare the schemas of those
-    two: models, weights and transforms do not use them. Where the operators load, the first import succeeds
-    and nothing is declared.
-
-    Returns:
-        The package.
+    torchvision's wheel on PyPI is built against CUDA torch. Beside a CPU-only torch its operators do not
+    load, and its import fails on registering shape functions for two of them. Declaring those two
+    operators' schemas is enough: models, weights and transforms use none of them. Where the operators
+    load, the first import succeeds and nothing is declared.
     """
     try:
         import torchvision as package
@@ -103,10 +99,10 @@ def torchvision() -> types.ModuleType:
 
 
 def categories() -> tuple[str, ...]:
-    """Return ImageNet's 1000 class names, in the order of the network's outputs.
+    """ImageNet's 1000 class names, in the order of the network's outputs.
 
-    They come from torchvision's table of them. Its module is loaded by itself, if it is at its usual place:
-    importing the whole package would cost a run 80 MB and a second.
+    Out of torchvision's table of them, loaded by itself where it lies where it has always lain: importing
+    the whole package for it would cost a run 80 MB and a second.
     """
     package = importlib.util.find_spec("torchvision")
     assert package is not None
@@ -121,17 +117,17 @@ def categories() -> tuple[str, ...]:
 
 
 def load_weights(source: str) -> Weights:
-    """Load the network's weights and check their names, shapes and values.
+    """Load the network's weights.
 
     Args:
-        source: 'pretrained' (downloaded once, then from torch's cache), 'untrained' (drawn with a fixed
-            seed), or the path of a `squeezenet1_0` state_dict, `.pth` or `.safetensors`.
+        source: 'pretrained' (downloaded once, or from torch's cache), 'untrained' (drawn with a fixed seed),
+            or the path of a `squeezenet1_0` state_dict, `.pth` or `.safetensors`.
 
     Returns:
-        The weights, in float32 on the CPU.
+        The weights, checked: names, shapes and values.
 
     Raises:
-        WeightsError: they cannot be read or downloaded, or are not SqueezeNet 1.0's.
+        WeightsError: they cannot be had, or are not SqueezeNet 1.0's.
 
     Example:
         >>> from netsounds_stream import load_weights
@@ -151,22 +147,22 @@ def load_weights(source: str) -> Weights:
 
 
 def reference_module(weights: Weights) -> torch.nn.Module:
-    """Build torchvision's whole-image network with these weights, in float32 and evaluation mode."""
+    """torchvision's own whole-image network with these weights, float32, in evaluation mode."""
     module: torch.nn.Module = torchvision().models.squeezenet1_0(weights=None)
     module.load_state_dict(dict(weights.state))
     return module.eval()
 
 
 def _untrained() -> Mapping[str, torch.Tensor]:
-    """Draw the weights that torchvision's network has after `torch.manual_seed`, to the same bits.
+    """Return what torchvision's network is made with after `torch.manual_seed`, to the same bits.
 
-    Importing torchvision for this would cost 90 MiB for the rest of the run, 160 with torch's CUDA build.
+    torchvision itself, imported for this, would stay: 90 MiB, 160 with torch's CUDA build.
     """
     shapes = expected_shapes()
     names = [name.removesuffix(".weight") for name in shapes if name.endswith(".weight")]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_UNTRAINED_SEED)
-        # Each layer draws parameters when it is constructed, which advances the generator.
+        # Each draws parameters of its own when it is made, and so moves the generator on.
         layers = {}
         for name in names:
             out_channels, in_channels, kernel, _ = shapes[f"{name}.weight"]
@@ -183,8 +179,7 @@ def _untrained() -> Mapping[str, torch.Tensor]:
 
 def _download() -> Mapping[str, Any]:
     try:
-        # torch prints that it downloads, and stdout is for results.
-        with contextlib.redirect_stdout(sys.stderr), _download_timeout():
+        with contextlib.redirect_stdout(sys.stderr), _patience():  # torch says there that it downloads
             return torch.hub.load_state_dict_from_url(
                 PRETRAINED_URL, map_location="cpu", progress=False, check_hash=True, weights_only=True
             )
@@ -202,8 +197,8 @@ def _download() -> Mapping[str, Any]:
 
 
 @contextlib.contextmanager
-def _download_timeout() -> Iterator[None]:
-    """Limit how long a connection may be silent; torch itself would wait for minutes."""
+def _patience() -> Iterator[None]:
+    """A network that drops packets is given up after a while; torch itself would wait for minutes."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_SECONDS)
     try:
@@ -213,41 +208,39 @@ def _download_timeout() -> Iterator[None]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    remedy = "give a torchvision squeezenet1_0 state_dict (.pth or .safetensors), 'pretrained' or 'untrained'"
-    if any("\ud800" <= character <= "\udfff" for character in str(path.absolute())):
+    mend = "give a torchvision squeezenet1_0 state_dict (.pth or .safetensors), 'pretrained' or 'untrained'"
+    if any("\ud800" <= each <= "\udfff" for each in str(path.absolute())):
         raise WeightsError(f"{str(path)!a}: its name is not UTF-8, which the record needs; rename it")
     if not path.exists():
-        raise WeightsError(f"no weights at {path}; {remedy}")
+        raise WeightsError(f"no weights at {path}; {mend}")
     if not path.is_file():
-        raise WeightsError(f"{path} is not a file; {remedy}")
+        raise WeightsError(f"{path} is not a file; {mend}")
     try:
         size = max(path.stat().st_size, _unpacked_bytes(path))
         if size > _LARGEST_BYTES:
-            raise WeightsError(f"{path} holds {size} bytes and SqueezeNet 1.0 takes some 5 million; {remedy}")
+            raise WeightsError(f"{path} holds {size} bytes and SqueezeNet 1.0 takes some 5 million; {mend}")
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a damaged file may warn before it fails
+            warnings.simplefilter("ignore")  # of what a broken file makes of itself, before it fails
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise WeightsError(f"cannot read {path} ({error.strerror or error}); {remedy}") from error
+        raise WeightsError(f"cannot read {path} ({error.strerror or error}); {mend}") from error
     except _UNLOADABLE as error:
         first = str(error).splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        if isinstance(error, pickle.UnpicklingError):  # torch's own text advises to run the file's code
+        if isinstance(error, pickle.UnpicklingError):  # torch's own advice here is to run what is in it
             first = "it is damaged, or holds code, which is not run"
-        raise WeightsError(
-            f"{path} holds no weights that can be loaded safely ({first}); {remedy}"
-        ) from error
+        raise WeightsError(f"{path} holds no weights that can be loaded safely ({first}); {mend}") from error
     if not isinstance(loaded, Mapping):
-        raise WeightsError(f"{path} holds a {type(loaded).__name__}, not a state_dict; {remedy}")
+        raise WeightsError(f"{path} holds a {type(loaded).__name__}, not a state_dict; {mend}")
     return loaded
 
 
 def _unpacked_bytes(path: Path) -> int:
-    """Add up the unpacked sizes that a zip archive, which torch saves, declares; 0 for any other file."""
+    """What a zip archive, as torch saves, says that its parts take unpacked; 0 for any other file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return sum(member.file_size for member in archive.infolist())
+            return sum(part.file_size for part in archive.infolist())
     except (zipfile.BadZipFile, NotImplementedError, ValueError, LookupError, struct.error):
         return 0
 
@@ -267,7 +260,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 
 
 def expected_shapes() -> dict[str, tuple[int, ...]]:
-    """Return the shape of every parameter of SqueezeNet 1.0, by torchvision's names."""
+    """The shape of every parameter of SqueezeNet 1.0, by torchvision's names."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def conv(name: str, out_channels: int, in_channels: int, kernel: int) -> None:
@@ -288,29 +281,28 @@ def expected_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def _checked(state: Mapping[str, Any], source: str) -> dict[str, torch.Tensor]:
-    """Check names, shapes and values against SqueezeNet 1.0's, and convert to float32 on the CPU."""
     shapes = expected_shapes()
-    remedy = "give the state_dict of torchvision's squeezenet1_0"
+    mend = "give the state_dict of torchvision's squeezenet1_0"
     missing = [name for name in shapes if name not in state]
     if missing:
         raise WeightsError(
-            f"{source} lacks {missing[0]} ({len(missing)} of {len(shapes)} parameters); {remedy}"
+            f"{source} lacks {missing[0]} ({len(missing)} of {len(shapes)} parameters); {mend}"
         )
     foreign = sorted(str(name) for name in state if name not in shapes)
     if foreign:
         raise WeightsError(
-            f"{source} holds {foreign[0][:_LONGEST_NAME]}, which is no parameter of SqueezeNet 1.0; {remedy}"
+            f"{source} holds {foreign[0][:_LONGEST_NAME]}, which is no parameter of SqueezeNet 1.0; {mend}"
         )
     for name, shape in shapes.items():
         value = state[name]
         if not isinstance(value, torch.Tensor) or tuple(value.shape) != shape:
-            actual = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-            raise WeightsError(f"{source}: {name} is {actual}, SqueezeNet 1.0 has {shape}; {remedy}")
-        # Sparse, quantised and complex tensors have no plain values, those on the meta device none at all.
+            found = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+            raise WeightsError(f"{source}: {name} is {found}, SqueezeNet 1.0 has {shape}; {mend}")
+        # sparse, quantised and complex ones have no plain values, those of the meta device none at all
         if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
-            raise WeightsError(f"{source}: {name} is not a tensor of numbers; {remedy}")
+            raise WeightsError(f"{source}: {name} is not a tensor of numbers; {mend}")
         if not bool(torch.isfinite(value.float()).all()):
-            raise WeightsError(f"{source}: {name} holds NaN or infinity; {remedy}")
+            raise WeightsError(f"{source}: {name} holds NaN or infinity; {mend}")
     return {name: state[name].detach().to("cpu", torch.float32).contiguous() for name in shapes}
 
 
@@ -323,16 +315,16 @@ def _digest(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def for_pixels(weights: Weights, full_scale: int, normalize: bool) -> dict[str, torch.Tensor]:
-    """Fold the scaling of pixels into the first convolution, so that it takes integer pixels as they are.
+    """Return parameters that take integer pixels as they are: scaling is folded into the first convolution.
 
     The first convolution has no padding, so with x = (pixel / full_scale - mean) / std the fold is exact
-    algebra: w' = w / (full_scale std) and b' = b - sum(w mean / std). It is for float32 only: in half
-    precision the pixels would overflow and the weights lose digits.
+    algebra: w' = w / (full_scale std) and b' = b - sum(w mean / std). For float32 alone: in half precision
+    the pixels would overflow and the weights lose digits.
 
     Args:
         weights: the network's weights.
-        full_scale: the pixel value of white, 255 or 65535.
-        normalize: whether ImageNet's mean and deviation are applied; else the mean is 0 and the deviation 1.
+        full_scale: the pixels' value of white: 255 or 65535.
+        normalize: whether ImageNet's mean and deviation are applied; else mean is 0 and std 1.
 
     Returns:
         Parameters by torchvision's names, for `RowStream`.
@@ -354,22 +346,12 @@ def for_pixels(weights: Weights, full_scale: int, normalize: bool) -> dict[str, 
 
 
 def normalised(pixels: torch.Tensor, full_scale: int, normalize: bool) -> torch.Tensor:
-    """Scale integer pixels as in training: (pixel / full_scale - mean) / std.
-
-    Args:
-        pixels: `[rgb, y, x]`, 0 to `full_scale`.
-        full_scale: the pixel value of white, 255 or 65535.
-        normalize: whether ImageNet's mean and deviation are applied; else the mean is 0 and the deviation 1.
-
-    Returns:
-        float32 `[rgb, y, x]`, on the device of `pixels`.
-    """
-    mean, std = (values.to(pixels.device) for values in _mean_and_std(normalize, torch.float32))
+    """Integer pixels `[rgb, y, x]`, 0 to `full_scale`, as the network was trained on them (float32)."""
+    mean, std = (each.to(pixels.device) for each in _mean_and_std(normalize, torch.float32))
     return (pixels / full_scale - mean) / std
 
 
 def _mean_and_std(normalize: bool, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mean and the deviation of each channel, `[rgb, 1, 1]`."""
-    statistics = (MEAN, STD) if normalize else ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    mean, std = (torch.tensor(values, dtype=dtype).view(3, 1, 1) for values in statistics)
+    values = (MEAN, STD) if normalize else ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    mean, std = (torch.tensor(each, dtype=dtype).view(3, 1, 1) for each in values)
     return mean, std

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..base.units import SHOWN_CHARACTERS, parse_bytes, parse_count
+from ..base.units import _SHOWN, parse_bytes, parse_count
 from ..errors import OptionError
 from .geometry import BANKS, bank
 from .presets import PresetName, preset_words
@@ -185,9 +185,7 @@ def parse_size(text: str) -> int | None:
     if text == "native":
         return None
     if not re.fullmatch(r"-?[0-9]{1,8}", text):
-        raise OptionError(
-            f"size cannot be {text[:SHOWN_CHARACTERS]!r}; use 'native' or the short edge's pixels"
-        )
+        raise OptionError(f"size cannot be {text[:_SHOWN]!r}; use 'native' or the short edge's pixels")
     return int(text)
 
 
@@ -199,5 +197,5 @@ def parse_banks(text: str) -> tuple[int, ...]:
 def parse_numbers(name: str, text: str) -> tuple[int, ...]:
     """Parse numbers, such as '1,2,4'."""
     if not re.fullmatch(r"\s*-?[0-9]{1,8}(\s*,\s*-?[0-9]{1,8})*\s*", text):
-        raise OptionError(f"{name} cannot be {text[:SHOWN_CHARACTERS]!r}; write them as 1,2,3")
+        raise OptionError(f"{name} cannot be {text[:_SHOWN]!r}; write them as 1,2,3")
     return tuple(int(number) for number in text.split(","))

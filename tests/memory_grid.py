@@ -1,0 +1,126 @@
+"""Real runs over sizes, shapes, schemes, codecs, dtypes and thread counts: memory planned and measured."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .reference import PROGRAM, large_picture
+
+# Width and height in pixels: small, usual, strips both ways, a spooled one.
+SIZES = ((300, 200), (1400, 900), (900, 1400), (20000, 64), (64, 20000), (5300, 4300))
+#: Of the one that is past what is kept in memory.
+SPOOLED_PIXELS = 5300 * 4300
+SCHEMES = (
+    (),
+    ("--scheme", "sum", "--no-activations"),
+    ("--scheme", "filters", "--balance", "filter", "--scale", "minmax"),
+    ("--scheme", "concat", "--subtype", "FLOAT"),
+    (
+        *("--method", "istft", "--scheme", "sum", "--scheme", "concat"),
+        *("--top", "4", "--stereo", "--duration", "3"),
+    ),
+    (
+        *("--method", "griffin-lim", "--scheme", "sum", "--pan", "centroid", "--balance", "filter"),
+        *("--format", "flac", "--loudness", "-20", "--fft-size", "8192", "--duration", "4"),
+    ),
+)
+CODECS = ("lz4", "zstd", "pcodec", "none")
+PRECISIONS = ("fp32", "bf16")
+THREADS = (1, 2, 4)
+REPORTS = (True, True, False)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run. `tight`: in the smallest budget that the plan takes, not in the default one."""
+
+    width: int
+    height: int
+    scheme: tuple[str, ...]
+    codec: str
+    precision: str
+    threads: int
+    tight: bool
+    report: bool
+
+    def __str__(self) -> str:
+        words = f"{self.width}x{self.height} {' '.join(self.scheme)} {self.codec} {self.precision}"
+        more = (", tight" if self.tight else "") + ("" if self.report else ", no report")
+        return f"{words} {self.threads} threads{more}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Peaks in bytes, and how the picture waited for the network (`Plan.picture_stored`)."""
+
+    case: Case
+    measured: int
+    planned: int
+    budget: int
+    stored: str
+
+
+def chosen(count: int, seed: int) -> list[Case]:
+    """`count` cases out of all combinations, every single value among them."""
+    everything = [SIZES, SCHEMES, CODECS, PRECISIONS, THREADS, (False, True), REPORTS]
+    rng = random.Random(seed)
+    # Each column by itself runs through all its values: so none is left out, and rows are not alike.
+    columns = []
+    for values in everything:
+        column = list(itertools.islice(itertools.cycle(values), count))
+        rng.shuffle(column)
+        columns.append(column)
+    cases = [Case(*size, *rest) for size, *rest in zip(*columns, strict=True)]
+    # bf16 is emulated on most chips, at a hundredth of the speed: on small pictures only
+    return [
+        Case(300, 200, *row) if case.precision == "bf16" and case.width * case.height > 1e6 else case
+        for case in cases
+        for row in [(case.scheme, case.codec, case.precision, case.threads, case.tight, case.report)]
+    ]
+
+
+def measure(case: Case, folder: Path, weights: Path) -> Measured:
+    """Run the command; what it was made of is removed."""
+    picture = folder / "grid.jpg"
+    large_picture(case.width, case.height, picture)
+    words = ["sonify", picture, "--out", folder / "grid", "--weights", weights, "--json", "--quiet"]
+    words += [
+        "--codec",
+        case.codec,
+        "--precision",
+        case.precision,
+        *case.scheme,
+        *(() if case.report else ("--no-report",)),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(case.threads)}
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [str(word) for word in (PROGRAM, *words, *more)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    memory: tuple[str, ...] = ()
+    if case.tight:
+        needed = re.search(r"needs (\d+) MiB of memory", run("--memory", "1MiB").stderr)
+        assert needed is not None
+        memory = ("--memory", f"{int(needed[1]) + 8}MiB")  # what a process begins with varies
+    done = run(*memory)
+    assert done.returncode == 0, (str(case), done.stderr)
+    record = json.loads(done.stdout)
+    shutil.rmtree(folder / "grid")
+    picture.unlink()
+    plan = record["plan"]
+    return Measured(
+        case=case,
+        measured=record["peak_memory_bytes"],
+        planned=plan["peak_memory_bytes"],
+        budget=plan["budget_bytes"],
+        stored=plan["picture_stored"],
+    )

@@ -1,0 +1,147 @@
+"""Damaged files: every format cut at twenty places, and a thousand mutations of small valid files.
+
+None may crash the interpreter, hang, take memory beyond its limit or show a traceback; the worker that opens
+them is a process of its own. `NETSOUNDS_MUTATIONS=20000` makes a longer soak of it, and
+`python -m tests.test_mutations 20000` prints its counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from netsounds_stream.api import sonify
+from netsounds_stream.network.weights import expected_shapes
+
+from .hostile_files import rf64, write_pictures
+from .mutation_worker import LIMIT_BYTES, PLACES, opened, sources
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc as Linux has them")
+COUNT = int(os.environ.get("NETSOUNDS_MUTATIONS", "1000"))
+_OF_THE_FILE = {"PictureError", "WeightsError", "StoreError", "NotOursError", "OutputError"}
+
+
+@dataclass
+class Outcomes:
+    """What became of damaged files: how many of a kind ended how, and those that must not."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    defects: list[str] = field(default_factory=list)
+    answers: list[dict[str, str]] = field(default_factory=list)
+    peak_bytes: int = 0
+
+    def by_outcome(self) -> Counter[str]:
+        """Over all kinds."""
+        total: Counter[str] = Counter()
+        for (_, outcome), count in self.counts.items():
+            total[outcome] += count
+        return total
+
+
+def write_sources(folder: Path) -> None:
+    """Small valid files of everything that is opened: pictures, weights, arrays of every codec, sounds."""
+    pictures = write_pictures(folder)
+    state = {name: torch.full(shape, 0.005) for name, shape in expected_shapes().items()}
+    torch.save(state, folder / "zip.pth")
+    torch.save(state, folder / "old.pth", _use_new_zipfile_serialization=False)
+    from safetensors.torch import save_file
+
+    save_file(state, folder / "plain.safetensors")
+    with tempfile.TemporaryDirectory() as elsewhere:
+        for codec in ("lz4", "zstd", "pcodec", "none"):
+            words = {"weights": str(folder / "zip.pth"), "banks": (4,), "scheme": "sum", "label": "x"}
+            words |= {"mix": False, "report": False}
+            run = sonify(pictures[4], Path(elsewhere) / codec, codec=codec, **words)
+            (run.folder / "activations-4_x.zarr").rename(folder / f"{codec}.zarr")
+            (run.folder / "activations-4_x_sum.wav").rename(folder / "plain.wav")
+    np.save(folder / "plain.npy", np.ones((3, 9, 9), np.float16))
+    (folder / "long.wav").write_bytes(rf64(500, 500))
+
+
+def outcomes(folder: Path, how: str, count: int) -> Outcomes:
+    """Have `count` damaged files opened, by as many workers, one after another, as their crashes ask for."""
+    found, number = Outcomes(), 0
+    files = sources(folder)
+    while number < count:
+        worker = subprocess.run(
+            [sys.executable, "-m", "tests.mutation_worker", folder, how, str(number), str(count)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+        for line in map(json.loads, worker.stdout.splitlines()):
+            if "peak_bytes" in line:
+                found.peak_bytes = max(found.peak_bytes, line["peak_bytes"])
+                continue
+            number = line["number"] + 1
+            found.answers.append(line)
+            _count(found, line)
+        said = worker.stderr.strip()
+        if worker.returncode != 0:  # it ended on `number`
+            name = files[number // PLACES] if how == "cut" else files[number % len(files)]
+            found.counts[name.suffix or name.parts[0], "crash"] += 1
+            found.defects.append(f"{how} {number}, {name}: ended with {worker.returncode}: {said[-300:]}")
+            number += 1
+        elif said:
+            found.defects.append(f"{how}: said beside the errors: {said[-2000:]}")
+    return found
+
+
+def _count(found: Outcomes, line: dict[str, str]) -> None:
+    name, outcome, text = Path(line["file"]), line["outcome"], line["text"]
+    kind = name.parts[0] if len(name.parts) > 1 else name.suffix
+    found.counts[kind, outcome] += 1
+    where = f"{line['number']}, {name}: {text}"
+    if outcome == "defect":
+        found.defects.append(where)
+    elif outcome in _OF_THE_FILE and (name.parts[0] not in text or not any(mark in text for mark in ";,")):
+        found.defects.append(f"names no file or no mend: {where}")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mutations")
+    write_sources(folder)
+    return folder
+
+
+def test_every_format_cut_at_twenty_places(folder: Path) -> None:
+    """Refused, or, where what is lost is no pixel, the same to the last byte."""
+    files = sources(folder)
+    assert len(files) >= 30
+    found = outcomes(folder, "cut", PLACES * len(files))
+    assert not found.defects, "\n".join(found.defects)
+    whole = {str(name): opened(folder / name) for name in files}
+    for line in found.answers:
+        if line["outcome"] == "ok":
+            assert line["text"] == whole[line["file"]], line
+    assert found.by_outcome()["ok"] < len(files)  # of twenty times as many
+
+
+def test_a_thousand_mutations(folder: Path) -> None:
+    found = outcomes(folder, "flip", COUNT)
+    assert not found.defects, "\n".join(found.defects)
+    assert found.by_outcome().total() == COUNT
+    assert found.by_outcome()["ok"] > COUNT // 20  # they are small enough to leave some files readable
+    assert found.peak_bytes < LIMIT_BYTES
+    print(dict(found.by_outcome()))
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as made:
+        write_sources(Path(made))
+        soak = outcomes(Path(made), "flip", int(sys.argv[1]))
+    print(json.dumps({f"{kind} {outcome}": count for (kind, outcome), count in sorted(soak.counts.items())}))
+    print(json.dumps(soak.by_outcome()), soak.peak_bytes, *soak.defects, sep="\n")

@@ -1,0 +1,378 @@
+"""Runs that are killed, stopped and gone on with: the real command, and files byte for byte the same."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pyvips
+
+from netsounds_stream import check, resume, sonify
+from netsounds_stream.base.checksums import file_sum, sealed
+from netsounds_stream.base.journal import Journal, new_journal, read_journal
+from netsounds_stream.base.progress import Progress, Stop
+from netsounds_stream.errors import OutputError, PictureError, Stopped, StoreError
+from netsounds_stream.picture.demo_picture import draw
+from netsounds_stream.run.folder import work_path
+
+from .forks import LOOK_SECONDS, Command, forked
+from .reference import TIMED, command, large_picture, page_data
+
+
+def contents(run: Path) -> dict[str, str]:
+    """Every file of a run, by its checksum, but those that hold times."""
+    return {
+        path.relative_to(run).as_posix(): file_sum(path).to_json()
+        for path in sorted(run.rglob("*"))
+        if path.is_file() and path.name not in TIMED
+    }
+
+
+def has_commits(run: Path) -> bool:
+    """Whether an unfinished run has something on the disk to resume from."""
+    left = read_journal(work_path(run))
+    return left is not None and bool(left["steps"])
+
+
+def kill_until_finished(words: list[str], out: Path, *, kills: int, seed: int) -> Counter[str]:
+    """Start `words`, kill them with SIGKILL, `kills` times or until the network was met; then let them be.
+    The steps they were killed in.
+
+    Each time after some commits, a random number of them, and some milliseconds: so that one falls in every
+    step, before, amid and after its commits. What ends them is a process of its own.
+    """
+    rng, steps = random.Random(seed), Counter[str]()
+    work = work_path(out)
+    while steps.total() < kills or not (steps["network"] or steps.total() > 4 * kills):
+        process = Command(*words)
+        while process.poll(LOOK_SECONDS) is None and "plan:" not in process.stderr:
+            pass
+        for _ in range(rng.choice((0, 1, 2, 4, 8))):
+            before = _version(work)
+            while process.poll(LOOK_SECONDS) is None and _version(work) == before:
+                pass
+        process.poll(rng.uniform(0, 0.05))
+        process.kill()
+        status = process.wait()
+        if status == 0:  # it was through already: once more from the beginning
+            shutil.rmtree(out)
+            continue
+        assert status == -signal.SIGKILL, process.stderr
+        if out.exists():  # killed behind the last rename: whole, once more from the beginning
+            check(out).require_whole()
+            shutil.rmtree(out)
+            steps["end"] += 1
+            continue
+        left = read_journal(work)
+        done = list(left["steps"]) if left else []
+        steps[done[-1] if done else "beginning"] += 1
+        assert_wavs_are_whole(work)
+    finished = command(*words)
+    assert finished.returncode == 0, finished.stderr
+    return steps
+
+
+def _version(work: Path) -> int:
+    try:
+        return (work / "journal.json").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def assert_wavs_are_whole(folder: Path) -> None:
+    """Every WAV that has its name has a header of the length that the plan gives it, and that length."""
+    left = read_journal(folder)
+    if left is None:
+        return
+    planned = {
+        (bank["number"], audio["scheme"]): audio
+        for bank in left["record"]["plan"]["banks"]
+        for audio in bank["audio"]
+    }
+    for path in folder.rglob("*.wav"):
+        scheme = "filters" if path.parent != folder else path.stem.rpartition("_")[2]
+        stem = path.parent.name if scheme == "filters" else path.name
+        if scheme == "mix":
+            audio = left["record"]["plan"]["mix"]
+        else:
+            audio = planned[int(stem.removeprefix("activations-")[0]), scheme]
+        content = path.open("rb").read(12)
+        assert content[:4] == b"RIFF"
+        assert int.from_bytes(content[4:8], "little") + 8 == path.stat().st_size
+        assert path.stat().st_size >= 2 * audio["samples"]
+
+
+ALL_SCHEMES = """--no-report --scheme filters --scheme sum --scheme concat --balance filter --scale minmax
+    --subtype PCM_24 --banks 1,4 --codec zstd"""
+CASES = {
+    "sum and concat": (9, 700, 500, "--scheme sum --scheme concat"),
+    "all schemes, levelled": (9, 500, 450, ALL_SCHEMES),
+    "sum only": (8, 700, 900, "--scheme sum --no-activations --no-report --memory 460MiB"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_again_and_again(tmp_path: Path, weights_file: Path, case: str) -> None:
+    kills, width, height, options = CASES[case]
+    picture = tmp_path / "a.png"
+    pyvips.Image.new_from_array(draw(width, height)).pngsave(str(picture))
+    words = ["sonify", str(picture), "--weights", str(weights_file), "--label", "a", *options.split()]
+    words += ["--duration", "1"]
+    whole = command(*words, "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    words += ["--out", str(tmp_path / "run"), "--resume", "--checkpoint-seconds", "0"]
+    steps = kill_until_finished(words, tmp_path / "run", kills=kills, seed=1)
+    assert steps["network"]
+    assert (
+        len(steps) > 1 or case == "sum only"
+    )  # not at one place only, where there is more than one of weight
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "run", "whole"]
+
+
+SOUND: dict[str, Any] = {"scheme": ("filters", "sum"), "scale": "minmax", "duration": 1}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, picture_file: Path, weights_file: Path) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    sonify(picture_file, out, weights=str(weights_file), label="a", **SOUND)
+    return out
+
+
+@pytest.mark.parametrize("stage", ["network", "sound 1", "sound 4", "mix", "report"])
+def test_stopped_in_every_stage(
+    tmp_path: Path, picture_file: Path, weights_file: Path, undisturbed: Path, stage: str
+) -> None:
+    """Asked to stop at a stage, and again whenever it goes on, until it is through."""
+    stop = Stop()
+
+    def listen(progress: Progress) -> None:
+        if progress.stage == stage and progress.done > progress.earlier:
+            stop.ask()
+
+    words: dict[str, Any] = {"weights": str(weights_file), "label": "a", **SOUND}
+    with pytest.raises(Stopped) as caught:
+        sonify(picture_file, tmp_path / "run", stop=stop, on_progress=listen, **words)
+    assert "netsounds-stream resume" in "".join(caught.value.__notes__)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(OutputError, match="--resume"):
+        sonify(picture_file, tmp_path / "run", **words)
+    for _ in range(3):
+        stop = Stop()
+        try:
+            resume(tmp_path / "run", stop=stop, on_progress=listen)
+        except Stopped:
+            continue
+        break
+    run = resume(tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(undisturbed)
+    assert page_data(tmp_path / "run") == page_data(undisturbed)
+    check(tmp_path / "run").require_whole()
+    assert run.record["starts"] >= 2
+    assert resume(tmp_path / "run").record == run.record  # a finished run is given as it is
+
+
+@pytest.mark.parametrize(("sent", "times"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)])
+def test_asked_to_stop(
+    tmp_path: Path,
+    picture_file: Path,
+    weights_file: Path,
+    undisturbed: Path,
+    sent: signal.Signals,
+    times: int,
+) -> None:
+    words = ("--label", "a", "--scheme", "filters", "--scheme", "sum", "--scale", "minmax", "--duration", 1)
+    options = ("--weights", weights_file, "--checkpoint-seconds", 0, *words)
+    process = Command("sonify", picture_file, "--out", "run", *options, cwd=tmp_path)
+    process.until(lambda: has_commits(tmp_path / "run"))
+    process.send_signal(sent)
+    if times == 2:
+        process.until(lambda: "stopping" in process.stderr)
+        process.send_signal(sent)
+    assert process.wait() == 130
+    assert process.stderr.splitlines()[-1] == (
+        "netsounds-stream: stopped; finished work is kept; continue with: netsounds-stream resume run"
+    )
+    assert not (tmp_path / "run").exists()
+    assert forked("resume", "run", cwd=tmp_path).returncode == 0
+    assert contents(tmp_path / "run") == contents(undisturbed)
+
+
+def test_what_would_change_the_bytes_is_refused(
+    tmp_path: Path, picture_file: Path, weights_file: Path
+) -> None:
+    picture = tmp_path / "a.png"
+    shutil.copy(picture_file, picture)
+    words: dict[str, Any] = {"weights": str(weights_file), "report": False, "label": "a", "banks": (1, 4)}
+
+    def stopped() -> None:
+        stop = Stop()
+        with pytest.raises(Stopped):
+            sonify(picture, tmp_path / "run", stop=stop, on_progress=lambda each: stop.ask(), **words)
+
+    stopped()
+    work = tmp_path / ".run.partial"
+    journal = (work / "journal.json").read_text()
+
+    def refused(says: str, **changed: Any) -> None:
+        before = contents(work)
+        with pytest.raises(OutputError, match=says):
+            sonify(picture, tmp_path / "run", resume=True, **{**words, **changed})
+        if not changed:
+            with pytest.raises(OutputError, match=says):
+                resume(tmp_path / "run")
+        assert contents(work) == before  # nothing was lost
+
+    refused("banks .* instead of", banks=(1, 2))
+    refused("scale minmax instead of peak", scale="minmax")
+    refused("codec none instead of lz4", codec="none")
+    refused("other weights", weights="untrained")
+    refused("label b instead of a", label="b")
+    for part in ("torch", "libvips", "netsounds-stream"):
+        (work / "journal.json").write_text(journal)
+        changed = json.loads(journal)
+        changed["record"]["versions"][part] = "0.0"
+        del changed["crc32c"]
+        (work / "journal.json").write_text(sealed(changed))
+        refused(f"{part} .* instead of 0.0")
+    (work / "journal.json").write_text(journal)
+    pyvips.Image.new_from_array(draw(331, 230)).invert().pngsave(str(picture))
+    refused("other picture")
+    with pytest.raises(PictureError):
+        sonify(tmp_path / "absent.png", tmp_path / "run", overwrite=True, **words)
+    assert read_journal(work)  # it is given up for a run that can begin, no sooner
+    with pytest.raises(OutputError, match="no stopped run"):
+        resume(tmp_path / "absent")
+
+
+def test_the_budget_of_a_resumed_run(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    stop = Stop()
+    with pytest.raises(Stopped):
+        sonify(picture_file, tmp_path / "run", stop=stop, on_progress=lambda each: stop.ask(),
+               weights=str(weights_file), report=False, label="a", duration=1)  # fmt: skip
+    done = forked("resume", tmp_path / "run", "--memory", "64MiB")
+    assert (done.returncode, "raise --memory" in done.stderr) == (1, True)
+    assert forked("resume", tmp_path / "run", "--memory", "2GiB").returncode == 0
+
+
+def stopped_run(tmp_path: Path, picture: Path, weights_file: Path, stage: str, **words: Any) -> Path:
+    """A run that was put down in `stage`; its working folder."""
+    stop = Stop()
+    words = {"weights": str(weights_file), "report": False, "label": "a", **words}
+    with pytest.raises(Stopped):
+        sonify(
+            picture,
+            tmp_path / "run",
+            stop=stop,
+            on_progress=lambda each: each.stage == stage and each.done > 0 and stop.ask(),
+            **words,
+        )
+    return tmp_path / ".run.partial"
+
+
+def test_what_a_kill_kept_from_being_removed(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
+    """Between a commit and what was to follow it: arrays half removed, states and spools left."""
+    options = {"activations": False, "balance": "filter", "banks": (3, 4), "duration": 1}
+    sonify(picture_file, tmp_path / "whole", weights=str(weights_file), report=False, label="a", **options)
+    work = stopped_run(tmp_path, picture_file, weights_file, "sound 4", **options)
+    (work / "activations-3_a.zarr" / "c").mkdir(parents=True)
+    (work / "activations-3_a.zarr" / "zarr.json").write_text("{}")
+    (work / "state-1-64.npz").touch()
+    (work / "picture.spool.tif").touch()
+    run = resume(tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+    assert {path.suffix for path in run.files} == {".wav"}
+    check(tmp_path / "run").require_whole()
+
+
+@pytest.mark.parametrize("damage", ["state", "state is gone", "sum", "sum is gone", "journal"])
+def test_a_damaged_working_folder(
+    tmp_path: Path, picture_file: Path, weights_file: Path, damage: str
+) -> None:
+    work = stopped_run(tmp_path, picture_file, weights_file, "network")
+    (state,) = work.glob("state-*.npz")
+    target = {"state": state, "sum": work / "temporary" / "sum-1.spool", "journal": work / "journal.json"}[
+        damage.split()[0]
+    ]
+    if damage.endswith("gone"):
+        target.unlink()
+    elif damage == "sum":
+        target.write_bytes(target.read_bytes()[:-4])
+    else:
+        content = bytearray(target.read_bytes())
+        content[-40] ^= 1  # of the state, in the zip's directory, which its own checksums do not cover
+        target.write_bytes(content)
+    with pytest.raises(StoreError, match="start again with --overwrite"):
+        resume(tmp_path / "run")
+    assert work.exists()
+    again = forked(
+        "sonify",
+        picture_file,
+        "--out",
+        tmp_path / "run",
+        "--weights",
+        weights_file,
+        "--overwrite",
+        "--duration",
+        1,
+        "--no-report",
+    )
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_damaged_picture_spool(tmp_path: Path, weights_file: Path) -> None:
+    picture = tmp_path / "a.jpg"
+    large_picture(5300, 4300, picture)  # past what is kept in memory
+    work = stopped_run(tmp_path, picture, weights_file, "network", banks=(4,), scheme="sum", memory="2GiB")
+    (work / "picture.spool.tif").write_bytes(b"not a picture")
+    done = forked("resume", tmp_path / "run")
+    assert done.returncode == 1, done.stderr
+    assert "picture.spool.tif cannot be read" in done.stderr and "start again" in done.stderr
+
+
+def test_a_failed_shard_stops_a_run_whose_commits_wait_for_it(
+    tmp_path: Path, picture_file: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two marks under way, the first waiting for a shard that never comes: an error, no waiting for ever."""
+    from netsounds_stream.store.arrays import ShardWriter
+
+    def fail(self: ShardWriter, parts: object, number: int) -> None:
+        raise OutputError("no room for a shard")
+
+    monkeypatch.setattr(ShardWriter, "_write", fail)
+    with pytest.raises(OutputError, match="no room for a shard"):
+        sonify(
+            picture_file,
+            tmp_path / "run",
+            weights=str(weights_file),
+            report=False,
+            checkpoint_seconds=0,
+            memory="2GiB",
+        )
+
+
+def test_nothing_is_committed_on_top_of_a_commit_that_failed(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, new_journal({}))
+    journal.write()
+    journal.reached("first", {"whole": True}, lambda cancelled: {tmp_path / "absent": None})
+    with pytest.raises(OutputError, match="absent"):
+        journal.flush()
+    journal.reached("first", {"whole": True}, lambda cancelled: {tmp_path / "absent": None})
+    journal.flush_soon()
+    for thread in threading.enumerate():
+        if thread.name == "journal":
+            thread.join()
+    assert not journal.busy
+    journal.reached("second", {"whole": True}, lambda cancelled: {})
+    with pytest.raises(OutputError, match="absent"):
+        journal.flush_soon()
+    left = read_journal(tmp_path)
+    assert left is not None and left["steps"] == {}

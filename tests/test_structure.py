@@ -1,0 +1,111 @@
+"""DESIGN.md's table of rooms is the code: every room is in it, and imports what its row names, no more."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "netsounds_stream"
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.stem != "__init__"
+}
+ROOMS = {".".join(path.parent.relative_to(PACKAGE).parts): path for path in PACKAGE.rglob("__init__.py")}
+
+
+def table() -> dict[str, set[str]]:
+    """Return the rooms that each room, or module beside the rooms, may import, in the table's order."""
+    text = (ROOT / "DESIGN.md").read_text()
+    part = text[text.index("\n## Rooms") :]
+    rows = re.findall(r"^\| `([\w.]+)/?` \|[^|]*\|([^|]*)\|$", part, re.MULTILINE)
+    return {name: set(re.findall(r"`([\w.]+)/?`", imports)) for name, imports in rows}
+
+
+def room_of(module: str) -> str:
+    """Return the room of a module, which is the module itself where it lies beside the rooms."""
+    return module.rpartition(".")[0] or module
+
+
+def imports_of(module: str) -> set[str]:
+    """Return the package's modules that one imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = module.split(".")[: -node.level]
+            full = ".".join([*above, *([node.module] if node.module else [])])
+            found |= (
+                {full} if full in MODULES else {f"{full}.{alias.name}".lstrip(".") for alias in node.names}
+            )
+    return found
+
+
+def test_the_table_names_every_room() -> None:
+    assert set(table()) == {room_of(module) for module in MODULES}
+
+
+def test_rooms_import_what_their_row_says() -> None:
+    """No room imports another that its row does not name, and none is named in vain."""
+    imported: dict[str, set[str]] = {room: set() for room in table()}
+    for module in MODULES:
+        imported[room_of(module)] |= {room_of(each) for each in imports_of(module)} - {room_of(module)}
+    assert imported == table()
+
+
+def test_imports_run_one_way() -> None:
+    order = list(table())
+    for room, imports in table().items():
+        for imported in imports:
+            assert order.index(imported) < order.index(room), f"{room} imports {imported}, which stands below"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    TopologicalSorter({module: imports_of(module) for module in MODULES}).prepare()
+
+
+def test_a_room_says_what_lives_there() -> None:
+    """And nothing else: code in it would run whenever one of its modules is imported."""
+    for room, path in ROOMS.items():
+        if room:
+            module = ast.parse(path.read_text())
+            said = ast.get_docstring(module)
+            assert len(module.body) == 1 and said is not None, path
+            assert re.search(r"\bn?ever\b", said), f"{path}: what never lives here?"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no forks there")
+def test_every_module_may_be_the_first() -> None:
+    """As one is in every command: none waits for what another has imported."""
+    code = """
+import importlib, os, sys
+import numpy, pyvips, soundfile, torch, zarr  # which take a second, once
+for name in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        importlib.import_module(f"netsounds_stream.{name}")
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"{name} cannot be imported first")
+"""
+    words = [sys.executable, "-c", code, *MODULES]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_library_never_imports_click() -> None:
+    for module, path in MODULES.items():
+        if room_of(module) != "cli":
+            assert not re.search(r"^\s*(import|from) click", path.read_text(), re.MULTILINE), path
+
+
+def test_modules_stay_small() -> None:
+    for folder in ("netsounds_stream", "tests", "benchmarks", "docs"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert len(path.read_text().splitlines()) <= 600, path
