@@ -10,12 +10,11 @@ from typing import Unpack
 
 from .base.device import reserve
 from .base.journal import read_journal
-from .base.locations import is_url
 from .base.progress import Listener, Stages, Stop
 from .base.units import parse_bytes
 from .cluster.checks import check_seen_by_workers, check_shared, check_shared_work
 from .engine import Beginning, limits_of
-from .errors import OutputError, UnfinishedError
+from .errors import UnfinishedError
 from .network.compute import choose_compute
 from .network.weights import PRETRAINED, UNTRAINED, Weights, load_weights
 from .picture.in_memory import PictureInput, PixelSource, pixel_source
@@ -24,10 +23,9 @@ from .planning.keywords import SonifyKeywords
 from .planning.options import SonifyOptions, resolve_options
 from .planning.plan import Plan
 from .planning.planner import make_plan
-from .run.destinations import finished_elsewhere, run_folder, worked_in
-from .run.folder import RECORD_NAME, RunFolder, out_path, read_record, resolved, work_path
+from .run.destinations import location_of, location_to_resume
 from .run.record import recorded_options, recorded_place
-from .run.result import Run, as_run
+from .run.result import Run
 
 
 def plan(
@@ -69,8 +67,9 @@ def plan(
     gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
     if options.weights == UNTRAINED:  # load what a run loads, so that the baseline is a run's
         load(UNTRAINED)
-    where = worked_in(out, work)
-    return make_plan(picture.source, options, limits_of(options, compute, where, gpu_budget, picture, out))
+    location = location_of(out, work)
+    limits = limits_of(options, compute, location.disk, gpu_budget, picture, remote=location.remote)
+    return make_plan(picture.source, options, limits)
 
 
 def sonify(
@@ -150,7 +149,7 @@ def sonify(
     check_seen_by_workers(cluster, image)
     beginning = Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared, load)
     given = image if isinstance(image, str | Path) else pixel_source(image)
-    with run_folder(out, work, overwrite=overwrite) as folder:
+    with location_of(out, work).folder(overwrite=overwrite) as folder:
         if isinstance(given, PixelSource):
             folder.resumed_by = f"sonify(picture, {str(out)!r}, resume=True)"
         folder.check(overwrite=overwrite)  # again: it may have been found whole, and put there
@@ -202,9 +201,8 @@ def resume(
         >>> resume("landscape-netsounds").label
         'untrained'
     """
-    away = is_url(folder)
-    out = out_path(worked_in(folder, work) / "run" if away else Path(folder))
-    left = read_journal(work_path(out))
+    location = location_to_resume(folder, work)
+    left = location.stopped()
     if left is not None:
         image = recorded_place(left["record"], str(folder))
         options = recorded_options(left["record"])
@@ -214,19 +212,8 @@ def resume(
         shared = check_shared(options.device, cluster, segment_rows)
         check_shared_work(cluster, folder, work)
         beginning = Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared)
-        given = folder if away or resolved(Path(folder)) == out else out
-        with run_folder(given, work, overwrite=left["overwrite"]) as at:
+        with location.folder(overwrite=left["overwrite"]) as at:
             left = read_journal(at.path)
             if left is not None:
                 return beginning.run(image, at, left, overwrite=left["overwrite"], notes=())
-    elif not away and (whole := read_record(work_path(out) / RECORD_NAME)) is not None:
-        with RunFolder(out, overwrite=bool(whole.get("overwrite"))):
-            pass  # puts a run in its place that was whole but for that
-    if away:
-        return finished_elsewhere(str(folder), work)
-    record = read_record(out / RECORD_NAME)
-    if record is None:
-        raise OutputError(
-            f"there is no stopped run at {folder}; start one with: netsounds-stream sonify PICTURE"
-        )
-    return as_run(out, record)
+    return location.finished()

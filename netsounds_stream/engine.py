@@ -14,7 +14,6 @@ from torch import Tensor
 from .base import machine
 from .base.device import out_of_memory, peak_bytes, reserve
 from .base.journal import Journal, new_journal
-from .base.locations import is_url
 from .base.pipeline import threads
 from .base.progress import Listener, Stages, Stop
 from .cluster.dask_cluster import connected
@@ -94,7 +93,7 @@ class Beginning:
             weights = self.load(options.weights)
             advance(1)
         if left is None:
-            limits = limits_of(options, compute, folder.path, gpu_budget, picture, folder.given)
+            limits = limits_of(options, compute, folder.path, gpu_budget, picture, remote=folder.remote)
             planned = make_plan(picture.source, options, limits, shared=shared is not None)
         else:
             planned = _plan_left(left["record"], options)
@@ -237,9 +236,10 @@ def limits_of(
     folder: Path,
     gpu_budget: int | None,
     picture: Picture,
-    out: str | Path,
+    *,
+    remote: bool,
 ) -> Limits:
-    """Return what a run to `out`, worked on in `folder`, may use."""
+    """Return what a run made in `folder`, or in an object store from there, may use."""
     fetched = 0 if picture.url is None else picture.file_bytes
     return Limits(
         baseline_bytes=machine.resident_bytes() + picture.pending_bytes,
@@ -249,6 +249,6 @@ def limits_of(
         # torch's MPS backend is not known to stand several threads
         threads=1 if compute.device == "mps" else torch.get_num_threads(),
         gpu_budget_bytes=gpu_budget,
-        remote=is_url(out),
+        remote=remote,
         fetched_bytes=fetched,
     )

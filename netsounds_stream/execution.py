@@ -34,10 +34,9 @@ from .planning.plan import STORED_SPOOL, AudioPlan, BankPlan, Plan
 from .report.contact_sheets import BankPictures
 from .report.report import STEP as REPORT_STEP
 from .report.report import BankReport, Report, report_files
-from .run.folder import file_label
-from .run.layout import Layout
+from .run.layout import Layout, file_label
 from .run.record import array_attributes, tags_of
-from .run.storage import StorageBackend
+from .run.storage import LocalStorage, StorageBackend
 from .sound.background import Baseline
 from .sound.bank import BankSound, summing_step
 from .sound.levels import LevelMeter, Levels
@@ -71,7 +70,7 @@ class Execution:
     stages: Stages
     notes: list[str] = field(default_factory=list)
     shared: Shared | None = None
-    storage: StorageBackend = field(default_factory=StorageBackend)
+    storage: StorageBackend = field(default_factory=LocalStorage)
     baselines: Mapping[int, Baseline] = field(default_factory=dict)
 
     def run(self, describe: Callable[[Tensor], dict[str, Any]]) -> Tensor:
@@ -351,31 +350,21 @@ class Execution:
                 written += [path for _, paths in files for path in paths]
                 written += [path for audio, path in parts if audio.scheme == "stem"]
                 filters = self._sounding(each)
-                banks.append(
-                    BankReport(
-                        planned=each,
-                        pictures=pictures,
-                        source=source,
-                        files=files,
-                        filters=filters,
-                        means=pictures.means(),
-                        parts=parts,
-                    )
-                )
+                banks.append(BankReport(each, pictures, source, files, filters, pictures.means(), parts))
             preview = stack.enter_context(self._preview(network["preview"]))
             Report(
-                folder=self.folder,
-                plan=self.plan,
-                sound=self.options.sound,
-                views=views,
-                pipeline=pipeline,
-                journal=self.journal,
-                tags=partial(tags_of, self.record),
-                banks=banks,
-                mix=None if self.plan.mix is None else self._layout.mix,
-                preview=preview,
-                storage=self.storage,
-                single_file=self.options.single_file,
+                self.folder,
+                self.plan,
+                self.options.sound,
+                views,
+                pipeline,
+                self.journal,
+                partial(tags_of, self.record),
+                banks,
+                None if self.plan.mix is None else self._layout.mix,
+                preview,
+                self.storage,
+                self.options.single_file,
             ).write(record, [path.relative_to(self.folder).as_posix() for path in written], self.stages)
         made = report_files(self.folder)
         self.journal.reached(

@@ -21,7 +21,7 @@ from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.batches.plan import BatchPlan
 from netsounds_stream.errors import BudgetError, OptionError, OutputError, Stopped, WeightsError
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.run.folder import work_path
+from netsounds_stream.run.layout import work_path
 
 from .forks import forked
 from .reference import PROGRAM, command

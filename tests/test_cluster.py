@@ -32,7 +32,7 @@ from netsounds_stream.cluster.segments import Segment
 from netsounds_stream.errors import ClusterError, OptionError, OutputError, Stopped
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.memory import segments_disk_bytes
-from netsounds_stream.run.folder import work_path
+from netsounds_stream.run.layout import work_path
 
 from .forks import LOOK_SECONDS, Command
 from .reference import PROGRAM, ROOT, large_picture

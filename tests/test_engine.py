@@ -18,7 +18,7 @@ from netsounds_stream.errors import BudgetError, OptionError, OutputError, Pictu
 from netsounds_stream.network.weights import Weights
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.options import SonifyOptions
-from netsounds_stream.run.folder import file_label, outputs
+from netsounds_stream.run.layout import file_label, outputs
 
 from .reference import TIMED, TRAINED, normalised, whole_image
 from .test_sound import plain_sound

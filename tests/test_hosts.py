@@ -26,7 +26,7 @@ import pyvips
 from netsounds_stream import sonify
 from netsounds_stream.cluster.compatibility import own_processor
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.run.folder import work_path
+from netsounds_stream.run.layout import work_path
 
 from . import hosts
 from .reference import PROGRAM, ROOT

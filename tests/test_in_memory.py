@@ -182,7 +182,7 @@ def test_an_array_is_not_copied() -> None:
     assert source.pending_bytes == 0
     assert np.shares_memory(source.pixels, array)
     array[0, 0] = 7  # seen by libvips, too
-    assert source.image()(0, 0) == [7, 7, 7]
+    assert source.vips_image()(0, 0) == [7, 7, 7]
 
 
 @pytest.mark.parametrize("change", ["turned", "every other", "other byte order"])

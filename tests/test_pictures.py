@@ -16,14 +16,14 @@ from netsounds_stream.errors import OutputError
 from netsounds_stream.report.charts import Tick, frequency_ticks, spectrogram, time_ticks, waveform
 from netsounds_stream.report.images import (
     Sheet,
-    blank_sheet,
     brightness,
     colour_map,
     coloured,
     decibels,
-    draw_numbers,
-    draw_tile,
+    empty,
     halved,
+    put,
+    put_numbers,
     save,
     sheet_of,
 )
@@ -72,7 +72,7 @@ def test_the_colour_map_lies_within_srgb() -> None:
     """A colour that had to be cut to fit would have another lightness and hue than it was drawn with."""
     from netsounds_stream.report import images
 
-    drawn = images._oklab_map()
+    drawn = images._path()
     np.testing.assert_allclose(oklab(colour_map()), drawn, atol=0.003)
 
 
@@ -136,11 +136,11 @@ def test_a_sheet_holds_every_tile_once(tiles: int, width: int, height: int) -> N
 
 
 def test_tiles_lie_where_the_sheet_says() -> None:
-    of = Sheet(tiles=5, columns=3, tile_width=4, tile_height=2)
-    image = blank_sheet(of)
+    of = Sheet(5, 3, 4, 2)
+    image = empty(of)
     assert image.shape == (4, 12)
     for number in range(5):
-        draw_tile(image, of, number, np.full((2, 4), number + 1, np.uint8))
+        put(image, of, number, np.full((2, 4), number + 1, np.uint8))
     assert image[1, 11] == 3 and image[2, 0] == 4 and image[3, 7] == 5 and not image[2:, 8:].any()
 
 
@@ -154,11 +154,11 @@ def test_halved() -> None:
 def test_tiles_have_their_numbers_below_them() -> None:
     sheet = sheet_of(101, 9, 6, numbered=True)
     assert sheet.cell_width > sheet.tile_width and sheet.cell_height > sheet.tile_height
-    image = blank_sheet(sheet)
+    image = empty(sheet)
     for number in range(101):
-        draw_tile(image, sheet, number, np.full((6, 9), 255, np.uint8))
+        put(image, sheet, number, np.full((6, 9), 255, np.uint8))
     tiles = image.copy()
-    draw_numbers(image, sheet)
+    put_numbers(image, sheet)
     cells = [
         image[row : row + sheet.cell_height, column : column + sheet.cell_width]
         for row in range(0, len(image), sheet.cell_height)

@@ -20,7 +20,7 @@ from netsounds_stream.base.journal import Journal, new_journal, read_journal
 from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.errors import OutputError, PictureError, Stopped, StoreError
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.run.folder import work_path
+from netsounds_stream.run.layout import work_path
 
 from .forks import LOOK_SECONDS, Command, forked
 from .reference import TIMED, command, large_picture, page_data

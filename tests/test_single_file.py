@@ -12,7 +12,7 @@ from netsounds_stream import Run, check, share, sonify
 from netsounds_stream.errors import OptionError, OutputError
 from netsounds_stream.planning.options import options_from_words
 from netsounds_stream.report.page import page_data_of
-from netsounds_stream.report.single_file import embedded_sounds
+from netsounds_stream.report.single_file import held_sounds
 
 from .browser import DESK, choose_filter, play_until, reach, readout, source, tab, time
 
@@ -107,6 +107,6 @@ def test_long_sounds_keep_it_small(seconds: float, ids: list[str], kbps: float) 
     """4 MiB for all sounds, as long as that is 32 kbit/s or more; parts only where all get 64."""
     schemes = [("mix", "mix"), ("1-part", "part"), ("1-sum", "sum"), ("2-part", "part"), ("2-sum", "sum")]
     sounds = [{"id": name, "scheme": scheme, "duration_s": seconds} for name, scheme in schemes]
-    held, rate = embedded_sounds(sounds)
+    held, rate = held_sounds(sounds)
     assert [each["id"] for each in held] == ids
     assert rate == pytest.approx(kbps, abs=0.1)

@@ -17,7 +17,8 @@ from pathlib import Path, PurePath, PurePosixPath
 from ..base.locations import has_picture_suffix, safe_name
 from ..errors import OptionError
 from ..picture.loaders import is_picture
-from ..run.folder import PAGE, RECORD_NAME, is_run
+from ..run.layout import PAGE, RECORD_NAME
+from ..run.record_file import is_run
 
 #: What a batch keeps in its folder besides runs.
 RECORDS, THUMBNAILS = "batch.jsonl", "thumbnails"

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO
 
 from ..errors import OutputError
-from ..run.folder import PAGE, RECORD_NAME
+from ..run.layout import PAGE, RECORD_NAME
 from .inputs import RECORDS
 
 try:

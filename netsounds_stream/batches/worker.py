@@ -117,7 +117,9 @@ def look(tasks: tuple[Task, ...]) -> tuple[Look, ...]:
 
 def _look(task: Task) -> Look:
     from ..api import plan
-    from ..run.folder import RECORD_NAME, holds_work, read_record, work_path
+    from ..run.folder import holds_work
+    from ..run.layout import RECORD_NAME, work_path
+    from ..run.record_file import read_record
     from ..stages.forecast import expected_seconds
 
     try:
@@ -168,17 +170,17 @@ def work(task: Task) -> Outcome:
 def _worked(task: Task) -> tuple[str, int | None]:
     from ..api import sonify
     from ..base import machine
-    from ..run.folder import RECORD_NAME, RunFolder, holds_work, read_record, work_path
+    from ..run.folder import holds_work, recover
+    from ..run.layout import RECORD_NAME, work_path
+    from ..run.record_file import read_record
 
     require_within([task.picture, task.folder])
     stop = _StopFile(task.stop_file)
     if stop.asked:
         raise Stopped
     hidden = work_path(task.folder)
-    if hidden.exists():  # killed at a run's end, perhaps, before it was put in its place
-        whole = read_record(hidden / RECORD_NAME)
-        with RunFolder(task.folder, overwrite=whole is None or bool(whole.get("overwrite"))):
-            pass
+    if hidden.exists():
+        recover(task.folder)
     record = read_record(task.folder / RECORD_NAME)
     if record is not None:
         differences = _changes(task, record)
@@ -212,7 +214,7 @@ def _worked(task: Task) -> tuple[str, int | None]:
 def _changes(task: Task, record: dict[str, Any]) -> list[str]:
     """In words, what the finished run has of its own; and what of its files is not there as it was."""
     from ..base.checksums import is_sealed
-    from ..run.folder import RECORD_NAME
+    from ..run.layout import RECORD_NAME
 
     found = _asked_changes(task, record, read=True)
     if not is_sealed((task.folder / RECORD_NAME).read_text(encoding="utf-8")):

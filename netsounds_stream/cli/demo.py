@@ -15,7 +15,8 @@ from ..errors import OutputError, WeightsUnavailableError
 from ..network.weights import PRETRAINED, UNTRAINED, load_weights
 from ..picture.demo_picture import draw
 from ..planning.plan import Plan
-from ..run.folder import RECORD_NAME, read_record, work_path
+from ..run.layout import RECORD_NAME, work_path
+from ..run.record_file import read_record
 from ..run.result import Run
 
 WIDTH, HEIGHT = 1536, 1024

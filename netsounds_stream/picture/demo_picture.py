@@ -1,7 +1,7 @@
 """The demonstration picture: drawn, deterministic, of any size, with structure at many scales.
 
-A landscape of a kind: a sky with a sun of chirping rings, hills of fractal noise, a fence, falling discs.
-Every pixel follows from its coordinates alone, so a picture of any size is drawn a few rows at a time.
+It shows a landscape: a sky with a sun of chirping rings, hills of fractal noise, a fence and falling discs.
+Every pixel follows from its coordinates alone, so that a picture of any size can be drawn in strips.
 """
 
 from __future__ import annotations
@@ -17,22 +17,33 @@ _DISCS = 24
 
 
 def draw_rows(width: int, height: int, rows: int = 128) -> Iterator[NDArray[np.uint8]]:
-    """The picture from top to bottom, `rows` at a time: `[y, x, rgb]`, uint8."""
+    """Draw the picture from top to bottom, `rows` at a time.
+
+    Yields:
+        uint8 `[y, x, rgb]`; the last strip may have fewer rows.
+    """
     for top in range(0, height, rows):
-        yield _block(np.arange(top, min(top + rows, height)), width, height)
+        yield _strip(np.arange(top, min(top + rows, height)), width, height)
 
 
 def draw(width: int, height: int) -> NDArray[np.uint8]:
-    """The whole picture, `[y, x, rgb]`, uint8."""
+    """Draw the whole picture.
+
+    Returns:
+        uint8 `[y, x, rgb]`.
+    """
     return np.concatenate(list(draw_rows(width, height)))
 
 
-def _block(lines: NDArray[np.int64], width: int, height: int) -> NDArray[np.uint8]:
+def _strip(lines: NDArray[np.int64], width: int, height: int) -> NDArray[np.uint8]:
     # Units: the short edge is 1, so that a larger picture shows the same scene in finer detail.
     unit = min(width, height)
-    line, column = (lines + 0.5) / unit, (np.arange(width) + 0.5) / unit
-    y, x = line[:, None], column[None, :]
-    right, bottom = width / unit, height / unit
+    line = (lines + 0.5) / unit
+    column = (np.arange(width) + 0.5) / unit
+    y = line[:, None]
+    x = column[None, :]
+    right = width / unit
+    bottom = height / unit
     octaves = min(_OCTAVES, max(1, int(np.log2(unit))))
     rough = _fractal_noise(line, column, octaves)
 
@@ -58,34 +69,43 @@ def _block(lines: NDArray[np.int64], width: int, height: int) -> NDArray[np.uint
 
     for index in range(_DISCS):
         radius = 0.09 * 0.84**index
-        cy, cx = bottom * (0.08 + 0.6 * _hash(index, 1)), right * _hash(index, 2)
-        rows = np.abs(line - cy) < radius + 2 / unit
-        columns = np.abs(column - cx) < radius + 2 / unit
+        centre_y = bottom * (0.08 + 0.6 * _hash(index, 1))
+        centre_x = right * _hash(index, 2)
+        rows = np.abs(line - centre_y) < radius + 2 / unit
+        columns = np.abs(column - centre_x) < radius + 2 / unit
         if not rows.any():
             continue
-        part = np.ix_(np.arange(3), np.flatnonzero(rows), np.flatnonzero(columns))
-        near_y, near_x = line[rows, None], column[None, columns]
+        box = np.ix_(np.arange(3), np.flatnonzero(rows), np.flatnonzero(columns))
+        near_y = line[rows, None]
+        near_x = column[None, columns]
         stripes = 0.5 + 0.5 * np.sin(2 * np.pi * (near_y + near_x) / (0.012 + 0.4 * radius))
         colour = np.array([_hash(index, 3), _hash(index, 4), _hash(index, 5)])[:, None, None]
-        piece = image[part]
-        _lay(piece, _inside(radius - np.hypot(near_y - cy, near_x - cx), unit), 0.3 * stripes + 0.7 * colour)
-        image[part] = piece
+        disc = _inside(radius - np.hypot(near_y - centre_y, near_x - centre_x), unit)
+        piece = image[box]
+        _lay(piece, disc, 0.3 * stripes + 0.7 * colour)
+        image[box] = piece
     return (image.clip(0, 1) * 255).round().astype(np.uint8).transpose(1, 2, 0)
 
 
 def _lay(image: Field, cover: Field, colour: Field) -> None:
-    """Lay `colour` over `image` where `cover` is 1, in place."""
+    """Blend `colour` over `image` in place, with the opacity `cover` (0 to 1)."""
     image += cover * (colour - image)
 
 
 def _inside(distance: Field, unit: int) -> Field:
-    """1 inside (positive distance), 0 outside, one pixel of ramp between."""
+    """Turn the signed distance from an edge into coverage: 1 inside, 0 outside, with a ramp of one pixel."""
     return np.clip(distance * unit + 0.5, 0, 1)
 
 
 def _fractal_noise(line: Field, column: Field, octaves: int) -> Field:
-    """Value noise `[line, column]` in [0, 1], summed over octaves, each twice as fine and 0.75 as strong."""
-    total, weight, weights = np.zeros((line.size, column.size)), 1.0, 0.0
+    """Sum value noise over octaves, each twice as fine and 0.75 times as strong as the one before.
+
+    Returns:
+        `[line, column]`, 0 to 1.
+    """
+    total = np.zeros((line.size, column.size))
+    weight = 1.0
+    weights = 0.0
     for octave in range(octaves):
         total += weight * _value_noise(line * 2.0 ** (octave + 1), column * 2.0 ** (octave + 1), octave)
         weights += weight
@@ -94,27 +114,41 @@ def _fractal_noise(line: Field, column: Field, octaves: int) -> Field:
 
 
 def _value_noise(line: Field, column: Field, seed: int) -> Field:
-    """Random values on an integer lattice, interpolated smoothly along lines, then along columns."""
-    first_row, first_column = int(np.floor(line[0])), int(np.floor(column[0]))
+    """Interpolate random values of an integer lattice smoothly along lines, then along columns.
+
+    Returns:
+        `[line, column]`, 0 to 1.
+    """
+    first_row = int(np.floor(line[0]))
+    first_column = int(np.floor(column[0]))
     rows = np.arange(first_row, int(np.floor(line[-1])) + 2)
     columns = np.arange(first_column, int(np.floor(column[-1])) + 2)
     lattice = _hash(rows[:, None], columns[None, :], seed)
-    row, v = _cell(line)
-    cell, u = _cell(column)
-    row, cell, v = row - first_row, cell - first_column, v[:, None]
-    lines = lattice[row] + v * (lattice[row + 1] - lattice[row])
-    return lines[:, cell] + u * (lines[:, cell + 1] - lines[:, cell])
+    cell_y, down = _cell(line)
+    cell_x, across = _cell(column)
+    row = cell_y - first_row
+    col = cell_x - first_column
+    lines = lattice[row] + down[:, None] * (lattice[row + 1] - lattice[row])
+    return lines[:, col] + across * (lines[:, col + 1] - lines[:, col])
 
 
 def _cell(position: Field) -> tuple[NDArray[np.int64], Field]:
-    """The lattice cell of each position, and how far across it, eased (3t^2 - 2t^3)."""
+    """Find the lattice cell of each position.
+
+    Returns:
+        The cell, and the way t across it (0 to 1), eased: 3t^2 - 2t^3.
+    """
     cell = np.floor(position).astype(np.int64)
     across = position - cell
     return cell, across * across * (3 - 2 * across)
 
 
 def _hash(*keys: NDArray[np.int64] | int) -> Field:
-    """A number in [0, 1) from integers, by the finaliser of MurmurHash3 (public domain, A. Appleby)."""
+    """Hash integers by the finaliser of MurmurHash3 (public domain, A. Appleby).
+
+    Returns:
+        float64 in [0, 1), broadcast over the keys.
+    """
     mixed = np.asarray(np.uint64(0x9E3779B97F4A7C15))
     with np.errstate(over="ignore"):
         for key in keys:

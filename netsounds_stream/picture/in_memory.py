@@ -1,7 +1,7 @@
-"""Pictures that are in memory: numpy arrays and PIL images, as pixels that libvips reads where they lie.
+"""Pictures in memory: numpy arrays and PIL images, as pixels that libvips reads in place.
 
-A contiguous array of the machine's byte order is used as it is. Anything else is copied once, when a pixel is
-first needed: `pending_bytes` says how much that takes, so that the plan can refuse it beforehand.
+A contiguous array in the machine's byte order is used as it is. Anything else is copied once, when a pixel is
+first needed. `pending_bytes` gives the size of that copy, so that the plan can refuse it beforehand.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-#: What a picture can be given as: a path or URL, an array `[y, x]`, `[y, x, 3]` or `[y, x, 4]`, a PIL image.
+#: The forms in which callers may pass a picture: a path or URL, an array `[y, x]`, `[y, x, 3]` or
+#: `[y, x, 4]`, a PIL image.
 PictureInput: TypeAlias = "str | Path | NDArray[np.uint8] | NDArray[np.uint16] | Image.Image"
 
 _ORIENTATION = 0x0112  # the EXIF tag
-_STRIP_BYTES = 4 << 20  # of a PIL image, copied at a time
-# A mode of PIL -> the mode whose values are taken, and their dtype. Modes that are not here are refused.
+_STRIP_BYTES = 4 << 20  # bytes of a PIL image copied at a time
+# PIL's mode -> the mode it is converted to, and the dtype of its values. Other modes are refused.
 _MODES = {
     "1": ("L", "u1"),
     "L": ("L", "u1"),
@@ -47,24 +48,26 @@ _MODES = {
     "I;16B": ("I;16B", ">u2"),
     "I;16N": ("I;16N", "=u2"),
 }
-_TRANSPARENT = {"1": "RGBA", "L": "RGBA", "RGB": "RGBA", "P": "RGBA"}  # where one colour is transparent
-_STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # else 4 a pixel
+_TRANSPARENT = {"1": "RGBA", "L": "RGBA", "RGB": "RGBA", "P": "RGBA"}  # modes with one transparent colour
+# Bytes a pixel takes in PIL's memory; 4 in modes that are not here.
+_STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PixelSource:
     """A picture in memory.
 
     Attributes:
-        given: the array or the PIL image.
+        image: the array or the PIL image.
         name: what to call the picture.
         kind: 'numpy array' or 'PIL image'.
-        shape: of the pixels: `[y, x]` or `[y, x, band]`, as they lie, before `orientation`.
-        orientation: EXIF's, 1 to 8, from the pixels as they lie to the upright picture.
-        mode: of a PIL image: the mode whose values are taken; else empty.
+        shape: shape of the stored pixels, before `orientation`: `[y, x]` or `[y, x, band]`.
+        dtype: dtype of the pixels, in the machine's byte order.
+        orientation: EXIF orientation, 1 to 8, which turns the stored pixels upright.
+        mode: the mode that a PIL image is converted to; empty for an array.
     """
 
-    given: Any
+    image: Any
     name: str
     kind: str
     shape: tuple[int, ...]
@@ -74,14 +77,14 @@ class PixelSource:
 
     @cached_property
     def pixels(self) -> Pixels:
-        """The pixels, contiguous and in the machine's byte order; copied now where they are not so."""
+        """The pixels, contiguous and in the machine's byte order; copied on first use if need be."""
         if self.kind == "numpy array":
-            native: Pixels = np.ascontiguousarray(self.given, dtype=self.dtype)
+            native: Pixels = np.ascontiguousarray(self.image, dtype=self.dtype)
             return native
         pixels = np.empty(self.shape, self.dtype)
         rows = max(1, _STRIP_BYTES // (self.shape[1] * max(4, pixels[:1, :1].nbytes)))
-        for top in range(0, self.shape[0], rows):  # as a whole, PIL would make several copies
-            strip = self.given.crop((0, top, self.shape[1], min(top + rows, self.shape[0])))
+        for top in range(0, self.shape[0], rows):  # of a whole image PIL would make several copies
+            strip = self.image.crop((0, top, self.shape[1], min(top + rows, self.shape[0])))
             if strip.mode != self.mode:
                 strip = strip.convert(self.mode)
             values = np.frombuffer(strip.tobytes(), _MODES.get(self.mode, (self.mode, "u1"))[1])
@@ -90,17 +93,17 @@ class PixelSource:
 
     @property
     def pending_bytes(self) -> int:
-        """Memory that using the pixels will take beyond what the process holds now."""
+        """Bytes that using the pixels will add to what the process holds now."""
         if "pixels" in self.__dict__:
             return 0
         pixels = int(np.prod(self.shape)) * self.dtype.itemsize
         if self.kind == "PIL image":
-            stored = _STORED_BYTES.get(self.given.mode, 4) * self.shape[0] * self.shape[1]
-            return pixels + (stored if _undecoded(self.given) else 0)
-        as_it_is = self.given.flags.c_contiguous and self.given.dtype == self.dtype
-        return pixels if not as_it_is or _mapped(self.given) else 0
+            stored = _STORED_BYTES.get(self.image.mode, 4) * self.shape[0] * self.shape[1]
+            return pixels + (stored if _undecoded(self.image) else 0)
+        used_in_place = self.image.flags.c_contiguous and self.image.dtype == self.dtype
+        return pixels if not used_in_place or _mapped(self.image) else 0
 
-    def image(self) -> Any:
+    def vips_image(self) -> Any:
         """Return the pixels as an image of libvips, without a copy."""
         deep = self.dtype.itemsize == 2
         colours = len(self.shape) == 3 and self.shape[2] > 2
@@ -109,63 +112,83 @@ class PixelSource:
         return pyvips.Image.new_from_array(self.pixels, interpretation=rgb if colours else grey)
 
     def sha256(self) -> str:
-        """Return the digest of the pixels `[y, x, band]` in C order, in hexadecimal."""
+        """Hash the pixels `[y, x, band]` in C order.
+
+        Returns:
+            SHA-256 in hexadecimal.
+        """
         return hashlib.sha256(self.pixels.reshape(-1).data).hexdigest()
 
     def facts(self) -> dict[str, Any]:
-        """Return what a run's record says of it, JSON-ready."""
-        found = {"kind": self.kind, "shape": list(self.shape), "dtype": self.dtype.name}
-        return {**found, "orientation": self.orientation}
+        """Describe the picture for the run's record.
+
+        Returns:
+            `kind`, `shape`, `dtype` and `orientation`, ready for JSON.
+        """
+        return {
+            "kind": self.kind,
+            "shape": list(self.shape),
+            "dtype": self.dtype.name,
+            "orientation": self.orientation,
+        }
 
 
 def pixel_source(image: object) -> PixelSource:
-    """Take a numpy array or a PIL image as a picture; no pixel is read.
+    """Describe a numpy array or a PIL image as a picture; no pixel is read.
 
     Args:
         image: an array uint8 or uint16, `[y, x]` (grey), `[y, x, 3]` (RGB) or `[y, x, 4]` (RGB and alpha);
-            or a PIL image, whose EXIF orientation is applied as that of a file is.
+            or a PIL image, whose EXIF orientation is applied as for a file.
+
+    Returns:
+        The picture, which refers to `image` and copies nothing yet.
 
     Raises:
         PictureError: it is neither, or holds something else; the message says how to convert it.
     """
     if isinstance(image, np.ndarray):
-        return _of_array(image)
-    pil = sys.modules.get("PIL.Image")  # whoever has such an image has imported it
+        return _array_source(image)
+    pil = sys.modules.get("PIL.Image")  # a caller who has such an image has imported this module
     if pil is not None and isinstance(image, pil.Image):
-        return _of_pil(image)
+        return _pil_source(image)
     raise PictureError(
         f"a picture cannot be a {type(image).__name__}; give a path, a URL, a numpy array or a PIL image (of "
         f"a tensor: numpy.asarray(tensor.cpu()))"
     )
 
 
-def _of_array(array: NDArray[Any]) -> PixelSource:
+def _array_source(array: NDArray[Any]) -> PixelSource:
     if array.dtype.kind != "u" or array.dtype.itemsize > 2:
         raise PictureError(
             f"an array of {array.dtype} is not a picture; convert it to uint8 or uint16, values of 0 to 1 "
             f"with (255 * array).round().astype('uint8')"
         )
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        mend = "convert it to [y, x], [y, x, 3] or [y, x, 4]"
+        remedy = "convert it to [y, x], [y, x, 3] or [y, x, 4]"
         if array.ndim == 3 and array.shape[0] in (1, 3, 4):
-            mend = f"{mend}, from [channel, y, x] with array.transpose(1, 2, 0)"
+            remedy = f"{remedy}, from [channel, y, x] with array.transpose(1, 2, 0)"
         if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
-            mend = f"convert it to [y, x] with array.squeeze({0 if array.shape[0] == 1 else 2})"
-        raise PictureError(f"an array of shape {array.shape} is not a picture; {mend}")
+            remedy = f"convert it to [y, x] with array.squeeze({0 if array.shape[0] == 1 else 2})"
+        raise PictureError(f"an array of shape {array.shape} is not a picture; {remedy}")
     if 0 in array.shape:
         raise PictureError(f"an array of shape {array.shape} has no pixels; give another")
-    dtype = array.dtype.newbyteorder("=")
-    return PixelSource(array, "array", "numpy array", tuple(map(int, array.shape)), dtype)
+    return PixelSource(
+        image=array,
+        name="array",
+        kind="numpy array",
+        shape=tuple(map(int, array.shape)),
+        dtype=array.dtype.newbyteorder("="),
+    )
 
 
-def _of_pil(image: Image.Image) -> PixelSource:
+def _pil_source(image: Image.Image) -> PixelSource:
     import PIL.Image
 
     if image.mode not in _MODES:
-        mend = "image.convert('RGB')"
+        remedy = "image.convert('RGB')"
         if image.mode in ("I", "F"):
-            mend = "numpy.asarray(image), scaled to uint8 or uint16"
-        raise PictureError(f"a PIL image of mode {image.mode} cannot be read as a picture; give {mend}")
+            remedy = "numpy.asarray(image), scaled to uint8 or uint16"
+        raise PictureError(f"a PIL image of mode {image.mode} cannot be read as a picture; give {remedy}")
     mode, dtype = _MODES[image.mode]
     if "transparency" in image.info:
         mode = _TRANSPARENT.get(image.mode, mode)
@@ -175,20 +198,28 @@ def _of_pil(image: Image.Image) -> PixelSource:
         raise PictureError("the PIL image has no pixels; give another")
     name = Path(os.fsdecode(getattr(image, "filename", "") or "image")).name
     name = name.encode(errors="replace").decode()
-    native = np.dtype(dtype).newbyteorder("=")
-    # The base class's own, for that of a PNG decodes it first. A TIFF is turned by PIL when it is decoded.
+    # PIL turns a TIFF upright when it decodes it.
     turned_later = image.format == "TIFF" and _undecoded(image)
+    # The base class's method: that of a PNG would decode the image first.
     orientation = 1 if turned_later else int(PIL.Image.Image.getexif(image).get(_ORIENTATION, 1))
-    return PixelSource(image, name, "PIL image", (height, width, *bands), native, orientation, mode)
+    return PixelSource(
+        image=image,
+        name=name,
+        kind="PIL image",
+        shape=(height, width, *bands),
+        dtype=np.dtype(dtype).newbyteorder("="),
+        orientation=orientation,
+        mode=mode,
+    )
 
 
 def _undecoded(image: Image.Image) -> bool:
-    """Return whether a PIL image was opened and not decoded yet, which PIL does as a whole."""
+    """Return whether a PIL image still has to be decoded; PIL then decodes all of it at once."""
     return bool(getattr(image, "tile", ()))
 
 
 def _mapped(array: NDArray[Any]) -> bool:
-    """Return whether an array's values come from a mapped file: they get resident when they are read."""
+    """Return whether an array lies in a mapped file, whose pages become resident as they are read."""
     base: Any = array
     while isinstance(base, np.ndarray | memoryview):
         base = base.obj if isinstance(base, memoryview) else base.base

@@ -1,7 +1,7 @@
-"""Which files are opened as pictures, by which of libvips' loaders, and what each holds whole in memory.
+"""Opening picture files with libvips' loaders, and the memory that each loader holds.
 
-No pixel is decoded here. A file is asked what it is (its first bytes say, not its name) before anything of
-it is parsed, and goes to a loader of the list below or to none.
+No pixel is decoded here. A file's type follows from its first bytes, not from its name, and is known before
+anything is parsed. Only the loaders listed below are used.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import pyvips
 
 from ..errors import PictureError
 
-# libvips' loaders that open a picture here, and the bytes a pixel and band that they hold of the decoded
-# picture, whatever is asked of them. These formats hold pixels and nothing else. The rest of what a libvips
-# may open is refused: SVG and PDF name other files, Magick and OpenSlide stand for a hundred formats each,
-# CSV, MATLAB and raw are tables, `.v` is libvips' own memory. Blocking them in libvips instead
-# (`block_untrusted_set`) would hold for the whole process, the caller's own pictures too.
+# The loaders of libvips that may open a picture here, and the bytes per pixel and band that each holds of
+# the decoded picture however little of it is read. These formats hold pixels and nothing else. Everything
+# else that libvips may open is refused: SVG and PDF name other files, Magick and OpenSlide stand for a
+# hundred formats each, CSV, MATLAB and raw are tables, `.v` is libvips' own memory. Blocking them in libvips
+# instead (`block_untrusted_set`) would affect the whole process, the caller's own pictures too.
 _LOADERS = {
     "Jpeg": 0,
-    "Uhdr": 1.5,  # a JPEG with a gain map, as telephones write: the map is decoded with the header
+    "Uhdr": 1.5,  # a JPEG with a gain map, as phones write it: the map is decoded with the header
     "Png": 0,
     "Tiff": 0,
     "Ppm": 0,
@@ -32,27 +32,41 @@ _LOADERS = {
     "Jp2k": 4,
     "Jxl": 4,
 }
-# A progressive JPEG keeps all coefficients, 16 bits each.
+# A progressive JPEG keeps all its coefficients, 16 bits each.
 _COEFFICIENT_BYTES = 2
-# Of a TIFF's tiles libvips keeps so many rows, and two strips where it decodes strips whole; the plan has
-# room for rows of tiles up to this height. Other strips come row by row however long they are.
-_TILE_ROWS, _STRIPS, _LOW_TILE = 3, 2, 256
-_COMPRESSION, _ROWS_PER_STRIP, _PLANES = 259, 278, 284  # TIFF tags
-_JPEG, _SEPARATE_PLANES = 7, 2
+# libvips keeps three rows of a TIFF's tiles, and two strips where it decodes strips whole. The plan has room
+# for rows of tiles up to `_LOW_TILE` high. Other strips are decoded row by row, however long they are.
+_TILE_ROWS = 3
+_STRIPS = 2
+_LOW_TILE = 256
+# TIFF tags, and values of theirs.
+_COMPRESSION = 259
+_ROWS_PER_STRIP = 278
+_PLANES = 284
+_JPEG = 7
+_SEPARATE_PLANES = 2
 _LONGEST_REASON = 200
 
 
 def open_file(path: Path, access: str, **options: Any) -> Any:
     """Open the picture at `path` with libvips; only its header is read.
 
+    Args:
+        path: the file.
+        access: libvips' access hint, 'sequential' or 'random'.
+        options: further options of the loader.
+
+    Returns:
+        A `pyvips.Image`.
+
     Raises:
-        PictureError: there is no file, or none that holds a picture of a kind that is opened here.
+        PictureError: there is no file, or it holds no picture of a supported format.
     """
     try:
         if not path.exists():
             raise PictureError(f"no picture at {path}; check the name")
         if path.is_dir():
-            os.listdir(path)  # a closed one is told as such
+            os.listdir(path)  # a folder without read permission gets the error that says so
             raise PictureError(f"{path} is a folder; name a picture in it, or use --dpath with --image-name")
         if not path.is_file():
             raise PictureError(f"{path} is not an ordinary file; copy the picture to a file first")
@@ -66,10 +80,10 @@ def open_file(path: Path, access: str, **options: Any) -> Any:
     name = _vips_name(path)
     kind = _recognised(name)
     if kind not in _LOADERS:
-        says = f"libvips reads it as {kind}" if kind else "no known picture format"
-        raise PictureError(f"{path} is not a picture ({says}); give a JPEG, PNG, TIFF, WebP, GIF or AVIF")
+        cause = f"libvips reads it as {kind}" if kind else "no known picture format"
+        raise PictureError(f"{path} is not a picture ({cause}); give a JPEG, PNG, TIFF, WebP, GIF or AVIF")
     try:
-        # by 'truncated', a JPEG that ends too soon within a TIFF would be grey from there on
+        # With fail_on="truncated", a JPEG cut short within a TIFF would be grey from there on.
         return pyvips.Image.new_from_file(name.decode(), access=access, fail_on="error", **options)
     except pyvips.Error as error:
         raise PictureError(
@@ -78,7 +92,7 @@ def open_file(path: Path, access: str, **options: Any) -> Any:
 
 
 def is_picture(path: Path) -> bool:
-    """Return whether a file begins as a picture of a kind that is opened here; it may be damaged."""
+    """Return whether a file's first bytes are those of a supported format; the rest may be damaged."""
     try:
         return path.is_file() and _recognised(_vips_name(path)) in _LOADERS
     except (OSError, PictureError):
@@ -86,49 +100,60 @@ def is_picture(path: Path) -> bool:
 
 
 def _recognised(name: bytes) -> str:
-    """Return the loader that libvips chooses by a file's first bytes; empty where it has none."""
-    found = pyvips.vips_lib.vips_foreign_find_load(name)
-    if not found:
+    """Return the loader that libvips chooses by a file's first bytes; empty if it has none."""
+    operation = pyvips.vips_lib.vips_foreign_find_load(name)
+    if not operation:
         pyvips.vips_lib.vips_error_clear()
         return ""
-    loader: str = pyvips.ffi.string(found).decode()
+    loader: str = pyvips.ffi.string(operation).decode()
     return loader.removeprefix("VipsForeignLoad").removesuffix("File")
 
 
 def _vips_name(path: Path) -> bytes:
     try:
-        str(path.absolute()).encode()  # as a run's record has it
+        str(path.absolute()).encode()  # as the run's record holds it
     except UnicodeEncodeError as error:
         raise PictureError(f"{str(path)!a}: its name is not UTF-8, which libvips needs; rename it") from error
     name = str(path).encode()
-    # libvips takes brackets at a name's end for options; empty ones after them leave the name as it is
+    # libvips takes brackets at the end of a name for options; empty ones behind them keep it from that.
     return name + b"[]" if name.endswith(b"]") else name
 
 
 def loader_of(image: Any) -> str:
-    """Return the format's name, such as 'jpeg' or 'png'."""
+    """Return the name of the format that an image was loaded from, such as 'jpeg' or 'png'."""
     return str(image.get("vips-loader")).removesuffix("_source").removesuffix("_buffer").removesuffix("load")
 
 
 def has_field(image: Any, name: str) -> bool:
-    """Return whether the metadata has a field. The list of all names may hold one that is not UTF-8."""
+    """Return whether an image's metadata has the field `name`."""
+    # Not by the list of all names, which may hold one that is not UTF-8.
     return bool(image.get_typeof(name))
 
 
 def whole_bytes(path: Path, image: Any, value_bytes: int) -> int:
-    """Return the bytes of the picture that its loader holds at a time, whatever is read of it."""
+    """Estimate the decoded pixels that a loader holds at a time, however little is read.
+
+    Args:
+        path: the picture's file.
+        image: the `pyvips.Image` opened from it.
+        value_bytes: bytes of one pixel in one band.
+
+    Returns:
+        Bytes; 0 where the loader decodes row by row.
+    """
     loader = loader_of(image)
     values = image.width * image.height * image.bands
     if has_field(image, "interlaced"):
         value_bytes = _COEFFICIENT_BYTES if loader in ("jpeg", "uhdr") else value_bytes
         return int(values * (value_bytes + _LOADERS[_kind(loader)]))
     if loader == "tiff":
-        across, rows = image.width, min(_whole_strip_rows(path), image.height) * _STRIPS
+        width = image.width
+        rows = min(_whole_strip_rows(path), image.height) * _STRIPS
         if has_field(image, "tile-width") and has_field(image, "tile-height"):
-            across = -(-across // image.get("tile-width")) * image.get("tile-width")
+            width = -(-width // image.get("tile-width")) * image.get("tile-width")
             rows = image.get("tile-height") * _TILE_ROWS
-        return across * rows * image.bands * value_bytes if rows > _LOW_TILE * _TILE_ROWS else 0
-    # a palette's pixels are held as red, green, blue and alpha
+        return width * rows * image.bands * value_bytes if rows > _LOW_TILE * _TILE_ROWS else 0
+    # Pixels of a palette are held as red, green and blue at least.
     bands = max(3, image.bands)
     return int(image.width * image.height * bands * _LOADERS[_kind(loader)])
 
@@ -138,9 +163,12 @@ def _kind(loader: str) -> str:
 
 
 def _whole_strip_rows(path: Path) -> int:
-    """Return the rows in a TIFF's strip where libvips decodes whole strips; 0 elsewhere.
+    """Read the strip height of a TIFF whose strips libvips decodes whole.
 
-    After the TIFF 6.0 specification, and BigTIFF's. Damaged files are libvips' to refuse.
+    Follows the TIFF 6.0 and BigTIFF specifications. It is left to libvips to refuse damaged files.
+
+    Returns:
+        Rows in a strip; 0 where strips are decoded row by row or the file cannot be parsed.
     """
     tags: dict[int, int] = {}
     try:
@@ -163,6 +191,6 @@ def _whole_strip_rows(path: Path) -> int:
 
 
 def reason(error: Any) -> str:
-    """Return the last line of libvips' error."""
+    """Return the last line of libvips' error, without the name of the operation."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].split(": ", 1)[-1][:_LONGEST_REASON] if lines else "no reason given"

@@ -1,4 +1,4 @@
-"""A picture from wherever it comes: a file, a URL, or memory."""
+"""Opening a picture from any source: a file, a URL, or memory."""
 
 from __future__ import annotations
 
@@ -15,17 +15,26 @@ from .picture import Picture, open_picture
 def opened_picture(
     image: PictureInput | PixelSource, folder: Path, stages: Stages, options: SonifyOptions
 ) -> Picture:
-    """Return the picture's header. A picture at a URL is fetched into `folder` first, and is a file then.
+    """Open a picture and read its header; a picture at a URL is downloaded first.
+
+    Args:
+        image: a path, a URL, an array or a PIL image.
+        folder: where a download goes.
+        stages: reports the download.
+        options: the run's options; `size` is the short edge to resize to.
+
+    Returns:
+        The picture, of which no pixel has been decoded. A downloaded one is a file and has its `url`.
 
     Raises:
-        PictureError: there is no picture there, or the array or image holds none.
+        PictureError: there is no picture, or the array or image holds none.
     """
     if not isinstance(image, str | Path):
         pixels = image if isinstance(image, PixelSource) else pixel_source(image)
         return open_picture(pixels, options.size)
     if not is_url(image):
         return open_picture(Path(image), options.size)
-    from .fetching import fetched
+    from .fetching import fetched  # obstore is loaded only where it is needed
 
     path = fetched(str(image), folder, stages)
     return replace(open_picture(path, options.size), url=redacted(str(image)))

@@ -1,15 +1,15 @@
-"""Rows reduced to a small picture as they come: the area mean and the maximum of square cells.
+"""Overviews: rows reduced to a small picture as they stream by, the mean and the maximum of square cells.
 
     rows of a bank  [row, cross, channel]      factor 3, 8 rows of 7 values:
 
-        o o o | o o o | o        a cell is `factor` x `factor` values, at the far edges what is left.
-        o o o | o o o | o        Each row is reduced across by itself, then added to the cells that fill, row
-        o o o | o o o | o        after row: so the result does not depend on how the rows came, bit for bit.
-        ------+-------+--
+        o o o | o o o | o        A cell is `factor` x `factor` values, at the far edges what remains.
+        o o o | o o o | o        Each row is reduced across by itself, then added to the current row of
+        o o o | o o o | o        cells. So the result does not depend on how the rows were split into
+        ------+-------+--        pushes, bit for bit.
         o o o | o o o | o
               ...
 
-Only the row of cells that fills is held; full ones wait on disk in float16.
+Only the current row of cells is in memory. Completed ones are on disk in float16.
 """
 
 from __future__ import annotations
@@ -27,36 +27,53 @@ from ..planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Cells, Plan, 
 
 
 def across_cells(values: Tensor, factor: int) -> tuple[Tensor, Tensor]:
-    """Sums and maxima over each row's cells: `[row, cell, channel]` of float32 `[row, cross, channel]`."""
+    """Reduce each row across: the sum and the maximum of every `factor` values.
+
+    Args:
+        values: float32 `[row, cross, channel]`.
+        factor: edge of a cell, in values.
+
+    Returns:
+        Sums and maxima, each float32 `[row, cell, channel]`; the last cell may cover fewer values.
+    """
     rows, cross, channels = values.shape
-    whole = cross - cross % factor
-    cells = values[:, :whole].view(rows, whole // factor, factor, channels)
-    sums, highest = cells.sum(2), cells.amax(2)
-    if whole < cross:
-        rest = values[:, whole:]
+    full = cross - cross % factor
+    cells = values[:, :full].view(rows, full // factor, factor, channels)
+    sums = cells.sum(2)
+    maxima = cells.amax(2)
+    if full < cross:
+        rest = values[:, full:]
         sums = torch.cat((sums, rest.sum(1, keepdim=True)), 1)
-        highest = torch.cat((highest, rest.amax(1, keepdim=True)), 1)
-    return sums, highest
+        maxima = torch.cat((maxima, rest.amax(1, keepdim=True)), 1)
+    return sums, maxima
 
 
 class Overview:
-    """Gathers a bank's, or a picture's, cells in a spool at `path`, which stays.
+    """Reduces the rows of a bank or a picture to cells in a spool file, which is kept.
 
-    Holds one row of cells, float32 `[2, cell, channel]`: what they add up to, and their maxima.
+    Holds the current row of cells, float32 `[2, cell, channel]`: their sums so far, and their maxima.
 
     Args:
-        state: of an overview left before, to go on with; `restore` has its `waiting`.
+        path: the spool file.
+        cells: the grid of cells.
+        channels: number of channels.
+        state: `state()` of an earlier overview to resume; `restore` then takes its `waiting`.
+
+    Attributes:
+        path: the spool file.
+        cells: the grid of cells.
     """
 
     def __init__(self, path: Path, cells: Cells, channels: int, state: Mapping[str, Any] | None) -> None:
-        self.path, self.cells, self._channels = path, cells, channels
-        self._came = 0 if state is None else int(state["came"])
+        self.path = path
+        self.cells = cells
+        self._rows = 0 if state is None else int(state["came"])
         shape = (2, cells.across, channels)
-        self._filling = torch.zeros(shape)
-        done = None if state is None else self._came // cells.factor
-        if self._came == cells.rows:
-            done = cells.along
-        self._spool = Spool(path, shape, done, torch.float16)
+        self._current = torch.zeros(shape)
+        completed = None if state is None else self._rows // cells.factor
+        if self._rows == cells.rows:
+            completed = cells.along
+        self._spool = Spool(path, shape, completed, torch.float16)
 
     def __enter__(self) -> Overview:
         return self
@@ -68,49 +85,66 @@ class Overview:
 
     @property
     def waiting(self) -> Tensor:
-        """float32 `[2, cell, channel]`: the row of cells that fills."""
-        return self._filling
+        """The current row of cells, float32 `[2, cell, channel]`: sums and maxima."""
+        return self._current
 
     def state(self) -> dict[str, int]:
-        return {"came": self._came}
+        """Return what the journal keeps: the number of rows so far, `came`."""
+        return {"came": self._rows}
 
     def restore(self, waiting: Tensor) -> None:
-        self._filling.copy_(waiting)
+        """Restore the current row of cells, `waiting` of an earlier overview."""
+        self._current.copy_(waiting)
 
-    def add(self, sums: Tensor, highest: Tensor) -> None:
-        """Take the next rows as `across_cells` gives them."""
+    def add(self, sums: Tensor, maxima: Tensor) -> None:
+        """Add the next rows, reduced across by `across_cells`.
+
+        Args:
+            sums: float32 `[row, cell, channel]`.
+            maxima: of the same shape.
+        """
         factor = self.cells.factor
-        for row_sums, row_highest in zip(sums, highest, strict=True):
-            if self._came % factor == 0:
-                self._filling[0], self._filling[1] = row_sums, row_highest
+        for row_sums, row_maxima in zip(sums, maxima, strict=True):
+            if self._rows % factor == 0:
+                self._current[0] = row_sums
+                self._current[1] = row_maxima
             else:
-                self._filling[0] += row_sums
-                torch.maximum(self._filling[1], row_highest, out=self._filling[1])
-            self._came += 1
-            if self._came % factor == 0 or self._came == self.cells.rows:
-                self._spool.append(self._full().to(torch.float16)[None])
+                self._current[0] += row_sums
+                torch.maximum(self._current[1], row_maxima, out=self._current[1])
+            self._rows += 1
+            if self._rows % factor == 0 or self._rows == self.cells.rows:
+                self._spool.append(self._completed().to(torch.float16)[None])
 
-    def _full(self) -> Tensor:
-        """The cells' means and maxima."""
-        rows = (self._came - 1) % self.cells.factor + 1
+    def _completed(self) -> Tensor:
+        """Turn the current row of cells into means and maxima, `[2, cell, channel]`."""
+        rows = (self._rows - 1) % self.cells.factor + 1
         values = torch.full((self.cells.across,), float(rows * self.cells.factor))
         values[-1] = rows * (self.cells.cross - (self.cells.across - 1) * self.cells.factor)
-        return torch.stack((self._filling[0] / values[:, None], self._filling[1]))
+        return torch.stack((self._current[0] / values[:, None], self._current[1]))
 
     def read(self, plane: int, channels: slice = slice(None)) -> Tensor:
-        """float16 `[row of cells, cell, channel]`: means (0) or maxima (1), all rows having come."""
+        """Read the overview, once all rows have been added.
+
+        Args:
+            plane: 0 for the means, 1 for the maxima.
+            channels: channels to read.
+
+        Returns:
+            float16 `[row of cells, cell, channel]`.
+        """
         assert self._spool.rows == self.cells.along
         rows = (self._spool.read(row, 1)[0, plane, :, channels] for row in range(self.cells.along))
         return torch.stack(list(rows))
 
 
 def bank_overview(path: Path, bank: BankPlan, state: Mapping[str, Any] | None) -> Overview:
-    """Of a bank: new, or as it was left."""
+    """Open the overview of a bank's filters at `path`, new or resumed from `state`."""
     cells = cells_of(bank.frames, bank.frequencies, FILTER_CELLS)
     return Overview(path, cells, bank.channels, state)
 
 
 def picture_overview(path: Path, plan: Plan, state: Mapping[str, Any] | None) -> Overview:
-    """Of the picture, as far as it is looked at."""
-    along = plan.rows_along
-    return Overview(path, cells_of(along, plan.pixels // along, PICTURE_CELLS), 3, state)
+    """Open the overview of the rows that the plan decodes at `path`, new or resumed from `state`."""
+    rows = plan.rows_along
+    cells = cells_of(rows, plan.pixels // rows, PICTURE_CELLS)
+    return Overview(path, cells, 3, state)

@@ -1,9 +1,9 @@
-"""Pictures through libvips: what a file holds, and its upright pixels as slabs along the time axis.
+"""Decoding pictures with libvips: a file's header, and its upright pixels as slabs along the time axis.
 
-A slab is `[time, frequency, rgb]`, uint8 or uint16, the picture upright: EXIF orientation applied, grey,
-palette and CMYK turned to RGB, transparency laid over white. The decoded picture is never whole in memory
-unless the plan says so: rows in the file's own order are decoded as they are needed, anything else comes
-out of a temporary tiled TIFF (`STORED_SPOOL`) or, where small, of an array (`STORED_MEMORY`).
+A slab is `[time, frequency, rgb]`, uint8 or uint16, of the upright picture: EXIF orientation applied, grey,
+palette and CMYK converted to RGB, transparency composited over white. The decoded picture is never whole in
+memory unless the plan says so. Rows in the file's own order are decoded as they are needed; anything else is
+read from a temporary tiled TIFF (`STORED_SPOOL`) or, if small, from an array (`STORED_MEMORY`).
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ _ORIENTATIONS = {
     7: (True, True, True),
     8: (True, True, False),
 }
-# What blocks of pixels leave to the resizing filter: where it is stretched fourfold, blocks do not show.
+# The reduction that averaging blocks of pixels leaves to the resizing filter: a filter stretched fourfold
+# hides the blocks.
 _RESIZE_REST = 4
-# Past this many pixels on the short edge a JPEG is decoded smaller for the label's 256.
+# For the label, a JPEG is decoded at a reduced size that is at least this many times the size needed.
 _LABEL_OVERSAMPLING = 4
-# Less than this left on the disk, and a failed write is the disk's fault.
+# A write that failed with less free disk than this failed because the disk is full.
 _FULL_DISK_BYTES = 32 << 20
 
 Slab = NDArray[np.uint8] | NDArray[np.uint16]
@@ -49,14 +50,25 @@ Slab = NDArray[np.uint8] | NDArray[np.uint16]
 pyvips.cache_set_max(0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Picture:
     """A picture as its header describes it; no pixel has been decoded.
 
-    `width` and `height` are of the upright picture, after `--size`; `source_*` before it. Where `head` gives
-    a time axis and a length, only so many of its first rows along that axis are read. `url`, without secrets,
-    is where the file came from, if it was fetched. A picture in memory has its `pixels` in place of a file;
-    its `path` is a name alone.
+    Attributes:
+        path: the file; for a picture in memory, its name alone.
+        format: name of the file format, such as 'jpeg', or the kind of the picture in memory.
+        source_width: width of the upright picture before it is resized, in pixels.
+        source_height: height likewise.
+        width: width of the upright picture that the network sees, after `--size`.
+        height: height likewise.
+        bytes_per_value: bytes of one channel of a pixel, 1 or 2.
+        orientation: EXIF orientation, 1 to 8.
+        has_alpha: whether it has transparency.
+        decoder_bytes: bytes of decoded pixels that its decoder holds however little is read.
+        head: a time axis and a length where only that many first rows along the axis are read.
+        url: the URL, without secrets, that the file was downloaded from.
+        file_bytes: size of the file.
+        pixels: the picture in memory that takes the place of a file.
     """
 
     path: Path
@@ -76,22 +88,22 @@ class Picture:
 
     @property
     def place(self) -> str | None:
-        """Where it can be read again: its URL, or the file's whole path. None of a picture in memory."""
+        """The URL or absolute path to read the picture from again; None for a picture in memory."""
         return None if self.pixels is not None else self.url or str(self.path.absolute())
 
     @property
     def pending_bytes(self) -> int:
-        """Memory that a picture in memory will take beyond what the process holds now."""
+        """Bytes that a picture in memory will take beyond what the process holds now."""
         return 0 if self.pixels is None else self.pixels.pending_bytes
 
     @property
     def full_scale(self) -> int:
-        """The value of white: 255 or 65535."""
+        """The pixel value of white: 255 or 65535."""
         return 255 if self.bytes_per_value == 1 else 65535
 
     @property
     def source(self) -> Source:
-        """What the plan needs to know."""
+        """The picture's sizes as input of the plan."""
         return Source(
             height=self.height,
             width=self.width,
@@ -105,18 +117,22 @@ class Picture:
 
     @property
     def resized(self) -> bool:
-        """Whether it is resized on its way to the network."""
+        """True if the picture is resized before the network sees it."""
         return (self.width, self.height) != (self.source_width, self.source_height)
 
     @property
     def _resizing_bytes(self) -> int:
-        """The file's rows that are held while it is made smaller; measured, rounded up."""
+        """Bytes of the file's rows that libvips holds while it shrinks the picture; measured, rounded up."""
         factor = min(self.source_width, self.source_height) / min(self.width, self.height)
         rows = 0 if factor <= 1 else 700 * factor if factor < 2 * _RESIZE_REST else 2000
         return int(rows * self.source_width * 3 * self.bytes_per_value)
 
     def sha256(self) -> str:
-        """Return the digest of the file's bytes, or of the pixels in memory, in hexadecimal."""
+        """Hash the file's bytes, or the pixels in memory.
+
+        Returns:
+            SHA-256 in hexadecimal.
+        """
         if self.pixels is not None:
             return self.pixels.sha256()
         with self.path.open("rb") as file:
@@ -124,7 +140,14 @@ class Picture:
 
 
 def find_picture(folder: Path, fragment: str) -> tuple[Path, list[Path]]:
-    """Find the files in `folder` whose names hold `fragment`: the first in alphanumeric order, and all."""
+    """Find the files in `folder` whose names contain `fragment`.
+
+    Returns:
+        The first in alphanumeric order, and all of them.
+
+    Raises:
+        PictureError: there is no such folder or file, or the folder cannot be read.
+    """
     if not folder.is_dir():
         raise PictureError(f"{folder} is not a folder; give --dpath the folder that holds the pictures")
     try:
@@ -136,18 +159,22 @@ def find_picture(folder: Path, fragment: str) -> tuple[Path, list[Path]]:
     return matches[0], matches
 
 
-def open_picture(given: Path | PixelSource, size: int | None = None) -> Picture:
-    """Read a picture's header, or take a picture that is in memory.
+def open_picture(source: Path | PixelSource, size: int | None = None) -> Picture:
+    """Describe a picture file by its header, or a picture in memory.
 
     Args:
-        size: the short edge to resize to, in pixels; None keeps it.
+        source: the file, or the picture in memory.
+        size: the short edge to resize to, in pixels; None keeps the picture's size.
+
+    Returns:
+        The picture, of which no pixel has been decoded.
 
     Raises:
-        PictureError: there is no picture there that libvips can read.
+        PictureError: libvips finds no picture there that it can read.
     """
-    if isinstance(given, PixelSource):
-        return _in_memory(given, size)
-    path = given
+    if isinstance(source, PixelSource):
+        return _in_memory(source, size)
+    path = source
     image = open_file(path, "sequential")
     orientation = image.get("orientation") if has_field(image, "orientation") else 1
     orientation = orientation if orientation in _ORIENTATIONS else 1
@@ -200,24 +227,24 @@ def slabs(
     spool: Path,
     first: int = 0,
 ) -> Iterator[Slab]:
-    """Yield the upright picture along `time_axis` ('x' or 'y'), `rows` at a time, the last slab shorter.
+    """Decode the upright picture along the time axis, slab by slab.
 
     Args:
-        first: the row to begin with. Slabs lie where they would lie otherwise, the first of them cut.
-        stored: how the plan keeps the decoded picture: one of planning's `STORED_*`.
-        spool: what `write_spool` wrote, for `STORED_SPOOL`.
+        picture: the picture.
+        time_axis: 'x' (left to right) or 'y' (top to bottom).
+        rows: rows along the time axis in a slab; the last slab may have fewer.
+        stored: how the plan keeps the decoded picture, one of planning's `STORED_*`.
+        spool: the file that `write_spool` wrote, for `STORED_SPOOL`.
+        first: row to begin with. The slabs' borders do not depend on it; the first slab is cut.
+
+    Yields:
+        Slabs `[time, frequency, rgb]`, uint8 or uint16.
+
+    Raises:
+        PictureError: the picture cannot be decoded.
+        StoreError: the spool file cannot be read.
     """
     transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
-    dtype = np.uint8 if picture.bytes_per_value == 1 else np.uint16
-    whole: Any = None
-    if stored == STORED_MEMORY:
-        whole = _checked(picture.path, lambda: _at_size(picture).numpy())
-    elif stored == STORED_SPOOL:
-        image = _of_spool(spool, lambda: pyvips.Image.new_from_file(str(spool), access="random"))
-    else:
-        assert stored == STORED_STREAM
-        image = _checked(picture.path, lambda: _at_size(picture))
-    read = partial(_of_spool, spool) if stored == STORED_SPOOL else partial(_checked, picture.path)
     along_rows = (time_axis == "y") != transposed
     flip_time, flip_frequency = (flip_y, flip_x) if time_axis == "y" else (flip_x, flip_y)
     length = picture.height if time_axis == "y" else picture.width
@@ -225,16 +252,11 @@ def slabs(
         assert picture.head[0] == time_axis
         length = picture.head[1]
     across = picture.width if time_axis == "y" else picture.height
+    read = _box_reader(picture, stored, spool)
     for start in range(first - first % rows, length, rows):
         count = min(rows, length - start)
-        place = length - start - count if flip_time else start
-        left, top, width, height = (0, place, across, count) if along_rows else (place, 0, count, across)
-        if whole is not None:
-            slab = whole[top : top + height, left : left + width]
-        else:
-            # One region for all slabs keeps twice the memory (measured).
-            fetch = partial(pyvips.Region.new(image).fetch, left, top, width, height)
-            slab = np.frombuffer(read(fetch), dtype=dtype).reshape(height, width, 3)
+        offset = length - start - count if flip_time else start
+        slab = read(0, offset, across, count) if along_rows else read(offset, 0, count, across)
         if not along_rows:
             slab = slab.transpose(1, 0, 2)
         upright = slab[:: -1 if flip_time else 1, :: -1 if flip_frequency else 1]
@@ -242,14 +264,49 @@ def slabs(
             yield upright[max(0, first - start) :]
 
 
-def write_spool(picture: Picture, spool: Path, on_spooled: Callable[[float], None]) -> None:
-    """Decode the picture into a temporary tiled TIFF, out of which any column can be read cheaply.
+def _box_reader(picture: Picture, stored: str, spool: Path) -> Callable[[int, int, int, int], Slab]:
+    """Open the stored picture, not yet upright, for reading boxes of it.
 
-    `on_spooled` is called with the share decoded so far, 0 to 1. What it raises, and Ctrl-C, stop the
-    decoding and come out of here: out of libvips' own call nothing can be raised.
+    Returns:
+        A function of left, top, width and height that returns `[y, x, rgb]`.
+    """
+    if stored == STORED_MEMORY:
+        array: Slab = _decoding(picture.path, lambda: _at_size(picture).numpy())
+        return lambda left, top, width, height: array[top : top + height, left : left + width]
+    dtype: Any = np.uint8 if picture.bytes_per_value == 1 else np.uint16
+    run: Callable[[Callable[[], Any]], Any]
+    if stored == STORED_SPOOL:
+        run = partial(_reading_spool, spool)
+        image = run(lambda: pyvips.Image.new_from_file(str(spool), access="random"))
+    else:
+        assert stored == STORED_STREAM
+        run = partial(_decoding, picture.path)
+        image = run(lambda: _at_size(picture))
+
+    def read(left: int, top: int, width: int, height: int) -> Slab:
+        # A region that all boxes shared would keep twice the memory (measured).
+        content = run(partial(pyvips.Region.new(image).fetch, left, top, width, height))
+        box: Slab = np.frombuffer(content, dtype).reshape(height, width, 3)
+        return box
+
+    return read
+
+
+def write_spool(picture: Picture, spool: Path, on_spooled: Callable[[float], None]) -> None:
+    """Decode the picture into a temporary tiled TIFF, from which any column can be read cheaply.
+
+    Args:
+        picture: the picture.
+        spool: the file to write.
+        on_spooled: called with the share decoded so far, 0 to 1. An exception that it raises, and Ctrl-C,
+            stop the decoding and are raised here again, since none can pass through libvips.
+
+    Raises:
+        PictureError: the picture cannot be decoded.
+        OutputError: the disk is full.
     """
     raised: list[BaseException] = []
-    image = _checked(picture.path, lambda: _at_size(picture))
+    image = _decoding(picture.path, lambda: _at_size(picture))
 
     def listen(_: Any, progress: Any) -> None:
         try:
@@ -262,7 +319,7 @@ def write_spool(picture: Picture, spool: Path, on_spooled: Callable[[float], Non
     image.signal_connect("eval", listen)
     try:
         save = {"tile": True, "tile_width": SPOOL_TILE, "tile_height": SPOOL_TILE, "bigtiff": True}
-        _checked(picture.path, lambda: image.tiffsave(str(spool), compression="none", **save))
+        _decoding(picture.path, lambda: image.tiffsave(str(spool), compression="none", **save))
     except PictureError as error:
         if raised:
             raise raised[0] from None
@@ -274,37 +331,47 @@ def write_spool(picture: Picture, spool: Path, on_spooled: Callable[[float], Non
 
 
 def small_upright(picture: Picture, short_edge: int, crop: int) -> Slab:
-    """Return the centre `[crop, crop, rgb]` of the picture, resized so that its short edge is `short_edge`.
+    """Resize the picture to a short edge and crop its centre, as the weights' preprocessing does.
 
-    The size that the weights were trained at. A large JPEG is decoded at a half, quarter or eighth where
-    that leaves at least four times the size asked for.
+    A large JPEG is decoded at a half, a quarter or an eighth of its size where that leaves at least four
+    times `short_edge`.
+
+    Args:
+        picture: the picture.
+        short_edge: the short edge after resizing, in pixels.
+        crop: edge of the square crop, in pixels.
+
+    Returns:
+        Upright `[y=crop, x=crop, rgb]`.
     """
     shrink = 1
-    least = min(picture.source_width, picture.source_height)
-    while picture.format == "jpeg" and shrink < 8 and least >= 2 * shrink * _LABEL_OVERSAMPLING * short_edge:
+    source_edge = min(picture.source_width, picture.source_height)
+    enough = _LABEL_OVERSAMPLING * short_edge
+    while picture.format == "jpeg" and shrink < 8 and source_edge >= 2 * shrink * enough:
         shrink *= 2
-    image = _checked(picture.path, lambda: _prepared(picture, **({"shrink": shrink} if shrink > 1 else {})))
+    options = {"shrink": shrink} if shrink > 1 else {}
+    image = _decoding(picture.path, lambda: _as_rgb(picture, **options))
     width, height = _scaled(image.width, image.height, short_edge)
     transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
 
     def crop_at(length: int, flipped: bool) -> int:
-        # The upright centre crop, counted from the stored picture's side.
+        # Where the centre crop of the upright picture begins in the stored one.
         start = (length - crop) // 2
         return length - crop - start if flipped else start
 
     flip_down, flip_across = (flip_x, flip_y) if transposed else (flip_y, flip_x)
     box = crop_at(width, flip_across), crop_at(height, flip_down), crop, crop
-    # Cropped before it becomes an array: a strip's short edge of 256 may be a very long picture.
-    resized = _checked(picture.path, lambda: _resized(image, width, height).crop(*box).numpy())
+    # Crop before converting to an array: with a short edge of 256 a panorama is still very long.
+    resized = _decoding(picture.path, lambda: _resized(image, width, height).crop(*box).numpy())
     if transposed:
         resized = resized.transpose(1, 0, 2)
     return np.ascontiguousarray(resized[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
 
 
-def _prepared(picture: Picture, **options: Any) -> Any:
-    """Return the stored rows as 3-band RGB, 8 or 16 bit, not yet upright."""
+def _as_rgb(picture: Picture, **options: Any) -> Any:
+    """Open the picture and convert it to three bands of RGB, 8 or 16 bit, not yet upright."""
     if picture.pixels is not None:
-        image = picture.pixels.image()
+        image = picture.pixels.vips_image()
     else:
         image = open_file(picture.path, "sequential", **options)
     if image.interpretation == "cmyk":
@@ -314,7 +381,7 @@ def _prepared(picture: Picture, **options: Any) -> Any:
     elif image.interpretation != "srgb" or image.bands < 3:
         image = image.colourspace("srgb")
     if image.hasalpha():
-        if image.bands > 4:  # spare bands between the colours and the alpha
+        if image.bands > 4:  # extra bands between the colours and the alpha
             image = image.extract_band(0, n=3).bandjoin(image.extract_band(image.bands - 1))
         image = image.flatten(background=[picture.full_scale])
     if image.bands > 3:
@@ -323,8 +390,8 @@ def _prepared(picture: Picture, **options: Any) -> Any:
 
 
 def _at_size(picture: Picture) -> Any:
-    """Return `_prepared` at the size asked for; its head only, where there is one."""
-    image = _prepared(picture)
+    """Convert the picture to RGB, resize it and cut it to its `head`; not yet upright."""
+    image = _as_rgb(picture)
     transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
     if picture.resized:
         size = (picture.height, picture.width) if transposed else (picture.width, picture.height)
@@ -332,7 +399,8 @@ def _at_size(picture: Picture) -> Any:
     if picture.head is None:
         return image
     axis, length = picture.head
-    along_rows, at_end = (axis == "y") != transposed, flip_y if axis == "y" else flip_x
+    along_rows = (axis == "y") != transposed
+    at_end = flip_y if axis == "y" else flip_x
     if along_rows:
         return image.crop(0, image.height - length if at_end else 0, image.width, length)
     return image.crop(image.width - length if at_end else 0, 0, length, image.height)
@@ -343,47 +411,52 @@ def _deep(image: Any) -> bool:
 
 
 def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
-    short, long = min(width, height), max(width, height)
-    scaled_long = max(size, size * long // short)
+    """Return width and height scaled so that the short edge is `size`."""
+    scaled_long = max(size, size * max(width, height) // min(width, height))
     return (size, scaled_long) if width <= height else (scaled_long, size)
 
 
 def _resized(image: Any, width: int, height: int) -> Any:
     """Resize as PIL's and torchvision's antialiased bilinear filter does, within a level or two."""
-    across, down = width / image.width, height / image.height
-    if max(across, down) > 1:
-        # vips_resize places enlarged pixels half a pixel aside; centre on centre is (x + 1/2) s - 1/2
+    scale_x = width / image.width
+    scale_y = height / image.height
+    if max(scale_x, scale_y) > 1:
+        # vips_resize shifts enlarged pixels by half a pixel; centre on centre is (x + 1/2) s - 1/2.
         centred = {"idx": 0.5, "idy": 0.5, "odx": -0.5, "ody": -0.5, "extend": "copy"}
         bilinear = pyvips.Interpolate.new("bilinear")
         area = [0, 0, width, height]
-        return image.affine([across, 0, 0, down], interpolate=bilinear, oarea=area, **centred)
-    # Averaged in blocks first, along the row and then down, to within `_RESIZE_REST` of the size. A filter
-    # stretched by 60, as a gigapixel's preview needs, would have libvips hold gigabytes of rows.
-    blocks = [int(1 / each / _RESIZE_REST) for each in (across, down)]
-    if blocks[0] > 1:
-        image = image.shrinkh(blocks[0], ceil=True)
-    if blocks[1] > 1:
-        image = image.shrinkv(blocks[1], ceil=True)
-    # A triangle filter stretched by the factor; gap=0 keeps libvips from averaging blocks of pixels itself.
-    rest = [each * max(block, 1) for each, block in zip((across, down), blocks, strict=True)]
-    resized = image.resize(rest[0], vscale=rest[1], kernel="linear", gap=0)
-    if (resized.width, resized.height) != (width, height):  # a last, partial block may make a pixel more
+        return image.affine([scale_x, 0, 0, scale_y], interpolate=bilinear, oarea=area, **centred)
+    # First average blocks of pixels, along the row and then down, to within `_RESIZE_REST` of the size. With
+    # a filter stretched 60 times, as for the preview of a gigapixel, libvips would hold gigabytes of rows.
+    block_x = int(1 / scale_x / _RESIZE_REST)
+    block_y = int(1 / scale_y / _RESIZE_REST)
+    if block_x > 1:
+        image = image.shrinkh(block_x, ceil=True)
+    if block_y > 1:
+        image = image.shrinkv(block_y, ceil=True)
+    # Then filter by a triangle stretched by the factor; gap=0 keeps libvips from averaging blocks itself.
+    rest_x = scale_x * max(block_x, 1)
+    rest_y = scale_y * max(block_y, 1)
+    resized = image.resize(rest_x, vscale=rest_y, kernel="linear", gap=0)
+    if (resized.width, resized.height) != (width, height):  # a partial last block may add a pixel
         resized = resized.embed(0, 0, width, height, extend="copy")
     return resized
 
 
-def _checked(path: Path, read: Callable[[], Any]) -> Any:
+def _decoding(path: Path, decode: Callable[[], Any]) -> Any:
+    """Call `decode`, and raise PictureError where libvips fails in it."""
     try:
-        return read()
+        return decode()
     except pyvips.Error as error:
-        says, mend = reason(error), "the file is damaged or cut short, get a complete copy"
-        if "memory allocation" in str(error):  # libtiff's limit on what a strip or tile may take
-            mend = "its strips are larger than libvips decodes, save it in tiles"
-        raise PictureError(f"{path} cannot be decoded ({says}); {mend}") from error
+        remedy = "the file is damaged or cut short, get a complete copy"
+        if "memory allocation" in str(error):  # libtiff's limit on the size of a strip or tile
+            remedy = "its strips are larger than libvips decodes, save it in tiles"
+        raise PictureError(f"{path} cannot be decoded ({reason(error)}); {remedy}") from error
 
 
-def _of_spool(spool: Path, read: Callable[[], Any]) -> Any:
+def _reading_spool(spool: Path, read: Callable[[], Any]) -> Any:
+    """Call `read`, and raise StoreError where libvips fails in it."""
     try:
         return read()
-    except pyvips.Error as error:  # it was left by a run that was stopped
+    except pyvips.Error as error:  # the spool was left by a run that was interrupted
         raise StoreError(f"{spool} cannot be read ({reason(error)}); start again with --overwrite") from error

@@ -1,4 +1,4 @@
-"""A picture on its way to the network, as planned: spooled first where it must be, then slab by slab."""
+"""Reading a picture as the plan says: spooled first where it must be, then slab by slab."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ _STEP = "decode"
 
 
 def planned_slabs(picture: Picture, plan: Plan, spool: Path, first: int) -> Iterator[Slab]:
-    """The picture's slabs along the planned axis, from the row `first` on."""
+    """Decode the picture slab by slab along the planned time axis.
+
+    Args:
+        picture: the picture.
+        plan: the run's plan.
+        spool: the file that `spool_picture` wrote.
+        first: row along the time axis to begin with.
+
+    Yields:
+        Upright slabs `[time, frequency, rgb]`.
+    """
     return slabs(
         picture,
         time_axis=plan.time_axis,
@@ -27,10 +37,10 @@ def planned_slabs(picture: Picture, plan: Plan, spool: Path, first: int) -> Iter
 
 
 def spool_picture(picture: Picture, plan: Plan, spool: Path, journal: Journal, stages: Stages) -> None:
-    """Have the picture in `spool`, unless it is there: a step of the run's journal.
+    """Decode the picture into the file `spool`, unless the journal says that this is done.
 
     Raises:
-        Stopped: the run was asked to stop; this begins again.
+        Stopped: the run was cancelled; a resumed run starts this step over.
     """
     if journal.done(_STEP):
         return

@@ -166,11 +166,6 @@ class SoundOptions:
         return self.hop or self.fft_size // 4
 
     @property
-    def file_rate_hz(self) -> int:
-        """Sample rate of the finished files: `resample_hz`, or the rate that sound is made at."""
-        return self.resample_hz or self.sample_rate_hz
-
-    @property
     def frequencies_hz(self) -> tuple[float, float]:
         """Between which the picture's rows lie."""
         nyquist = self.sample_rate_hz / 2

@@ -1,13 +1,12 @@
-"""Browser forms: FLAC copies of sound files that browsers cannot play.
+"""Forms of sound files for browsers, which play neither RF64 nor every file of floats or of gigabytes.
 
-Browsers play neither RF64 nor every file of floating-point samples or of gigabytes. A form has 16 bits; it is
-read from the sound file and written in one pass. A `concat` file gets a form for each filter.
+Each is FLAC in 16 bits, read from the file and written from front to back; of `concat` there is one a filter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
@@ -22,102 +21,81 @@ from ..base.pipeline import Pipeline
 from ..base.progress import Advance
 from ..planning.plan import AudioPlan
 from ..planning.sound_options import SoundOptions
-from ..run.folder import REPORT
 from ..sound.finished_files import finish_files
 from ..sound.finishing import PIECE_SAMPLES, Finish, Segment
 from ..sound.tags import Tags
-from .charts import sound_name
 from .page_data import Played
 
-_FULL_SCALE = 1.0
+_LOUDEST = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class FormWriter:
-    """Writes browser forms into the `report` folder of a run.
+def write_forms(
+    sound: Played,
+    options: SoundOptions,
+    part_samples: Fraction,
+    folder: Path,
+    into: str,
+    pipeline: Pipeline,
+    journal: Journal,
+    tags: Callable[[str, str], Tags],
+    peak: float,
+    advance: Advance,
+    opened: Callable[[Path], Any] = str,
+) -> Played:
+    """`sound` with its forms, which are written into the folder `into` of the run's.
 
-    Attributes:
-        folder: the run's folder.
-        options: how the run's sound was made.
-        pipeline: writes several forms at a time.
-        journal: records finished forms, so that a resumed run keeps them.
-        tags: returns a file's tags, given the bank's number as text (empty: the mix) and the scheme.
-        opened: returns what soundfile opens, given a finished sound file of the run.
+    Args:
+        part_samples: of one filter of `concat`, at the file's rate: a fraction where that is another one.
+        peak: the largest magnitude of a sample, where that may pass full scale: the forms are brought within.
+        opened: what soundfile reads a file of the run through.
+
+    Raises:
+        Stopped: the run was asked to stop.
     """
-
-    folder: Path
-    options: SoundOptions
-    pipeline: Pipeline
-    journal: Journal
-    tags: Callable[[str, str], Tags]
-    opened: Callable[[Path], Any] = str
-
-    def write(self, sound: Played, advance: Advance, *, filter_samples: Fraction, peak: float) -> Played:
-        """Write the forms of one sound.
-
-        Args:
-            sound: the sound, without forms.
-            advance: called with the samples written, over all channels.
-            filter_samples: samples of one filter of a `concat`, at the file's sample rate; a fraction where
-                resampling makes it one.
-            peak: the largest magnitude of a sample. Forms are scaled down where it exceeds full scale.
-
-        Returns:
-            The sound with its forms.
-
-        Raises:
-            Stopped: the run was cancelled.
-            OutputError: a form cannot be written.
-        """
-        audio = sound.audio
-        name = sound_name(sound.number, audio.scheme)
-        forms: tuple[str, ...] = (f"{REPORT}/{name}.flac",)
-        if sound.filters:
-            (self.folder / REPORT / name).mkdir(exist_ok=True)
-            forms = tuple(f"{REPORT}/{name}/{number:03d}.flac" for number in sound.filters)
-        starts = [0] * len(sound.files)
-        lengths = [audio.samples] * len(sound.files)
-        if audio.scheme == "concat":
-            ends = [min(ceil(at * filter_samples), audio.samples) for at in range(len(sound.filters) + 1)]
-            starts = ends[:-1]
-            lengths = [end - start for start, end in pairwise(ends)]
-        files = sound.files * (len(forms) if len(sound.files) == 1 else 1)
-        jobs = []
-        for form, file, start, length in zip(forms, files, starts, lengths, strict=True):
-            pieces = partial(_pieces, partial(self.opened, self.folder / file), start, length)
-            segment = Segment(length, pieces, factor=1 / max(_FULL_SCALE, peak))
-            jobs.append((self._finish(sound, form, length), [segment]))
-        finish_files(self.journal, self.pipeline, f"form: {name}", jobs, advance)
-        return replace(sound, forms=forms)
-
-    def _finish(self, sound: Played, form: str, samples: int) -> Finish:
-        """Return how a form of `samples` a channel is written: as the file is, without a further gain."""
-        scheme = sound.audio.scheme
-        plain = replace(
-            self.options, format="flac", subtype="PCM_16", scale="peak",
-            sample_rate_hz=self.options.file_rate_hz, resample_hz=None,
-            loudness_lufs=None, preview_s=None, fmin_hz=None, fmax_hz=None,
-        )  # fmt: skip
-        return Finish(
-            path=self.folder / form,
-            audio=AudioPlan(
-                scheme=scheme,
-                files=1,
-                samples=samples,
-                bytes_per_file=0,
-                container="FLAC",
-                channels=sound.audio.channels,
+    audio, name = sound.audio, "mix" if not sound.number else f"bank-{sound.number}_{sound.audio.scheme}"
+    starts, lengths = [0] * len(sound.files), [audio.samples] * len(sound.files)
+    names = [f"{into}/{name}.flac"]
+    if sound.filters:
+        (folder / into / name).mkdir(exist_ok=True)
+        names = [f"{into}/{name}/{number:03d}.flac" for number in sound.filters]
+    if audio.scheme == "concat":
+        ends = [min(ceil(at * part_samples), audio.samples) for at in range(len(sound.filters) + 1)]
+        starts, lengths = ends[:-1], [end - start for start, end in pairwise(ends)]
+    files = sound.files * (len(names) if len(sound.files) == 1 else 1)
+    rate = options.resample_hz or options.sample_rate_hz
+    plain = replace(
+        options, format="flac", subtype="PCM_16", scale="peak", sample_rate_hz=rate, resample_hz=None,
+        loudness_lufs=None, preview_s=None, fmin_hz=None, fmax_hz=None,
+    )  # fmt: skip
+    about = tags(str(sound.number) if sound.number else "", audio.scheme)
+    factor = 1 / max(_LOUDEST, peak)
+    jobs = [
+        (
+            Finish(
+                folder / form,
+                AudioPlan(
+                    scheme=audio.scheme,
+                    files=1,
+                    samples=length,
+                    bytes_per_file=0,
+                    container="FLAC",
+                    channels=audio.channels,
+                ),
+                plain,
+                about,
+                None,
+                False,
+                (0,),
             ),
-            sound=plain,
-            tags=self.tags(str(sound.number) if sound.number else "", scheme),
-            loudness_lufs=None,
-            dithered=False,
-            seed=(0,),
+            [Segment(length, partial(_pieces, partial(opened, folder / file), start, length), factor)],
         )
+        for form, file, start, length in zip(names, files, starts, lengths, strict=True)
+    ]
+    finish_files(journal, pipeline, f"form: {name}", jobs, advance)
+    return replace(sound, forms=tuple(names))
 
 
 def _pieces(opened: Callable[[], Any], start: int, samples: int) -> Iterator[Any]:
-    """Yield `samples` of a sound file from `start` on, float32 `[sample, channel]`."""
     with soundfile.SoundFile(opened()) as file:
         file.seek(start)
         yield from file.blocks(blocksize=PIECE_SAMPLES, frames=samples, dtype="float32", always_2d=True)

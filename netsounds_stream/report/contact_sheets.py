@@ -1,4 +1,4 @@
-"""Images of a bank's filters: contact sheets from an overview, single filters from stored activations."""
+"""A bank's pictures: contact sheets of all filters, and single filters; out of overviews or of the store."""
 
 from __future__ import annotations
 
@@ -17,41 +17,37 @@ from ..store.arrays import Activations
 from .images import (
     Pixels,
     Sheet,
-    blank_sheet,
     brightness,
     coloured,
     decibels,
-    draw_numbers,
-    draw_tile,
+    empty,
     halved,
+    put,
+    put_numbers,
     save,
     sheet_of,
 )
 
-#: Planes of an overview: the mean, and the maximum, of the activations in a cell.
-MEANS = 0
-MAXIMA = 1
-#: Names of the planes, as the images' file names end.
+MEANS, MAXIMA = 0, 1
+#: How the pictures' names end.
 PLANES = {MEANS: "mean", MAXIMA: "max"}
-#: The longest edge of a single filter's image, in pixels.
+#: Along the long edge of a single filter's picture, in pixels, at most.
 SINGLE_PIXELS = 1024
 _SMALL_QUALITY = 60
 _FILTERS_AT_ONCE = 64
-# Spectrograms of filters on the page: size in pixels, dynamic range in dB.
-_TILE_COLUMNS = 64
-_TILE_ROWS = 32
-_TILE_DB = 50.0
+# Of filters' spectrograms on the page.
+_TILE_COLUMNS, _TILE_ROWS, _TILE_DB = 64, 32, 50.0
 
 
 @dataclass(frozen=True)
 class BankPictures:
-    """Contact sheets of one bank, and its filters' means and spectra, from its overview.
+    """Makes one bank's pictures of its overview.
 
     Attributes:
-        number: the bank's number.
-        overview: the bank's overview, with all its rows.
-        channels: number of filters.
-        time_axis: axis of the picture that became time, 'x' or 'y'; images are upright in either case.
+        number: the bank's.
+        overview: with all its rows.
+        channels: how many filters there are.
+        time_axis: 'x' or 'y'; the pictures are upright.
     """
 
     number: int
@@ -61,172 +57,110 @@ class BankPictures:
 
     @property
     def sheet(self) -> Sheet:
-        """Layout of the contact sheets: a tile for each filter, with its number."""
+        """Of tiles with their numbers."""
         return sheet_of(self.channels, *self._tile_size, numbered=True)
 
     @property
     def small(self) -> Sheet:
-        """Layout of the page's contact sheet: tiles half as large, rounded up, without numbers."""
-        full = sheet_of(self.channels, *self._tile_size)
-        return Sheet(
-            tiles=full.tiles,
-            columns=full.columns,
-            tile_width=-(-full.tile_width // 2),
-            tile_height=-(-full.tile_height // 2),
-        )
+        """Of tiles half as large, rounded up, without numbers."""
+        of = sheet_of(self.channels, *self._tile_size)
+        return Sheet(of.tiles, of.columns, -(-of.tile_width // 2), -(-of.tile_height // 2))
 
     def name(self, plane: int) -> str:
-        """Return the file name of a plane's contact sheet."""
         return f"bank-{self.number}_{PLANES[plane]}.webp"
 
     def write_sheet(self, plane: int, pictures: Path, report: Path | None = None) -> None:
-        """Write the contact sheet of a plane.
-
-        Args:
-            plane: `MEANS` or `MAXIMA`.
-            pictures: folder for the contact sheet.
-            report: folder for the page's contact sheet of small tiles; None: none is written.
-
-        Raises:
-            OutputError: a file cannot be written.
-        """
-        large = blank_sheet(self.sheet)
-        small = blank_sheet(self.small)
+        """Write the contact sheet of means or maxima into `pictures`, with small tiles into `report`, too."""
+        whole, small = empty(self.sheet), empty(self.small)
         for part in self._parts():
             for number, tile in enumerate(self._tiles(plane, part), part.start):
-                draw_tile(large, self.sheet, number, tile)
+                put(whole, self.sheet, number, tile)
                 if report is not None:
-                    draw_tile(small, self.small, number, halved(tile))
-        draw_numbers(large, self.sheet)
-        save(coloured(large), pictures / self.name(plane))
+                    put(small, self.small, number, halved(tile))
+        put_numbers(whole, self.sheet)
+        save(coloured(whole), pictures / self.name(plane))
         if report is not None:
             save(coloured(small), report / f"bank-{self.number}.webp", _SMALL_QUALITY)
 
     def means(self) -> list[float]:
-        """Return each filter's mean activation: the mean of its cells' means."""
-        means: list[float] = []
+        """Each filter's mean activation, as its cells have it."""
+        found: list[float] = []
         for part in self._parts():
             values = self.overview.read(MEANS, part).float()
-            means.extend(values.mean(dim=(0, 1)).tolist())
-        return means
+            found.extend(values.mean(dim=(0, 1)).tolist())
+        return found
 
     def spectra(self, filters: tuple[int, ...]) -> NDArray[np.float32]:
-        """Estimate the spectrograms of filters' raw sounds from the overview.
+        """What a raw filter's sound consists of: `[filter, column, row]` power, the lowest frequency first.
 
-        The inverse transform of a frame of N values is real, so bin k of its sound has the mean of values k
-        and N - k (`sound.dsp.half_ifft`). Here these are the cells that hold them.
-
-        Args:
-            filters: numbers of the filters.
-
-        Returns:
-            Power, float32 `[filter, column, row]`, the lowest frequency first.
+        A frame's inversion is real, so bin k of its sound has the mean of values k and N - k (`transform`);
+        here of the cells that hold them.
         """
-        cells = self.overview.cells
-        power = np.zeros((len(filters), _TILE_COLUMNS, _TILE_ROWS), np.float32)
+        cells, found = self.overview.cells, np.zeros((len(filters), _TILE_COLUMNS, _TILE_ROWS), np.float32)
         across = -(-cells.across // 2)
-        to_columns = _area_weights(_TILE_COLUMNS, cells.along)
-        to_rows = _area_weights(_TILE_ROWS, across)
-        indices = {number: index for index, number in enumerate(filters)}
+        along, up = _weights(_TILE_COLUMNS, cells.along), _weights(_TILE_ROWS, across)
+        place = {number: at for at, number in enumerate(filters)}
         for part in self._parts():
             values = self.overview.read(MEANS, part).float()
             folded = ((values + values.flip(1)) / 2)[:, :across]
-            for channel, number in enumerate(range(part.start, part.stop)):
-                if number in indices:
-                    amplitude = to_columns @ folded[..., channel] @ to_rows.T
-                    power[indices[number]] = amplitude.square().numpy()
-        return power
+            for at, number in enumerate(range(part.start, part.stop)):
+                if number in place:
+                    found[place[number]] = (along @ folded[..., at] @ up.T).square().numpy()
+        return found
 
     @property
     def _tile_size(self) -> tuple[int, int]:
-        """Width and height of a tile in pixels."""
+        """Width and height, in pixels."""
         along, across = self.overview.cells.along, self.overview.cells.across
         return (along, across) if self.time_axis == "x" else (across, along)
 
     def _tiles(self, plane: int, part: slice) -> Pixels:
-        """Return the tiles `[filter, y, x]` of some filters."""
         values = self.overview.read(plane, part).float().numpy()  # [along, across, filter]
         upright = values.transpose(2, 1, 0) if self.time_axis == "x" else values.transpose(2, 0, 1)
         return brightness(upright)
 
     def _parts(self) -> list[slice]:
-        """Return the slices of filters that are read at once."""
         starts = range(0, self.channels, _FILTERS_AT_ONCE)
         return [slice(start, min(start + _FILTERS_AT_ONCE, self.channels)) for start in starts]
 
 
 def spectra_tiles(power: NDArray[np.float32]) -> tuple[Image.Image, Sheet]:
-    """Draw spectrograms as the tiles of one image, each relative to its own loudest.
-
-    Args:
-        power: `[part, column, row]`, the lowest frequency first.
-
-    Returns:
-        The image, and the layout of its tiles.
-    """
-    layout = sheet_of(len(power), power.shape[1], power.shape[2])
-    tiles = np.round(255 * decibels(power, _TILE_DB)).astype(np.uint8)
-    image = blank_sheet(layout)
-    for number, tile in enumerate(tiles):
-        draw_tile(image, layout, number, tile.T[::-1])
-    return coloured(image), layout
+    """Spectrograms `[part, column, row]` as tiles, each against its own loudest."""
+    of = sheet_of(len(power), power.shape[1], power.shape[2])
+    shown = np.round(255 * decibels(power, _TILE_DB)).astype(np.uint8)
+    image = empty(of)
+    for number, each in enumerate(shown):
+        put(image, of, number, each.T[::-1])
+    return coloured(image), of
 
 
 def filter_picture(
     source: Activations, number: int, plane: int = MEANS, most: int = SINGLE_PIXELS
 ) -> Image.Image:
-    """Draw one filter's stored activations.
-
-    Args:
-        source: the bank's activations.
-        number: the filter.
-        plane: `MEANS` or `MAXIMA` of the activations in a pixel.
-        most: the longest edge of the image in pixels, at most.
-
-    Returns:
-        The image, upright.
-    """
-    cells = cells_of(source.frames, source.frequencies, most)
-    rows = []
+    """One filter of stored activations, upright, its long edge `most` pixels at most."""
+    cells, rows = cells_of(source.frames, source.frequencies, most), []
     step = max(1, source.frames_per_block // cells.factor) * cells.factor
     for start in range(0, source.frames, step):
         frames = slice(start, min(start + step, source.frames))
         values = source.read(slice(number, number + 1), frames)[0].float()
-        reduced = across_cells(values[..., None], cells.factor)[plane][..., 0]
-        for first in range(0, len(reduced), cells.factor):
-            block = reduced[first : first + cells.factor]
-            rows.append(block.amax(0) if plane == MAXIMA else _mean(block, cells.factor, cells.cross))
-    values_of_cells = torch.stack(rows).numpy()
-    upright = values_of_cells.T if source.time_axis == "x" else values_of_cells
-    return coloured(brightness(upright))
-
-
-def filter_picture_name(bank: int, number: int, plane: int = MEANS, extension: str = "webp") -> str:
-    """Return the file name of one filter's image."""
-    ending = "" if plane == MEANS else f"_{PLANES[plane]}"
-    return f"bank-{bank}_filter-{number:03d}{ending}.{extension}"
+        found = across_cells(values[..., None], cells.factor)[plane][..., 0]
+        for first in range(0, len(found), cells.factor):
+            of_cells = found[first : first + cells.factor]
+            rows.append(of_cells.amax(0) if plane == MAXIMA else _mean(of_cells, cells.factor, cells.cross))
+    shown = torch.stack(rows).numpy()
+    return coloured(brightness(shown.T if source.time_axis == "x" else shown))
 
 
 def _mean(sums: torch.Tensor, factor: int, cross: int) -> torch.Tensor:
-    """Return the means of a row of cells, whose last cell may hold fewer values.
-
-    Args:
-        sums: sums over each frame's values in a cell, `[frame, cell]`.
-        factor: edge of a full cell, in values.
-        cross: values of a frame.
-
-    Returns:
-        The means `[cell]`.
-    """
     values = torch.full((sums.shape[1],), float(factor * len(sums)))
     values[-1] = len(sums) * (cross - (sums.shape[1] - 1) * factor)
     return sums.sum(0) / values
 
 
-def _area_weights(outputs: int, length: int) -> torch.Tensor:
-    """Return the matrix `[output, cell]` that averages `length` cells over `outputs` equal intervals."""
+def _weights(outputs: int, length: int) -> torch.Tensor:
+    """Area means, as a product: `[output, cell]`."""
     edges = np.linspace(0, length, outputs + 1)
     first, weights = interval_weights(edges[:-1], edges[1:], length)
-    matrix = np.zeros((outputs, length), np.float32)
-    matrix[:, first : first + weights.shape[1]] = weights
-    return torch.from_numpy(matrix)
+    whole = np.zeros((outputs, length), np.float32)
+    whole[:, first : first + weights.shape[1]] = weights
+    return torch.from_numpy(whole)

@@ -1,7 +1,6 @@
-"""`gallery`: a page that shows many runs with their pictures and mixes.
+"""`gallery`: one page over many runs, with their pictures and mixes, which stay where they are.
 
-The runs stay where they are; the page holds thumbnails and links. Pictures that failed are listed below the
-runs, with their reasons.
+Pictures that failed are listed below the runs, with their reasons.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from PIL import Image
 from ..base.versions import PACKAGE, versions
 from ..errors import OptionError, OutputError, StoreError
 from ..planning.formats import media_type
-from ..run.folder import PAGE, RECORD_NAME, REPORT, read_record
-from ..run.layout import Layout
+from ..run.layout import PAGE, RECORD_NAME, REPORT
+from ..run.record_file import read_record
 from .images import save
 from .page import is_ours, write_gallery
 from .page_data import href
@@ -30,11 +29,11 @@ _THUMBNAILS = "thumbnails"
 
 @dataclass(frozen=True)
 class FailedPicture:
-    """A picture whose run failed.
+    """A picture that no run could be made of.
 
     Attributes:
-        name: the name that the page shows: the picture's file.
-        reason: why the run failed, in one line.
+        name: what the page calls it: its file.
+        reason: why, in one line.
     """
 
     name: str
@@ -48,13 +47,13 @@ def gallery(
     title: str = "netsounds",
     failed: Sequence[FailedPicture] = (),
 ) -> Path:
-    """Write a page that shows finished runs with their pictures and mixes.
+    """Write a page over finished runs, with their pictures and mixes.
 
-    The page has thumbnails of its own and links to the runs' sounds and pages by relative references, so that
-    runs and gallery can be moved together.
+    Thumbnails are copied, sounds and pages linked to by relative references, so that runs and gallery can be
+    moved together.
 
     Args:
-        runs: folders of the runs.
+        runs: the runs' folders.
         out: folder for the page.
         title: heading of the page.
         failed: pictures to list as failed.
@@ -63,7 +62,7 @@ def gallery(
         The path of the page, `index.html`.
 
     Raises:
-        OptionError: `runs` and `failed` are both empty.
+        OptionError: neither a run nor a failed picture was given.
         OutputError: a folder holds no finished run; or `out` cannot be written, holds a run or another page.
         StoreError: the picture of a run cannot be read.
 
@@ -72,8 +71,7 @@ def gallery(
         >>> gallery(["landscape-netsounds"], "all-runs").as_posix()
         'all-runs/index.html'
     """
-    folders = [Path(run) for run in runs]
-    into = Path(out)
+    folders, into = [Path(run) for run in runs], Path(out)
     if not folders and not failed:
         raise OptionError("no run was given; give at least one run's folder")
     records = []
@@ -90,85 +88,74 @@ def gallery(
         (into / _THUMBNAILS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make {into} ({error.strerror}); choose another --out") from error
-    titles = _titles(folders, records)
     cards = [
-        _card(number, folder, record, into) | {"title": name}
-        for number, (folder, record, name) in enumerate(zip(folders, records, titles, strict=True))
+        _card(at, folder, record, into, name)
+        for at, (folder, record, name) in enumerate(
+            zip(folders, records, _names(folders, records), strict=True)
+        )
     ]
-    listed = [{"name": picture.name, "reason": picture.reason} for picture in failed]
+    listed = [{"name": each.name, "reason": each.reason} for each in failed]
     write_gallery(into, title, versions()[PACKAGE], cards, listed)
     return into / PAGE
 
 
-def _titles(folders: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return each run's title: its picture's file name, with the run's folder if several share the name."""
+def _names(folders: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each picture's file name; where several have the same one, with the run's folder."""
     names = [str(record["picture"]["name"]) for record in records]
     count = Counter(names)
-    paths = [folder.resolve() for folder in folders]
-    top = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
+    places = [folder.resolve() for folder in folders]
+    top = Path(os.path.commonpath([place.parent for place in places])) if places else Path()
     return [
-        name if count[name] == 1 else f"{name} ({path.relative_to(top).as_posix()})"
-        for name, path in zip(names, paths, strict=True)
+        name if count[name] == 1 else f"{name} ({place.relative_to(top).as_posix()})"
+        for name, place in zip(names, places, strict=True)
     ]
 
 
-def _card(number: int, folder: Path, record: Mapping[str, Any], into: Path) -> dict[str, Any]:
-    """Return a run's card as the template reads it, without its title, and write its thumbnail.
-
-    Args:
-        number: number of the card, which names its thumbnail.
-        folder: the run's folder.
-        record: the run's record.
-        into: the gallery's folder.
-    """
+def _card(at: int, folder: Path, record: Mapping[str, Any], into: Path, name: str) -> dict[str, Any]:
+    picture, shown = folder / REPORT / "picture.webp", None
+    if picture.exists():
+        thumbnail = f"{_THUMBNAILS}/{at:05d}.webp"
+        with _opened(picture) as image:
+            save(image, into / thumbnail)
+            shown = {"thumbnail": thumbnail, "width": image.width, "height": image.height}
     page = folder / PAGE
-    picture = record["picture"]
-    size = f"{picture['resized_width']} × {picture['resized_height']} px"
+    about, mix = record["picture"], record["plan"]["mix"]
+    play, seconds = None, 0.0
+    if mix is not None:
+        form = folder / REPORT / "mix.flac"
+        play = form if form.exists() else folder / f"mix.{record['options']['sound']['format']}"
+        sound = record["options"]["sound"]
+        seconds = mix["samples"] / (sound["resample_hz"] or sound["sample_rate_hz"])
     return {
-        "href": _reference(page if page.exists() else folder, into),
-        **_thumbnail(number, folder, into),
-        **_player(folder, record, into),
-        "facts": f"{record['label']}, {size}",
+        "title": name,
+        "href": _to(page if page.exists() else folder, into),
+        **(shown or {"thumbnail": None, "width": 0, "height": 0}),
+        "play": None if play is None else _to(play, into),
+        "type": "" if play is None else media_type(play.suffix),
+        "seconds": round(seconds, 3),
+        "facts": f"{record['label']}, {about['resized_width']} × {about['resized_height']} px",
     }
 
 
-def _thumbnail(number: int, folder: Path, into: Path) -> dict[str, Any]:
-    """Write the thumbnail of a run that has a report, and return its name and size.
+def _opened(picture: Path) -> Image.Image:
+    """A picture made small.
 
     Raises:
-        StoreError: the run's picture cannot be read.
+        StoreError: it cannot be read.
     """
-    picture = folder / REPORT / "picture.webp"
-    if not picture.exists():
-        return {"thumbnail": None, "width": 0, "height": 0}
-    name = f"{_THUMBNAILS}/{number:05d}.webp"
     try:
         image = Image.open(picture)
         image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
     except OSError as error:
         raise StoreError(f"{picture} cannot be read ({error}); make the run again") from error
-    with image:
-        save(image, into / name)
-        return {"thumbnail": name, "width": image.width, "height": image.height}
+    return image
 
 
-def _player(folder: Path, record: Mapping[str, Any], into: Path) -> dict[str, Any]:
-    """Return what plays a run's mix: a reference, its media type and its duration."""
-    mix = record["plan"]["mix"]
-    if mix is None:
-        return {"play": None, "type": "", "seconds": 0.0}
-    sound = record["options"]["sound"]
-    form = folder / REPORT / "mix.flac"
-    file = form if form.exists() else Layout(folder, "", sound["format"]).mix
-    seconds = mix["samples"] / (sound["resample_hz"] or sound["sample_rate_hz"])
-    return {"play": _reference(file, into), "type": media_type(file.suffix), "seconds": round(seconds, 3)}
-
-
-def _reference(path: Path, folder: Path) -> str:
-    """Return a reference to `path` from a page in `folder`."""
-    target = path.resolve()
+def _to(path: Path, into: Path) -> str:
+    """A reference to `path` from a page in the folder `into`."""
+    there, here = path.resolve(), into.resolve()
     try:
-        relative = os.path.relpath(target, folder.resolve())
+        relative = os.path.relpath(there, here)
     except ValueError:  # on another drive of Windows
-        return target.as_uri()
+        return there.as_uri()
     return href(Path(relative).as_posix())

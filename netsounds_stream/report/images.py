@@ -1,12 +1,11 @@
-"""Arrays of numbers as images: brightness, contact sheets, the colour map, and image files.
+"""Numbers as pictures: contact sheets, spectrograms, waveforms; as arrays of pixels and as files.
 
-Brightness is robust: values above the 99.5th percentile are drawn at full brightness, so that a few outliers
-do not darken the rest.
+Brightness is robust: what lies above the 99.5th percentile is full, so that a few outliers flatten nothing.
 
-Every image of activations and spectra uses one colour map, from dark (zero) to light (full scale) in 256
-steps that look even. It is defined in Oklab (Ottosson, "A perceptual color space for image processing",
-2020): lightness rises by the same amount at each step, hue turns from violet through red to yellow, and
-chroma is chosen so that every colour lies within sRGB.
+The colour map of every picture made here: dark is nothing, light is much, evenly to the eye.
+
+256 steps in Oklab (Ottosson, "A perceptual color space for image processing", 2020): lightness rises by the
+same amount from step to step, hue turns from violet over red to yellow, chroma is what sRGB has room for.
 """
 
 from __future__ import annotations
@@ -25,29 +24,20 @@ from ..errors import cannot_write
 
 Pixels = NDArray[np.uint8]
 _PERCENTILE = 99.5
-#: Dynamic range of a spectrogram: power this far below the loudest is always dark.
+#: Of spectrograms: what lies so far below the loudest is dark in any case.
 RANGE_DB = 70.0
-#: The smallest range from dark to light, in powers of ten: it keeps an even spectrum from looking like noise.
-_LEAST_SPAN = 0.6
+_LEAST_SPAN = 0.6  # from dark to light at least, in tenfold powers: an even picture is no noise
 _QUALITY = 75
-# The label below a tile: three digits in Pillow's built-in font, which is the same on every machine.
-_LABEL_WIDTH = 22
-_LABEL_HEIGHT = 13
-_LABEL_BRIGHTNESS = 235
+# Of tiles' numbers: of three digits, set in Pillow's own font, which is the same on every machine.
+_LABEL_WIDTH, _LABEL_HEIGHT, _LABEL_LIGHT = 22, 13, 235
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Sheet:
-    """Layout of a contact sheet: tile n lies in row n // columns, column n % columns.
+    """Tiles side by side: tile n is in column n % columns, row n // columns, of an image. In pixels.
 
-    A tile lies at the top left of its cell. A cell with a label is at least as wide as the label.
-
-    Attributes:
-        tiles: number of tiles.
-        columns: cells in a row.
-        tile_width: width of a tile in pixels.
-        tile_height: height of a tile in pixels.
-        label_height: height in pixels of the strip below each tile that holds its number; 0: no label.
+    A cell has its tile at its top left; `label_height` is that of the strip below it, which holds the tile's
+    number and makes the cell as wide as that.
     """
 
     tiles: int
@@ -58,70 +48,39 @@ class Sheet:
 
     @property
     def cell_width(self) -> int:
-        """Width of a cell in pixels."""
         return max(self.tile_width, _LABEL_WIDTH) if self.label_height else self.tile_width
 
     @property
     def cell_height(self) -> int:
-        """Height of a cell in pixels, label included."""
         return self.tile_height + self.label_height
 
     @property
     def rows(self) -> int:
-        """Number of rows, the last one perhaps not full."""
         return -(-self.tiles // self.columns)
 
 
 def sheet_of(tiles: int, tile_width: int, tile_height: int, *, numbered: bool = False) -> Sheet:
-    """Return the layout of a sheet that is about square.
-
-    Args:
-        tiles: number of tiles.
-        tile_width: width of a tile in pixels.
-        tile_height: height of a tile in pixels.
-        numbered: leave room below each tile for its number.
-
-    Returns:
-        The layout, with as many columns as make width and height about equal.
-    """
-    label_height = _LABEL_HEIGHT if numbered else 0
-    cell = Sheet(
-        tiles=1, columns=1, tile_width=tile_width, tile_height=tile_height, label_height=label_height
-    )
+    """Return the sheet that is about a square; `numbered`: with room for each tile's number."""
+    cell = Sheet(1, 1, tile_width, tile_height, _LABEL_HEIGHT if numbered else 0)
     columns = max(1, min(tiles, ceil(sqrt(tiles * cell.cell_height / cell.cell_width))))
     return replace(cell, tiles=tiles, columns=columns)
 
 
 def brightness(values: NDArray[Any]) -> Pixels:
-    """Convert images of values from 0 to brightness, each image by itself.
-
-    Args:
-        values: `[..., y, x]`; negative values and NaN count as 0.
-
-    Returns:
-        uint8 `[..., y, x]`: 0 for a value of 0, 255 for values from the image's 99.5th percentile on.
-    """
+    """Of pictures `[..., y, x]` of numbers from 0 on, each by itself: 0 where there is nothing, 255 from the
+    percentile on."""
     values = np.maximum(np.nan_to_num(np.asarray(values, np.float32)), 0)
     flat = values.reshape(*values.shape[:-2], -1)
-    return np.round(np.minimum(values / _full_scale(flat, _PERCENTILE), 1) * 255).astype(np.uint8)
+    return np.round(np.minimum(values / _full(flat, _PERCENTILE), 1) * 255).astype(np.uint8)
 
 
 def decibels(power: NDArray[Any], range_db: float = RANGE_DB) -> NDArray[np.float32]:
-    """Convert images of power to logarithmic brightness, each image by itself.
-
-    Args:
-        power: `[..., y, x]`; negative values and NaN count as 0.
-        range_db: dynamic range in dB.
-
-    Returns:
-        float32 `[..., y, x]` from 0 to 1. 1 is the loudest: the 99.9th percentile, or the maximum where that
-        percentile is 0. 0 is the quietest: the 5th percentile, or `range_db` below the loudest where that is
-        higher. An image without power is 0 throughout.
-    """
+    """Of pictures `[..., y, x]` of power, each by itself, 0 to 1: from the quietest (the 5th percentile, or
+    `range_db` below the loudest if that is more) to the loudest (the 99.9th percentile, if there is anything
+    there); 0 where there is none."""
     power = np.maximum(np.nan_to_num(np.asarray(power, np.float32)), 0)
     flat = power.reshape(*power.shape[:-2], -1)
-    loudest = _full_scale(flat, 99.9)
-    quietest = _percentile(flat, 5)[..., None, None]
+    loudest, quietest = _full(flat, 99.9), _ranked(flat, 5)[..., None, None]
     floor = np.maximum(quietest / loudest, 10 ** (-range_db / 10))
     span = np.maximum(-np.log10(np.minimum(floor, 1)), _LEAST_SPAN)
     share = np.maximum(np.minimum(power, loudest) / loudest, floor)
@@ -129,59 +88,46 @@ def decibels(power: NDArray[Any], range_db: float = RANGE_DB) -> NDArray[np.floa
     return shown
 
 
-def _full_scale(values: NDArray[np.float32], percentile: float) -> NDArray[np.float32]:
-    """Find the value of each image that is drawn at full brightness.
-
-    Args:
-        values: images `[..., pixel]`.
-        percentile: the percentile that full brightness stands for.
-
-    Returns:
-        That percentile `[..., 1, 1]`; the maximum where it is 0, and 1 for an image of zeros.
-    """
-    ranked = _percentile(values, percentile)
-    highest = values.max(-1)
-    full: NDArray[np.float32] = np.where(ranked > 0, ranked, np.where(highest > 0, highest, 1))
+def _full(values: NDArray[np.float32], percentile: float) -> NDArray[np.float32]:
+    """Of pictures `[..., pixel]`, as `[..., 1, 1]`: the value at that percentile, the next one down; the
+    largest where that is 0, and 1 where there is nothing."""
+    ranked, most = _ranked(values, percentile), values.max(-1)
+    full: NDArray[np.float32] = np.where(ranked > 0, ranked, np.where(most > 0, most, 1))
     return full[..., None, None]
 
 
-def _percentile(values: NDArray[np.float32], percentile: float) -> NDArray[np.float32]:
-    """Return the value at a percentile of the last axis, rounded down to one that occurs."""
+def _ranked(values: NDArray[np.float32], percentile: float) -> NDArray[np.float32]:
+    """Along the last axis: the value at that percentile, the next one down."""
     rank = int(percentile / 100 * (values.shape[-1] - 1))
     ranked: NDArray[np.float32] = np.partition(values, rank, axis=-1)[..., rank]
     return ranked
 
 
-def blank_sheet(sheet: Sheet) -> Pixels:
-    """Return the pixels `[y, x]` of a sheet, all 0; cells without a tile stay so."""
+def empty(sheet: Sheet) -> Pixels:
+    """A sheet without its tiles; the places that are left over stay so."""
     return np.zeros((sheet.rows * sheet.cell_height, sheet.columns * sheet.cell_width), np.uint8)
 
 
-def draw_tile(image: Pixels, sheet: Sheet, number: int, tile: Pixels) -> None:
-    """Copy a tile `[y, x]` to its place on the sheet's pixels."""
+def put(image: Pixels, sheet: Sheet, number: int, tile: Pixels) -> None:
+    """Put a tile `[y, x]` in its place."""
     row, column = divmod(number, sheet.columns)
-    top = row * sheet.cell_height
-    left = column * sheet.cell_width
+    top, left = row * sheet.cell_height, column * sheet.cell_width
     image[top : top + sheet.tile_height, left : left + sheet.tile_width] = tile
 
 
-def draw_numbers(image: Pixels, sheet: Sheet) -> None:
+def put_numbers(image: Pixels, sheet: Sheet) -> None:
     """Write each tile's number into the strip below it."""
-    labelled = Image.fromarray(image)
-    draw = ImageDraw.Draw(labelled)
-    font = ImageFont.load_default(_LABEL_HEIGHT - 2)
+    drawn = Image.fromarray(image)
+    draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(_LABEL_HEIGHT - 2)
     for number in range(sheet.tiles):
         row, column = divmod(number, sheet.columns)
-        position = (column * sheet.cell_width + 1, (row + 1) * sheet.cell_height - 2)
-        draw.text(position, str(number), fill=_LABEL_BRIGHTNESS, font=font, anchor="ls")
-    image[:] = np.asarray(labelled)
+        place = column * sheet.cell_width + 1, (row + 1) * sheet.cell_height - 2
+        draw.text(place, str(number), fill=_LABEL_LIGHT, font=font, anchor="ls")
+    image[:] = np.asarray(drawn)
 
 
 def halved(image: Pixels) -> Pixels:
-    """Return an image `[y, x]` at half the size, rounded up.
-
-    Each pixel is the mean of 2 x 2 pixels, or of fewer at an odd edge.
-    """
+    """Every 2 x 2 pixels' mean; at odd edges of what is left."""
     height, width = image.shape
     padded = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge").astype(np.uint16)
     quarters = padded[::2, ::2] + padded[1::2, ::2] + padded[::2, 1::2] + padded[1::2, 1::2]
@@ -189,22 +135,17 @@ def halved(image: Pixels) -> Pixels:
 
 
 def coloured(image: Pixels) -> Image.Image:
-    """Apply the colour map to brightness `[y, x]`; the result is an image with a palette."""
-    palette_image = Image.fromarray(image)
-    palette_image.putpalette(colour_map().tobytes())
-    return palette_image
+    """Brightness `[y, x]` by the colour map, as a picture with a palette."""
+    made = Image.fromarray(image)
+    made.putpalette(colour_map().tobytes())
+    return made
 
 
 def save(image: Image.Image, path: Path, quality: int = _QUALITY) -> None:
-    """Write an image as WebP or PNG, by the file's extension.
-
-    Args:
-        image: the image.
-        path: the file, `*.webp` or `*.png`.
-        quality: WebP quality, 0 to 100.
+    """As WebP or PNG, by the path's end.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: it cannot be written.
     """
     try:
         if path.suffix == ".webp":
@@ -218,11 +159,11 @@ def save(image: Image.Image, path: Path, quality: int = _QUALITY) -> None:
 Floats = NDArray[np.float64]
 
 _LIGHTNESS = (0.12, 0.97)
-_HUES_DEGREES = (295, 465)  # violet, through red, to yellow
-_CHROMA = 0.155  # at the middle of the map
-_CHROMA_AT_END = 0.05  # added towards the light end
+_HUES_DEGREES = (295, 465)  # violet, and once round to yellow
+# Chroma in the middle of the map, and what is added to its light end; all of it lies within sRGB.
+_CHROMA, _CHROMA_AT_END = 0.155, 0.05
 
-# Ottosson's matrices: from Oklab to the cube roots of cone responses, and from cone responses to linear sRGB.
+# From Oklab to the cube roots of cone responses, and from those responses to linear sRGB; Ottosson's.
 _TO_ROOTS = np.array(
     [
         [1, 0.3963377774, 0.2158037573],
@@ -241,21 +182,21 @@ _TO_RGB = np.array(
 
 @cache
 def colour_map() -> NDArray[np.uint8]:
-    """Return the colour map: uint8 sRGB `[step, rgb]`, 256 steps from zero to full scale."""
-    return np.round(255 * _srgb(_oklab_map())).astype(np.uint8)
+    """sRGB `[step, rgb]` for 256 steps from nothing to full scale."""
+    return np.round(255 * _srgb(_path())).astype(np.uint8)
 
 
-def _oklab_map() -> Floats:
-    """Return the colour map in Oklab, `[step, Lab]`."""
-    share = np.linspace(0, 1, 256)
-    lightness = _LIGHTNESS[0] + (_LIGHTNESS[1] - _LIGHTNESS[0]) * share
-    hue = np.deg2rad(_HUES_DEGREES[0] + (_HUES_DEGREES[1] - _HUES_DEGREES[0]) * share)
-    chroma = _CHROMA * np.sin(np.pi * (0.1 + 0.8 * share)) + _CHROMA_AT_END * share**2
+def _path() -> Floats:
+    """The map in Oklab, `[step, Lab]`."""
+    at = np.linspace(0, 1, 256)
+    lightness = _LIGHTNESS[0] + (_LIGHTNESS[1] - _LIGHTNESS[0]) * at
+    hue = np.deg2rad(_HUES_DEGREES[0] + (_HUES_DEGREES[1] - _HUES_DEGREES[0]) * at)
+    chroma = _CHROMA * np.sin(np.pi * (0.1 + 0.8 * at)) + _CHROMA_AT_END * at**2
     return np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=1)
 
 
 def _srgb(lab: Floats) -> Floats:
-    """Convert Oklab `[step, Lab]` to sRGB `[step, rgb]` from 0 to 1, clipped where sRGB lacks the colour."""
+    """Within [0, 1] where sRGB holds the colour."""
     linear = (lab @ _TO_ROOTS.T) ** 3 @ _TO_RGB.T
     inside = np.clip(linear, 0, 1)
     curved: Floats = np.where(inside <= 0.0031308, 12.92 * inside, 1.055 * inside ** (1 / 2.4) - 0.055)

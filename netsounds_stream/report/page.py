@@ -1,4 +1,4 @@
-"""HTML files of the report and the gallery: rendered templates, with style sheet and scripts."""
+"""The report's page and the gallery's, as files: templates filled in, styles and scripts beside them."""
 
 from __future__ import annotations
 
@@ -11,84 +11,69 @@ from typing import Any
 
 from ..base.units import format_bytes
 from ..errors import cannot_write
-from ..run.folder import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
+from ..run.layout import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from .page_data import facts, href, predictions, stages
 
 _ASSETS = "assets"
-#: The page's scripts, in the order in which they run.
+#: The page's scripts, in the order in which they are run.
 SCRIPTS = ("axes.js", "player.js", "views.js", "report.js")
-_LINKED = ("report.css", *SCRIPTS)
-_EMBEDDED_FILES_SCRIPT = "held.js"  # runs before the others in a page of one file
+_BESIDE = ("report.css", *SCRIPTS)
+_HELD = "held.js"  # of a page in one file, before the others
 
 
 def write_page(
     folder: Path, record: Mapping[str, Any], data: Mapping[str, Any], names: Sequence[str]
 ) -> None:
-    """Write a run's page, `index.html`, with its style sheet and scripts.
+    """Write `index.html` of the run in `folder`, and what it shows beside its data.
 
     Args:
-        folder: the run's folder.
-        record: the run's record, as far as it is known.
-        data: the data of the page's scripts; see `page_data`.
-        names: files and folders of the run that the page lists.
-
-    Raises:
-        OutputError: a file cannot be written.
+        record: the run's, as far as it is known.
+        data: what the script is told; see `page_data`.
+        names: of the run's files and folders that the page lists.
     """
     text = _report(record, data, [_file_entry(folder, name) for name in names])
-    for name in _LINKED:
+    for name in _BESIDE:
         _write(folder / REPORT / name, _asset(name))
     _write(folder / PAGE, text)
 
 
 def write_single_page(
-    out: Path, record: Mapping[str, Any], data: Mapping[str, Any], embedded: Mapping[str, Any]
+    out: Path, record: Mapping[str, Any], data: Mapping[str, Any], held: Mapping[str, Any]
 ) -> None:
-    """Write a run's page as one file, with style sheet, scripts, images and sounds in it.
+    """Write a run's page as one file, with style and scripts in it.
 
     Args:
-        out: the file.
-        record: the run's record, as far as it is known.
-        data: the data of the page's scripts, in which keys of `embedded` stand for files.
-        embedded: content, file name and media type of the embedded files, by key.
-
-    Raises:
-        OutputError: the file cannot be written.
+        data: as for `write_page`, with names out of `held` in the place of files.
+        held: files as text, by these names.
     """
-    script = "\n".join(_asset(name) for name in (_EMBEDDED_FILES_SCRIPT, *SCRIPTS))
-    inline = {"style": _asset("report.css"), "script": script, "held": embedded}
+    script = "\n".join(_asset(name) for name in (_HELD, *SCRIPTS))
+    inline = {"style": _asset("report.css"), "script": script, "held": held}
     _write(out, _report(record, data, [], inline=inline))
 
 
 def page_data_of(page: Path) -> dict[str, Any] | None:
-    """Return the data of the scripts of a run's page; None if there is no such page."""
+    """Return what the script of a run's page is told; None where there is no such page."""
     try:
         text = page.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return None
-    match = re.search(r'<script type="application/json" id="netsounds-data">(.*?)</script>', text, re.DOTALL)
-    return dict(json.loads(match[1])) if match else None
+    found = re.search(r'<script type="application/json" id="netsounds-data">(.*?)</script>', text, re.DOTALL)
+    return dict(json.loads(found[1])) if found else None
 
 
 def _report(
     record: Mapping[str, Any], data: Mapping[str, Any], listed: Sequence[Mapping[str, str]], **more: Any
 ) -> str:
-    """Render a run's page.
-
-    Args:
-        record: the run's record.
-        data: the data of the page's scripts.
-        listed: entries of the table of files.
-        more: further variables of the template.
-    """
     seconds = record["seconds"]
-    figures = {
-        "planned": record["plan"]["peak_memory_bytes"],
-        "measured": record["peak_memory_bytes"],
-        "budget": record["plan"]["budget_bytes"],
+    peak, plan = record["peak_memory_bytes"], record["plan"]
+    memory = {
+        "planned_bytes": plan["peak_memory_bytes"],
+        "measured_bytes": peak,
+        "budget_bytes": plan["budget_bytes"],
+        "planned": format_bytes(plan["peak_memory_bytes"]),
+        "measured": format_bytes(peak),
+        "budget": format_bytes(plan["budget_bytes"]),
     }
-    memory = {f"{name}_bytes": value for name, value in figures.items()}
-    memory |= {name: format_bytes(value) for name, value in figures.items()}
     return _rendered(
         "report.html",
         title=record["label"],
@@ -114,24 +99,18 @@ def write_gallery(
     runs: Sequence[Mapping[str, Any]],
     failed: Sequence[Mapping[str, str]],
 ) -> None:
-    """Write the page of a gallery, `index.html`.
+    """Write `index.html` of a gallery into the folder `out`.
 
     Args:
-        out: the gallery's folder.
-        title: heading of the page.
-        version: version of this package.
-        runs: the cards, a mapping of template variables for each run.
+        runs: the cards, as the template reads them.
         failed: `name` and `reason` of each picture that failed.
-
-    Raises:
-        OutputError: the file cannot be written.
     """
-    text = _rendered("gallery.html", title=title, version=version, runs=list(runs), failed=list(failed))
-    _write(out / PAGE, text)
+    words = {"title": title, "version": version, "runs": list(runs), "failed": list(failed)}
+    _write(out / PAGE, _rendered("gallery.html", **words))
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether a page was written by this package."""
+    """Whether the page at `path` was written here."""
     with path.open("rb") as file:
         return b'<meta name="generator" content="netsounds-stream ' in file.read(4096)
 
@@ -145,51 +124,48 @@ def _asset(name: str) -> str:
 
 
 def _rendered(template: str, **values: Any) -> str:
-    """Return a template of `assets/` filled in; all values are escaped as text."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined  # late: only a finished run needs it
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # here: a run needs it at its end only
 
     environment = Environment(autoescape=True, loader=FunctionLoader(_asset), undefined=StrictUndefined)
     return environment.get_template(template).render(**values)
 
 
 def _file_entry(folder: Path, name: str) -> dict[str, str]:
-    """Return a row of the table of files."""
     path = folder / name
-    size = path.stat().st_size if path.exists() else 0  # the record is written after the page
+    size = path.stat().st_size if path.exists() else 0  # the record is written last
     if path.is_dir():
-        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        size = sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
     return {
         "name": name,
         "href": href(name) + ("/" if path.is_dir() else ""),
         "size": format_bytes(size) if size else "",
-        "what": _description(name),
+        "what": _what(name),
     }
 
 
-def _description(name: str) -> str:
-    """Return what a file or folder of a run holds, in words."""
+def _what(name: str) -> str:
     path = Path(name)
-    if name in _DESCRIPTIONS:
-        return _DESCRIPTIONS[name]
+    if name in _NAMED:
+        return _NAMED[name]
     if path.suffix == ".zarr":
         return "activations, float16 [channel, y, x]"
     if path.stem == "mix":
         return "the mix of all banks"
     if name.startswith("stem-"):
         return "a bank's part of the mix"
-    for ending, description in _DESCRIPTIONS_BY_ENDING.items():
+    for ending, what in _WHAT.items():
         if path.stem.endswith(ending):
-            return description
+            return what
     return "one filter"
 
 
-_DESCRIPTIONS = {
+_NAMED = {
     PICTURES: "contact sheets, single filters, spectrograms and waveforms, with axes and numbers",
     REPORT: "pictures and scripts that this page needs beside it",
     SINGLE_FILE: "this page in one file, to send",
     RECORD_NAME: "everything about the run: options, plan, times, checksums",
 }
-_DESCRIPTIONS_BY_ENDING = {
+_WHAT = {
     "_sum": "all filters of a bank added",
     "_concat": "a bank's filters, one after another",
 }

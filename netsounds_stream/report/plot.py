@@ -1,63 +1,33 @@
-"""`plot`: the images of a finished run, made again from its arrays and sound files."""
+"""`plot`: a finished run's pictures again, out of its arrays and its sound files."""
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import soundfile
 import torch
 
-from ..base.progress import Advance, Listener, Stages
+from ..base.progress import Listener, Stages
 from ..errors import OptionError, OutputError, StoreError
 from ..picture.overview import Overview, across_cells
 from ..planning.plan import FILTER_CELLS, AudioPlan, Plan, cells_of
 from ..planning.sound_options import SoundOptions, one_of
-from ..run.folder import PICTURES, RECORD_NAME, add_files, file_label, read_record
-from ..run.layout import Layout
+from ..run.layout import PICTURES, RECORD_NAME, Layout, file_label
 from ..run.record import recorded_options, recorded_plan
+from ..run.record_file import add_files, read_record
 from ..sound.view import SoundMeter, View, view_plan
 from ..store.arrays import Activations, open_activations
 from ..store.blocks import blocks_of
 from .charts import sound_name, sound_title, write_charts
-from .contact_sheets import (
-    MAXIMA,
-    MEANS,
-    PLANES,
-    SINGLE_PIXELS,
-    BankPictures,
-    filter_picture,
-    filter_picture_name,
-)
+from .contact_sheets import MAXIMA, MEANS, PLANES, SINGLE_PIXELS, BankPictures, filter_picture
 from .images import save
 
 FORMATS = ("webp", "png")
-_BLOCK_VALUES = 1 << 20
-_PIECE_SAMPLES = 1 << 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """A finished run whose images are made.
-
-    Attributes:
-        folder: the run's folder.
-        record: its record.
-        plan: its plan.
-        sound: how its sound was made.
-    """
-
-    folder: Path
-    record: dict[str, Any]
-    plan: Plan
-    sound: SoundOptions
-
-    @property
-    def layout(self) -> Layout:
-        """Names of the run's files."""
-        return Layout(self.folder, file_label(self.record["label"]), self.sound.format)
+_BLOCK_VALUES, _PIECE_SAMPLES = 1 << 20, 1 << 16
 
 
 def plot(
@@ -71,23 +41,23 @@ def plot(
     out: str | Path | None = None,
     on_progress: Listener | None = None,
 ) -> list[Path]:
-    """Make a finished run's images again, from its arrays and sound files.
+    """Make a finished run's pictures again, from its arrays and sound files.
 
-    Without `filter`, these are each bank's contact sheets of means and maxima, and the spectrograms and
-    waveforms of the sums and of the mix. With `filter`, it is the image of that filter.
+    Without `filter`: each bank's contact sheets of area means and maxima, and the spectrograms and waveforms
+    of the sums and of the mix. With it: the picture of one filter.
 
     Args:
         folder: the run's folder.
-        bank: number of the only bank to show, without the mix.
-        filter: number of the only filter of that bank to show, counted from 0.
-        reduce: what a pixel of a filter's image shows: 'mean' or 'max' of its activations.
-        size: longest edge of a filter's image in pixels, at most.
-        format: file format of a filter's image: 'webp' or 'png'.
-        out: folder for the images. None: the run's `pictures`.
+        bank: this bank only, without the mix.
+        filter: number of a filter of that bank, counted from 0.
+        reduce: of a filter's picture: 'mean' or 'max' of the activations in a pixel.
+        size: of a filter's picture: its longest edge in pixels, at most.
+        format: of a filter's picture: 'webp' or 'png'.
+        out: folder for the pictures. None: the run's `pictures`.
         on_progress: called as the work goes on, from any thread.
 
     Returns:
-        The paths of the images.
+        The paths of the pictures.
 
     Raises:
         OptionError: the run has no such bank, or the bank no such filter.
@@ -103,154 +73,138 @@ def plot(
     one_of("format", format, FORMATS)
     if size < 1:
         raise OptionError(f"size cannot be {size}; use the long edge's pixels")
-    run = _finished_run(folder)
-    numbers = [bank_plan.number for bank_plan in run.plan.banks]
+    top = Path(folder)
+    record = read_record(top / RECORD_NAME)
+    if record is None:
+        raise OutputError(f"{folder} holds no finished run; give a run's folder")
+    try:
+        planned, sound = recorded_plan(record), recorded_options(record).sound
+    except (LookupError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{folder} was written by another version of netsounds-stream; make the run again"
+        ) from error
+    numbers = [each.number for each in planned.banks]
     if bank is not None and bank not in numbers:
         raise OptionError(f"the run has no bank {bank}; use one of {', '.join(map(str, numbers))}")
     if filter is not None and bank is None:
         raise OptionError("--filter needs --bank; give both")
-    arrays = {number: _array(run.layout, number) for number in (numbers if bank is None else [bank])}
-    if bank is not None and filter is not None and not 0 <= filter < arrays[bank].channels:
-        last = arrays[bank].channels - 1
+    places = Layout(top, file_label(record["label"]), sound.format)
+    sources = {number: _array(places, number) for number in (numbers if bank is None else [bank])}
+    if bank is not None and filter is not None and not 0 <= filter < sources[bank].channels:
+        last = sources[bank].channels - 1
         raise OptionError(f"bank {bank} has no filter {filter}: its filters are 0 to {last}")
-    pictures = run.folder / PICTURES
-    into = pictures if out is None else Path(out)
+    into = top / PICTURES if out is None else Path(out)
     try:
         into.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make {into} ({error.strerror}); choose another --out") from error
     stages = Stages(on_progress)
-    written: list[Path] = []
     if bank is not None and filter is not None:
-        path = into / filter_picture_name(bank, filter, _plane(reduce), format)
-        with stages.stage(f"filter {filter}", 1, "share") as advance:
-            save(filter_picture(arrays[bank], filter, _plane(reduce), size), path)
-            advance(1)
-        written.append(path)
+        written = [_plot_filter(sources[bank], bank, filter, reduce, size, format, into, stages)]
     else:
-        for number, array in arrays.items():
-            written += _plot_bank(array, number, into, stages)
-            written += _plot_sum(run, number, into, stages)
-        if bank is None and run.plan.mix is not None:
-            written += _plot_sound(run, run.layout.mix, run.plan.mix, 0, into, stages)
-    if into.resolve() == pictures.resolve():
-        add_files(run.folder, run.record, PICTURES, [pictures / path.name for path in written])
+        written = []
+        for number, source in sources.items():
+            written += _plot_bank(source, number, into, stages)
+            written += _plot_sum(places, planned, sound, number, into, stages)
+        if bank is None and planned.mix is not None:
+            written += _plot_sound(places.mix, planned.mix, sound, 0, into, stages)
+    if into.resolve() == (top / PICTURES).resolve():
+        add_files(top, record, PICTURES, [top / PICTURES / path.name for path in written])
     return written
 
 
-def _finished_run(folder: str | Path) -> _Run:
-    """Read a finished run's record.
-
-    Raises:
-        OutputError: `folder` holds no finished run.
-        StoreError: the record cannot be understood.
-    """
-    record = read_record(Path(folder) / RECORD_NAME)
-    if record is None:
-        raise OutputError(f"{folder} holds no finished run; give a run's folder")
-    try:
-        return _Run(
-            folder=Path(folder),
-            record=record,
-            plan=recorded_plan(record),
-            sound=recorded_options(record).sound,
-        )
-    except (LookupError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"{folder} was written by another version of netsounds-stream; make the run again"
-        ) from error
-
-
-def _array(layout: Layout, number: int) -> Activations:
-    """Open and check a bank's array.
-
-    Raises:
-        StoreError: the run keeps no arrays, or this one is damaged.
-    """
-    path = layout.array(number)
+def _array(places: Layout, number: int) -> Activations:
+    path = places.array(number)
     if not path.exists():
         raise StoreError(
-            f"{layout.folder} has no array of bank {number}, which its pictures need; make the run again "
+            f"{places.folder} has no array of bank {number}, which its pictures need; make the run again "
             "without --no-activations"
         )
-    array = open_activations(path)
-    array.check()
-    return array
+    source = open_activations(path)
+    source.check()
+    return source
 
 
-def _plane(reduce: str) -> int:
-    return next(plane for plane, name in PLANES.items() if name == reduce)
+def _plot_filter(
+    source: Activations,
+    bank: int,
+    number: int,
+    reduce: str,
+    size: int,
+    form: str,
+    into: Path,
+    stages: Stages,
+) -> Path:
+    plane = next(plane for plane, name in PLANES.items() if name == reduce)
+    ending = "" if plane == MEANS else f"_{reduce}"
+    path = into / f"bank-{bank}_filter-{number:03d}{ending}.{form}"
+    with stages.stage(f"filter {number}", 1, "share") as advance:
+        save(filter_picture(source, number, plane, size), path)
+        advance(1)
+    return path
 
 
-def _plot_bank(array: Activations, number: int, into: Path, stages: Stages) -> list[Path]:
-    """Write a bank's contact sheets, from an overview made of its array; return their paths."""
-    cells = cells_of(array.frames, array.frequencies, FILTER_CELLS)
-    values = array.channels * array.frames * array.frequencies
+def _plot_bank(source: Activations, number: int, into: Path, stages: Stages) -> list[Path]:
+    cells = cells_of(source.frames, source.frequencies, FILTER_CELLS)
+    values = source.channels * source.frames * source.frequencies
     with (
         tempfile.TemporaryDirectory(prefix="netsounds-plot-") as temporary,
-        Overview(Path(temporary) / "overview", cells, array.channels, None) as overview,
+        Overview(Path(temporary) / "overview", cells, source.channels, None) as overview,
         stages.stage(f"bank {number}", values, "values") as advance,
     ):
         sums: list[torch.Tensor] = []
-        maxima: list[torch.Tensor] = []
-        for block in blocks_of(array, _BLOCK_VALUES, frames_first=True):
-            read = array.read(block.channels, block.frames).float().permute(1, 2, 0).contiguous()
-            block_sums, block_maxima = across_cells(read, cells.factor)
-            sums.append(block_sums)
-            maxima.append(block_maxima)
+        highest: list[torch.Tensor] = []
+        for block in blocks_of(source, _BLOCK_VALUES, frames_first=True):
+            read = source.read(block.channels, block.frames).float().permute(1, 2, 0).contiguous()
+            for gathered, found in zip((sums, highest), across_cells(read, cells.factor), strict=True):
+                gathered.append(found)
             advance(read.numel())
-            if block.channels.stop == array.channels:  # these frames are complete
-                overview.add(torch.cat(sums, 2), torch.cat(maxima, 2))
-                sums = []
-                maxima = []
-        pictures = BankPictures(number, overview, array.channels, array.time_axis)
+            if block.channels.stop == source.channels:
+                overview.add(torch.cat(sums, 2), torch.cat(highest, 2))
+                sums, highest = [], []
+        pictures = BankPictures(number, overview, source.channels, source.time_axis)
         for plane in (MEANS, MAXIMA):
             pictures.write_sheet(plane, into)
         return [into / pictures.name(plane) for plane in (MEANS, MAXIMA)]
 
 
-def _plot_sum(run: _Run, number: int, into: Path, stages: Stages) -> list[Path]:
-    """Write the charts of a bank's sum, if the run has one; return their paths."""
-    bank_plan = next(bank_plan for bank_plan in run.plan.banks if bank_plan.number == number)
-    for audio in bank_plan.audio:
+def _plot_sum(
+    places: Layout,
+    planned: Plan,
+    sound: SoundOptions,
+    number: int,
+    into: Path,
+    stages: Stages,
+) -> list[Path]:
+    (each,) = [each for each in planned.banks if each.number == number]
+    for audio in each.audio:
         if audio.scheme == "sum":
-            return _plot_sound(run, run.layout.sound(number, "sum"), audio, number, into, stages)
+            return _plot_sound(places.sound(number, "sum"), audio, sound, number, into, stages)
     return []
 
 
 def _plot_sound(
-    run: _Run, path: Path, audio: AudioPlan, number: int, into: Path, stages: Stages
+    path: Path, audio: AudioPlan, sound: SoundOptions, number: int, into: Path, stages: Stages
 ) -> list[Path]:
-    """Write the charts of a sound file; return their paths.
-
-    Args:
-        run: the run.
-        path: the sound file.
-        audio: its plan.
-        number: number of its bank; 0: the mix.
-        into: folder for the charts.
-        stages: reports progress.
-    """
     name = sound_name(number, audio.scheme)
     with stages.stage(name, audio.samples, "samples") as advance:
-        view = _view(path, audio, run.sound, windowed=not number or run.sound.windowed, advance=advance)
-        write_charts(view, sound_title(number, audio.scheme), into, name)
-    return [into / f"{name}_{chart}.png" for chart in ("spectrogram", "waveform")]
+        seen = _seen(path, audio, sound, windowed=not number or sound.windowed, advance=advance)
+        write_charts(seen, sound_title(number, audio.scheme), into, name)
+    return [into / f"{name}_{what}.png" for what in ("spectrogram", "waveform")]
 
 
-def _view(path: Path, audio: AudioPlan, sound: SoundOptions, *, windowed: bool, advance: Advance) -> View:
-    """Measure a sound file's extremes and spectra.
-
-    Raises:
-        StoreError: the file cannot be read.
-    """
+def _seen(path: Path, audio: AudioPlan, sound: SoundOptions, *, windowed: bool, advance: Any) -> View:
     try:
         with soundfile.SoundFile(str(path)) as file:
             plan = view_plan(replace(audio, samples=file.frames), sound, windowed=windowed, filter_samples=0)
             meter = SoundMeter(plan)
-            for piece in file.blocks(blocksize=_PIECE_SAMPLES, dtype="float32", always_2d=True):
+            for piece in _pieces(file):
                 meter.add(piece)
                 advance(len(piece))
     except soundfile.LibsndfileError as error:
         raise StoreError(f"{path} cannot be read ({error}); make the run again") from error
     return meter.finish()
+
+
+def _pieces(file: soundfile.SoundFile) -> Iterator[Any]:
+    return iter(file.blocks(blocksize=_PIECE_SAMPLES, dtype="float32", always_2d=True))

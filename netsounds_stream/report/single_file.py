@@ -1,6 +1,6 @@
-"""A run's page as one file that needs no other: images scaled down, sounds as MP3, styles and scripts inside.
+"""A run's page as one file that needs no other: pictures scaled, sounds as MP3, style and scripts inside.
 
-The sounds are MP3 because every browser plays it, also on older telephones that play neither Opus nor Vorbis.
+MP3, for every browser plays it, those of older telephones, too, where Opus and Vorbis are not played.
 """
 
 from __future__ import annotations
@@ -17,33 +17,31 @@ from PIL import Image
 
 from ..base.progress import Listener, Stages
 from ..errors import OutputError
-from ..run.folder import PAGE, RECORD_NAME, SINGLE_FILE, add_files, read_record
+from ..run.layout import PAGE, SINGLE_FILE
+from ..run.record_file import add_files, read_record
 from ..sound.encoding import Resampler
 from ..sound.finishing import PIECE_SAMPLES
 from .page import page_data_of, write_single_page
 
-#: Size of all sounds together, in bits: it decides their bit rate, within the limits below.
-_SOUND_BITS = 8 * (4 << 20)
-_MOST_KBPS = 112
-_LEAST_KBPS = 32
-_PARTS_KBPS = 64  # the banks' parts of the mix are embedded if all sounds get this rate
-_MP3_RATES_HZ = (32_000, 44_100, 48_000)
-# Contact sheets: the longest edge of a tile in pixels, and WebP's quality.
-_TILE_PIXELS = 56
-_SHEET_QUALITY = 45
+#: Of all sounds together, in bits: what their rate follows, as far as it goes.
+_SOUND_BITS = 8 << 22
+_MOST_KBPS, _LEAST_KBPS, _PARTS_KBPS = 112, 32, 64
+_RATES_HZ = (32_000, 44_100, 48_000)
+# Of contact sheets: the longest edge of a tile in pixels, and WebP's quality.
+_TILE, _SHEET_QUALITY = 56, 45
 
 
-class _EmbeddedFiles:
-    """Files to embed in the page, as text, by the keys that stand for them in the page's data."""
+class _Held:
+    """What the page holds: files as text, by the names that stand for them in the page."""
 
     def __init__(self) -> None:
         self.files: dict[str, dict[str, str]] = {}
 
-    def add(self, file: str, media_type: str, content: bytes) -> str:
-        """Embed a file named `file` and return its key."""
-        key = f"data:,held-{len(self.files)}"
-        self.files[key] = {"file": file, "type": media_type, "text": b64encode(content).decode()}
-        return key
+    def add(self, file: str, kind: str, content: bytes) -> str:
+        """Keep a file; the name that stands for it."""
+        name = f"data:,held-{len(self.files)}"
+        self.files[name] = {"file": file, "type": kind, "text": b64encode(content).decode()}
+        return name
 
 
 def write_single_file(
@@ -54,60 +52,49 @@ def write_single_file(
     stages: Stages,
     opened: Callable[[Path], Any] = str,
 ) -> None:
-    """Write a run's page as one file, with the mix and, if they are short, the banks' parts of it.
+    """Write the page of the run in `folder` as one file: the mix and, if it is short, the banks' parts of it.
 
     Args:
         out: the file.
-        folder: the run's folder.
-        record: the run's record, as far as it is known.
-        data: the data of the page's scripts.
-        stages: reports progress.
-        opened: returns what soundfile opens, given a finished sound file of the run.
+        record: the run's, as far as it is known.
+        data: what the page's script is told.
+        opened: what soundfile reads a file of the run through.
 
     Raises:
-        OutputError: the file cannot be written, or a file that the page shows is missing.
+        OutputError: it cannot be written, or what the page shows is missing.
     """
-    embedded = _EmbeddedFiles()
-    sounds, kbps = embedded_sounds(data["sounds"])
-    entries = []
+    held = _Held()
+    sounds, kbps = held_sounds(data["sounds"])
+    made = []
     with stages.stage("single file", len(sounds), "sounds") as advance:
         for sound in sounds:
+            path = folder / unquote(sound["play"])
             name = f"{record['label']}, {sound['label'].lower()}.mp3"
-            content, rate = _encoded(folder / unquote(sound["play"]), kbps, opened)
-            play = embedded.add(name, "audio/mpeg", content)
-            spectrogram = sound["spectrogram"]
-            if spectrogram:
-                spectrogram = {**spectrogram, "src": _embed_image(folder, spectrogram["src"], embedded)}
-            changed = {
-                "play": play,
-                "file": play,
-                "type": "audio/mpeg",
-                "note": None,
-                "spectrogram": spectrogram,
-                "bytes": len(content),
-                "sample_rate_hz": rate,
-            }
-            entries.append({**sound, **changed})
+            content, rate = _encoded(path, kbps, opened)
+            play = held.add(name, "audio/mpeg", content)
+            seen = sound["spectrogram"]
+            seen = seen and {**seen, "src": _picture(folder, seen["src"], held)}
+            of = {"play": play, "file": play, "type": "audio/mpeg", "note": None, "spectrogram": seen}
+            made.append({**sound, **of, "bytes": len(content), "sample_rate_hz": rate})
             advance(1)
-    picture = {**data["picture"], "src": _embed_image(folder, data["picture"]["src"], embedded)}
-    banks = [_bank_entry(folder, bank, embedded) for bank in data["banks"]]
-    page_data = {**data, "picture": picture, "sounds": entries, "banks": banks}
-    write_single_page(out, record, page_data, embedded.files)
+    picture = {**data["picture"], "src": _picture(folder, data["picture"]["src"], held)}
+    banks = [_bank(folder, each, held) for each in data["banks"]]
+    write_single_page(out, record, {**data, "picture": picture, "sounds": made, "banks": banks}, held.files)
 
 
 def share(folder: str | Path, out: str | Path | None = None, *, on_progress: Listener | None = None) -> Path:
     """Write the page of a finished run as one file that needs no other.
 
     Args:
-        folder: the run's folder.
-        out: the file. None: `share.html` in the run's folder, which then is one of the run's files.
+        folder: the run's.
+        out: the file; None: `share.html` in the run's folder, and one of its files.
         on_progress: called as the work goes on.
 
     Returns:
-        The path of the file.
+        The file.
 
     Raises:
-        OutputError: `folder` holds no run with a page, or the file cannot be written.
+        OutputError: there is no run with a page, or the file cannot be written.
 
     Example:
         >>> from netsounds_stream import share
@@ -115,7 +102,7 @@ def share(folder: str | Path, out: str | Path | None = None, *, on_progress: Lis
         'landscape.html'
     """
     top = Path(folder)
-    record = read_record(top / RECORD_NAME)
+    record = read_record(top / "run.json")
     data = page_data_of(top / PAGE) if record is not None else None
     if record is None or data is None:
         raise OutputError(f"{top} holds no run with a page; make one with: netsounds-stream sonify PICTURE")
@@ -126,56 +113,43 @@ def share(folder: str | Path, out: str | Path | None = None, *, on_progress: Lis
     return target
 
 
-def embedded_sounds(sounds: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], float]:
-    """Choose the sounds to embed: the mix, with the banks' parts of it if all get a fair bit rate.
+def held_sounds(sounds: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], float]:
+    """Return the sounds that are held, and their rate in kilobits a second.
 
-    A run without a mix has its banks' sums embedded.
-
-    Args:
-        sounds: all sounds of the page's data.
-
-    Returns:
-        The sounds to embed, and their bit rate in kbit/s.
+    The mix alone, or with the banks' parts of it where all get a fair rate; without a mix the banks' sums.
     """
-    by_scheme = {
-        scheme: [sound for sound in sounds if sound["scheme"] == scheme] for scheme in ("mix", "part", "sum")
-    }
-    mix = by_scheme["mix"]
-    chosen = [*mix, *by_scheme["part"]] if mix else by_scheme["sum"]
-    if mix and _kbps(chosen) < _PARTS_KBPS:
-        chosen = mix
-    return chosen, max(_LEAST_KBPS, min(_MOST_KBPS, _kbps(chosen)))
+    mix = [each for each in sounds if each["scheme"] == "mix"]
+    parts = [each for each in sounds if each["scheme"] == "part"]
+    sums = [each for each in sounds if each["scheme"] == "sum"]
+    wanted = [*mix, *parts] if mix else sums
+    if mix and _kbps(wanted) < _PARTS_KBPS:
+        wanted = mix
+    return wanted, max(_LEAST_KBPS, min(_MOST_KBPS, _kbps(wanted)))
 
 
 def _kbps(sounds: Sequence[Mapping[str, Any]]) -> float:
-    """Return the bit rate in kbit/s at which the sounds together have the size they may have."""
-    seconds = sum(float(sound["duration_s"]) for sound in sounds)
+    seconds = sum(float(each["duration_s"]) for each in sounds)
     return _SOUND_BITS / max(seconds, 1.0) / 1000
 
 
 def _encoded(path: Path, kbps: float, opened: Callable[[Path], Any]) -> tuple[bytes, int]:
-    """Encode a sound file as MP3, resampled if MP3 lacks its sample rate.
-
-    Returns:
-        The MP3 file, and its sample rate in Hz.
-    """
-    content = io.BytesIO()
+    """A sound file as MP3, and its sample rate, which is one that MP3 has."""
+    made = io.BytesIO()
     try:
         with soundfile.SoundFile(opened(path)) as file:
-            rate = file.samplerate if file.samplerate in _MP3_RATES_HZ else 44_100
+            rate = file.samplerate if file.samplerate in _RATES_HZ else 44_100
             with soundfile.SoundFile(
-                content, "w", rate, file.channels, "MPEG_LAYER_III", format="MP3",
+                made, "w", rate, file.channels, "MPEG_LAYER_III", format="MP3",
                 compression_level=(320 - kbps) / 288, bitrate_mode="CONSTANT",
             ) as mp3:  # fmt: skip
-                for piece in _resampled(file, rate):
+                for piece in _at_rate(file, rate):
                     mp3.write(piece)
     except (OSError, soundfile.LibsndfileError) as error:
-        raise _unreadable(path, error) from error
-    return content.getvalue(), rate
+        raise OutputError(f"{path} cannot be read for a single file ({error}); make the run again") from error
+    return made.getvalue(), rate
 
 
-def _resampled(file: Any, rate: int) -> Iterator[Any]:
-    """Yield a sound file's samples at `rate` Hz, float32 `[sample, channel]`."""
+def _at_rate(file: Any, rate: int) -> Iterator[Any]:
     pieces = file.blocks(PIECE_SAMPLES, dtype="float32", always_2d=True)
     if rate == file.samplerate:
         yield from pieces
@@ -186,38 +160,29 @@ def _resampled(file: Any, rate: int) -> Iterator[Any]:
     yield resampler.flush()
 
 
-def _bank_entry(folder: Path, bank: Mapping[str, Any], embedded: _EmbeddedFiles) -> dict[str, Any]:
-    """Embed a bank's contact sheets, scaled down.
-
-    Returns:
-        The bank's entry of the page's data, without its filters' sounds.
-    """
-    sheets = {}
+def _bank(folder: Path, bank: Mapping[str, Any], held: _Held) -> dict[str, Any]:
+    """A bank's entry, with smaller contact sheets; single filters have no sound here."""
+    number, sheets = bank["number"], {}
     for kind in ("sheet", "mean", "max"):
-        entry = bank[kind]
-        scale = min(1.0, _TILE_PIXELS / max(entry["tile_width"], entry["tile_height"]))
-        sheets[kind] = {**entry, "src": _embed_image(folder, entry["src"], embedded, scale)}
-    payload = "{columns:0,peaks:null,spectra:null}"
-    script = f"data:text/javascript,netsoundsBank({bank['number']},{payload})"
+        of = bank[kind]
+        shrunk = min(1.0, _TILE / max(of["tile_width"], of["tile_height"]))
+        sheets[kind] = {**of, "src": _picture(folder, of["src"], held, shrunk)}
+    script = f"data:text/javascript,netsoundsBank({number},{{columns:0,peaks:null,spectra:null}})"
     return {**bank, **sheets, "script": script}
 
 
-def _embed_image(folder: Path, src: str, embedded: _EmbeddedFiles, scale: float | None = None) -> str:
-    """Embed an image of the run, as it is (`scale` None) or scaled, and return its key."""
+def _picture(folder: Path, src: str, held: _Held, scale: float | None = None) -> str:
+    """A picture of the run, as it is or scaled."""
     path = folder / unquote(src)
     try:
         if scale is None:
-            return embedded.add(path.name, "image/webp", path.read_bytes())
-        content = io.BytesIO()
+            return held.add(path.name, "image/webp", path.read_bytes())
+        made = io.BytesIO()
         with Image.open(path) as image:
             size = [max(1, round(edge * scale)) for edge in image.size]
             image.convert("RGB").resize((size[0], size[1]), Image.Resampling.BOX).save(
-                content, "WEBP", quality=_SHEET_QUALITY
+                made, "WEBP", quality=_SHEET_QUALITY
             )
     except OSError as error:
-        raise _unreadable(path, error) from error
-    return embedded.add(path.name, "image/webp", content.getvalue())
-
-
-def _unreadable(path: Path, error: Exception) -> OutputError:
-    return OutputError(f"{path} cannot be read for a single file ({error}); make the run again")
+        raise OutputError(f"{path} cannot be read for a single file ({error}); make the run again") from error
+    return held.add(path.name, "image/webp", made.getvalue())

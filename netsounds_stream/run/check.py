@@ -1,4 +1,4 @@
-"""Whether a finished run is whole: every file there, of its length, with the checksum of its writing."""
+"""The check of a finished run: every file is there, has its length and its checksum, and can be decoded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from ..base.checksums import FileSum, is_sealed
-from ..base.locations import is_url
 from ..base.pipeline import workers
 from ..base.progress import Listener, Stages
 from ..errors import DamagedError, OutputError, StoreError
@@ -17,8 +16,10 @@ from ..planning.planner import split_threads
 from ..store.arrays import Activations
 from ..store.blocks import Block, blocks_of
 from ..store.shards import shard_path
-from .files import RunFiles, files_of, require_run
-from .folder import RECORD_NAME, parsed_record
+from .destinations import location_of
+from .files import RunFiles, require_run, with_folders
+from .layout import RECORD_NAME
+from .record_file import parsed_record
 
 _BLOCK_VALUES = 1 << 20
 
@@ -36,13 +37,13 @@ class Damage:
     what: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Check:
     """What was read of a run, and what of it is damaged.
 
     Attributes:
         folder: the run's folder or URL.
-        files: number of files that the record names.
+        files: number of files that the record names, and the record.
         bytes: their size.
         damaged: those that are damaged.
         unknown: other files in the folder; they may lie there.
@@ -61,14 +62,14 @@ class Check:
             DamagedError: something is.
         """
         if self.damaged:
-            names = ", ".join(each.name for each in self.damaged[:3])
+            names = ", ".join(damage.name for damage in self.damaged[:3])
             more = f" and {len(self.damaged) - 3} more" if len(self.damaged) > 3 else ""
             raise DamagedError(f"{self.folder} is damaged ({names}{more}); make the run again")
 
 
 @dataclass(frozen=True)
-class _Job:
-    """A file to be read; of a shard, also the blocks to be decoded."""
+class _Reading:
+    """A file to be read and, if it is a shard, the blocks to be decoded from it."""
 
     name: str
     expected: FileSum
@@ -94,46 +95,61 @@ def check(folder: str | Path, *, on_progress: Listener | None = None) -> Check:
         >>> check("landscape-netsounds").damaged
         ()
     """
-    files = files_of(folder)
-    top = files.name if is_url(folder) else Path(folder)
+    files = location_of(folder).files()
     text = require_run(files)
-    record, length = parsed_record(text), len(text.encode())
+    record = parsed_record(text)
+    record_bytes = len(text.encode())
     if record is None or not is_sealed(text):
         # what it says of the other files cannot be relied on
-        return Check(top, 1, length, (Damage(RECORD_NAME, "its bytes have changed"),), ())
+        damage = Damage(RECORD_NAME, "its bytes have changed")
+        return Check(folder=files.place, files=1, bytes=record_bytes, damaged=(damage,), unknown=())
     if "checksums" not in record:
         raise OutputError(
-            f"{top}/{RECORD_NAME} has no checksums, since an older version wrote it; make the run again"
+            f"{files.place}/{RECORD_NAME} has no checksums, since an older version wrote it; make the run "
+            f"again"
         )
-    there = set(files.sizes())
-    folders = {each.as_posix() for name in there for each in PurePosixPath(name).parents}
-    sums = {name: FileSum.from_json(each) for name, each in record["checksums"].items()}
-    damaged = [Damage(name, "it is missing") for name in record["files"] if name not in there | folders]
-    jobs = list(_jobs(files, sums, there, damaged))
-    total = sum(job.expected.bytes for job in jobs)
+    names = set(files.sizes())
+    present = with_folders(names)
+    checksums = {name: FileSum.from_json(checksum) for name, checksum in record["checksums"].items()}
+    damaged = [Damage(name, "it is missing") for name in record["files"] if name not in present]
+    readings = list(_readings(files, checksums, names, damaged))
+    total = sum(reading.expected.bytes for reading in readings)
     with Stages(on_progress).stage("check", max(1, total), "B") as advance:
 
-        def read(job: _Job) -> Damage | None:
-            found = _damage(files, job)
-            advance(job.expected.bytes)
-            return found
+        def read(reading: _Reading) -> Damage | None:
+            damage = _damage(files, reading)
+            advance(reading.expected.bytes)
+            return damage
 
-        def gather(found: Damage | None) -> None:
-            if found is not None:
-                damaged.append(found)
+        def gather(damage: Damage | None) -> None:
+            if damage is not None:
+                damaged.append(damage)
 
-        with workers(*split_threads(torch.get_num_threads())) as line:
-            line.run(jobs, read, [gather])
-    unknown = tuple(sorted(there - {*sums} - {RECORD_NAME}))
-    return Check(top, len(sums) + 1, total + length, tuple(damaged), unknown)
+        with workers(*split_threads(torch.get_num_threads())) as pipeline:
+            pipeline.run(readings, read, [gather])
+    return Check(
+        folder=files.place,
+        files=len(checksums) + 1,
+        bytes=total + record_bytes,
+        damaged=tuple(damaged),
+        unknown=tuple(sorted(names - {*checksums} - {RECORD_NAME})),
+    )
 
 
-def _jobs(
-    files: RunFiles, sums: dict[str, FileSum], there: set[str], damaged: list[Damage]
-) -> Iterator[_Job]:
+def _readings(
+    files: RunFiles, checksums: dict[str, FileSum], names: set[str], damaged: list[Damage]
+) -> Iterator[_Reading]:
+    """Return what is to be read: every file that has a checksum.
+
+    Args:
+        files: the run's files.
+        checksums: the recorded checksums, by name.
+        names: the names of all files that are there.
+        damaged: gets arrays that cannot be opened, and shards that the record does not list.
+    """
     shards: dict[str, tuple[Activations, tuple[Block, ...]]] = {}
-    for name in sums:
-        if not name.endswith(".zarr/zarr.json") or name not in there:
+    for name in checksums:
+        if not name.endswith(".zarr/zarr.json") or name not in names:
             continue
         array = PurePosixPath(name).parent
         try:
@@ -147,30 +163,32 @@ def _jobs(
         for number, blocks in enumerate(by_start.values()):
             path = shard_path(array, source.time_axis, number).as_posix()
             shards[path] = source, tuple(blocks)
-            if path not in sums:
+            if path not in checksums:
                 damaged.append(Damage(path, "the record does not list it"))
-    for name, expected in sums.items():
+    for name, expected in checksums.items():
         if name in shards:
-            yield _Job(name, expected, *shards[name])
+            yield _Reading(name, expected, *shards[name])
         else:
-            yield _Job(name, expected)
+            yield _Reading(name, expected)
 
 
-def _damage(files: RunFiles, job: _Job) -> Damage | None:
+def _damage(files: RunFiles, reading: _Reading) -> Damage | None:
+    """Read one file; return what is wrong with it."""
     try:
-        found = files.sum(job.name)
+        checksum = files.sum(reading.name)
     except FileNotFoundError:
-        return Damage(job.name, "it is missing")
+        return Damage(reading.name, "it is missing")
     except OSError as error:
-        return Damage(job.name, f"it cannot be read ({error.strerror})")
-    if found.bytes != job.expected.bytes:
-        return Damage(job.name, f"it holds {found.bytes} bytes instead of {job.expected.bytes}")
-    if found != job.expected:
-        return Damage(job.name, "its bytes have changed")
+        return Damage(reading.name, f"it cannot be read ({error.strerror})")
+    expected = reading.expected
+    if checksum.bytes != expected.bytes:
+        return Damage(reading.name, f"it holds {checksum.bytes} bytes instead of {expected.bytes}")
+    if checksum != expected:
+        return Damage(reading.name, "its bytes have changed")
     try:
-        for block in job.blocks:
-            assert job.array is not None
-            job.array.read(block.channels, block.frames)
+        for block in reading.blocks:
+            assert reading.array is not None
+            reading.array.read(block.channels, block.frames)
     except StoreError as error:
-        return Damage(job.name, str(error))
+        return Damage(reading.name, str(error))
     return None

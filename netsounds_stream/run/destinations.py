@@ -1,35 +1,47 @@
-"""Where a run goes and where its picture comes from: paths, URLs, or memory. What only URLs need is imported
-for them.
+"""Whether a run is in a folder or under a URL, decided once, from the word that a user gave.
+
+Everything after that takes a `RunLocation`, a `RunFolder`, a `StorageBackend` or `RunFiles`, each of which
+has a local form and one for object stores. What only object stores need is imported for them alone.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ..base.locations import is_url, work_folder
-from .folder import RunFolder
-from .result import Run, as_run
+from ..base.locations import is_url
+from .layout import out_path, resolved
+from .location import LocalRunLocation, RunLocation
 
 
-def run_folder(out: str | Path, work: Path | None, *, overwrite: bool) -> RunFolder:
-    if not is_url(out):
-        return RunFolder(Path(out), overwrite=overwrite)
-    from .remote_folder import RemoteFolder  # what local runs do not need
+def location_of(place: str | Path, work: Path | None = None) -> RunLocation:
+    """Return where a run goes, or is.
 
-    return RemoteFolder(str(out), work, overwrite=overwrite)
+    Args:
+        place: a folder, or a URL.
+        work: folder for runs to URLs while they are made; None: the one for temporary files.
+
+    Raises:
+        OptionError: obstore, which a URL needs, is not installed, or the URL cannot be used.
+    """
+    if not is_url(place):
+        return LocalRunLocation(Path(place))
+    from .remote_location import RemoteRunLocation  # what local runs do not need
+
+    return RemoteRunLocation(str(place), work)
 
 
-def worked_in(out: str | Path, work: Path | None) -> Path:
-    """Return the folder that a run to `out` is worked in, or one on the same disk."""
-    if not is_url(out):
-        return Path(out)
-    return work_folder(str(out), work)
+def location_to_resume(place: str | Path, work: Path | None = None) -> RunLocation:
+    """Return where a stopped run goes; `place` may also be the hidden folder that it is made in.
 
+    Args:
+        place: the run's folder or URL, or the hidden folder.
+        work: see `location_of`.
 
-def finished_elsewhere(url: str, work: Path | None) -> Run:
-    """Return the finished run at a URL; where only its record was missing, that is put there first."""
-    from .remote_folder import RemoteFolder
-
-    at = RemoteFolder(url, work, overwrite=False)
-    with at:
-        return as_run(at.given, at.finished())
+    Raises:
+        OptionError: see `location_of`.
+        OutputError: the path's links lead in a circle.
+    """
+    if is_url(place):
+        return location_of(place, work)
+    out = out_path(Path(place))
+    return location_of(place if resolved(Path(place)) == out else out)

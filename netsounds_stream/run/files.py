@@ -1,107 +1,104 @@
-"""The files of a run by their names, whether they lie in a folder or under a URL, to be read."""
+"""The files of a run by their names, to be read: `LocalRunFiles` in a folder, `remote_files` under a URL."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
-from ..base.checksums import FileSum, crc32c, file_sum
-from ..base.locations import is_url, work_folder
+from ..base.checksums import FileSum, file_sum
 from ..errors import OutputError
 from ..store.arrays import Activations, open_activations
-from .folder import RECORD_NAME, out_path, work_path
+from .layout import RECORD_NAME, out_path, work_path
 
 
-class RunFiles(Protocol):
-    """What lies at `name`: a folder or a URL."""
+class RunFiles(ABC):
+    """The files in a folder or under a URL, by names with '/' between their parts.
 
-    name: str
+    Attributes:
+        place: the folder, or the URL without its secrets.
+    """
 
+    place: Path | str
+
+    @abstractmethod
     def text(self, name: str) -> str | None:
-        """A file's text, what is none of it replaced; None if there is no such file."""
+        """Read a text file; bytes that are no UTF-8 are replaced.
 
+        Returns:
+            The text; None where there is no such file.
+        """
+
+    @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """The names of all files, with their lengths in bytes."""
+        """Return the size of every file in bytes, by name."""
 
+    @abstractmethod
     def sum(self, name: str) -> FileSum:
-        """A file's checksum, as it is now.
+        """Read a file, and return its checksum.
 
         Raises:
             OSError: it is not there, or cannot be read.
         """
 
+    @abstractmethod
     def array(self, name: str) -> Activations:
-        """A stored array."""
+        """Open a stored array; the name is empty where `place` is the array.
 
+        Raises:
+            StoreError: it cannot be opened.
+        """
+
+    @abstractmethod
     def begun(self) -> bool:
-        """Whether a stopped run waits to become this one."""
+        """Return whether a stopped run is to become the one that would be here."""
 
 
-def files_of(place: str | Path) -> RunFiles:
-    """Those at a path or a URL."""
-    return _Remote(str(place)) if is_url(place) else _Local(Path(place))
+class LocalRunFiles(RunFiles):
+    """The files in a folder."""
 
-
-class _Local:
-    def __init__(self, top: Path) -> None:
-        self._top, self.name = top, str(top)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.place = folder
 
     def text(self, name: str) -> str | None:
-        path = self._top / name
+        """Read a text file; see `RunFiles`."""
+        path = self._folder / name
         return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
     def sizes(self) -> dict[str, int]:
-        there = (path for path in self._top.rglob("*") if not path.is_dir())
-        return {path.relative_to(self._top).as_posix(): path.lstat().st_size for path in there}
+        """Return the size of every file in bytes, by name."""
+        paths = (path for path in self._folder.rglob("*") if not path.is_dir())
+        return {path.relative_to(self._folder).as_posix(): path.lstat().st_size for path in paths}
 
     def sum(self, name: str) -> FileSum:
-        return file_sum(self._top / name)
+        """Read a file, and return its checksum; see `RunFiles`."""
+        return file_sum(self._folder / name)
 
     def array(self, name: str) -> Activations:
-        return open_activations(self._top / name)
+        """Open a stored array; see `RunFiles`."""
+        return open_activations(self._folder / name)
 
     def begun(self) -> bool:
-        return work_path(out_path(self._top)).exists()
+        """Return whether a stopped run is to become this folder."""
+        return work_path(out_path(self._folder)).exists()
 
 
-class _Remote:
-    def __init__(self, url: str) -> None:
-        from ..store.object_store import ObjectFolder  # what folders do not need
-
-        self._objects = ObjectFolder(url)
-        self.name = self._objects.url
-
-    def text(self, name: str) -> str | None:
-        content = self._objects.get(name)
-        return None if content is None else content.decode(errors="replace")
-
-    def sizes(self) -> dict[str, int]:
-        return self._objects.listed()
-
-    def sum(self, name: str) -> FileSum:
-        size, crc = 0, 0
-        for piece in self._objects.stream(name)[1]:
-            size, crc = size + len(piece), crc32c(piece, crc)
-        return FileSum(size, crc)
-
-    def array(self, name: str) -> Activations:
-        from ..store.remote import open_remote
-
-        return open_remote(self._objects, name)
-
-    def begun(self) -> bool:
-        return work_path(work_folder(self.name) / "run").exists()
+def with_folders(names: Iterable[str]) -> set[str]:
+    """Return the names of files, and of all folders that they lie in."""
+    names = set(names)
+    return names | {folder.as_posix() for name in names for folder in PurePosixPath(name).parents}
 
 
 def require_run(files: RunFiles) -> str:
-    """The text of the record of the finished run there.
+    """Return the text of a finished run's record.
 
     Raises:
-        OutputError: there is none.
+        OutputError: there is no finished run.
     """
     text = files.text(RECORD_NAME)
     if text is not None:
         return text
     if files.begun():
-        raise OutputError(f"the run is not finished; resume it with: netsounds-stream resume {files.name}")
-    raise OutputError(f"{files.name} holds no run; give a run's folder")
+        raise OutputError(f"the run is not finished; resume it with: netsounds-stream resume {files.place}")
+    raise OutputError(f"{files.place} holds no run; give a run's folder")

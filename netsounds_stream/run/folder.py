@@ -1,145 +1,105 @@
-"""A run's folder: worked on under a partial name, given its own by one rename when all of it is whole."""
+"""The folder in which a run is made, by one process at a time, and the run's way from there to its place.
+
+`LocalRunFolder` gives the folder its own name by one rename, when all of it is complete;
+`remote_folder.RemoteRunFolder` makes a run under a URL.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
-import re
 import shlex
 import shutil
-from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from ..base.checksums import file_sum, sealed
 from ..base.journal import JOURNAL_NAME, Journal, durably_replace, read_journal, sync
 from ..base.locations import DOWNLOAD
+from ..base.locks import FileLock, LockHeldError
 from ..errors import OutputError, StoreError, UnfinishedError
-from ..planning.sound_options import FORMATS
-from .storage import StorageBackend
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-RECORD_NAME = "run.json"
-#: The report: its page, the pictures for people, the page's own data.
-PAGE, PICTURES, REPORT = "index.html", "pictures", "report"
-#: The page as one file that needs no other.
-SINGLE_FILE = "share.html"
-_PARTIAL, LOCK = ".partial", ".lock"
-_LONGEST_LABEL_BYTES = 80  # file names may have 255
+from .layout import LOCK, RECORD_NAME, outputs, replaced_path, resolved, work_path
+from .record_file import read_record
+from .storage import LocalStorage, StorageBackend
 
 
-def file_label(label: str) -> str:
-    """`label` as a part of file names: spaces become hyphens, what a file system dislikes becomes '_'."""
-    hyphenated = re.sub(r"\s+", "-", label.strip())
-    kept = re.sub(r"[^\w.'+-]", "_", hyphenated)
-    return kept.encode()[:_LONGEST_LABEL_BYTES].decode(errors="ignore")
+class RunFolder(ABC):
+    """The folder in which one process makes a run. It may hold what a stopped run left.
 
+    Leaving the `with` block without `finish` removes the folder, unless its journal says that the run can be
+    resumed from what is there.
 
-def resolved(out: Path) -> Path:
-    """`out` with every link followed."""
-    try:
-        return out.resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links
-        raise OutputError(f"{out} cannot be resolved ({error}); choose another --out") from error
-
-
-def work_path(out: Path) -> Path:
-    """Where the run that will be `out` is worked on: a hidden neighbour of it."""
-    return out.with_name(f".{out.name}{_PARTIAL}")
-
-
-def out_path(folder: Path) -> Path:
-    """The run's folder that `folder` names: itself, or where what is worked on in it will be."""
-    folder = resolved(folder)
-    name = folder.name
-    if name.startswith(".") and name.endswith(_PARTIAL):
-        return folder.with_name(name[1 : -len(_PARTIAL)])
-    return folder
-
-
-class RunFolder:
-    """`out` as it will be, worked on in `path`, by one process at a time.
-
-    `path` may hold what a stopped run left. Leaving the `with` block without `finish` removes what is there,
-    unless its journal says that some of it can be gone on from. An existing run is replaced only with
-    `overwrite`, and only by `finish`.
+    Attributes:
+        given: where the run will be, as the user named it: a path, or a URL without its secrets.
+        path: the folder.
+        resumed_by: call that resumes the run, where no command can since its picture was in memory.
 
     Raises:
-        OutputError: `out` is in the way or cannot be made, or another process works on it.
+        OutputError: the folder cannot be made, or another process works in it.
     """
 
-    def __init__(self, out: Path, *, overwrite: bool) -> None:
-        self.given: Path | str = out
-        #: What resumes the run, where the command cannot: its picture was in memory.
+    def __init__(self, given: Path | str, path: Path) -> None:
+        self.given = given
+        self.path = path
         self.resumed_by: str | None = None
-        self.out, self._overwrite = resolved(out), overwrite
-        self.path = work_path(self.out)
-        check_out(self.out, overwrite=overwrite)
-        self._lock = self._take_lock()
+        self._lock = self._acquired_lock()
         try:
             self._recover()
         except BaseException:
             self._leave()
             raise
 
-    def __enter__(self) -> RunFolder:
-        return self
+    @property
+    @abstractmethod
+    def remote(self) -> bool:
+        """Whether the run will be in an object store."""
 
+    @abstractmethod
     def check(self, *, overwrite: bool) -> None:
-        """Raise OutputError if the run cannot be put at `out`."""
-        check_out(self.out, overwrite=overwrite)
+        """Require that a run can be put in its place: only an earlier run is ever replaced.
 
+        Raises:
+            OutputError: something else is there, or a run and not `overwrite`.
+        """
+
+    @abstractmethod
     def clear(self) -> None:
-        """Remove what a stopped run left, but for a picture that was fetched."""
-        self._clear_here()
+        """Remove what a stopped run left, except a picture that was fetched."""
 
-    def _clear_here(self, *kept: str) -> None:
-        for path in self.path.iterdir():
-            if path.name in (LOCK, DOWNLOAD, *kept):
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-
+    @abstractmethod
     def storage(self, journal: Journal) -> StorageBackend:
-        """Where the run's arrays and finished files lie while it goes on."""
-        return StorageBackend()
+        """Return the storage backend of the run while it is made."""
 
+    @abstractmethod
     def contents(self, known: Mapping[str, Any], *, arrays: bool) -> dict[str, Any]:
-        """What the record says of the run's files, when it is done: their names and checksums.
+        """Return what the record of the completed run says of its files.
 
         Args:
-            known: checksums from the files' writing.
-            arrays: whether they were to be kept. Those that were not are gone as a whole.
-        """
-        gone = {path.split("/")[0] for path in known if not (self.path / path.split("/")[0]).exists()}
-        sums = {name: each for name, each in known.items() if name.split("/")[0] not in gone}
-        for path in self.path.glob("*.zarr/zarr.json"):
-            sums[path.relative_to(self.path).as_posix()] = file_sum(path).to_json()
-        return {"files": outputs(self.path), "checksums": dict(sorted(sums.items()))}
+            known: checksums from the files' writing, by name.
+            arrays: whether the run keeps its arrays.
 
+        Returns:
+            `files`, their names; `checksums`, by name, of every file.
+        """
+
+    @abstractmethod
     def finish(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Everything in `path` is whole and on the disk: add the record, and put the run in its place.
+        """Add the record to the run, all of whose files are complete and durable, and put it in its place.
 
-        The record as it is there then.
+        Returns:
+            The record as it is written there.
         """
-        check_out(self.out, overwrite=self._overwrite)  # what came there meanwhile is not ours to replace
-        durably_replace(self.path / RECORD_NAME, sealed(record))
-        for name in (JOURNAL_NAME, f"{JOURNAL_NAME}.new"):
-            (self.path / name).unlink(missing_ok=True)
-        sync([], [self.path])
-        self._put_in_place()
-        found = read_record(self.out / RECORD_NAME)
-        assert found is not None
-        return found
+
+    @abstractmethod
+    def _recover(self) -> None:
+        """Complete what a process was killed at, between a run's end and its place."""
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -149,54 +109,23 @@ class RunFolder:
         self._leave()
 
     def _resuming(self) -> str:
+        """Return the command that resumes the run."""
         return f"netsounds-stream resume {shlex.quote(str(self.given))}"
 
-    def _recover(self) -> None:
-        """Finish what a process was killed at between a run's end and its place, or put back what it took."""
-        if (self.path / RECORD_NAME).exists() and not (self.path / JOURNAL_NAME).exists():
-            self._put_in_place()
-            done, self._lock = self._lock, self._take_lock()
-            _close(done)
-        elif read_record(self._replaced / RECORD_NAME) is None:
-            _remove(self._replaced)  # a run that was being removed
-        elif not self.out.exists():
-            os.rename(self._replaced, self.out)
+    def _acquired_lock(self) -> FileLock:
+        """Make the folder, and lock it.
 
-    @property
-    def _replaced(self) -> Path:
-        return self.path.with_name(self.path.name.removesuffix(_PARTIAL) + ".replaced")
-
-    def _put_in_place(self) -> None:
-        replaced = self._replaced
-        try:
-            if self._overwrite and self.out.exists() and any(self.out.iterdir()):
-                _remove(replaced)
-                os.rename(self.out, replaced)
-            os.rename(self.path, self.out)  # onto nothing, or an empty folder: the system refuses another
-            sync([], [self.out.parent])
-        except OSError as failure:
-            if replaced.exists() and not self.out.exists():
-                os.rename(replaced, self.out)
-            raise OutputError(
-                f"the finished run could not be moved to {self.out} ({failure.strerror}); it is in "
-                f"{self.path}"
-            ) from failure
-        (self.out / LOCK).unlink(missing_ok=True)
-        _remove(replaced)
-
-    def _take_lock(self) -> int | None:
-        # On a file in the folder, so that the lock goes where the folder goes. The system frees it with
-        # the process, however that ends. Windows has no fcntl: nothing is locked there, nor kept open, for a
-        # folder with an open file in it cannot be renamed.
+        The lock is on a file in the folder, so that it goes where the folder goes.
+        """
         while True:
             try:
                 self._make_folder()
             except OSError as error:
                 raise OutputError(
-                    f"cannot make a folder in {self.out.parent} ({error.strerror}); choose another --out"
+                    f"cannot make a folder in {self.path.parent} ({error.strerror}); choose another --out"
                 ) from error
             try:
-                lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+                lock = FileLock(self.path / LOCK)
             except FileNotFoundError:  # put in its place, or removed, by another process just now
                 continue
             except OSError as error:
@@ -204,65 +133,146 @@ class RunFolder:
                     f"cannot write in {self.path} ({error.strerror}); make it writable, or choose another "
                     f"--out"
                 ) from error
-            if fcntl is None:
-                os.close(lock)
-                return None
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                holder = os.read(lock, 20).decode(errors="replace")
-                os.close(lock)
+                lock.acquire()
+            except LockHeldError as error:
                 raise OutputError(
-                    f"another run is working on {self.given} (process {holder}); wait until it ends, or "
-                    "choose another --out"
+                    f"another run is working on {self.given} (process {error.holder}); wait until it ends, "
+                    "or choose another --out"
                 ) from error
             except OSError as error:
-                os.close(lock)
                 raise OutputError(
-                    f"{self.out.parent} cannot be locked ({error.strerror}); choose another --out"
+                    f"{self.path.parent} cannot be locked ({error.strerror}); choose another --out"
                 ) from error
-            if self._is_at(lock):
-                os.ftruncate(lock, 0)
-                os.write(lock, str(os.getpid()).encode())
+            if lock.is_at(self.path / LOCK):
                 return lock
-            os.close(lock)
+            lock.release()
 
     def _make_folder(self) -> None:
         if self.path.is_symlink():
             raise FileExistsError(errno.EEXIST, f"{self.path.name} is a link")
-        ours = (LOCK, JOURNAL_NAME, RECORD_NAME)
         if self.path.is_dir():
-            there = {path.name for path in self.path.iterdir()}
-            if there and not there.intersection(ours):
+            names = {path.name for path in self.path.iterdir()}
+            if names and not names.intersection((LOCK, JOURNAL_NAME, RECORD_NAME)):
                 raise FileExistsError(errno.EEXIST, f"{self.path.name} is in the way; move it away")
             return
         self.path.mkdir(parents=True, exist_ok=True)
         sync([], [self.path.parent])
 
-    def _is_at(self, lock: int | None) -> bool:
-        if lock is None:
-            return True
-        try:
-            return os.path.samestat(os.fstat(lock), (self.path / LOCK).stat())
-        except FileNotFoundError:
-            return False
+    def _clear_local(self, *kept: str) -> None:
+        """Empty the folder, except the lock, a picture that was fetched, and the names in `kept`."""
+        for path in self.path.iterdir():
+            if path.name in (LOCK, DOWNLOAD, *kept):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def _leave(self) -> None:
-        # What is at the path may be another process's by now: ours was put in its place, say.
+        # another process may have a folder at this path by now, when ours was put in its place
         kept = holds_work(self.path) or (self.path / DOWNLOAD).exists()
-        if self._is_at(self._lock) and not kept:
+        if self._lock.is_at(self.path / LOCK) and not kept:
             with contextlib.suppress(OSError):
-                self._clear_here()  # the lock last, or another process could take it while this goes on
+                self._clear_local()  # the lock last, or another process could take it while this goes on
                 shutil.rmtree(self.path, ignore_errors=True)
-        self._close()
-
-    def _close(self) -> None:
-        _close(self._lock)
+        self._lock.release()
 
 
-def _close(lock: int | None) -> None:
-    if lock is not None:
-        os.close(lock)
+class LocalRunFolder(RunFolder):
+    """The folder of a run that will be at `out`, made in a hidden neighbour of `out`.
+
+    An existing run is replaced only with `overwrite`, and only by `finish`.
+
+    Raises:
+        OutputError: `out` is in the way or cannot be made, or another process works on it.
+    """
+
+    def __init__(self, out: Path, *, overwrite: bool) -> None:
+        self._out = resolved(out)
+        self._overwrite = overwrite
+        check_out(self._out, overwrite=overwrite)
+        super().__init__(out, work_path(self._out))
+
+    @property
+    def remote(self) -> bool:
+        """False: the run will be in a folder."""
+        return False
+
+    def check(self, *, overwrite: bool) -> None:
+        """Require that a run can be put at `out`; see `RunFolder`."""
+        check_out(self._out, overwrite=overwrite)
+
+    def clear(self) -> None:
+        """Remove what a stopped run left; see `RunFolder`."""
+        self._clear_local()
+
+    def storage(self, journal: Journal) -> StorageBackend:
+        """Return the backend that keeps everything in the folder."""
+        return LocalStorage()
+
+    def contents(self, known: Mapping[str, Any], *, arrays: bool) -> dict[str, Any]:
+        """Return what the record says of the run's files; arrays that are not kept are gone by now."""
+        tops = {path.split("/")[0] for path in known}
+        gone = {top for top in tops if not (self.path / top).exists()}
+        checksums = {name: checksum for name, checksum in known.items() if name.split("/")[0] not in gone}
+        for path in self.path.glob("*.zarr/zarr.json"):
+            checksums[path.relative_to(self.path).as_posix()] = file_sum(path).to_json()
+        return {"files": outputs(self.path), "checksums": dict(sorted(checksums.items()))}
+
+    def finish(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Add the record, and rename the folder to `out`; see `RunFolder`."""
+        check_out(self._out, overwrite=self._overwrite)  # what came there meanwhile is not ours to replace
+        durably_replace(self.path / RECORD_NAME, sealed(record))
+        for name in (JOURNAL_NAME, f"{JOURNAL_NAME}.new"):
+            (self.path / name).unlink(missing_ok=True)
+        sync([], [self.path])
+        self._put_in_place()
+        written = read_record(self._out / RECORD_NAME)
+        assert written is not None
+        return written
+
+    def _recover(self) -> None:
+        """Put a completed run in its place, or put back the earlier run that it was to replace."""
+        replaced = replaced_path(self.path)
+        if (self.path / RECORD_NAME).exists() and not (self.path / JOURNAL_NAME).exists():
+            self._put_in_place()
+            moved = self._lock
+            self._lock = self._acquired_lock()
+            moved.release()
+        elif read_record(replaced / RECORD_NAME) is None:
+            _remove(replaced)  # a run that was being removed
+        elif not self._out.exists():
+            os.rename(replaced, self._out)
+
+    def _put_in_place(self) -> None:
+        replaced = replaced_path(self.path)
+        try:
+            if self._overwrite and self._out.exists() and any(self._out.iterdir()):
+                _remove(replaced)
+                os.rename(self._out, replaced)
+            os.rename(self.path, self._out)  # onto nothing, or an empty folder: the system refuses another
+            sync([], [self._out.parent])
+        except OSError as failure:
+            if replaced.exists() and not self._out.exists():
+                os.rename(replaced, self._out)
+            raise OutputError(
+                f"the finished run could not be moved to {self._out} ({failure.strerror}); it is in "
+                f"{self.path}"
+            ) from failure
+        (self._out / LOCK).unlink(missing_ok=True)
+        _remove(replaced)
+
+
+def recover(out: Path) -> None:
+    """Complete what a process was killed at while it put a run in its place at `out`.
+
+    Raises:
+        OutputError: something else is at `out`, or another process works on it.
+    """
+    record = read_record(work_path(out) / RECORD_NAME)
+    with LocalRunFolder(out, overwrite=record is None or bool(record.get("overwrite"))):
+        pass  # opening it does so
 
 
 def _remove(replaced: Path) -> None:
@@ -272,16 +282,20 @@ def _remove(replaced: Path) -> None:
 
 
 def holds_work(folder: Path) -> bool:
-    """Whether a stopped run in `folder` can be gone on from, further on than its beginning."""
+    """Return whether `folder` holds a stopped run that has got further than its beginning."""
     try:
         journal = read_journal(folder)
-    except StoreError:  # there was some, and it is not for us to throw away
+    except StoreError:  # damaged, so there was some, and it is not for us to throw away
         return True
     return (folder / RECORD_NAME).exists() or (journal is not None and bool(journal["steps"]))
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:
-    """Raise OutputError if a run cannot be put at `out`: only an earlier run of ours is ever replaced."""
+    """Require that a run can be put at `out`: only an earlier run is ever replaced.
+
+    Raises:
+        OutputError: something else is there, or a run and not `overwrite`.
+    """
     if out.is_symlink() and not out.exists():
         raise OutputError(f"{out} is a link to nothing; remove it or choose another --out")
     if out.exists() and not out.is_dir():
@@ -289,77 +303,18 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     if os.path.ismount(out):
         raise OutputError(f"{out} is the root of a disk; choose a folder in it for --out")
     try:
-        there = {path.name for path in out.iterdir()} if out.exists() else set()
+        names = {path.name for path in out.iterdir()} if out.exists() else set()
     except PermissionError as error:
         raise OutputError(f"no permission to read {out}; choose another --out") from error
-    if not there:
+    if not names:
         return
     record = read_record(out / RECORD_NAME)
     if record is None:
         raise OutputError(f"{out} holds files but no run; choose another --out or an empty folder")
     if not overwrite:
         raise OutputError(f"{out} holds a run already; use --overwrite to replace it, or another --out")
-    foreign = sorted(there - {RECORD_NAME, LOCK} - {Path(name).parts[0] for name in record["files"]})
+    foreign = sorted(names - {RECORD_NAME, LOCK} - {Path(name).parts[0] for name in record["files"]})
     if foreign:
         raise OutputError(
             f"{out} holds {foreign[0]}, which is not part of its run; move it away, or choose another --out"
         )
-
-
-def read_record(path: Path) -> dict[str, Any] | None:
-    """A run's record; None if there is none at `path` that this package wrote."""
-    try:
-        if not path.is_file():  # reading a pipe would wait for ever
-            return None
-        return parsed_record(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def is_run(folder: Path) -> bool:
-    """Return whether `folder` holds a finished run, damaged or not: a `run.json` may be another program's."""
-    try:
-        record = folder / RECORD_NAME
-        return record.is_file() and b'"netsounds-stream' in record.read_bytes()
-    except OSError:
-        return False
-
-
-def parsed_record(text: str) -> dict[str, Any] | None:
-    """A run's record out of its text; None if this package did not write it."""
-    try:
-        record = json.loads(text)
-        ours = "netsounds-stream" in record["versions"] and all(Path(name).parts for name in record["files"])
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return record if ours else None
-
-
-def outputs(folder: Path) -> list[str]:
-    """What a run's folder holds besides its record; see `outputs_of`."""
-    return outputs_of(PurePosixPath(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
-def outputs_of(there: Iterable[PurePosixPath]) -> list[str]:
-    """What of the files of a run's folder its record names: the page first, then the mix; arrays, and sound
-    files at any depth; then the page in one file, and the report's folders."""
-    found, kinds = set(there), {".zarr", *(f".{name}" for name in FORMATS)}
-    found |= {each for path in found for each in path.parents if each.parts}
-    names = [
-        path.as_posix() for path in found if path.suffix in kinds and path.parts[0] not in (PICTURES, REPORT)
-    ]
-    names.sort(key=lambda name: (not name.startswith("mix."), name))
-    page = [PAGE] if PurePosixPath(PAGE) in found else []
-    return [
-        *page,
-        *names,
-        *(name for name in (SINGLE_FILE, PICTURES, REPORT) if PurePosixPath(name) in found),
-    ]
-
-
-def add_files(top: Path, record: Mapping[str, Any], name: str, paths: Iterable[Path]) -> None:
-    """Have the record of the finished run at `top` know files that were put there, listed by that name."""
-    sums = {path.relative_to(top).as_posix(): file_sum(path).to_json() for path in paths}
-    files = record["files"] if name in record["files"] else [*record["files"], name]
-    checksums = dict(sorted({**record.get("checksums", {}), **sums}.items()))
-    durably_replace(top / RECORD_NAME, sealed({**record, "files": files, "checksums": checksums}))

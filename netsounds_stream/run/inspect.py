@@ -1,30 +1,31 @@
-"""What a run's folder, a stored array or a WAV file holds, for `netsounds-stream info`."""
+"""Facts about a run, a stored array or a WAV file, for `netsounds-stream info`."""
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 
-from ..base.locations import is_url
 from ..base.units import format_bytes
 from ..errors import NetsoundsError, OutputError, StoreError
 from ..sound.wav import missing_bytes
 from ..store.arrays import Activations, open_activations
-from .files import files_of
-from .folder import RECORD_NAME, parsed_record, read_record
+from .destinations import location_of
+from .files import RunFiles, with_folders
+from .layout import RECORD_NAME
+from .record_file import parsed_record, read_record
 
 
 class NotOursError(NetsoundsError):
-    """The path is nothing that this package writes."""
+    """The path holds nothing that this package writes."""
 
 
 def inspect(path: str | Path) -> dict[str, Any]:
     """Return facts about a run, an array of activations or a WAV file.
 
-    Of an array every shard's length and index are checked, of a WAV file its length. Nothing is decoded.
+    Lengths are checked, of an array also the index of every shard. Nothing is decoded.
 
     Args:
         path: a run's folder, a `.zarr` or `.npy` array, or a `.wav` file; or the URL of a run or an array.
@@ -41,42 +42,50 @@ def inspect(path: str | Path) -> dict[str, Any]:
         >>> facts["kind"], facts["picture"], facts["size"]
         ('run', 'landscape.png', '240 x 160 px')
     """
-    if is_url(path):
-        return _elsewhere(str(path))
+    location = location_of(path)
+    if location.remote:
+        return _remote_facts(location.files())
     path = Path(path)
     if not path.exists():
         raise NotOursError(f"nothing at {path}; give a run's folder, a .zarr or .npy array, or a .wav file")
     if path.name == RECORD_NAME and path.is_file():
-        return _run(path)
+        return _local_run_facts(path)
     if path.is_dir() and (path / RECORD_NAME).is_file():
-        return _run(path / RECORD_NAME)
+        return _local_run_facts(path / RECORD_NAME)
     if path.suffix in (".zarr", ".npy") or (path / "zarr.json").is_file():
-        return _array(path)
+        return _local_array_facts(path)
     if path.is_file():
-        return _wav(path)
+        return _wav_facts(path)
     raise NotOursError(f"{path} holds no run; give a run's folder, a .zarr or .npy array, or a .wav file")
 
 
-def _elsewhere(url: str) -> dict[str, Any]:
-    """The same of a run's folder or of an array in an object store."""
-    files = files_of(url)
-    if (text := files.text(RECORD_NAME)) is not None:
-        there = set(files.sizes())
-        folders = {each.as_posix() for name in there for each in PurePosixPath(name).parents}
-        return _facts(f"{files.name}/{RECORD_NAME}", parsed_record(text), there | folders)
+def _remote_facts(files: RunFiles) -> dict[str, Any]:
+    """Return facts about a run or an array in an object store."""
+    text = files.text(RECORD_NAME)
+    if text is not None:
+        return _run_facts(f"{files.place}/{RECORD_NAME}", parsed_record(text), with_folders(files.sizes()))
     source = files.array("")
     source.check()
     return _array_facts(source, sum(files.sizes().values()))
 
 
-def _run(path: Path) -> dict[str, Any]:
+def _local_run_facts(path: Path) -> dict[str, Any]:
     record = read_record(path)
     names = () if record is None else record["files"]
-    return _facts(str(path), record, {name for name in names if (path.parent / name).exists()})
+    return _run_facts(str(path), record, {name for name in names if (path.parent / name).exists()})
 
 
-def _facts(path: str, record: dict[str, Any] | None, there: set[str]) -> dict[str, Any]:
-    """Of a run whose files are `there`, with the folders that they lie in."""
+def _run_facts(path: str, record: dict[str, Any] | None, present: set[str]) -> dict[str, Any]:
+    """Return facts about a run.
+
+    Args:
+        path: path or URL of its record.
+        record: the record; None where it is none.
+        present: names of the files and folders that are there.
+
+    Raises:
+        OutputError: the record is none, or lacks something.
+    """
     try:
         if record is None:
             raise OutputError(f"{path} is not a run's record; give a run's folder")
@@ -95,20 +104,21 @@ def _facts(path: str, record: dict[str, Any] | None, there: set[str]) -> dict[st
             "planned_memory": format_bytes(record["plan"]["peak_memory_bytes"]),
             "command": record["command"],
             "notes": record["notes"],
-            "files": {name: "there" if name in there else "MISSING" for name in record["files"]},
+            "files": {name: "there" if name in present else "MISSING" for name in record["files"]},
         }
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise OutputError(f"{path} is an incomplete record ({error}); make the run again") from error
 
 
-def _array(path: Path) -> dict[str, Any]:
+def _local_array_facts(path: Path) -> dict[str, Any]:
     source = open_activations(path)
     source.check()
-    stored = sum(each.stat().st_size for each in path.rglob("*") if each.is_file()) or path.stat().st_size
+    stored = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) or path.stat().st_size
     return _array_facts(source, stored)
 
 
 def _array_facts(source: Activations, stored: int) -> dict[str, Any]:
+    """Return facts about an array that takes `stored` bytes."""
     raw = source.channels * source.frames * source.frequencies * np.dtype(source.dtype).itemsize
     return {
         "kind": "activations",
@@ -121,7 +131,7 @@ def _array_facts(source: Activations, stored: int) -> dict[str, Any]:
     }
 
 
-def _wav(path: Path) -> dict[str, Any]:
+def _wav_facts(path: Path) -> dict[str, Any]:
     missing = missing_bytes(path)
     if missing:
         raise StoreError(

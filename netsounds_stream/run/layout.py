@@ -1,19 +1,44 @@
-"""Where a run's files lie in its folder, while it goes on and in the end."""
+"""The names of a run's files, in its folder or under its URL, while it is made and when it is finished.
+
+Everything that spells one of these names asks here. Nothing here reads or writes a file.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from ..errors import OutputError
 from ..planning.plan import AudioPlan, Plan
+from ..planning.sound_options import FORMATS
 from ..sound.finished_files import FILTERS
-from .folder import REPORT
+from ..sound.sum_spool import sum_spool_path
+
+RECORD_NAME = "run.json"
+#: The report: its page, and the folders of pictures for people and of the page's own data.
+PAGE, PICTURES, REPORT = "index.html", "pictures", "report"
+#: The page as one file that needs no other.
+SINGLE_FILE = "share.html"
+#: Held by the process that makes the run.
+LOCK = ".lock"
+#: Folder for intermediate files, which are never part of the run.
+TEMPORARY = "temporary"
+_PARTIAL = ".partial"
+_REPLACED = ".replaced"
+_LONGEST_LABEL_BYTES = 80  # file names may have 255
 
 
 @dataclass(frozen=True)
 class Layout:
-    """In `folder`; `label` is as file names have it, `ending` of sound files."""
+    """Paths of one run's files.
+
+    Attributes:
+        folder: the folder that they lie in.
+        label: the run's label as file names have it; see `file_label`.
+        ending: suffix of the sound files, without its dot.
+    """
 
     folder: Path
     label: str
@@ -21,47 +46,173 @@ class Layout:
 
     @property
     def temporary(self) -> Path:
-        """A folder for what waits while the run goes on."""
-        return self.folder / "temporary"
+        """Folder for intermediate files."""
+        return self.folder / TEMPORARY
 
     @property
     def picture_spool(self) -> Path:
+        """Temporary file of the decoded picture."""
         return self.folder / "picture.spool.tif"
 
     @property
     def mix(self) -> Path:
+        """Sound file of the mix of all banks."""
         return self.folder / f"mix.{self.ending}"
 
     def parts(self, number: int, plan: Plan) -> list[tuple[AudioPlan, Path]]:
-        """Return the files of a bank's part of the mix, as planned: a stem, and what the page plays."""
-        stem, part = self.folder / f"stem-{number}_{self.label}.{self.ending}", f"{REPORT}/part-{number}.flac"
-        files = ((plan.stems, stem), (plan.parts, self.folder / part))
-        return [(audio, path) for audio, path in files if audio is not None]
+        """Return the planned files of a bank's part of the mix.
+
+        Args:
+            number: number of the bank.
+            plan: plan of the run.
+
+        Returns:
+            Plan and path of the stem, and of the part that the page plays; either may be missing.
+        """
+        stem = self.folder / f"{stem_name(number, self.label)}.{self.ending}"
+        part = self.folder / REPORT / f"part-{number}.flac"
+        planned = ((plan.stems, stem), (plan.parts, part))
+        return [(audio, path) for audio, path in planned if audio is not None]
 
     def array(self, number: int) -> Path:
-        return self.folder / f"{self._named(number)}.zarr"
+        """Return the path of a bank's stored array."""
+        return self.folder / array_name(number, self.label)
 
     def sum_spool(self, number: int) -> Path:
-        return self.temporary / f"sum-{number}.spool"
+        """Return the temporary file of a bank's sum."""
+        return sum_spool_path(self.temporary, number)
 
     def overview(self, name: str) -> Path:
+        """Return the temporary file of a reduced picture or bank."""
         return self.temporary / f"{name}.overview"
 
     def sounds(self, number: int, audio: AudioPlan, filters: Iterable[int]) -> list[Path]:
-        """Return the files of one of a bank's schemes, where these filters sound."""
-        return (
-            self.filters(number, filters) if audio.scheme == "filters" else [self.sound(number, audio.scheme)]
-        )
+        """Return the sound files of one scheme of a bank.
+
+        Args:
+            number: number of the bank.
+            audio: plan of the scheme.
+            filters: numbers of the selected filters.
+        """
+        if audio.scheme == "filters":
+            return self.filters(number, filters)
+        return [self.sound(number, audio.scheme)]
 
     def sound(self, number: int, scheme: str) -> Path:
-        """A bank's one file of a scheme."""
-        return self.folder / f"{self._named(number)}_{scheme}.{self.ending}"
+        """Return the sound file of a bank's scheme 'sum' or 'concat'."""
+        return self.folder / f"{bank_stem(number, self.label)}_{scheme}.{self.ending}"
 
     def filters(self, number: int, filters: Iterable[int]) -> list[Path]:
-        """A file a filter, in a folder that is made."""
-        folder = self.folder / f"{self._named(number)}{FILTERS}"
+        """Make the folder of a bank's scheme 'filters', and return its sound files, one for each filter."""
+        folder = self.folder / filters_folder(number, self.label)
         folder.mkdir(exist_ok=True)
-        return [folder / f"{each:03d}.{self.ending}" for each in filters]
+        return [folder / f"{filter_stem(each)}.{self.ending}" for each in filters]
 
-    def _named(self, number: int) -> str:
-        return f"activations-{number}_{self.label}"
+
+def bank_stem(number: int, label: str) -> str:
+    """Return what the names of a bank's array and sounds begin with; `label` is a `file_label`."""
+    return f"activations-{number}_{label}"
+
+
+def array_name(number: int, label: str) -> str:
+    """Return the name of a bank's stored array."""
+    return f"{bank_stem(number, label)}.zarr"
+
+
+def filters_folder(number: int, label: str) -> str:
+    """Return the name of the folder of a bank's sound files, one for each filter."""
+    return f"{bank_stem(number, label)}{FILTERS}"
+
+
+def filter_stem(number: int) -> str:
+    """Return the name of one filter's sound file, without its suffix."""
+    return f"{number:03d}"
+
+
+def stem_name(number: int, label: str) -> str:
+    """Return the name of a bank's stem (its part of the mix), without its suffix."""
+    return f"stem-{number}_{label}"
+
+
+def is_mix(name: str) -> bool:
+    """Return whether a file of a run is its mix."""
+    return name.startswith("mix.")
+
+
+def contact_sheet(number: int, reduce: str) -> str:
+    """Return the name of a bank's contact sheet in `PICTURES`; `reduce` is 'mean' or 'max'."""
+    return f"bank-{number}_{reduce}.webp"
+
+
+def file_label(label: str) -> str:
+    """Return `label` as a part of file names.
+
+    Spaces become hyphens, and what file systems dislike becomes '_'.
+    """
+    hyphenated = re.sub(r"\s+", "-", label.strip())
+    allowed = re.sub(r"[^\w.'+-]", "_", hyphenated)
+    return allowed.encode()[:_LONGEST_LABEL_BYTES].decode(errors="ignore")
+
+
+def resolved(out: Path) -> Path:
+    """Return `out` with every link followed.
+
+    Raises:
+        OutputError: the links lead in a circle.
+    """
+    try:
+        return out.resolve()
+    except (OSError, RuntimeError) as error:
+        raise OutputError(f"{out} cannot be resolved ({error}); choose another --out") from error
+
+
+def work_path(out: Path) -> Path:
+    """Return the hidden neighbour of `out` in which the run is made that will become `out`."""
+    return out.with_name(f".{out.name}{_PARTIAL}")
+
+
+def replaced_path(work: Path) -> Path:
+    """Return where an earlier run is set aside, while the run made in `work` takes its place."""
+    return work.with_name(work.name.removesuffix(_PARTIAL) + _REPLACED)
+
+
+def out_path(folder: Path) -> Path:
+    """Return the run's folder that a user means by `folder`: itself, or the run that is made in it.
+
+    Raises:
+        OutputError: the path's links lead in a circle.
+    """
+    folder = resolved(folder)
+    name = folder.name
+    if name.startswith(".") and name.endswith(_PARTIAL):
+        return folder.with_name(name[1 : -len(_PARTIAL)])
+    return folder
+
+
+def outputs(folder: Path) -> list[str]:
+    """Return the names in a run's folder that its record lists; see `outputs_of`."""
+    return outputs_of(PurePosixPath(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def outputs_of(paths: Iterable[PurePosixPath]) -> list[str]:
+    """Return the names that a run's record lists, in their order there.
+
+    Args:
+        paths: all files of the run, relative to its folder.
+
+    Returns:
+        The page; then the mix, arrays and sound files at any depth; then the page as one file, and the
+        report's folders.
+    """
+    present = set(paths)
+    present |= {parent for path in present for parent in path.parents if parent.parts}
+    suffixes = {".zarr", *(f".{name}" for name in FORMATS)}
+    names = [
+        path.as_posix()
+        for path in present
+        if path.suffix in suffixes and path.parts[0] not in (PICTURES, REPORT)
+    ]
+    names.sort(key=lambda name: (not is_mix(name), name))
+    page = [PAGE] if PurePosixPath(PAGE) in present else []
+    rest = [name for name in (SINGLE_FILE, PICTURES, REPORT) if PurePosixPath(name) in present]
+    return [*page, *names, *rest]

@@ -26,7 +26,7 @@ from ..planning.formats import media_type
 from ..planning.geometry import BANKS
 from ..sound.finished_files import FILTERS
 from ..store.arrays import UNREADABLE
-from .folder import file_label
+from .layout import file_label
 
 if TYPE_CHECKING:
     from xarray import DataArray

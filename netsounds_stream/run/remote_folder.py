@@ -1,4 +1,4 @@
-"""A run under a URL: worked on in a local folder, a run when its record is put there, last of all."""
+"""A run under a URL: made in a local folder, and a run once its record is uploaded, last of all."""
 
 from __future__ import annotations
 
@@ -14,47 +14,57 @@ from ..base.journal import Journal, durably_replace
 from ..base.locations import work_folder
 from ..errors import OutputError
 from ..store.object_store import ObjectFolder
-from .folder import LOCK, RECORD_NAME, RunFolder, outputs_of, parsed_record
-from .remote_storage import TEMPORARY, ObjectStorage
+from .folder import RunFolder
+from .layout import LOCK, RECORD_NAME, TEMPORARY, outputs_of, resolved, work_path
+from .record_file import parsed_record
+from .remote_storage import ObjectStorage
 from .storage import StorageBackend
 
-# The record as it is put; there from then on until everything else of the folder is gone.
+# The record as it is uploaded; in the folder from then on until everything else of the folder is gone.
 _MARKER = "marker.json"
-# There once it is known that whatever lies under the URL is an earlier run's, or this one's.
+# In the folder once it is known that whatever lies under the URL is an earlier run's, or this one's.
 _OURS = "prefix.ours"
 
 
-class RemoteFolder(RunFolder):
-    """The folder for the run that will be at `url`; see `RunFolder`.
+class RemoteRunFolder(RunFolder):
+    """The local folder of a run that will be under a URL.
+
+    Args:
+        url: the run's URL.
+        work: folder for runs to URLs while they are made; see `location_of`.
 
     Attributes:
-        objects: what is under the URL.
+        objects: the objects under the URL.
 
     Raises:
         OutputError: what is there is in the way, or another process here works on the same URL.
         RemoteError: the store refuses, or does not answer.
     """
 
-    def __init__(self, url: str, work: Path | None, *, overwrite: bool) -> None:
-        self.objects, self._work = ObjectFolder(url), work
+    def __init__(self, url: str, work: Path | None) -> None:
+        self.objects = ObjectFolder(url)
+        self._work = work
         if not self.objects.url.partition("://")[2].partition("/")[2]:
             raise OutputError(f"{self.objects.url} is a bucket; give a name in it for --out")
-        self._replaces = overwrite
-        super().__init__(work_folder(url, work) / "run", overwrite=False)
-        self.given = self.objects.url
+        super().__init__(self.objects.url, work_path(resolved(local_out(url, work))))
+
+    @property
+    def remote(self) -> bool:
+        """True: the run will be in an object store."""
+        return True
 
     def check(self, *, overwrite: bool) -> None:
-        """Raise OutputError if a run cannot be put there: only an earlier run of ours is ever replaced."""
-        url, content = self.objects.url, self.objects.get(RECORD_NAME)
-        ours = (self.path / _OURS).exists()
+        """Require that a run can be put under the URL; see `RunFolder`."""
+        url = self.objects.url
+        content = self.objects.get(RECORD_NAME)
         if content is not None and not overwrite:
             raise OutputError(f"{url} holds a run already; use --overwrite to replace it, or another --out")
-        if ours:
+        if (self.path / _OURS).exists():
             return
         if content is None:
-            if there := next(iter(self.objects.listed(most=1)), None):
+            if first := next(iter(self.objects.listed(most=1)), None):
                 raise OutputError(
-                    f"{url} holds other objects ({there}) but no run; remove them, or choose another --out"
+                    f"{url} holds other objects ({first}) but no run; remove them, or choose another --out"
                 )
         else:
             record = parsed_record(content.decode(errors="replace"))
@@ -70,10 +80,10 @@ class RemoteFolder(RunFolder):
         durably_replace(self.path / _OURS, url)
 
     def finished(self) -> dict[str, Any]:
-        """The record of the run that is there.
+        """Return the record of the run under the URL.
 
         Raises:
-            OutputError: there is none.
+            OutputError: there is no run.
         """
         content = self.objects.get(RECORD_NAME)
         record = None if content is None else parsed_record(content.decode(errors="replace"))
@@ -85,25 +95,26 @@ class RemoteFolder(RunFolder):
         return record
 
     def clear(self) -> None:
-        """Remove what a stopped run left, here and there; and the run that was there, its record first."""
-        self._clear_here(_OURS)
+        """Remove what a stopped run left, here and there, and the run that is there, its record first."""
+        self._clear_local(_OURS)
         self.objects.delete([RECORD_NAME])
         self.objects.delete(self.objects.listed())
 
     def storage(self, journal: Journal) -> StorageBackend:
+        """Return the backend that uploads to the URL."""
         return ObjectStorage(self.objects, self.path, journal)
 
     def contents(self, known: Mapping[str, Any], *, arrays: bool) -> dict[str, Any]:
-        """See `RunFolder`; what describes the arrays is put, too."""
-        sums = dict(known)
+        """Return what the record says of the run's files, and upload the metadata of kept arrays."""
+        checksums = dict(known)
         for path in self.path.glob("*.zarr/zarr.json"):
             name = path.relative_to(self.path).as_posix()
-            sums[name] = file_sum(path).to_json()
+            checksums[name] = file_sum(path).to_json()
             if arrays:
                 self.objects.put(name, path.read_bytes())
         kept = {
-            name: each
-            for name, each in sums.items()
+            name: checksum
+            for name, checksum in checksums.items()
             if name.split("/")[0] != TEMPORARY and (arrays or ".zarr/" not in name)
         }
         return {
@@ -112,13 +123,13 @@ class RemoteFolder(RunFolder):
         }
 
     def finish(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Everything else is there: put the record, and remove what is here."""
+        """Upload the record, when everything else is there, and empty the folder; see `RunFolder`."""
         text = sealed(record)
         durably_replace(self.path / _MARKER, text)
         self._put_marker(text)
-        found = parsed_record(text)
-        assert found is not None
-        return found
+        written = parsed_record(text)
+        assert written is not None
+        return written
 
     def _put_marker(self, text: str) -> None:
         self.objects.put(RECORD_NAME, text.encode())
@@ -128,7 +139,7 @@ class RemoteFolder(RunFolder):
         (self.path / _MARKER).unlink()
 
     def _recover(self) -> None:
-        """Finish what a process was killed at while it put the record."""
+        """Upload the record, where a process was killed while it did so."""
         marker = self.path / _MARKER
         if marker.exists():
             self._put_marker(marker.read_text(encoding="utf-8"))
@@ -139,8 +150,13 @@ class RemoteFolder(RunFolder):
 
     def _leave(self) -> None:
         if (self.path / _OURS).exists():  # shards may be there that no journal speaks of
-            self._close()
+            self._lock.release()
             return
         super()._leave()
         with contextlib.suppress(OSError):  # another process may have come
             self.path.parent.rmdir()
+
+
+def local_out(url: str, work: Path | None) -> Path:
+    """Return the path whose hidden neighbour is the folder that the run to a URL is made in."""
+    return work_folder(url, work) / "run"

@@ -1,11 +1,12 @@
-"""A run's arrays and finished files in an object store: put beside the work, read back by ranges.
+"""A run's arrays and finished files in an object store: uploaded beside the work, read back by ranges.
 
-Shards go there as they are encoded. A file of sound or of the report is made in the run's folder; when a
-commit has it whole it is put, noted in the journal as `put: NAME`, and removed here.
+Shards are uploaded as they are encoded. A file of sound or of the report is made in the run's folder; when a
+commit has it complete it is uploaded, noted in the journal as `put: NAME`, and removed from the folder.
 """
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,125 +20,149 @@ from ..planning.plan import AHEAD, Plan
 from ..store.arrays import Activations, UploadQueue
 from ..store.object_store import ObjectFolder
 from ..store.remote import ShardUploads, open_remote
+from .layout import TEMPORARY
 from .storage import StorageBackend
 
-#: A folder in the run's for what waits: nothing in it is the run's.
-TEMPORARY = "temporary"
 # How often a wait looks whether the run was asked to stop.
-_LOOK_UP_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 class ObjectStorage(StorageBackend):
-    """Puts what is made in `folder` to `objects`. What a put fails with comes out of the next call."""
+    """Uploads what is made in a folder; an upload's error is raised by a later call.
+
+    Args:
+        objects: where to upload.
+        folder: the run's folder.
+        journal: the run's journal, which says what is complete and what is uploaded.
+    """
 
     def __init__(self, objects: ObjectFolder, folder: Path, journal: Journal) -> None:
-        self._objects, self._folder, self._journal = objects, folder, journal
+        self._objects = objects
+        self._folder = folder
+        self._journal = journal
         self._fetching = ThreadPoolExecutor(AHEAD, "fetch")
         self._shards = ShardUploads(objects)
-        self._files = ThreadPoolExecutor(1, "upload")
+        self._uploading = ThreadPoolExecutor(1, "upload")
         self._closed = False
         self._failure: BaseException | None = None
-        self._waiting: dict[str, int] = {}  # bytes of files that are still in the folder
+        self._local_bytes: dict[str, int] = {}  # of each complete file that is still in the folder
         self._changed = threading.Condition()
-        journal.on_whole = self._whole
-        known = journal.content["checksums"].items()
-        self._whole({folder / name: FileSum.from_json(each) for name, each in known})
+        journal.on_whole = self._enqueue
+        checksums = journal.content["checksums"].items()
+        self._enqueue({folder / name: FileSum.from_json(checksum) for name, checksum in checksums})
 
     @property
     def url(self) -> str | None:
+        """URL that everything is uploaded under."""
         return self._objects.url
 
     @property
     def uploads(self) -> UploadQueue | None:
+        """Queue that uploads an array's shards."""
         return self._shards
 
     def check(self) -> None:
-        """Raise what a put has failed with."""
+        """Raise the error that an upload failed with, if one did."""
         self._shards.check()
         if self._failure is not None:
             raise self._failure
 
     def activations(self, array: Path, time_axis: str) -> Activations:
-        described = (array / "zarr.json").read_bytes()
-        return open_remote(self._objects, array.name, time_axis, pool=self._fetching, metadata=described)
+        """Open a complete array in the object store; see `StorageBackend`."""
+        metadata = (array / "zarr.json").read_bytes()
+        return open_remote(self._objects, array.name, time_axis, pool=self._fetching, metadata=metadata)
 
     def forget(self, array: Path) -> None:
-        super().forget(array)
+        """Remove an array from the folder and from the object store."""
+        shutil.rmtree(array, ignore_errors=True)
         self._objects.delete(self._objects.listed(f"{array.name}/"))
 
     def size(self, path: Path) -> int:
+        """Return the size of a complete file, in bytes, wherever it is by now."""
         try:
             return path.stat().st_size
         except FileNotFoundError:
             return FileSum.from_json(self._journal.content["checksums"][self._name(path)]).bytes
 
     def opened(self, path: Path) -> Any:
+        """Return a complete sound file, open for soundfile: the local one, or its object."""
         try:
             return path.open("rb")
         except FileNotFoundError:
-            return _Reader(self._objects.reader(self._name(path)))
+            return _SoundObject(self._objects.reader(self._name(path)))
 
     def network_ended(self) -> None:
+        """Wait until every shard is uploaded."""
         self._shards.wait()
 
     def make_room(self, plan: Plan) -> None:
+        """Wait until no more than one bank's sound is still in the folder."""
         self._wait(plan.largest_sound_bytes)
 
     def settle(self) -> None:
+        """Wait until every complete file is uploaded and removed from the folder."""
         self._wait(0)
 
     def close(self) -> None:
+        """Cancel uploads that have not begun, and wait for those that have."""
         self._closed = True
         self._shards.close()
-        for each in (self._fetching, self._files):
-            each.shutdown(cancel_futures=True)
+        for pool in (self._fetching, self._uploading):
+            pool.shutdown(cancel_futures=True)
 
-    def _wait(self, most: int) -> None:
-        """Until no more than `most` bytes of whole files are in the folder."""
+    def _wait(self, most_bytes: int) -> None:
+        """Wait until complete files in the folder hold no more than `most_bytes`.
+
+        Raises:
+            Stopped: the run was asked to stop.
+        """
         self._journal.flush()
         while True:
             with self._changed:
-                while self._failure is None and self._under_way(most):
+                while self._failure is None and self._uploading_bytes() > most_bytes:
                     if self._journal.stopping:
                         raise Stopped
-                    self._changed.wait(_LOOK_UP_SECONDS)
+                    self._changed.wait(_POLL_SECONDS)
             self.check()
-            self._journal.flush()  # which removes what was put
-            if sum(self._waiting.values()) <= most:
+            self._journal.flush()  # which removes what was uploaded
+            if sum(self._local_bytes.values()) <= most_bytes:
                 return
 
-    def _under_way(self, most: int) -> bool:
-        """Whether puts that have not ended keep more than `most` bytes here."""
-        put = [name for name in self._waiting if self._journal.done(_step(name))]
-        return sum(size for name, size in self._waiting.items() if name not in put) > most
+    def _uploading_bytes(self) -> int:
+        """Return the bytes of files in the folder whose upload has not ended."""
+        return sum(
+            size for name, size in list(self._local_bytes.items()) if not self._journal.done(_step(name))
+        )
 
-    def _whole(self, files: Mapping[Path, FileSum]) -> None:
-        """Have files put, those that are not in the store yet, nor on their way."""
-        for path, found in files.items():
+    def _enqueue(self, files: Mapping[Path, FileSum]) -> None:
+        """Upload those of some complete files that are neither uploaded nor queued yet."""
+        for path, checksum in files.items():
             name = self._name(path)
-            inside = name.split("/")[0]
-            if inside == TEMPORARY or inside.endswith(".zarr") or name in self._waiting:
+            top = name.split("/")[0]
+            if top == TEMPORARY or top.endswith(".zarr") or name in self._local_bytes:
                 continue
             if not self._journal.done(_step(name)):
-                self._waiting[name] = found.bytes
-                self._files.submit(self._put_file, name, path)
+                self._local_bytes[name] = checksum.bytes
+                self._uploading.submit(self._upload, name, path)
             elif path.exists():  # killed before it was removed
                 path.unlink()
 
-    def _put_file(self, name: str, path: Path) -> None:
+    def _upload(self, name: str, path: Path) -> None:
         try:
             if self._failure is None:
                 self._objects.put_file(name, path, lambda: self._closed)
-                self._journal.reached(_step(name), {"whole": True}, no_files, after=lambda: self._drop(name))
+                self._journal.reached(
+                    _step(name), {"whole": True}, no_files, after=lambda: self._remove_local(name)
+                )
         except BaseException as error:  # noqa: BLE001  (raised again in `check`)
             self._failure = error
         with self._changed:
             self._changed.notify_all()
 
-    def _drop(self, name: str) -> None:
+    def _remove_local(self, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)
         with self._changed:
-            self._waiting.pop(name, None)
+            self._local_bytes.pop(name, None)
             self._changed.notify_all()
 
     def _name(self, path: Path) -> str:
@@ -148,8 +173,8 @@ def _step(name: str) -> str:
     return f"put: {name}"
 
 
-class _Reader:
-    """An object as soundfile wants a file: with `read` that gives bytes."""
+class _SoundObject:
+    """An object as soundfile takes a file: with a `read` that returns bytes."""
 
     name = None
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import zarr
 
-from ..base.locations import is_url, local_only
+from ..base.locations import local_only
 from ..errors import OutputError
-from .folder import PAGE, PICTURES, RECORD_NAME, REPORT, read_record
+from .layout import PAGE, PICTURES, RECORD_NAME, REPORT
 from .notebook import Mosaic, Shown, Sound
+from .record_file import read_record
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -170,7 +171,7 @@ def as_run(out: Path | str, record: dict[str, Any]) -> Run:
     """Return the finished run at `out` that has this record."""
 
     def at(name: str) -> Path | str:
-        return f"{out}/{name}" if is_url(out) else Path(out) / name
+        return f"{out}/{name}" if isinstance(out, str) else out / name
 
     names = [name for name in record["files"] if name not in (PAGE, PICTURES, REPORT)]
     page = at(PAGE) if PAGE in record["files"] else None

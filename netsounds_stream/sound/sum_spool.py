@@ -22,6 +22,11 @@ from .view import SoundMeter
 from .wav import LaidOutWav, full_scale, to_samples
 
 
+def sum_spool_path(folder: Path, number: int) -> Path:
+    """Return the path of a bank's spool in the folder for intermediate files."""
+    return folder / f"sum-{number}.spool"
+
+
 class SumSpool:
     """Half frames, float32 `[frame, channel, sample]`, in a file at `path`, which stays.
 
