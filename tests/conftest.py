@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing.process
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # Before torch is loaded, here and in every command that is run: threads that wait sleep. They would spin, and
 # keep those that have work from a busy machine's cores: ten runs at once took five times as long.
@@ -22,6 +24,7 @@ from netsounds_stream import sonify
 from netsounds_stream.base import machine
 from netsounds_stream.network.weights import Weights, expected_shapes, load_weights
 from netsounds_stream.picture.demo_picture import draw
+from tests.helpers import forks
 
 # The files that take longest go first: two processes share files out, and what comes last must be short.
 _LONGEST = ("cluster", "memory", "resume", "plan", "batch", "benchmarks", "tutorial", "remote")
@@ -31,6 +34,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, the rest in order."""
     places = {f"test_{name}.py": at for at, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays: no collection of garbage looks at it again.
+
+    Libraries and tests are half a million objects, at which every module's end would look for 0.3 s.
+    """
+    platform.processor()  # asks a process, once; a run's record needs it
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,6 +57,20 @@ def _garbage() -> Iterator[None]:
 def _own_memory() -> None:
     """A run in the tests' own process plans from what that holds: not from what others have given up."""
     machine.trim_heap()
+
+
+@pytest.fixture(autouse=True)
+def _processes_are_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that `make test-fast` runs starts no process: what does is marked."""
+    if any(request.node.get_closest_marker(name) for name in ("process", "browser", "docs", "bench")):
+        return
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        pytest.fail("this test starts a process: mark it `process`")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
+    monkeypatch.setattr(forks, "_asked", refuse)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -120,6 +120,7 @@ def test_a_distribution_that_differs_from_the_repository_is_told(tmp_path: Path)
         release.require_same_files(made, {"b", "tests/a.py"}, {"b"})
 
 
+@pytest.mark.process
 def test_a_step_of_the_release_that_fails_ends_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ("sh", "-c", "echo no network; exit 3")
     with pytest.raises(SystemExit, match="the build failed with status 3, and said why above"):

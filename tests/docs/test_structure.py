@@ -106,6 +106,13 @@ def test_the_library_never_imports_click() -> None:
             assert not re.search(r"^\s*(import|from) click", path.read_text(), re.MULTILINE), path
 
 
+def test_no_file_of_tests_imports_another() -> None:
+    """What several need lies in `tests/helpers`, fixtures in a `conftest.py`."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        found = re.findall(r"^\s*(?:from|import) .*\btest_\w+.*$", path.read_text(), re.MULTILINE)
+        assert not found, (path, found)
+
+
 def test_modules_stay_small() -> None:
     for folder in ("netsounds_stream", "tests", "benchmarks", "docs"):
         for path in (ROOT / folder).rglob("*.py"):

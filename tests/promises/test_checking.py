@@ -87,6 +87,7 @@ def test_a_whole_run(run: Path) -> None:
     assert done.stdout.startswith(f"{found.files} of {found.files} files are as they were written")
 
 
+@pytest.mark.slow
 def test_a_bit_turned_anywhere_is_found(run: Path) -> None:
     rng = random.Random(3)
     files = sorted(path for path in run.rglob("*") if path.is_file())
@@ -159,6 +160,7 @@ def test_a_shard_that_was_written_wrong_does_not_decode(run: Path, tmp_path: Pat
     assert "filter 0" in only.what
 
 
+@pytest.mark.process
 def test_what_is_no_finished_run(tmp_path: Path, picture_file: Path, weights_file: Path, run: Path) -> None:
     with pytest.raises(OutputError, match="holds no run"):
         check(tmp_path)

@@ -23,7 +23,11 @@ from tests.helpers.plain_sound import plain_sound
 from tests.helpers.reference import TIMED, TRAINED, normalised, whole_image
 
 
-@pytest.mark.parametrize(("width", "height", "time_axis"), [(331, 230, "x"), (230, 331, "y"), (150, 99, "y")])
+@pytest.mark.parametrize(("width", "height", "time_axis"), [
+    pytest.param(250, 170, "x", marks=pytest.mark.slow),
+    pytest.param(170, 250, "y", marks=pytest.mark.slow),
+    (150, 99, "y"),
+])  # fmt: skip
 def test_a_run_is_the_whole_image_way(
     tmp_path: Path, weights: Weights, weights_file: Path, width: int, height: int, time_axis: str
 ) -> None:

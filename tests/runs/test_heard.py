@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from netsounds_stream import sonify
 from netsounds_stream.picture.demo_picture import draw
 
+pytestmark = pytest.mark.slow
+
 ONLY_MIX = {"scheme": (), "activations": False, "report": False, "duration": 5.0}
 
 

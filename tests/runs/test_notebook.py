@@ -22,6 +22,8 @@ from netsounds_stream.run import notebook
 from netsounds_stream.run.notebook import Sound
 from netsounds_stream.run.result import as_run
 
+pytestmark = pytest.mark.slow
+
 TITLE = '<i>"a" & b_sum'
 
 

@@ -24,6 +24,8 @@ from netsounds_stream.report.plot import plot
 from tests.helpers.forks import forked
 from tests.helpers.reports import Links, cell_means
 
+pytestmark = pytest.mark.slow
+
 SHORT = {"duration": 1.0, "fft_size": 512, "sample_rate": 8000}
 
 
@@ -115,6 +117,7 @@ def test_what_plot_adds_is_the_runs(runs: Path, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.process
 def test_errors_of_plot_are_one_line(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     old = tmp_path / "old"
@@ -185,6 +188,7 @@ def test_a_gallery(runs: Path, tmp_path: Path) -> None:
         assert link.startswith("data:") or (moved.parent / unquote(link)).exists()
 
 
+@pytest.mark.process
 def test_what_no_gallery_can_be(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no run was given"):
         gallery([], tmp_path / "out")

@@ -63,7 +63,14 @@ CASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=CASES)
+#: The cases of `make test-fast`: between them every kind of sound and of picture.
+QUICK = ("usual", "one pass")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow, id=name) for name in CASES],
+)
 def made(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,

@@ -16,6 +16,8 @@ from netsounds_stream.planning.geometry import bank_length
 from tests.helpers.reference import page_data
 from tests.helpers.reports import HEIGHT, SHORT, WIDTH, assert_links_lead_somewhere, samples_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_no_report(tmp_path: Path, small_picture: Path, weights_file: Path) -> None:
     words = {"weights": str(weights_file), **SHORT, "banks": (4,), "scheme": "sum"}

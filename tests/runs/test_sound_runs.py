@@ -22,6 +22,8 @@ from netsounds_stream.planning.options import options_from_words
 from tests.helpers.plain_sound import ATOL, STFT, array_of, numbers_of, read
 from tests.helpers.runs import contents
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "words",

@@ -15,6 +15,8 @@ from netsounds_stream.errors import OptionError
 from netsounds_stream.planning.options import options_from_words
 from netsounds_stream.sound.dsp.loudness import LoudnessMeter
 
+pytestmark = pytest.mark.slow
+
 BANKS = (1, 3, 4)
 WORDS: dict[str, Any] = {
     "duration": 1.0,

@@ -56,6 +56,7 @@ def test_a_command_with_few_options_shows_them_all() -> None:
     assert "--segment-rows" in text and "--help-all" not in text
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("words", "offered"),
     [

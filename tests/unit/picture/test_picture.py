@@ -143,14 +143,14 @@ def test_brackets_in_a_name_are_no_options(tmp_path: Path) -> None:
     assert open_picture(tmp_path / "a.png[page=0]").width == 70
 
 
-@pytest.mark.parametrize("factor", [9, 20, 37])
-def test_much_smaller_is_still_the_plain_filter(tmp_path: Path, factor: int) -> None:
+def test_much_smaller_is_still_the_plain_filter(tmp_path: Path) -> None:
     """Blocks are averaged first there, to within four times the size."""
     pixels = draw(1999, 1501)
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    mine = upright(tmp_path / "a.png", tmp_path, "y", STORED_MEMORY, size=1501 // factor).astype(int)
-    plain = np.asarray(Image.fromarray(pixels).resize(mine.shape[1::-1], Image.Resampling.BILINEAR))
-    assert np.abs(mine - plain).mean() < 1.5  # levels; without the blocks 0.5, 1.2 and 2.3
+    Image.fromarray(pixels).save(tmp_path / "a.png", compress_level=1)
+    for factor in (9, 20, 37):
+        mine = upright(tmp_path / "a.png", tmp_path, "y", STORED_MEMORY, size=1501 // factor).astype(int)
+        plain = np.asarray(Image.fromarray(pixels).resize(mine.shape[1::-1], Image.Resampling.BILINEAR))
+        assert np.abs(mine - plain).mean() < 1.5, factor  # levels; without the blocks 0.5, 1.2 and 2.3
 
 
 def test_tiled_big_tiff_and_16_bits(tmp_path: Path) -> None:

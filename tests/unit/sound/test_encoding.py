@@ -57,6 +57,7 @@ def test_pieces_leave_the_bytes_alone(tmp_path: Path, format: str, subtype: str)
     assert written(tmp_path / "strided", reversed_in_memory, format, subtype).read_bytes() == whole
 
 
+@pytest.mark.process
 def test_ogg_streams_are_told_apart_by_their_tags_alone(tmp_path: Path) -> None:
     """libsndfile draws stream numbers at random, once a process: another one must write the same bytes."""
     samples = noise(9000, 1, "VORBIS")

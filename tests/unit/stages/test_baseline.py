@@ -74,7 +74,7 @@ def silent_run(folder: Path, colour: tuple[int, int, int], size: tuple[int, int]
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (128, 128, 128), (255, 255, 255), (200, 60, 30)])
 def test_an_even_picture_is_silent(tmp_path: Path, weights_file: Path, colour: tuple[int, int, int]) -> None:
-    for size in ((21, 21), (70, 48), (333, 290)):
+    for size in ((21, 21), (70, 48), (211, 180)):
         run = silent_run(tmp_path, colour, size, weights_file)
         samples, _ = soundfile.read(run.folder / "mix.wav")
         assert not samples.any(), size
