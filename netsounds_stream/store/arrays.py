@@ -1,10 +1,10 @@
-"""Activations on disk: one zarr v3 array a bank, written in whole shards as frames arrive.
+"""Stored activations: one zarr v3 array for each bank, written in whole shards as frames arrive.
 
-The store is also the transposition: activations come frame by frame with all filters side by side, sound
-wants filter by filter with all frames end to end. So a shard holds all filters of some frames, and an
-inner chunk one filter's: `[1, all frequencies, frames]` of the upright `[channel, y, x]`. Plain `zarr.open`
-reads the arrays; here they are written and read as `shards` has them, many times cheaper than by zarr's own
-pipeline, which reads arrays of any other layout.
+The store also transposes: activations come frame by frame with all filters side by side, while sound needs
+filter by filter with all frames end to end. So a shard holds all filters of some frames, and an inner chunk
+the part of one filter: `[1, all frequencies, frames]` of the upright `[channel, y, x]`. Any zarr library
+reads the arrays. Here the module `shards` writes and reads them, many times faster than zarr's own pipeline,
+which reads arrays of any other layout.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from ..errors import StoreError, cannot_write
 from ..planning.plan import AHEAD, BankPlan
 from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_path, shard_pieces
 
-# How often a wait for shards looks whether it still has sense.
-_LOOK_UP_SECONDS = 0.1
+# How often a wait for shards checks for cancellation and failures.
+_POLL_SECONDS = 0.1
 
-#: What zarr, numpy and the codecs raise on damaged files, found by mutating good ones.
+#: The errors that zarr, numpy and the codecs raise on damaged files, found by mutating good ones.
 UNREADABLE = (
     OSError,
     RuntimeError,
@@ -51,11 +51,12 @@ UNREADABLE = (
 _LONGEST_REASON = 300
 
 DIMENSIONS = ("channel", "y", "x")
-#: Has a file at a path, given what writes one.
+#: Takes a path and a function that writes a file to a path, and puts the file in place at the former.
 Place = Callable[[Path, Callable[[Path], None]], None]
 
 
-def _codecs(codec: str) -> dict[str, Any]:
+def _zarr_codecs(codec: str) -> dict[str, Any]:
+    """Return the arguments of `zarr.create_array` that choose a codec."""
     match codec:
         case "zstd":
             return {"compressors": zarr.codecs.ZstdCodec(level=ZSTD_LEVEL)}
@@ -72,12 +73,20 @@ def _codecs(codec: str) -> dict[str, Any]:
 def create_array(
     path: Path, bank: BankPlan, *, time_axis: str, codec: str, attributes: Mapping[str, Any]
 ) -> None:
-    """Lay out a new float16 array `[channel, y, x]` for `bank`, sharded along the time axis."""
-    path.mkdir()  # zarr would also make the run's folder anew, had that vanished
-    per_shard, across = bank.frames_per_shard, bank.frequencies
-    plane = (across, per_shard) if time_axis == "x" else (per_shard, across)
+    """Create an empty float16 array `[channel, y, x]`, sharded along the time axis.
+
+    Args:
+        path: the array's folder, which must not exist.
+        bank: the plan of the bank that it holds.
+        time_axis: 'x' or 'y'.
+        codec: 'zstd', 'lz4', 'pcodec' or 'none'.
+        attributes: further attributes for the array.
+    """
+    path.mkdir()  # zarr would also create the run's folder again if that had vanished
+    frames = bank.frames_per_shard
+    plane = (bank.frequencies, frames) if time_axis == "x" else (frames, bank.frequencies)
     with warnings.catch_warnings():
-        # pcodec is outside zarr's specification, which docs/limits.md says; once is enough.
+        # pcodec is outside zarr's specification, which docs/limits.md says; saying it once is enough.
         warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
         zarr.create_array(
             str(path),
@@ -89,43 +98,56 @@ def create_array(
             dimension_names=DIMENSIONS,
             attributes={**attributes, "time_axis": time_axis},
             zarr_format=3,
-            **_codecs(codec),
+            **_zarr_codecs(codec),
         )
 
 
 class Piece(Protocol):
-    """Which filters of which frames are to be read."""
+    """Some filters of some frames, to be read together."""
 
     @property
-    def channels(self) -> slice: ...
+    def channels(self) -> slice:
+        """The filters."""
+
     @property
-    def frames(self) -> slice: ...
+    def frames(self) -> slice:
+        """The frames."""
 
 
 B = TypeVar("B", bound=Piece)
 
 
 class UploadQueue(Protocol):
-    """What puts shards into an object store, several at a time."""
+    """A queue that uploads shards to an object store, several at a time."""
 
     def put_later(self, name: str, content: bytes, then: Callable[[], None]) -> None:
-        """Put `content`, and call `then` when that is acknowledged; waits while too many are under way."""
+        """Upload an object in the background; waits while too many uploads are in flight.
+
+        Args:
+            name: the object's name.
+            content: its bytes.
+            then: called once the store has acknowledged the object.
+        """
 
     def check(self) -> None:
-        """Raise what a put has failed with."""
+        """Raise the error of a failed upload, if there is one."""
 
 
 class ShardWriter:
-    """Gathers a bank's frames and has them written shard by shard.
+    """Collects a bank's frames and writes them shard by shard.
 
-    Holds one shard that fills; a full one is handed to `defer`, which has it encoded and written later,
-    by another thread, and holds it until then.
+    It holds the shard that is filling. A full shard is passed to `defer`, which encodes and writes it later,
+    on another thread.
 
     Args:
         path: the array's folder.
-        putting: what takes shards, by that folder's name, where they do not go into it.
-        frames: from and to which they come; both where shards begin or the bank ends. None: all.
-        place: given a shard's path and what writes it, has it there; None: it is written by `defer`.
+        bank: the plan of the bank.
+        time_axis: 'x' or 'y'.
+        codec: the codec of the array's chunks.
+        defer: runs a task later, such as `Pipeline.defer`.
+        uploads: takes the shards where they go to an object store, by names under the folder's name.
+        frames: first frame and the end; each lies at a shard's border or the bank's end. None: all frames.
+        place: puts a shard's file in place; None: it is written directly.
     """
 
     def __init__(
@@ -139,126 +161,180 @@ class ShardWriter:
         frames: tuple[int, int] | None = None,
         place: Place | None = None,
     ) -> None:
+        self._path = path
+        self._bank = bank
+        self._time_axis = time_axis
+        self._encode = encoder(codec)
+        self._defer = defer
         self._uploads = uploads
-        self._path, self._bank, self._time_axis, self._errand = path, bank, time_axis, defer
-        self._encode, self._place = encoder(codec), place or (lambda path, write: write(path))
-        self._start, self._stop = frames or (0, bank.frames)
-        self._asked, self._filled = -(-self._start // bank.frames_per_shard), 0
-        self._parts: tuple[Tensor, ...] = ()
-        self._written: dict[int, FileSum] = {}  # since `written` was last called
+        self._place = place or (lambda path, write: write(path))
+        self._start, self._stop = frames or (0, bank.frames)  # first frame of the shard that is filling
+        self._filled = 0  # frames in the shard that is filling
+        self._parts: tuple[Tensor, ...] = ()  # that shard, `[frame, frequency, channel]`
+        self._reported = -(-self._start // bank.frames_per_shard)  # shards that `written` has returned
+        self._written: dict[int, FileSum] = {}  # shards that it has not
         self._changed = threading.Condition()
 
     def append(self, parts: tuple[Tensor, ...]) -> None:
-        """Take the next frames: float16 `[1, channel, frame, frequency]`, split along the channels."""
-        taken, count = 0, int(parts[0].shape[2])
-        while taken < count:
+        """Append the next frames.
+
+        Args:
+            parts: float16 `[1, channel, frame, frequency]`, split along the channels.
+        """
+        done = 0
+        count = int(parts[0].shape[2])
+        while done < count:
             if not self._parts:
                 self._parts = tuple(self._new_part(int(part.shape[1])) for part in parts)
-            room = min(count - taken, self._bank.frames_per_shard - self._filled)
-            for mine, part in zip(self._parts, parts, strict=True):
-                mine[self._filled : self._filled + room] = part[0, :, taken : taken + room].permute(1, 2, 0)
+            room = min(count - done, self._bank.frames_per_shard - self._filled)
+            for filling, part in zip(self._parts, parts, strict=True):
+                frames = part[0, :, done : done + room]
+                filling[self._filled : self._filled + room] = frames.permute(1, 2, 0)
             self._filled += room
-            taken += room
+            done += room
             if self._filled == self._bank.frames_per_shard or self._start + self._filled == self._stop:
-                self._hand_over()
+                self._enqueue()
 
     @property
     def finished(self) -> bool:
-        """Whether every frame has come; the last shard was handed over with its last frame."""
+        """True once every frame has come; the last one also completed the last shard."""
         return self._start == self._stop
 
     @property
     def metadata_path(self) -> Path:
+        """The file of the array's metadata."""
         return self._path / "zarr.json"
 
     @property
-    def handed_over(self) -> int:
-        """How many shards were full so far; the frames after them wait in `waiting`."""
+    def full_shards(self) -> int:
+        """Number of shards that are full; the frames behind them are in `waiting`."""
         return -(-self._start // self._bank.frames_per_shard)
 
     def waiting(self) -> tuple[Tensor, ...]:
-        """The frames of the shard that fills: float16 `[frame, frequency, channel]`, split as they came."""
+        """Return the frames of the shard that is filling.
+
+        Returns:
+            float16 `[frame, frequency, channel]`, split along the channels as they came.
+        """
         return tuple(part[: self._filled] for part in self._parts)
 
-    def restore(self, handed_over: int, waiting: Sequence[Tensor]) -> None:
-        """Go on where another writer was."""
-        self._asked = handed_over
-        self._start = min(handed_over * self._bank.frames_per_shard, self._bank.frames)
+    def restore(self, full_shards: int, waiting: Sequence[Tensor]) -> None:
+        """Resume where another writer was.
+
+        Args:
+            full_shards: its `full_shards`.
+            waiting: its `waiting()`.
+        """
+        self._reported = full_shards
+        self._start = min(full_shards * self._bank.frames_per_shard, self._bank.frames)
         self._parts = tuple(self._new_part(int(part.shape[2])) for part in waiting)
-        for mine, part in zip(self._parts, waiting, strict=True):
+        for filling, part in zip(self._parts, waiting, strict=True):
             self._filled = int(part.shape[0])
-            mine[: self._filled] = part
+            filling[: self._filled] = part
 
     def written(self, shards: int, cancelled: Callable[[], bool]) -> dict[PurePath, FileSum]:
-        """Wait until the first `shards` shards are written, or `cancelled`; those not asked for before.
+        """Wait until the first `shards` shards are written.
 
-        By their paths, or by their names in the object store.
+        Args:
+            shards: number of full shards.
+            cancelled: called while waiting; once it returns True, the wait ends.
+
+        Returns:
+            The checksums of the shards written since the last call, by their paths or by their names in the
+            object store.
         """
-        first, top = self._asked, self._path if self._uploads is None else PurePosixPath(self._path.name)
+        first = self._reported
+        array = self._path if self._uploads is None else PurePosixPath(self._path.name)
         with self._changed:
             while not cancelled() and any(number not in self._written for number in range(first, shards)):
-                self._changed.wait(_LOOK_UP_SECONDS)
+                self._changed.wait(_POLL_SECONDS)
                 if self._uploads is not None:
                     self._uploads.check()
-            self._asked = shards
-            found = {
+            self._reported = shards
+            checksums = {
                 number: self._written.pop(number)
                 for number in range(first, shards)
                 if number in self._written
             }
-        return {shard_path(top, self._time_axis, number): each for number, each in found.items()}
+        return {
+            shard_path(array, self._time_axis, number): checksum for number, checksum in checksums.items()
+        }
 
     def _new_part(self, channels: int) -> Tensor:
         return torch.empty(
             (self._bank.frames_per_shard, self._bank.frequencies, channels), dtype=torch.float16
         )
 
-    def _hand_over(self) -> None:
-        parts, number = self._parts, self._start // self._bank.frames_per_shard
+    def _enqueue(self) -> None:
+        """Defer the writing of the full shard, and begin the next one."""
+        parts = self._parts
+        number = self._start // self._bank.frames_per_shard
         for part in parts:
-            part[self._filled :] = 0  # a chunk is always whole: past the last frame it holds the fill value
+            part[self._filled :] = 0  # chunks have one size: behind the last frame is the fill value
         self._start += self._filled
-        self._filled, self._parts = 0, ()
-        self._errand(partial(self._write, parts, number))
+        self._filled = 0
+        self._parts = ()
+        self._defer(partial(self._write, parts, number))
 
     def _write(self, parts: tuple[Tensor, ...], number: int) -> None:
+        """Encode a shard, and write or upload it."""
         if self._uploads is not None:
-            self._put(self._uploads, parts, number)
+            self._upload(self._uploads, parts, number)
             return
-        path, found = shard_path(self._path, self._time_axis, number), FileSum(0, 0)
+        path = shard_path(self._path, self._time_axis, number)
+        checksum = FileSum(0, 0)
 
         def write(to: Path) -> None:
-            nonlocal found
+            nonlocal checksum
             size = crc = 0
             with to.open("wb") as file:
                 for piece in shard_pieces(parts, self._time_axis, self._encode):
                     file.write(piece)
-                    size, crc = size + len(piece), crc32c(piece, crc)
-            found = FileSum(size, crc)
+                    size += len(piece)
+                    crc = crc32c(piece, crc)
+            checksum = FileSum(size, crc)
 
         try:
-            # From the array's own folder on: a run's folder that vanished is not to be made anew, half empty.
+            # Only below the array's own folder: if the run's folder has vanished, do not create it again.
             for folder in reversed(path.relative_to(self._path).parents[:-1]):
                 (self._path / folder).mkdir(exist_ok=True)
             self._place(path, write)
         except OSError as error:
             raise cannot_write(path, error) from error
-        self._is_written(number, found)
+        self._note_written(number, checksum)
 
-    def _put(self, uploads: UploadQueue, parts: tuple[Tensor, ...], number: int) -> None:
+    def _upload(self, uploads: UploadQueue, parts: tuple[Tensor, ...], number: int) -> None:
         content = b"".join(shard_pieces(parts, self._time_axis, self._encode))
         name = shard_path(PurePosixPath(self._path.name), self._time_axis, number).as_posix()
-        found = FileSum(len(content), crc32c(content))
-        uploads.put_later(name, content, partial(self._is_written, number, found))
+        checksum = FileSum(len(content), crc32c(content))
+        uploads.put_later(name, content, partial(self._note_written, number, checksum))
 
-    def _is_written(self, number: int, found: FileSum) -> None:
+    def _note_written(self, number: int, checksum: FileSum) -> None:
         with self._changed:
-            self._written[number] = found
+            self._written[number] = checksum
             self._changed.notify_all()
 
 
 class Activations:
-    """Stored activations `[channel, y, x]`, read as frames `[channel, frame, frequency]` along time."""
+    """Stored activations `[channel, y, x]`, read as frames `[channel, frame, frequency]` along time.
+
+    Args:
+        array: the array: zarr's, numpy's or a `ShardedArray`.
+        time_axis: 'x' or 'y'.
+        frames_per_block: frames that are best read together, those of a chunk.
+        attributes: the array's attributes.
+        name: the array's name in errors.
+
+    Attributes:
+        time_axis: 'x' or 'y'.
+        frames_per_block: frames that are best read together.
+        attributes: the array's attributes.
+        shape: `[channel, y, x]`.
+        dtype: dtype of the stored values.
+        channels: number of filters.
+        frames: number of frames, the length along the time axis.
+        frequencies: number of values in a frame of one filter.
+    """
 
     def __init__(
         self,
@@ -268,7 +344,9 @@ class Activations:
         attributes: Mapping[str, Any],
         name: str = "the array",
     ) -> None:
-        self._array, self.time_axis, self._name = array, time_axis, name
+        self._array = array
+        self._name = name
+        self.time_axis = time_axis
         self.frames_per_block = frames_per_block
         self.attributes = dict(attributes)
         self.shape = tuple(int(length) for length in array.shape)
@@ -278,7 +356,7 @@ class Activations:
         self.frames, self.frequencies = (width, height) if time_axis == "x" else (height, width)
 
     def check(self) -> None:
-        """Check, without decoding, that no file of an array of ours is missing or cut short.
+        """Check, without decoding, that no file of an array written by this package is missing or cut short.
 
         Raises:
             StoreError: a file of the array is missing or damaged; the message names it.
@@ -288,31 +366,46 @@ class Activations:
         try:
             self._array.check()
         except (OSError, ValueError) as error:
-            raise StoreError(f"{self._name} is incomplete ({_words(error)}); make it again") from error
+            raise StoreError(f"{self._name} is incomplete ({_reason(error)}); make it again") from error
 
-    def ahead(self, blocks: Iterable[B]) -> Iterator[B]:
-        """`blocks`, in their order; where they come over a network, some are fetched before they are due."""
-        expect = getattr(self._array, "expect", None)
-        if expect is None:
+    def prefetched(self, blocks: Iterable[B]) -> Iterator[B]:
+        """Prefetch the next blocks of an array in an object store while the current one is worked on.
+
+        Yields:
+            The same blocks in the same order.
+        """
+        prefetch = getattr(self._array, "prefetch", None)
+        if prefetch is None:
             yield from blocks
             return
-        waiting: deque[B] = deque()
+        upcoming: deque[B] = deque()
         for block in blocks:
-            expect(block.channels, block.frames)
-            waiting.append(block)
-            if len(waiting) > AHEAD:
-                yield waiting.popleft()
-        yield from waiting
+            prefetch(block.channels, block.frames)
+            upcoming.append(block)
+            if len(upcoming) > AHEAD:
+                yield upcoming.popleft()
+        yield from upcoming
 
     def read(self, channels: slice, frames: slice) -> Tensor:
-        """Return a block `[channel, frame, frequency]`, as stored: a view, frames innermost for x."""
-        where = (channels, slice(None), frames) if self.time_axis == "x" else (channels, frames)
+        """Read a block.
+
+        Args:
+            channels: the filters.
+            frames: the frames.
+
+        Returns:
+            `[channel, frame, frequency]` in the stored dtype; a view, with frames innermost for time axis x.
+
+        Raises:
+            StoreError: the array cannot be read.
+        """
+        index = (channels, slice(None), frames) if self.time_axis == "x" else (channels, frames)
         try:
-            block = self._array[where]
+            block = self._array[index]
         except UNREADABLE as error:
-            raise StoreError(f"{self._name} cannot be read ({_words(error)}); make it again") from error
+            raise StoreError(f"{self._name} cannot be read ({_reason(error)}); make it again") from error
         native = np.asarray(block, dtype=self.dtype.newbyteorder("="))
-        # torch takes no memory that it may not write, such as a mapped file's
+        # torch does not take read-only memory, such as that of a mapped file
         values = torch.from_numpy(native if native.flags.writeable else native.copy())
         return values.transpose(1, 2) if self.time_axis == "x" else values
 
@@ -322,13 +415,13 @@ def open_activations(path: str | Path, time_axis: str | None = None) -> Activati
 
     Args:
         path: the array's folder, or the file.
-        time_axis: 'x' or 'y'. None: what the array's attributes say, else its long edge.
+        time_axis: 'x' or 'y'. None takes the axis from the array's attributes, else its long edge.
 
     Returns:
-        The activations; their `read` gives blocks `[channel, frame, frequency]`.
+        The activations; their `read` returns blocks `[channel, frame, frequency]`.
 
     Raises:
-        StoreError: it is not an array `[channel, y, x]` of finite floating-point numbers.
+        StoreError: it is not an array `[channel, y, x]` of floating-point numbers.
 
     Example:
         >>> from netsounds_stream import open_activations, open_run
@@ -345,11 +438,22 @@ def open_activations(path: str | Path, time_axis: str | None = None) -> Activati
 def activations_of(
     array: Any,
     attributes: Mapping[str, Any],
-    along_shard: tuple[int, ...],
+    chunk_shape: tuple[int, ...],
     time_axis: str | None,
     name: str,
 ) -> Activations:
-    """An opened array as activations; see `open_activations`."""
+    """Wrap an opened array as activations; see `open_activations`.
+
+    Args:
+        array: the array `[channel, y, x]`.
+        attributes: its attributes.
+        chunk_shape: shape of a chunk, `[channel, y, x]`.
+        time_axis: 'x' or 'y'. None takes the axis from the attributes, else the long edge.
+        name: the array's name in errors.
+
+    Raises:
+        StoreError: it is not an array `[channel, y, x]` of floating-point numbers.
+    """
     if array.ndim != 3 or np.dtype(array.dtype).name not in ("float16", "float32", "float64"):
         raise StoreError(
             f"{name} holds {array.dtype} with shape {tuple(array.shape)}; activations are floating point "
@@ -360,38 +464,43 @@ def activations_of(
     axis = time_axis or attributes.get("time_axis") or ("x" if array.shape[2] >= array.shape[1] else "y")
     if axis not in ("x", "y"):
         raise StoreError(f"{name} says its time axis is {axis!r}; give --time-axis x or y")
-    return Activations(array, axis, along_shard[2 if axis == "x" else 1], attributes, name)
+    return Activations(array, axis, chunk_shape[2 if axis == "x" else 1], attributes, name)
 
 
 def _open_array(path: Path) -> tuple[Any, Mapping[str, Any], tuple[int, ...]]:
-    mend = "give an activations .zarr array or a .npy file"
+    """Open an array of any origin.
+
+    Returns:
+        The array, its attributes, and the shape of a chunk.
+    """
+    remedy = "give an activations .zarr array or a .npy file"
     if not path.exists():
-        raise StoreError(f"nothing at {path}; {mend}")
+        raise StoreError(f"nothing at {path}; {remedy}")
     if path.suffix == ".npy":
         if not path.is_file():
-            raise StoreError(f"{path} is not an ordinary file; {mend}")
+            raise StoreError(f"{path} is not an ordinary file; {remedy}")
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except UNREADABLE as error:
-            raise StoreError(f"{path} is not a plain .npy array ({_words(error)}); {mend}") from error
+            raise StoreError(f"{path} is not a plain .npy array ({_reason(error)}); {remedy}") from error
         if not isinstance(array, np.ndarray):
-            raise StoreError(f"{path} is an archive of arrays (.npz), not a single array; {mend}")
+            raise StoreError(f"{path} is an archive of arrays (.npz), not a single array; {remedy}")
         return array, {}, (1, 64, 64)
     if not path.is_dir():
-        raise StoreError(f"{path} is not a zarr array, which is a folder; {mend}")
+        raise StoreError(f"{path} is not a zarr array, which is a folder; {remedy}")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
             opened = zarr.open_array(str(path), mode="r")
-        # zarr leaves out shards of zeros only; among ours none may be missing
-        mine = opened.metadata.zarr_format == 3 and "time_axis" in opened.attrs
-        ours = ShardedArray.recognise(path, opened.metadata.to_dict()) if mine else None
-        return ours or opened, dict(opened.attrs), tuple(opened.chunks)
+        # zarr omits shards that hold zeros only. Of an array that this package wrote none may be missing.
+        own = opened.metadata.zarr_format == 3 and "time_axis" in opened.attrs
+        sharded = ShardedArray.recognise(path, opened.metadata.to_dict()) if own else None
+        return sharded or opened, dict(opened.attrs), tuple(opened.chunks)
     except UNREADABLE as error:
-        raise StoreError(f"{path} is not a zarr array ({_words(error)}); {mend}") from error
+        raise StoreError(f"{path} is not a zarr array ({_reason(error)}); {remedy}") from error
 
 
-def _words(error: BaseException) -> str:
-    """What an error says, in a line of a length to read."""
+def _reason(error: BaseException) -> str:
+    """Return the first line of an error's text, cut to a readable length, or its type."""
     first = next(iter(str(error).strip().splitlines()), "")
     return first[:_LONGEST_REASON] or type(error).__name__

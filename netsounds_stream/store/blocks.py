@@ -1,6 +1,6 @@
-"""Stored activations in blocks, and a pass over them that can be put down and taken up again.
+"""Stored activations in blocks, and passes over them that can be suspended and resumed.
 
-A block is some filters of some frames, read and turned to sound at a time.
+A block is some filters of some frames, which are read and turned into sound together.
 """
 
 from __future__ import annotations
@@ -15,13 +15,18 @@ from ..errors import Stopped
 from ..planning.planner import sound_block_channels
 from .arrays import Activations
 
-# Filters in a block at most, and so files that a worker has open: some systems allow a process 256.
+# Most filters in a block, and so most files that a worker has open: some systems allow a process 256.
 _FILES_AT_ONCE = 48
 
 
 @dataclass(frozen=True)
 class Block:
-    """Which filters of which frames."""
+    """Some filters of some frames.
+
+    Attributes:
+        channels: the filters.
+        frames: the frames.
+    """
 
     channels: slice
     frames: slice
@@ -34,25 +39,37 @@ def blocks_of(
     frames_first: bool = False,
     chosen: Sequence[int] | None = None,
 ) -> list[Block]:
-    """All of `source`, or of its `chosen` filters, in blocks of about `block_values` values.
+    """Divide activations into blocks.
 
-    Filters outermost, so that what is written runs forwards in the file; or frames outermost.
+    Args:
+        source: the activations.
+        block_values: about how many values a block has.
+        frames_first: whether the blocks of the first frames come first; otherwise those of the first
+            filters do, so that a file with one filter after another is written front to back.
+        chosen: ascending numbers of the filters to include; None includes all.
+
+    Returns:
+        The blocks, in order.
     """
     per_block = source.frames_per_block
     group = sound_block_channels(block_values, per_block, source.frequencies, source.channels)
     group = min(group, _FILES_AT_ONCE)
     runs = [slice(0, source.channels)] if chosen is None else _runs(chosen)
     all_channels = [
-        slice(c, min(c + group, run.stop)) for run in runs for c in range(run.start, run.stop, group)
+        slice(first, min(first + group, run.stop))
+        for run in runs
+        for first in range(run.start, run.stop, group)
     ]
-    all_frames = [slice(t, min(t + per_block, source.frames)) for t in range(0, source.frames, per_block)]
+    all_frames = [
+        slice(first, min(first + per_block, source.frames)) for first in range(0, source.frames, per_block)
+    ]
     if frames_first:
         return [Block(channels, frames) for frames in all_frames for channels in all_channels]
     return [Block(channels, frames) for channels in all_channels for frames in all_frames]
 
 
 def _runs(numbers: Sequence[int]) -> list[slice]:
-    """Ascending numbers as runs of neighbours."""
+    """Group ascending numbers into runs of consecutive ones."""
     runs: list[slice] = []
     for number in numbers:
         if runs and runs[-1].stop == number:
@@ -63,27 +80,42 @@ def _runs(numbers: Sequence[int]) -> list[slice]:
 
 
 class Pass:
-    """One pass over a bank's blocks, in order: the `step` of that name in the journal.
+    """One resumable pass over a bank's blocks, in order.
 
     Args:
-        group: the work can be put down after every so many blocks.
+        journal: the run's journal.
+        step: name of the pass's step in the journal.
+        blocks: the blocks.
+        group: the pass can be suspended after every `group` blocks.
 
     Attributes:
-        state: what was kept of it before; None: it begins.
+        state: the state to resume from; None if the pass starts at its first block.
     """
 
     def __init__(self, journal: Journal, step: str, blocks: Sequence[Block], group: int = 1) -> None:
-        self._journal, self._step, self._blocks, self._group = journal, step, blocks, group
+        self._journal = journal
+        self._step = step
+        self._blocks = blocks
+        self._group = group
         self.state = journal.state(step)
         self._done = 0 if self.state is None else int(self.state["blocks"])
 
     @property
     def channels(self) -> tuple[int, int]:
-        """The first filter of all, and the one behind the last."""
-        return min(b.channels.start for b in self._blocks), max(b.channels.stop for b in self._blocks)
+        """The lowest filter of all blocks, and the one behind the highest."""
+        first = min(block.channels.start for block in self._blocks)
+        return first, max(block.channels.stop for block in self._blocks)
 
-    def left(self, advance: Advance, frequencies: int) -> Iterator[Block]:
-        """The blocks that were not done before; fewer where the run is asked to stop."""
+    def remaining(self, advance: Advance, frequencies: int) -> Iterator[Block]:
+        """Iterate over the blocks that no earlier run has done, until the run is cancelled.
+
+        Args:
+            advance: reports progress; blocks done earlier are skipped in it.
+            frequencies: values in a frame of one filter.
+
+        Yields:
+            The blocks, in order.
+        """
         first = self._done
         advance.skip(sum(_frames_and_filters(block) for block in self._blocks[:first]) * frequencies)
         for number, block in enumerate(self._blocks[first:], first):
@@ -92,22 +124,35 @@ class Pass:
             yield block
 
     def reached(self, state: Callable[[], Mapping[str, Any]], files: Callable[[], Files]) -> None:
-        """One more block is done. Where it is time, that is kept: what `state` says, and `files`."""
+        """Record that one more block is done, and save the state where a commit is due.
+
+        Args:
+            state: returns the state of what the pass writes, for the journal.
+            files: returns the files written so far.
+        """
         self._done += 1
         if self._done % self._group == 0 and self._done < len(self._blocks) and self._journal.due():
-            self._keep(state, files)
+            self._save(state, files)
             self._journal.flush_soon()
 
     def end(self, state: Callable[[], Mapping[str, Any]], files: Callable[[], Files]) -> None:
-        """No block is under way any more. Raises Stopped where some are left."""
-        self._keep(state, files)
+        """Save the state once no block is in progress any more.
+
+        Args:
+            state: as in `reached`.
+            files: as in `reached`.
+
+        Raises:
+            Stopped: the run was cancelled before the last block.
+        """
+        self._save(state, files)
         if self._done < len(self._blocks):
             raise Stopped
         self._journal.step_ended()
 
-    def _keep(self, state: Callable[[], Mapping[str, Any]], files: Callable[[], Files]) -> None:
+    def _save(self, state: Callable[[], Mapping[str, Any]], files: Callable[[], Files]) -> None:
         reached = {**state(), "blocks": self._done, "whole": self._done == len(self._blocks)}
-        written = files()  # now: by the time of the commit there may be more
+        written = files()  # called now, since there may be more files by the time of the commit
         self._journal.reached(self._step, reached, lambda cancelled: written)
 
 

@@ -1,7 +1,7 @@
-"""A folder of objects under a URL: put, got by ranges, listed, deleted. Nothing here knows what they hold.
+"""A folder of objects under a URL: put, read by ranges, list, delete. Nothing here knows what they hold.
 
-Requests, retries with back-off, parts and time limits are obstore's. Its errors repeat what a server
-answered, which may hold keys and tokens; here they become a status and an error code.
+Requests, retries with back-off, multipart uploads and time limits are obstore's. Its errors quote the
+server's answer, which may hold keys and tokens; here they are reduced to a status and an error code.
 """
 
 from __future__ import annotations
@@ -22,93 +22,106 @@ from ..errors import NetsoundsError, OptionError, OutputError, RemoteError, Stop
 
 T = TypeVar("T")
 
-#: Of a file that is put in parts: so many at a time, of so many bytes. S3 takes 10,000 parts of a file.
-PART_BYTES, PARTS_AT_ONCE, _MOST_PARTS = 8 << 20, 2, 10_000
-#: What a seekable reader fetches at a time.
+#: A large file is uploaded in parts of this size, or larger ones if there would be too many.
+PART_BYTES = 8 << 20
+PARTS_AT_ONCE = 2
+_MOST_PARTS = 10_000  # S3's limit for an object
+#: Bytes that a seekable reader fetches at a time.
 READER_BYTES = 4 << 20
-# How often a request is tried again, and for how long; the time a connection may say nothing.
-_RETRIES, _RETRY_SECONDS, _TIMEOUT = 10, 180, "60s"
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 15
-_TRIES_VARIABLE = "NETSOUNDS_STORE_RETRIES"
+# How often a failed request is repeated, and for how long; how long a connection may be silent.
+_RETRIES = 10
+_RETRY_SECONDS = 180
+_TIMEOUT = "60s"
+_FIRST_WAIT_SECONDS = 0.1
+_LONGEST_WAIT_SECONDS = 15
+_RETRIES_VARIABLE = "NETSOUNDS_STORE_RETRIES"
 
-# What an AWS profile may hold that takes AWS' own library to be used.
+# Keys of an AWS profile, and those that need AWS' own library.
+_KEYS = ("access_key_id", "secret_access_key", "session_token")
 _BEYOND_KEYS = ("sso_session", "sso_start_url", "role_arn", "credential_process", "login_session")
 
 
 class _BrokenOffError(RemoteError):
-    """An answer that began well."""
+    """An answer that broke off after a good beginning."""
 
 
 class ObjectFolder:
-    """What lies under a URL, by names with '/' between their parts.
+    """The objects under a URL, by names with '/' between their parts.
+
+    Args:
+        url: the URL. No request is made before an object is asked for.
 
     Attributes:
-        url: without what must stay secret, and without a slash at its end.
+        url: the URL without secrets and without a slash at its end.
+
+    Raises:
+        OptionError: obstore is not installed, or the URL or the environment's settings cannot be used.
     """
 
     def __init__(self, url: str) -> None:
-        """Open it; no request is made.
-
-        Raises:
-            OptionError: obstore is not installed, the URL cannot be used, or the environment's settings.
-        """
         self.url = redacted(url).rstrip("/")
         self._obstore = _library(self.url)
         self._store = _opened(url, self.url)
 
     def for_zarr(self, name: str) -> Any:
-        """What zarr reads the array at `name` through."""
+        """Return a zarr store for reading the array at `name`."""
         from zarr.storage import ObjectStore
 
         scheme, _, rest = self.url.partition("://")
         return ObjectStore(_opened(f"{scheme}://{rest}/{name}", self.url), read_only=True)
 
     def put(self, name: str, content: bytes) -> None:
-        """As one object, in one request; acknowledged when this returns."""
-        self._asked("put", name, lambda: self._obstore.put(self._store, name, content, use_multipart=False))
+        """Put an object in one request; it is acknowledged when this returns."""
+        self._request("put", name, lambda: self._obstore.put(self._store, name, content, use_multipart=False))
 
     def put_file(self, name: str, path: Path, cancelled: Callable[[], bool]) -> None:
-        """A file's content as one object, in parts where it is long.
+        """Upload a file as one object, in parts if it is large.
+
+        Args:
+            name: the object's name.
+            path: the file.
+            cancelled: called before each part; returns True to give up.
 
         Raises:
-            Stopped: `cancelled` said, between two parts, that it has lost its sense.
+            Stopped: the upload was cancelled.
         """
         size = path.stat().st_size
-        part, stopped = max(PART_BYTES, -(-size // _MOST_PARTS)), False
+        part_bytes = max(PART_BYTES, -(-size // _MOST_PARTS))
+        if size <= part_bytes:
+            self.put(name, path.read_bytes())
+            return
+        stopped = False
 
         def parts(file: IO[bytes]) -> Iterator[bytes]:
             nonlocal stopped
-            while piece := file.read(part):
+            while piece := file.read(part_bytes):
                 if stopped := cancelled():
                     raise Stopped
                 yield piece
 
-        if size <= part:
-            self.put(name, path.read_bytes())
-            return
-        keys = {"chunk_size": part, "max_concurrency": PARTS_AT_ONCE}
+        sizes = {"chunk_size": part_bytes, "max_concurrency": PARTS_AT_ONCE}
         with path.open("rb") as file:
 
-            def ask() -> Any:
+            def send() -> Any:
                 file.seek(0)
-                return self._obstore.put(self._store, name, parts(file), **keys)
+                return self._obstore.put(self._store, name, parts(file), **sizes)
 
             try:
-                self._asked("put", name, ask)
+                self._request("put", name, send)
             except RemoteError:
                 if stopped:
                     raise Stopped from None
                 raise
 
     def get(self, name: str) -> bytes | None:
-        """All of an object; None if there is none."""
+        """Return the whole content of an object; None if there is none."""
         try:
-            return bytes(self._asked("read", name, lambda: self._obstore.get(self._store, name).bytes()))
+            return bytes(self._request("read", name, lambda: self._obstore.get(self._store, name).bytes()))
         except FileNotFoundError:
             return None
 
     def get_range(self, name: str, start: int, stop: int) -> bytes:
-        """Bytes `start` to `stop`.
+        """Return the bytes of an object from `start` to `stop`.
 
         Raises:
             FileNotFoundError: there is no such object.
@@ -116,140 +129,178 @@ class ObjectFolder:
         if stop <= start:
             return b""
         return bytes(
-            self._asked(
+            self._request(
                 "read", name, lambda: self._obstore.get_range(self._store, name, start=start, end=stop)
             )
         )
 
     def tail(self, name: str, count: int) -> tuple[bytes, int]:
-        """The last `count` bytes, fewer of a shorter object, and its length.
+        """Read the end of an object.
+
+        Returns:
+            The last `count` bytes, or all of a shorter object, and the object's length.
 
         Raises:
             FileNotFoundError: there is no such object.
         """
 
-        def ask() -> tuple[bytes, int]:
-            found = self._obstore.get(self._store, name, options={"range": {"suffix": count}})
-            return bytes(found.bytes()), int(found.meta["size"])
+        def read() -> tuple[bytes, int]:
+            answer = self._obstore.get(self._store, name, options={"range": {"suffix": count}})
+            return bytes(answer.bytes()), int(answer.meta["size"])
 
-        return self._asked("read", name, ask)
+        return self._request("read", name, read)
 
     def stream(
         self, name: str, start: int = 0, etag: str | None = None
     ) -> tuple[Mapping[str, Any], Iterator[bytes]]:
-        """An object's metadata (`size`, `e_tag`) and its bytes from `start` on, a piece at a time.
+        """Read an object piece by piece.
 
         Args:
-            etag: of the object whose first bytes are there already.
+            name: the object's name.
+            start: first byte to read.
+            etag: entity tag of the object whose first bytes were read earlier.
+
+        Returns:
+            The object's metadata (`size`, `e_tag`), and an iterator over its bytes from `start` on.
 
         Raises:
             FileNotFoundError: there is no such object.
-            ValueError: it is another than the one of that `etag`.
+            ValueError: its entity tag is another one: the object has changed.
         """
         options: dict[str, Any] = {}
         if start:
             options = {"range": {"offset": start}, "if_match": etag}
-        found = self._asked("read", name, lambda: self._obstore.get(self._store, name, options=options))
+        answer = self._request("read", name, lambda: self._obstore.get(self._store, name, options=options))
 
         def pieces() -> Iterator[bytes]:
-            left = iter(found.stream(min_chunk_size=1 << 20))
-            while (piece := _told_of("read", f"{self.url}/{name}", lambda: next(left, None))) is not None:
+            content = iter(answer.stream(min_chunk_size=1 << 20))
+            shown = f"{self.url}/{name}"
+            while (piece := _translating("read", shown, lambda: next(content, None))) is not None:
                 yield bytes(piece)
 
-        return found.meta, pieces()
+        return answer.meta, pieces()
 
     def reader(self, name: str) -> Any:
-        """An object as a file to read and seek in."""
-        return self._asked(
+        """Open an object as a seekable file for reading."""
+        return self._request(
             "read", name, lambda: self._obstore.open_reader(self._store, name, buffer_size=READER_BYTES)
         )
 
     def listed(self, prefix: str = "", most: int | None = None) -> dict[str, int]:
-        """Names, with lengths in bytes, of what lies under `prefix`; only the first `most` of them."""
+        """List the objects under `prefix`.
 
-        def ask() -> dict[str, int]:
-            found: dict[str, int] = {}
+        Args:
+            prefix: the first parts of their names; '' lists all.
+            most: about how many to list at most.
+
+        Returns:
+            Their lengths in bytes, by name.
+        """
+
+        def read() -> dict[str, int]:
+            lengths: dict[str, int] = {}
             for batch in self._obstore.list(self._store, prefix or None):
-                found |= {str(each["path"]): int(each["size"]) for each in batch}
-                if most is not None and len(found) >= most:
+                lengths |= {str(entry["path"]): int(entry["size"]) for entry in batch}
+                if most is not None and len(lengths) >= most:
                     break
-            return found
+            return lengths
 
-        return self._asked("list", prefix, ask)
+        return self._request("list", prefix, read)
 
     def delete(self, names: Iterable[str]) -> None:
-        """Remove objects; those that are not there do not matter."""
-        if them := list(names):
+        """Delete objects; missing ones are ignored."""
+        if listed := list(names):
             with contextlib.suppress(FileNotFoundError):
-                self._asked("delete", "", lambda: self._obstore.delete(self._store, them))
+                self._request("delete", "", lambda: self._obstore.delete(self._store, listed))
 
-    def _asked(self, verb: str, name: str, ask: Callable[[], T]) -> T:
-        """What `ask` gives. Requests are tried again by obstore, but not where an answer breaks off that is
-        no object's content (a listing, say): there it is asked anew here."""
-        what = f"{self.url}/{name}".rstrip("/")
+    def _request(self, verb: str, name: str, send: Callable[[], T]) -> T:
+        """Send a request, repeat it where its answer breaks off, and translate obstore's errors.
+
+        obstore itself repeats failed requests, but not those whose answer, such as a listing, breaks off.
+
+        Args:
+            verb: 'put', 'read', 'list' or 'delete', for errors.
+            name: the object's name.
+            send: sends the request.
+
+        Returns:
+            What `send` returns.
+        """
+        shown = f"{self.url}/{name}".rstrip("/")
         for tried in range(_retries()):
             try:
-                return _told_of(verb, what, ask)
+                return _translating(verb, shown, send)
             except _BrokenOffError:
                 time.sleep(min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**tried))
-        return _told_of(verb, what, ask)
+        return _translating(verb, shown, send)
 
 
-def _told_of(verb: str, what: str, ask: Callable[[], T]) -> T:
+def _translating(verb: str, shown: str, send: Callable[[], T]) -> T:
+    """Call `send`, and raise its errors without the server's text."""
     failure: Exception | None = None
     try:
-        return ask()
+        return send()
     except NetsoundsError:
         raise
-    except Exception as error:  # noqa: BLE001  (told below, outside, so that its text goes no further)
+    except Exception as error:  # noqa: BLE001  (translated below, outside, so that its text goes no further)
         failure = error
-    raise _told(failure, verb, what)
+    raise _translated(failure, verb, shown)
 
 
-def _told(error: Exception, verb: str, what: str) -> Exception:
-    """What obstore raised, without what the server said."""
+def _translated(error: Exception, verb: str, shown: str) -> Exception:
+    """Translate an error of obstore into one without the server's text.
+
+    Args:
+        error: the error.
+        verb: 'put', 'read', 'list' or 'delete'.
+        shown: the object's URL without secrets.
+
+    Returns:
+        FileNotFoundError for a missing object, ValueError for a changed one, else RemoteError.
+    """
     text = str(error)
-    code = found[1] if (found := re.search(r"<Code>(\w{1,40})</Code>", text)) else ""
-    status = found[1] if (found := re.search(r"status code: (\d{3})", text)) else ""
+    code = match[1] if (match := re.search(r"<Code>(\w{1,40})</Code>", text)) else ""
+    status = match[1] if (match := re.search(r"status code: (\d{3})", text)) else ""
     kind = type(error).__name__
     if code == "NoSuchBucket":
         return RemoteError(
-            f"{what} cannot be {_done(verb)}: there is no such bucket; make it, or check its name"
+            f"{shown} cannot be {_participle(verb)}: there is no such bucket; make it, or check its name"
         )
     if isinstance(error, FileNotFoundError):
-        return FileNotFoundError(f"there is no {what}")
+        return FileNotFoundError(f"there is no {shown}")
     if kind == "PreconditionError":
-        return ValueError(f"{what} has changed")
+        return ValueError(f"{shown} has changed")
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or code == "ExpiredToken":
-        if url_scheme(what) in WEB:
+        if url_scheme(shown) in WEB:
             return RemoteError(
-                f"{what} is refused ({status or 'no permission'}); if its URL has a signature or a "
+                f"{shown} is refused ({status or 'no permission'}); if its URL has a signature or a "
                 "password, give the whole URL again, with --resume if the run was started"
             )
         return RemoteError(
-            f"{what} cannot be {_done(verb)}: it is refused ({code or status or 'no permission'}); check the "
-            f"credentials in the environment, and what they allow"
+            f"{shown} cannot be {_participle(verb)}: it is refused ({code or status or 'no permission'}); "
+            f"check the credentials in the environment, and what they allow"
         )
     if "169.254.169.254" in text or ("metadata" in text.lower() and "token" in text.lower()):
         return RemoteError(
-            f"{what} cannot be {_done(verb)}: there are no credentials; set AWS_ACCESS_KEY_ID and "
+            f"{shown} cannot be {_participle(verb)}: there are no credentials; set AWS_ACCESS_KEY_ID and "
             f"AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket"
         )
     if "response body" in text.partition("\n")[0]:
-        return _BrokenOffError(f"{what} cannot be {_done(verb)}: its answers break off; try again later")
-    tries = 1 + int(found[1]) if (found := re.search(r"after (\d+) retries", text)) else 1
-    why = " ".join(each for each in (status, code) if each) or _connection(text)
+        return _BrokenOffError(f"{shown} cannot be {_participle(verb)}: its answers break off; try again later")
+    tries = 1 + int(match[1]) if (match := re.search(r"after (\d+) retries", text)) else 1
+    cause = " ".join(filter(None, (status, code))) or _connection_failure(text)
     return RemoteError(
-        f"{what} cannot be {_done(verb)}: {why}, after {tries} {'tries' if tries > 1 else 'try'}; "
+        f"{shown} cannot be {_participle(verb)}: {cause}, after {tries} {'tries' if tries > 1 else 'try'}; "
         f"try again when it answers"
     )
 
 
-def _done(verb: str) -> str:
+def _participle(verb: str) -> str:
     return {"put": "written", "list": "listed", "delete": "deleted"}.get(verb, verb)
 
 
-def _connection(text: str) -> str:
+def _connection_failure(text: str) -> str:
+    """Name the cause of a failed connection from an error's text."""
     lowered = text.lower()
     if "timed out" in lowered or ("timeout" in lowered and "kind: timeout" in lowered):
         return "no answer in time"
@@ -259,6 +310,7 @@ def _connection(text: str) -> str:
 
 
 def _library(url: str) -> Any:
+    """Import obstore, which only URLs need."""
     try:
         import obstore
     except ImportError as error:
@@ -270,7 +322,9 @@ def _library(url: str) -> Any:
 
 
 def _opened(url: str, shown: str) -> Any:
-    scheme, parts = url_scheme(url), urlsplit(url)
+    """Open obstore's store for a URL; `shown` is the URL without secrets."""
+    scheme = url_scheme(url)
+    parts = urlsplit(url)
     failure = ""
     if scheme in STORES and has_secrets(url):
         raise OptionError(
@@ -282,12 +336,13 @@ def _opened(url: str, shown: str) -> Any:
         return _store_of(scheme, url, parts.netloc, unquote(parts.path).strip("/"))
     except (OptionError, OutputError):
         raise
-    except Exception as error:  # noqa: BLE001  (its text may repeat a setting)
+    except Exception as error:  # noqa: BLE001  (its text may quote a setting)
         failure = type(error).__name__
     raise OptionError(f"{shown} cannot be opened ({failure}); check it, and the environment's settings")
 
 
 def _store_of(scheme: str, url: str, bucket: str, prefix: str) -> Any:
+    """Construct the store of a scheme; credentials and endpoints come from the environment."""
     from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
     retry: Any = {"max_retries": _retries(), "retry_timeout": timedelta(seconds=_RETRY_SECONDS)}
@@ -301,42 +356,45 @@ def _store_of(scheme: str, url: str, bucket: str, prefix: str) -> Any:
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
         if endpoint.startswith("http://"):
             client["allow_http"] = True
-        return S3Store(bucket, prefix=prefix or None, client_options=client, retry_config=retry, **_aws())
+        return S3Store(
+            bucket, prefix=prefix or None, client_options=client, retry_config=retry, **_aws_credentials()
+        )
     kind = GCSStore if scheme == "gs" else AzureStore
     return kind(bucket, prefix=prefix or None, client_options=client, retry_config=retry)
 
 
 def _retries() -> int:
-    word = os.environ.get(_TRIES_VARIABLE, str(_RETRIES))
+    """Return how often a failed request is repeated, by default or by the environment."""
+    word = os.environ.get(_RETRIES_VARIABLE, str(_RETRIES))
     if not re.fullmatch(r"[0-9]{1,3}", word):
         raise OptionError(
-            f"{_TRIES_VARIABLE} is not a number; set how often a request is tried again, such as 10"
+            f"{_RETRIES_VARIABLE} is not a number; set how often a request is tried again, such as 10"
         )
     return int(word)
 
 
-def _aws() -> dict[str, Any]:
-    """What the usual files say (`~/.aws`), where the environment gives no keys."""
-    given = os.environ
-    ways = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SKIP_SIGNATURE")
-    if any(given.get(name) for name in (*ways, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")):
+def _aws_credentials() -> dict[str, Any]:
+    """Read AWS' configuration files (`~/.aws`) if the environment holds no credentials.
+
+    Returns:
+        Keyword arguments for `S3Store`: keys and region as `config`, or a `credential_provider`.
+
+    Raises:
+        OptionError: a file cannot be read, or the profile needs boto3, which is not installed.
+    """
+    environment = os.environ
+    sources = (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_SKIP_SIGNATURE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    )
+    if any(environment.get(name) for name in sources):
         return {}
-    profile = given.get("AWS_PROFILE") or "default"
-    said: dict[str, str] = {}
-    for variable, name, section in (
-        ("AWS_CONFIG_FILE", "config", profile if profile == "default" else f"profile {profile}"),
-        ("AWS_SHARED_CREDENTIALS_FILE", "credentials", profile),
-    ):
-        file = configparser.RawConfigParser()
-        try:
-            file.read(given.get(variable) or Path.home() / ".aws" / name)
-        except (configparser.Error, OSError, ValueError) as error:  # it would be repeated with its keys
-            raise OptionError(f"the file of AWS {name} cannot be read ({type(error).__name__})") from None
-        said |= dict(file[section]) if file.has_section(section) else {}
-    found = {name: said[f"aws_{name}"] for name in _KEYS if f"aws_{name}" in said}
-    region = {} if given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION") else said
-    config = {**found, **({"region": region["region"]} if "region" in region else {})}
-    if "access_key_id" not in found and any(name in said for name in _BEYOND_KEYS):
+    profile = environment.get("AWS_PROFILE") or "default"
+    settings = _aws_profile(profile)
+    config = {name: settings[f"aws_{name}"] for name in _KEYS if f"aws_{name}" in settings}
+    if "access_key_id" not in config and any(name in settings for name in _BEYOND_KEYS):
         try:
             import boto3
             from obstore.auth.boto3 import Boto3CredentialProvider
@@ -346,7 +404,23 @@ def _aws() -> dict[str, Any]:
                 f"pip install boto3"
             ) from error
         return {"credential_provider": Boto3CredentialProvider(boto3.Session(profile_name=profile))}
+    if "region" in settings and not (environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")):
+        config["region"] = settings["region"]
     return {"config": config} if config else {}
 
 
-_KEYS = ("access_key_id", "secret_access_key", "session_token")
+def _aws_profile(profile: str) -> dict[str, str]:
+    """Read the settings of an AWS profile from both of AWS' files; the credentials file has precedence."""
+    settings: dict[str, str] = {}
+    for variable, name, section in (
+        ("AWS_CONFIG_FILE", "config", profile if profile == "default" else f"profile {profile}"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "credentials", profile),
+    ):
+        file = configparser.RawConfigParser()
+        try:
+            file.read(os.environ.get(variable) or Path.home() / ".aws" / name)
+        except (configparser.Error, OSError, ValueError) as error:  # its text would quote the keys
+            raise OptionError(f"the file of AWS {name} cannot be read ({type(error).__name__})") from None
+        if file.has_section(section):
+            settings |= dict(file[section])
+    return settings
