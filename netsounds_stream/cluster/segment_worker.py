@@ -43,7 +43,7 @@ from .segment_output import Rows, SegmentPreview, SegmentTaker, averaging
 from .segments import Segment
 
 if TYPE_CHECKING:
-    from ..store.remote import ShardUploads
+    from ..store.uploads import ShardUploads
 
 #: What results' names begin with in a run's temporary folder, and those of unfinished files end with.
 SEGMENT, UNFINISHED = "segment-", ".part"
@@ -258,7 +258,7 @@ def _streamed(
     shards: dict[str, FileSum] = {}
     for store in stores.values():
         assert store.finished
-        for path, found in store.written(store.handed_over, lambda: False).items():
+        for path, found in store.written(store.full_shards, lambda: False).items():
             name = path.relative_to(job.layout.folder) if isinstance(path, Path) else path
             shards[name.as_posix()] = found
     return shards
@@ -273,7 +273,7 @@ def _store(
 
 def _uploads(url: str, token: FencingToken) -> ShardUploads:
     from ..store.object_store import ObjectFolder  # what runs to folders do not need
-    from ..store.remote import ShardUploads
+    from ..store.uploads import ShardUploads
 
     return ShardUploads(ObjectFolder(url), token.require)
 

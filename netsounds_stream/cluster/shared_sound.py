@@ -93,7 +93,7 @@ def _inverted(work: _Work, blocks: Sequence[Block]) -> _Found:
         seen = work.inversion.seen(opened)
         with workers(1, work.threads) as pipeline:
             pipeline.run(
-                source.ahead(blocks),
+                source.prefetched(blocks),
                 lambda block: work.inversion.invert(source, block, files, seen, lambda _: None),
                 [found.append],
             )
@@ -104,7 +104,7 @@ def _source(work: _Work, opened: ExitStack) -> Activations:
     if work.url is None:
         return open_activations(work.array, work.time_axis)
     from ..store.object_store import ObjectFolder  # what runs to folders do not need
-    from ..store.remote import open_remote
+    from ..store.remote_arrays import open_remote
 
     pool = opened.enter_context(ThreadPoolExecutor(AHEAD, "fetch"))
     described = (work.array / "zarr.json").read_bytes()

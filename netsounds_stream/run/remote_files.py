@@ -7,7 +7,7 @@ from pathlib import Path
 from ..base.checksums import FileSum, crc32c
 from ..store.arrays import Activations
 from ..store.object_store import ObjectFolder
-from ..store.remote import open_remote
+from ..store.remote_arrays import open_remote
 from .files import RunFiles
 from .layout import work_path
 from .remote_folder import local_out

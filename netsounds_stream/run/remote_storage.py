@@ -19,7 +19,8 @@ from ..errors import Stopped
 from ..planning.plan import AHEAD, Plan
 from ..store.arrays import Activations, UploadQueue
 from ..store.object_store import ObjectFolder
-from ..store.remote import ShardUploads, open_remote
+from ..store.remote_arrays import open_remote
+from ..store.uploads import ShardUploads
 from .layout import TEMPORARY
 from .storage import StorageBackend
 

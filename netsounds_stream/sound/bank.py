@@ -224,7 +224,7 @@ def sum_filters(to: Rendering, mixture: Mixture, sums: Sums, work: Pass, advance
             sums.add(total.transpose(0, 1))
         work.reached(sums.state, sums.files)
 
-    to.pipeline.run(to.source.ahead(work.left(advance, to.source.frequencies)), weighted, [add])
+    to.pipeline.run(to.source.prefetched(work.remaining(advance, to.source.frequencies)), weighted, [add])
     work.end(sums.state, sums.files)
 
 

@@ -46,7 +46,7 @@ def finish_files(
         written.clear()
         return found
 
-    pipeline.run(work.left(Advance("", 1, "", lambda progress: None), 0), one, [add])
+    pipeline.run(work.remaining(Advance("", 1, "", lambda progress: None), 0), one, [add])
     work.end(lambda: {"measured": dict(measured)}, files)
 
 

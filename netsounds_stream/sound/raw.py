@@ -95,7 +95,7 @@ def measure_levels(to: Rendering, *, lowest: bool, advance: Advance) -> Levels:
             meter.add_energies(first, squares)
         work.reached(meter.state, dict)
 
-    to.pipeline.run(source.ahead(work.left(advance, source.frequencies)), measure, [add])
+    to.pipeline.run(source.prefetched(work.remaining(advance, source.frequencies)), measure, [add])
     work.end(meter.state, dict)
     return meter.levels()
 
@@ -141,7 +141,7 @@ def write_filters(
     whole: dict[Path, FileSum | None] = {}  # closed, and not kept yet
 
     def opening(opened: ExitStack) -> Iterator[Block]:
-        for block in source.ahead(work.left(advance, source.frequencies)):
+        for block in source.prefetched(work.remaining(advance, source.frequencies)):
             for number in inversion.files_of(block):
                 if number not in files:
                     wav = inversion.laid_out(number, left_open.pop(str(number), None))

@@ -164,7 +164,7 @@ def write_filters(
         made_by = to.map((source.frames, whole_frames), source.frequencies)
         starts = range(0, source.frames, _FRAMES_READ)
         blocks = [Block(channel, slice(start, min(start + _FRAMES_READ, source.frames))) for start in starts]
-        for block in source.ahead(blocks):
+        for block in source.prefetched(blocks):
             values = source.read(block.channels, block.frames)
             yield from made_by(values.float().transpose(0, 1))
 
@@ -189,7 +189,7 @@ def write_filters(
         def state() -> dict[str, Any]:
             return {**meter.state(), "rows": done[0] * samples}
 
-        to.pipeline.run(work.left(advance, source.frequencies), signal, [add])
+        to.pipeline.run(work.remaining(advance, source.frequencies), signal, [add])
         work.end(state, lambda: {path: None})
         found = meter.levels()
         each_level = [found.of([at]) for at in range(len(numbers))]

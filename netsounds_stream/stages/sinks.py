@@ -76,7 +76,7 @@ class Sinks:
         return {
             "levels": self.meter.state(),
             "sum": None if self.total is None else self.total.state(),
-            "shards": None if self.store is None else self.store.handed_over,
+            "shards": None if self.store is None else self.store.full_shards,
             "spectra": [each.state() for each in self.spectra],
             "overview": None if self.overview is None else self.overview.state(),
         }

@@ -286,7 +286,9 @@ def _translated(error: Exception, verb: str, shown: str) -> Exception:
             f"AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket"
         )
     if "response body" in text.partition("\n")[0]:
-        return _BrokenOffError(f"{shown} cannot be {_participle(verb)}: its answers break off; try again later")
+        return _BrokenOffError(
+            f"{shown} cannot be {_participle(verb)}: its answers break off; try again later"
+        )
     tries = 1 + int(match[1]) if (match := re.search(r"after (\d+) retries", text)) else 1
     cause = " ".join(filter(None, (status, code))) or _connection_failure(text)
     return RemoteError(
