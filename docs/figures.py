@@ -28,8 +28,8 @@ import matplotlib.pyplot as plt
 from netsounds_stream import open_activations, sonify
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.plan import Stft
-from netsounds_stream.planning.planner import stft_plan
 from netsounds_stream.planning.sound_options import SoundOptions
+from netsounds_stream.planning.sound_plan import stft_plan
 from netsounds_stream.sound.dsp.half_ifft import half_length
 from netsounds_stream.sound.spectra import SpectraMap
 

@@ -1,8 +1,8 @@
-"""What each file format can hold, as integers: looked up before any work starts.
+"""Limits and sizes of sound file formats, as integers, so that a run is refused before any work starts.
 
-The limits of FLAC and Ogg Vorbis are those of libsndfile 1.2.2 with its encoders, as measured. They must be
-kept here: libsndfile crashes at a rate that Vorbis does not take, and tells of FLAC's only when the first
-frame is encoded.
+The limits of FLAC and Ogg Vorbis are those of libsndfile 1.2.2 with its encoders, as measured. libsndfile
+cannot be asked: it crashes at a rate that Vorbis does not support, and reports FLAC's limits only when the
+first frame is encoded.
 """
 
 from __future__ import annotations
@@ -15,25 +15,33 @@ SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 _WAV_MAX_HZ = 768_000
 _WAV_MAX_CHANNELS = 1024  # libsndfile reads no more
 _FLAC_MAX_HZ = 655_350
-_FLAC_FINE_HZ = 65_535  # a frame's header has 16 bits for the rate: in hertz, past that in tens of hertz
+_FLAC_FINE_HZ = 65_535  # a frame's header has 16 bits for the rate: in hertz, above that in tens of hertz
 _FLAC_MAX_CHANNELS = 8
 _FLAC_MAX_SAMPLES = 2**36 - 1
-_OGG_MAX_HZ = 200_000  # of any number of channels; at 200001 Hz libsndfile crashes
-_OGG_MAX_CHANNELS = 8  # for more Vorbis gives no order of speakers
+_OGG_MAX_HZ = 200_000  # for any number of channels; at 200001 Hz libsndfile crashes
+_OGG_MAX_CHANNELS = 8  # Vorbis defines no order of speakers for more
 _RESAMPLED_HZ = (8_000, 192_000)
 
-# Of disk estimates, in bytes.
-_WAV_HEADERS = 4096  # every chunk before the samples, tags included
+# Allowances of the size estimates, in bytes.
+_WAV_HEADERS = 4096  # all chunks before the samples, tags included
 _FLAC_HEADERS = 8192
-_FLAC_FRAME = 4096  # samples; libFLAC's default
-_FLAC_FRAME_BYTES = 18  # of a frame beside its channels, each of which has a byte more
+_FLAC_FRAME = 4096  # in samples, not bytes: libFLAC's default
+_FLAC_FRAME_BYTES = 18  # for each frame, and one byte more for each of its channels
 _OGG_HEADERS = 16384
 
 
 def check_format(format: str, subtype: str, sample_rate_hz: int, channels: int, samples: int) -> None:
-    """Raise OptionError where a file of `samples` samples a channel cannot be written or read.
+    """Require that a sound file can be written and read.
 
-    `subtype` is not looked at for 'ogg', whose samples are always Vorbis.
+    Args:
+        format: 'wav', 'flac' or 'ogg'.
+        subtype: sample format; ignored for 'ogg', whose samples are always Vorbis.
+        sample_rate_hz: samples a second.
+        channels: number of channels.
+        samples: samples of each channel.
+
+    Raises:
+        OptionError: the format does not support it.
     """
     if format not in FORMATS:
         raise OptionError(f"format cannot be {format!r}; use one of {', '.join(FORMATS)}")
@@ -45,10 +53,14 @@ def check_format(format: str, subtype: str, sample_rate_hz: int, channels: int, 
 
 
 def estimated_bytes(format: str, subtype: str, channels: int, samples: int, sample_rate_hz: int) -> int:
-    """An upper bound of the file's length, for what `check_format` lets pass and values in [-1, 1].
+    """Bound the size of a sound file from above.
 
-    FLAC stores noise as it is. What Vorbis takes at libsndfile's quality (0.4) depends on the rate; this is a
-    tenth or more above the most that was measured, which was for bursts of white noise at full scale.
+    The arguments are those of `check_format`, which must accept them; values lie in [-1, 1]. FLAC stores
+    noise uncompressed. The size of Vorbis at libsndfile's quality (0.4) depends on the rate; the bound is at
+    least a tenth above the largest measurement, made with bursts of white noise at full scale.
+
+    Returns:
+        The largest size in bytes.
     """
     if format == "ogg":
         rate = sample_rate_hz
@@ -61,7 +73,7 @@ def estimated_bytes(format: str, subtype: str, channels: int, samples: int, samp
 
 
 def holds(container: str, subtype: str, sample_rate_hz: int, channels: int, samples: int) -> bool:
-    """Whether a format can hold that."""
+    """Return whether `check_format` accepts a file."""
     try:
         check_format(container, subtype, sample_rate_hz, channels, samples)
     except OptionError:
@@ -70,7 +82,11 @@ def holds(container: str, subtype: str, sample_rate_hz: int, channels: int, samp
 
 
 def check_resampling(rate_in_hz: int, rate_out_hz: int) -> None:
-    """Raise OptionError where there is no resampling between these rates."""
+    """Require that sound can be resampled between two rates.
+
+    Raises:
+        OptionError: one of the rates is not supported.
+    """
     least, most = _RESAMPLED_HZ
     for rate in (rate_in_hz, rate_out_hz):
         if not least <= rate <= most:
@@ -78,7 +94,11 @@ def check_resampling(rate_in_hz: int, rate_out_hz: int) -> None:
 
 
 def resampled_length(samples: int, rate_in_hz: int, rate_out_hz: int) -> int:
-    """How many samples come out of `samples`: those that begin before the last one's end."""
+    """Compute the length of resampled sound.
+
+    Returns:
+        The number of output samples that begin before the last of the `samples` input samples ends.
+    """
     return -(-samples * rate_out_hz // rate_in_hz)
 
 
@@ -123,6 +143,6 @@ def _check_channels(channels: int, most: int, name: str) -> None:
         raise OptionError(f"{name} cannot hold {channels} channels; use 1 to {most}")
 
 
-def media_type(ending: str) -> str:
-    """Of a sound file whose name ends so."""
-    return {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg"}[ending]
+def media_type(suffix: str) -> str:
+    """Return the media type of a sound file by its suffix, such as 'audio/wav' for '.wav'."""
+    return {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg"}[suffix]

@@ -1,8 +1,8 @@
-"""SqueezeNet 1.0 as integers: its layers, its four banks, and where their values lie on the picture.
+"""SqueezeNet 1.0 as integers: its layers, its four filter banks, and where their values lie on the picture.
 
 Everything here is arithmetic on one image axis at a time (the network treats both alike) and needs neither
-torch nor a disk. The layer table follows Iandola et al., "SqueezeNet" (arXiv:1602.07360), table 1, in the
-form and with the layer names of torchvision's `squeezenet1_0`.
+torch nor a disk. The table of layers follows Iandola et al., "SqueezeNet" (arXiv:1602.07360), table 1, in the
+form of torchvision's `squeezenet1_0` and with its names.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache
 
 @dataclass(frozen=True, kw_only=True)
 class Conv:
-    """The first convolution: `kernel` rows, every `stride`-th position, no padding."""
+    """Convolution without padding, followed by a ReLU: the network's first layer."""
 
     name: str
     activation_name: str
@@ -25,7 +25,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Pool:
-    """Max pooling, 3 rows at stride 2, `ceil_mode`: a last window may hang over the border."""
+    """Max pooling of 3 rows at stride 2 with `ceil_mode`: the last window may extend beyond the border."""
 
     name: str
     kernel: int = 3
@@ -34,7 +34,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Fire:
-    """A 1x1 squeeze, then 1x1 and zero-padded 3x3 expansions side by side."""
+    """Fire module: a 1x1 squeeze, then a 1x1 and a zero-padded 3x3 expansion in parallel."""
 
     name: str
     in_channels: int
@@ -43,6 +43,7 @@ class Fire:
 
     @property
     def out_channels(self) -> int:
+        """Number of output channels, of both expansions."""
         return 2 * self.expand
 
 
@@ -62,25 +63,26 @@ LAYERS: tuple[LayerSpec, ...] = (
     Pool("features.11"),
     Fire("features.12", 512, 64, 256),
 )
-CLASSIFIER_NAME, CLASSIFIER_ACTIVATION_NAME = "classifier.1", "classifier.2"
+CLASSIFIER_NAME = "classifier.1"
+CLASSIFIER_ACTIVATION_NAME = "classifier.2"
 CLASSES = 1000
 _BANK_LAYERS = ("features.1", "features.5", "features.10", "features.12")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One layer of the network, whose output rows `RowStream` can give to a hook.
+    """One layer of the network, whose output rows `RowStream` can pass to a hook.
 
-    Value `i` along an axis is centred on picture pixel `offset + stride * i` (0-based) and depends on
+    Value `i` along an axis is centred on picture pixel `offset + stride * i` (0-based) and depends on the
     `receptive_field` pixels around it.
 
     Attributes:
         name: torchvision's name, such as `features.3.squeeze`: the key of the hook.
-        what: what the values are, such as 'convolution, before its ReLU'.
+        what: kind of values, such as 'convolution, before its ReLU'.
         channels: number of channels.
         stride: distance between the centres of neighbouring values, in pixels.
         offset: centre of the first value, in pixels.
-        receptive_field: length of the stretch that a value depends on, in pixels.
+        receptive_field: number of pixels, along an axis, that a value depends on.
     """
 
     name: str
@@ -95,8 +97,8 @@ class Layer:
 class Bank:
     """One filter bank: the output of a layer.
 
-    Value `i` along an axis is centred on picture pixel `offset + stride * i` (0-based) and sees
-    `field` pixels around it. The `border` values at either end of an axis see zero padding, at most.
+    Value `i` along an axis is centred on picture pixel `offset + stride * i` (0-based) and depends on the
+    `field` pixels around it. At most `border` values at either end of an axis depend on zero padding.
     """
 
     number: int
@@ -109,7 +111,7 @@ class Bank:
 
 
 def length_after(layer: LayerSpec, length: int) -> int:
-    """Return the rows that `layer` gives for `length` rows of input; 0 where it gives none."""
+    """Return the number of rows that `layer` outputs for `length` rows of input; 0 if there are too few."""
     match layer:
         case Conv(kernel=kernel, stride=stride):
             return max(0, (length - kernel) // stride + 1)
@@ -123,10 +125,10 @@ def length_after(layer: LayerSpec, length: int) -> int:
 
 @cache
 def layers() -> tuple[Layer, ...]:
-    """List every layer whose rows `RowStream` can give to a hook, in the network's order.
+    """List every layer whose rows `RowStream` can pass to a hook, in the network's order.
 
     Returns:
-        One `Layer` for each, with torchvision's name, what its values are and where they lie on the picture.
+        One `Layer` for each, with torchvision's name, the kind of its values and their places on the picture.
 
     Example:
         >>> from netsounds_stream import layers
@@ -136,11 +138,15 @@ def layers() -> tuple[Layer, ...]:
         features.1 96 2 convolution, after its ReLU
         features.2 96 4 max pooling
     """
-    found: list[Layer] = []
-    stride, offset, field, channels = 1, 0, 1, 3
+    listed: list[Layer] = []
+    # of what the next layer reads: the picture, at first
+    stride = 1
+    offset = 0
+    field = 1
+    channels = 3
 
     def add(name: str, what: str, channels: int, field: int) -> None:
-        found.append(
+        listed.append(
             Layer(
                 name=name, what=what, channels=channels, stride=stride, offset=offset, receptive_field=field
             )
@@ -152,7 +158,8 @@ def layers() -> tuple[Layer, ...]:
 
     for layer in LAYERS:
         if isinstance(layer, Fire):
-            inner, channels = layers_of(layer), layer.out_channels
+            inner = layers_of(layer)
+            channels = layer.out_channels
             add_convolution(inner[0:2], "1x1 convolution (squeeze)", layer.squeeze, field)
             add_convolution(inner[2:4], "1x1 convolution (expansion)", layer.expand, field)
             field += 2 * stride
@@ -169,11 +176,11 @@ def layers() -> tuple[Layer, ...]:
             add(layer.name, "max pooling", channels, field)
     classifier = CLASSIFIER_NAME, CLASSIFIER_ACTIVATION_NAME
     add_convolution(classifier, "1x1 convolution (classes)", CLASSES, field)
-    return tuple(found)
+    return tuple(listed)
 
 
 def layers_of(layer: LayerSpec) -> tuple[str, ...]:
-    """Return the names of the layers that one entry of `LAYERS` stands for, its output last."""
+    """Return the names of the layers that an entry of `LAYERS` consists of, its output last."""
     match layer:
         case Conv():
             return layer.name, layer.activation_name
@@ -187,30 +194,30 @@ def layers_of(layer: LayerSpec) -> tuple[str, ...]:
 
 def _banks() -> tuple[Bank, ...]:
     by_name = {layer.name: layer for layer in layers()}
-    found = enumerate((by_name[name] for name in _BANK_LAYERS), start=1)
+    numbered = enumerate((by_name[name] for name in _BANK_LAYERS), start=1)
     return tuple(
         Bank(
             number=number,
-            layer=each.name,
-            channels=each.channels,
-            stride=each.stride,
-            offset=each.offset,
-            field=each.receptive_field,
-            border=_border(each.name),
+            layer=layer.name,
+            channels=layer.channels,
+            stride=layer.stride,
+            offset=layer.offset,
+            field=layer.receptive_field,
+            border=_border(layer.name),
         )
-        for number, each in found
+        for number, layer in numbered
     )
 
 
 def _border(name: str) -> int:
-    """Count the values at an end of an axis on which zero padding has a part in that layer."""
+    """Count the values at either end of an axis that depend on zero padding, in the layer of that name."""
     border = 0
     for layer in LAYERS:
         if isinstance(layer, Fire):
             border += 1
         elif isinstance(layer, Pool):
-            # Output j sees inputs 2j to 2j + 2: at the beginning ceil(border / 2) of them see the border, at
-            # the end, depending on the length, one more at most where `border` is even.
+            # Output j reads inputs 2j to 2j + 2. At the beginning ceil(border / 2) outputs read the border;
+            # at the end, depending on the length, at most one more if `border` is even.
             border = border // 2 + 1 if border else 0
         if (layer.activation_name if isinstance(layer, Conv) else layer.name) == name:
             break
@@ -221,7 +228,15 @@ BANKS: tuple[Bank, ...] = _banks()
 
 
 def inside(length: int, border: int) -> slice:
-    """Return the values of an axis that do not see its ends; the middle half where more of them do."""
+    """Select the values of an axis that do not depend on padding.
+
+    Args:
+        length: number of values along the axis.
+        border: number of values at either end that depend on padding.
+
+    Returns:
+        The slice between the borders; the middle half of the axis if the borders are wider than that.
+    """
     border = min(border, length // 4)
     return slice(border, length - border)
 
@@ -233,7 +248,7 @@ def bank(number: int) -> Bank:
 
 @cache
 def bank_length(number: int, length: int) -> int:
-    """Return the number of values of a bank along an axis of `length` pixels; 0 where that is too short."""
+    """Return a bank's number of values along an axis of `length` pixels; 0 if the axis is too short."""
     for layer in LAYERS:
         length = length_after(layer, length)
         if (layer.activation_name if isinstance(layer, Conv) else layer.name) == bank(number).layer:
@@ -259,5 +274,5 @@ def layer_names() -> tuple[str, ...]:
 
 @cache
 def layer_strides() -> dict[str, int]:
-    """Return the picture's rows for a row of each layer, by the names of `layer_names`."""
+    """Return each layer's stride, in the picture's rows, by the names of `layer_names`."""
     return {layer.name: layer.stride for layer in layers()}

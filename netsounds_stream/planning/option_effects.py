@@ -1,4 +1,4 @@
-"""Which of the options that were given have no effect, because of the others: a table of conditions."""
+"""Options without effect: a table of the conditions under which each option matters."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .options import SonifyOptions
 
 @dataclass(frozen=True)
 class Request:
-    """What a command was asked for: the options, and how the run is made.
+    """A command's request: the options of a run, and how it is made.
 
     Attributes:
-        options: all options, those that were not given at their defaults.
-        cluster: whether a cluster works on it.
+        options: all options, with defaults for those that were not given.
+        cluster: whether a cluster does the work.
         url: whether the run goes to a URL.
     """
 
@@ -25,31 +25,39 @@ class Request:
 
 @dataclass(frozen=True)
 class Condition:
-    """Options, by their names without dashes, that have an effect only where `holds`; `need` says when."""
+    """A condition under which some options have an effect.
+
+    Attributes:
+        names: names of the options, with underscores.
+        need: the condition in words, after "without".
+        holds: returns whether a request meets it.
+    """
 
     names: tuple[str, ...]
     need: str
     holds: Callable[[Request], bool]
 
 
-def _windowed(asked: Request) -> bool:
-    return (asked.options.sound.windowed and bool(asked.options.sound.schemes)) or asked.options.sound.mix
+def _windowed(request: Request) -> bool:
+    return (
+        request.options.sound.windowed and bool(request.options.sound.schemes)
+    ) or request.options.sound.mix
 
 
-def _stereo_sum(asked: Request) -> bool:
-    return asked.options.sound.stereo and "sum" in asked.options.sound.schemes
+def _stereo_sum(request: Request) -> bool:
+    return request.options.sound.stereo and "sum" in request.options.sound.schemes
 
 
 CONDITIONS = (
     Condition(
         ("method", "balance", "scale", "top", "filters", "loudness", "sample_rate", "resample", "format"),
         "sound (the mix, or a --scheme other than none)",
-        lambda asked: asked.options.sound.mix or bool(asked.options.sound.schemes),
+        lambda request: request.options.sound.mix or bool(request.options.sound.schemes),
     ),
     Condition(
         ("iterations",),
         "Griffin-Lim (the mix, or --method griffin-lim; --method istft has none)",
-        lambda asked: _windowed(asked) and asked.options.sound.method != "istft",
+        lambda request: _windowed(request) and request.options.sound.method != "istft",
     ),
     Condition(
         (
@@ -70,32 +78,36 @@ CONDITIONS = (
     Condition(
         ("pan",),
         "stereo (the mix, or --stereo with --scheme sum)",
-        lambda asked: asked.options.sound.mix or _stereo_sum(asked),
+        lambda request: request.options.sound.mix or _stereo_sum(request),
     ),
-    Condition(("stereo",), "--scheme sum", lambda asked: "sum" in asked.options.sound.schemes),
-    Condition(("subtype",), "--format wav or flac", lambda asked: asked.options.sound.format != "ogg"),
-    Condition(("codec",), "stored activations", lambda asked: asked.options.stored),
+    Condition(("stereo",), "--scheme sum", lambda request: "sum" in request.options.sound.schemes),
+    Condition(("subtype",), "--format wav or flac", lambda request: request.options.sound.format != "ogg"),
+    Condition(("codec",), "stored activations", lambda request: request.options.stored),
     Condition(
         ("activations",),
         "the whole picture (no --preview)",
-        lambda asked: asked.options.sound.preview_s is None,
+        lambda request: request.options.sound.preview_s is None,
     ),
-    Condition(("gpu_memory",), "--device cuda", lambda asked: asked.options.device.startswith("cuda")),
-    Condition(("segment_rows",), "--cluster", lambda asked: asked.cluster),
-    Condition(("work",), "an --out that is a URL", lambda asked: asked.url),
+    Condition(("gpu_memory",), "--device cuda", lambda request: request.options.device.startswith("cuda")),
+    Condition(("segment_rows",), "--cluster", lambda request: request.cluster),
+    Condition(("work",), "an --out that is a URL", lambda request: request.url),
 )
 
 
-def without_effect(asked: Request, given: Collection[str]) -> tuple[str, ...]:
-    """Return a note for each condition that some of the `given` options do not meet.
+def without_effect(request: Request, given: Collection[str]) -> tuple[str, ...]:
+    """Explain which of the given options have no effect.
 
     Args:
-        given: names of options, as in `Condition`; others are left out.
+        request: the whole request.
+        given: names of the options that the user gave, as in `Condition`; unknown names are ignored.
+
+    Returns:
+        One sentence for each condition that is not met and that some given option needs.
     """
     notes = []
     for condition in CONDITIONS:
         idle = [f"--{name.replace('_', '-')}" for name in condition.names if name in given]
-        if idle and not condition.holds(asked):
+        if idle and not condition.holds(request):
             verb = "has" if len(idle) == 1 else "have"
             notes.append(f"{_listed(idle)} {verb} no effect without {condition.need}")
     return tuple(notes)

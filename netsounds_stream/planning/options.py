@@ -1,4 +1,4 @@
-"""What a user can ask for, as frozen values checked when they are built. Nothing here acts."""
+"""Options of a run, as frozen values that are checked when built. Nothing here acts."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 DEVICES: tuple[Device, ...] = get_args(Device)
 CODECS: tuple[Codec, ...] = get_args(Codec)
 
-#: Weights by name, which no file has.
-PRETRAINED, UNTRAINED = "pretrained", "untrained"
+#: Names of weights that are not a file.
+PRETRAINED = "pretrained"
+UNTRAINED = "untrained"
 
 
 def word_of(name: str) -> str:
-    """Return the command line's word for one of `SoundOptions`' names: the name without its unit."""
+    """Return the command line's word for a field of `SoundOptions`: the field's name without its unit."""
     return "scheme" if name == "schemes" else re.sub("_(hz|s|lufs)$", "", name)
 
 
@@ -38,11 +39,19 @@ _SOUND_WORDS = {word_of(each.name): each.name for each in fields(SoundOptions)}
 
 @dataclass(frozen=True, kw_only=True)
 class SonifyOptions:
-    """All options of a run, as values that are checked.
+    """All options of a run, as checked values.
 
     Each field is an option of `SonifyKeywords`, which describes it; budgets are in bytes, as `memory_bytes`.
-    `sound`
-    holds those of the sound. `preset` is a note for the record, and changes nothing by itself.
+    `sound` holds the options of the sound. `preset` is a note for the record and has no effect by itself.
+
+    Raises:
+        OptionError: an option has a value that cannot be used, or options cannot be used together.
+
+    Example:
+        >>> from netsounds_stream import SonifyOptions, SoundOptions
+        >>> options = SonifyOptions(size=512, banks=(2, 1), sound=SoundOptions(stereo=True))
+        >>> options.banks, options.memory_bytes
+        ((1, 2), None)
     """
 
     size: int | None = None
@@ -107,18 +116,24 @@ class SonifyOptions:
 
     @property
     def stored(self) -> bool:
-        """Whether activations go through a store at all, kept or temporary."""
+        """True if activations go through a store at all, permanent or temporary."""
         return self.activations or not self.sound.one_pass
 
 
 def options_from_words(**words: Any) -> SonifyOptions:
-    """Options by the command line's words: `scheme`, `sample_rate`, `duration` and the like for the sound,
-    without the units that `SoundOptions` names, `memory` and `gpu_memory` as '1GiB' or bytes, `max_pixels` as
-    '100M' or a number, `size` as pixels or 'native', the rest as `SonifyOptions` names them. A `preset` gives
-    those of its words that are not given.
+    """Build options from the command line's words.
+
+    Args:
+        **words: `scheme`, `sample_rate`, `duration` and the like for the sound, named without the units of
+            `SoundOptions`; `memory` and `gpu_memory` as '1GiB' or bytes; `max_pixels` as '100M' or a number;
+            `size` as pixels or 'native'; the rest as the fields of `SonifyOptions`. A `preset` sets those of
+            its words that are not given.
+
+    Returns:
+        The options, checked.
 
     Raises:
-        OptionError: a word or a value that there is not.
+        OptionError: a word or its value is unknown.
     """
     words = {**preset_words(words.get("preset")), **words}
     sound = {name: words.pop(name) for name in list(words) if name in _SOUND_WORDS}
@@ -133,8 +148,9 @@ def options_from_words(**words: Any) -> SonifyOptions:
     if isinstance(words.get("size"), str):
         words["size"] = parse_size(words["size"])
     if "banks" in words:
-        given = words["banks"]
-        banks = parse_banks(given) if isinstance(given, str) else given
+        banks = words["banks"]
+        if isinstance(banks, str):
+            banks = parse_banks(banks)
         words["banks"] = (banks,) if isinstance(banks, int) else tuple(banks)
     known = {each.name for each in fields(SonifyOptions)} - {"sound"}
     unknown = sorted(set(words) - known)
@@ -145,10 +161,17 @@ def options_from_words(**words: Any) -> SonifyOptions:
 
 
 def resolve_options(options: SonifyOptions | None, words: Mapping[str, Any]) -> SonifyOptions:
-    """Return the options, given as a value or by keywords.
+    """Accept options as a value or as keywords.
+
+    Args:
+        options: the options as a value, or None.
+        words: the options as keywords, see `options_from_words`.
+
+    Returns:
+        The options, checked.
 
     Raises:
-        OptionError: both are given; or a keyword, or its value, is unknown.
+        OptionError: both forms are given; or a keyword, or its value, is unknown.
     """
     if options is not None and words:
         raise OptionError(f"give options, or words such as {next(iter(words))}=, not both")
@@ -156,12 +179,17 @@ def resolve_options(options: SonifyOptions | None, words: Mapping[str, Any]) -> 
 
 
 def sound_from_words(**words: Any) -> SoundOptions:
-    """Return the sound's options alone; see `options_from_words`.
+    """Build the sound's options from the command line's words.
 
-    `scheme` may be one or several, 'none' or () for no file of any bank, None for the default.
+    Args:
+        **words: as `options_from_words` takes them. `scheme` may be one or several; 'none' or () for no file
+            of any bank; None for the default.
+
+    Returns:
+        The options, checked.
 
     Raises:
-        OptionError: a word or a value that there is not.
+        OptionError: a word or its value is unknown.
     """
     unknown = sorted(set(words) - set(_SOUND_WORDS))
     if unknown:
@@ -169,19 +197,25 @@ def sound_from_words(**words: Any) -> SoundOptions:
             f"there is no option {unknown[0]!r}; the options are {', '.join(sorted(_SOUND_WORDS))}"
         )
     sound = {_SOUND_WORDS[name]: value for name, value in words.items()}
-    if (given := sound.pop("schemes", None)) is not None:
-        schemes = (given,) if isinstance(given, str) else tuple(given)
+    if (wanted := sound.pop("schemes", None)) is not None:
+        schemes = (wanted,) if isinstance(wanted, str) else tuple(wanted)
         if NO_SCHEME in schemes and len(schemes) > 1:
             raise OptionError(f"scheme {NO_SCHEME!r} means no scheme at all; give it alone")
         sound["schemes"] = () if schemes == (NO_SCHEME,) else schemes
-    if sound.get("filters") is not None:
-        given = sound["filters"]
-        sound["filters"] = parse_numbers("filters", given) if isinstance(given, str) else tuple(given)
+    if (filters := sound.get("filters")) is not None:
+        sound["filters"] = parse_numbers("filters", filters) if isinstance(filters, str) else tuple(filters)
     return SoundOptions(**sound)
 
 
 def parse_size(text: str) -> int | None:
-    """Return the short edge in pixels; None for 'native'."""
+    """Parse the option `size`.
+
+    Returns:
+        The short edge in pixels; None for 'native'.
+
+    Raises:
+        OptionError: `text` is neither.
+    """
     if text == "native":
         return None
     if not re.fullmatch(r"-?[0-9]{1,8}", text):
@@ -197,7 +231,15 @@ def parse_banks(text: str) -> tuple[int, ...]:
 
 
 def parse_numbers(name: str, text: str) -> tuple[int, ...]:
-    """Parse numbers, such as '1,2,4'."""
+    """Parse a list of numbers such as '1,2,4'.
+
+    Args:
+        name: name of the option, for the error.
+        text: numbers with commas between them.
+
+    Raises:
+        OptionError: `text` is not a list of numbers.
+    """
     if not re.fullmatch(r"\s*-?[0-9]{1,8}(\s*,\s*-?[0-9]{1,8})*\s*", text):
         raise OptionError(f"{name} cannot be {text[:SHOWN_CHARACTERS]!r}; write them as 1,2,3")
     return tuple(int(number) for number in text.split(","))

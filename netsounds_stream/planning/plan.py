@@ -1,4 +1,4 @@
-"""A run's plan as values: what it is made from, and what it says. Nothing here decides or acts."""
+"""Plans as frozen values: the facts that a plan is made from, and its sizes. Nothing here decides or acts."""
 
 from __future__ import annotations
 
@@ -9,26 +9,36 @@ from ..errors import BudgetError
 
 MIB = 1 << 20
 
-#: How the decoded picture is kept while the network reads it.
-STORED_STREAM, STORED_MEMORY, STORED_SPOOL = "stream", "memory", "spool"
-#: Tile edge of the temporary TIFF, in pixels; columns are read out of it a tile's width at a time.
+#: Ways to keep the decoded picture while the network reads it.
+STORED_STREAM = "stream"
+STORED_MEMORY = "memory"
+STORED_SPOOL = "spool"
+#: Edge of the temporary TIFF's tiles, in pixels; columns are read from it in steps of a tile's width.
 SPOOL_TILE = 128
 
-#: Of a run in an object store: shards that are put at a time, blocks that are fetched before they are due.
-PUTS, AHEAD = 4, 4
+#: Shards of a run in an object store that are uploaded at a time.
+PUTS = 4
+#: Blocks of such a run that are fetched ahead.
+AHEAD = 4
 
-#: Cells along the long edge of a filter's picture, and pixels along the picture's own, at most.
-FILTER_CELLS, PICTURE_CELLS = 128, 1280
+#: Largest number of cells along the long edge of a filter's overview.
+FILTER_CELLS = 128
+#: Largest number of cells along the long edge of the picture's overview.
+PICTURE_CELLS = 1280
 
-# Of a block of windowed frames: what it takes in float32 stays in a core's cache.
-_STFT_BLOCK_VALUES = 1 << 17
-# Of the budget: a peak past this that was not planned is near it.
-_STRAINED = 0.95
+_STFT_BLOCK_VALUES = 1 << 17  # a block of windowed frames in float32 then stays in a core's cache
+_PRESSURE_SHARE = 0.95  # of the budget: an unplanned peak above it may soon exceed the budget
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Square cells of `factor` values over `rows` x `cross` values."""
+    """Square cells of an overview.
+
+    Attributes:
+        rows: rows of values that it covers.
+        cross: values in a row.
+        factor: edge of a cell, in values.
+    """
 
     rows: int
     cross: int
@@ -36,25 +46,33 @@ class Cells:
 
     @property
     def along(self) -> int:
+        """Number of cells along the rows' axis."""
         return -(-self.rows // self.factor)
 
     @property
     def across(self) -> int:
+        """Number of cells along a row."""
         return -(-self.cross // self.factor)
 
 
 def cells_of(rows: int, cross: int, most: int) -> Cells:
-    """Cells of the least size at which neither edge has more than `most`."""
+    """Choose the smallest cells of which no edge has more than `most`."""
     return Cells(rows, cross, -(-max(rows, cross) // most))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The picture as the plan sees it: upright size in pixels after resizing, decoded bytes a pixel.
+    """Facts about the picture that a plan depends on.
 
-    `decoder_bytes` is what its decoder holds whole in memory, if it does; `rows_in_order` says that the
-    upright picture's rows come out of the file one after another. `file_pixels` is the file's size before
-    any resizing, `name` what errors call the picture. `in_memory`: its pixels are, at their full size.
+    Attributes:
+        height: height of the upright picture after resizing, in pixels.
+        width: its width, likewise.
+        bytes_per_pixel: size of a decoded pixel.
+        decoder_bytes: memory that the decoder takes for the whole picture, if it holds that.
+        rows_in_order: whether the decoder delivers the upright picture's rows one after another.
+        file_pixels: number of pixels in the file, before resizing.
+        name: name of the picture in errors.
+        in_memory: whether the pixels are already in memory, at full size.
     """
 
     height: int
@@ -69,10 +87,17 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the machine gives: resident bytes before the run, the budget for the peak, free disk, threads.
+    """Limits that the machine and the user set to a run.
 
-    `gpu_budget_bytes` is None where the CPU computes. `remote`: the run is to lie in an object store.
-    `fetched_bytes` of the disk hold a picture that came from a URL; they are not among the free ones.
+    Attributes:
+        baseline_bytes: resident memory before the run.
+        budget_bytes: budget for the peak of resident memory.
+        free_disk_bytes: free disk space; None: unknown.
+        compute_bytes_per_value: size of the network's values.
+        threads: threads that the run may use.
+        gpu_budget_bytes: budget for the GPU's memory; None if the network runs on a CPU.
+        remote: whether the run goes to an object store.
+        fetched_bytes: disk space taken by a downloaded picture, and not counted as free.
     """
 
     baseline_bytes: int
@@ -87,9 +112,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Stft:
-    """Windowed frames enough for `samples`; sizes in samples. Frame n is centred on sample n * hop.
+    """Windowed frames of a signal. Frame n is centred on sample n * hop.
 
-    `wanted` samples of them are enough, where it is given.
+    Attributes:
+        fft_size: length of a frame, in samples.
+        hop: distance between frames, in samples.
+        samples: length of the whole signal.
+        wanted: length of a preview, in samples; None for the whole signal.
     """
 
     fft_size: int
@@ -102,42 +131,43 @@ class Stft:
 
     @property
     def sounded(self) -> int:
-        """How many samples are made, from the first on: all, but in a preview."""
+        """Samples that are made, from the first: all of them, except in a preview."""
         return self.samples if self.wanted is None else min(self.samples, self.wanted)
 
     @property
     def frames(self) -> int:
-        """The last one's centre is the first at or past the end."""
+        """Number of frames: the last one's centre is the first at or beyond the signal's end."""
         return -(-self.samples // self.hop) + 1
 
     @property
     def overlap(self) -> int:
-        """How many frames lie over a sample, at most."""
+        """Largest number of frames that cover a sample."""
         return -(-self.fft_size // self.hop)
 
     @property
     def bins(self) -> int:
+        """Number of frequency bins of a frame."""
         return self.fft_size // 2 + 1
 
     @property
     def block_frames(self) -> int:
-        """Frames worked on at a time."""
+        """Frames that are computed at a time."""
         return max(8, _STFT_BLOCK_VALUES // self.fft_size)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioPlan:
-    """One sound file, or several alike.
+    """One sound file, or several of the same size and format.
 
     Attributes:
-        scheme: 'sum', 'concat', 'filters' or 'mix'.
+        scheme: 'sum', 'concat', 'filters', 'mix', 'stem' or 'part'.
         files: number of files.
         samples: samples of each channel in a file.
         bytes_per_file: size of a file.
-        container: what holds the samples: 'WAV', 'RF64', 'FLAC' or 'OGG'.
+        container: file format: 'WAV', 'RF64', 'FLAC' or 'OGG'.
         channels: 1 or 2.
-        temporary_bytes: what waits on disk for all the files together while they are made.
-        browser_bytes: largest size of the forms for browsers, where those do not play the files themselves.
+        temporary_bytes: size of temporary files while these are made, for all of them together.
+        browser_bytes: largest size of copies for browsers, if those cannot play the files themselves.
     """
 
     scheme: str
@@ -152,16 +182,16 @@ class AudioPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class BankPlan:
-    """One bank: its array, the same as frames, and its sound.
+    """One bank: its array, its frames and its sound files.
 
     Attributes:
         number: number of the bank.
-        shape: of the array, `[channel, y, x]`.
+        shape: shape of the array, `[channel, y, x]`.
         frames: rows along the time axis.
         frequencies: values in a frame.
         frames_per_shard: frames in one file of the store.
         raw_bytes: size of the array, not compressed.
-        stored_bytes_estimate: about its size on disk.
+        stored_bytes_estimate: estimated size on disk.
         audio: its sound files.
         whole_frames: frames of the whole picture; more than `frames` in a preview.
     """
@@ -178,35 +208,37 @@ class BankPlan:
 
     @property
     def channels(self) -> int:
+        """Number of filters."""
         return self.shape[0]
 
     @property
     def sound_bytes(self) -> int:
-        """Of its files of sound."""
+        """Size of its sound files."""
         return sum(audio.files * audio.bytes_per_file for audio in self.audio)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A run in numbers: bytes and pixels. Memory is the resident peak of the whole process.
+    """All sizes of a run, in bytes and pixels. Memory is the resident peak of the whole process.
 
     Attributes:
-        height: of the whole picture, after resizing, in pixels.
-        width: likewise.
+        height: height of the whole picture after resizing, in pixels.
+        width: its width, likewise.
         preview_rows: rows along the time axis that are read; None: all of them.
         time_axis: 'x' or 'y'.
-        workers: how many bands go through the network at a time.
+        workers: bands that go through the network at a time.
         threads_each: threads of each worker.
         band_rows: rows in a band.
         slab_rows: rows decoded at a time.
-        widest_bytes: the first layer's output for a band, the largest of all.
-        picture_stored: how the picture is read: 'stream', 'memory' or 'spool', a temporary file.
+        widest_bytes: size of the first layer's output for a band, the largest of all.
+        picture_stored: how the decoded picture is kept: 'stream' (not at all), 'memory', or 'spool', a
+            temporary file.
         spool_bytes: size of that temporary file.
-        stored: whether activations are stored, kept or not.
+        stored: whether activations are stored, permanently or not.
         block_values: values worked on at a time when stored activations become sound.
         banks: one plan for each bank.
-        stft: frames of windowed signals; None where there are none.
-        mix: file of the mix; None where there is none.
+        stft: frames of windowed signals; None if there are none.
+        mix: file of the mix; None if there is none.
         forward_memory_bytes: peak of the network's stage.
         sound_memory_bytes: peak of the sound's stages.
         report_memory_bytes: peak of the report's stage; 0 without a report.
@@ -216,11 +248,17 @@ class Plan:
         budget_bytes: memory budget.
         disk_bytes: largest size on this machine's disk.
         final_disk_bytes: final size on this machine's disk.
-        free_disk_bytes: what is free there; None: unknown.
+        free_disk_bytes: free space there; None: unknown.
         remote_bytes: final size in the object store, for a run to a URL.
-        baseline_bytes: what Python with its libraries takes of the memory.
-        stems: files of the banks' parts of the mix; None where there are none.
-        parts: the same as the page plays them; None where there is no page.
+        baseline_bytes: memory of Python with its libraries.
+        stems: files of the banks' parts of the mix; None if there are none.
+        parts: the same parts for the page; None if there is no page.
+
+    Example:
+        >>> from netsounds_stream import plan
+        >>> planned = plan("landscape.png", weights="untrained", banks=(3, 4))
+        >>> [bank.number for bank in planned.banks], planned.peak_memory_bytes <= planned.budget_bytes
+        ([3, 4], True)
     """
 
     height: int
@@ -256,42 +294,46 @@ class Plan:
 
     @property
     def largest_sound_bytes(self) -> int:
-        """Of the bank whose sound takes most. Of a run elsewhere so much may wait to be put."""
-        return max(each.sound_bytes for each in self.banks)
+        """Largest size of a bank's sound files; a run to a URL lets so much wait to be uploaded."""
+        return max(bank.sound_bytes for bank in self.banks)
 
     @property
     def rows_along(self) -> int:
-        """The picture's rows along the time axis, as far as it is looked at."""
+        """Rows of the picture along the time axis that are read."""
         along = self.width if self.time_axis == "x" else self.height
         return along if self.preview_rows is None else self.preview_rows
 
     @property
     def pixels(self) -> int:
-        """How many pixels are looked at."""
+        """Pixels of the picture that are read."""
         return self.rows_along * (self.height if self.time_axis == "x" else self.width)
 
     @property
     def peak_memory_bytes(self) -> int:
-        """The largest of the stages' peaks."""
+        """Largest of the stages' peaks."""
         return max(self.forward_memory_bytes, self.sound_memory_bytes, self.report_memory_bytes)
 
     @property
     def trim_bytes(self) -> int:
-        """Past this the network's stage gives freed memory back: what bands take at once still fits then."""
+        """Resident memory above which the network's stage returns freed memory to the system.
+
+        It leaves room below the planned peak for the largest tensors of all bands in flight.
+        """
         return self.forward_memory_bytes - 2 * self.workers * self.widest_bytes
 
     @property
     def pressure_bytes(self) -> int:
-        """A peak past this was not planned and is near the budget: fewer bands or blocks go on at a time."""
-        return max(self.peak_memory_bytes, int(_STRAINED * self.budget_bytes))
+        """Peak above which fewer bands or blocks are in flight: neither planned nor far from the budget."""
+        return max(self.peak_memory_bytes, int(_PRESSURE_SHARE * self.budget_bytes))
 
     def check(self) -> None:
         """Require that memory and disk can hold the run.
 
         Raises:
-            BudgetError: they cannot; the message says what is needed and what to change.
+            BudgetError: they cannot; the message says how much is needed and what to change.
         """
-        budget, gpu_budget = self.budget_bytes, self.gpu_budget_bytes
+        budget = self.budget_bytes
+        gpu_budget = self.gpu_budget_bytes
         if self.peak_memory_bytes > budget:
             raise BudgetError(
                 f"this run needs {format_bytes(self.peak_memory_bytes, budget)} of memory and the budget is "

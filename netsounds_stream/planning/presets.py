@@ -1,6 +1,6 @@
-"""Presets: options under one name, by the words that the command line has for them.
+"""Presets: several options under one name, in the command line's words.
 
-Single options given beside a preset win over it.
+Options given besides a preset override it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ PRESET_NAMES: tuple[PresetName, ...] = get_args(PresetName)
 
 @dataclass(frozen=True)
 class Preset:
-    """Options under one name.
+    """Several options under one name.
 
     Attributes:
-        makes: what a run with it makes, in a few words.
+        makes: description of what such a run makes, in a few words.
         words: the options that differ from their defaults, as `options_from_words` takes them.
     """
 
@@ -30,23 +30,24 @@ class Preset:
 
     @property
     def options(self) -> str:
-        """The same as options of the command line."""
-        found = []
+        """The same options as a command line."""
+        arguments = []
         for name, value in self.words.items():
             option = f"--{name.replace('_', '-')}"
             if isinstance(value, bool):
-                found.append(option if value else f"--no-{name}")
+                arguments.append(option if value else f"--no-{name}")
             else:
-                given = (value,) if isinstance(value, str) else tuple(value) or (NO_SCHEME,)
-                found += [f"{option} {each}" for each in given]
-        return " ".join(found)
+                values = (value,) if isinstance(value, str) else tuple(value) or (NO_SCHEME,)
+                arguments += [f"{option} {each}" for each in values]
+        return " ".join(arguments)
 
 
-#: By name. `netsounds` leaves the picture its size, which netsounds made 256 pixels on the short edge.
+#: Presets by name. Unlike netsounds, which resized pictures to 256 pixels on the short edge, `netsounds`
+#: keeps the picture's size.
 PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
     {
         "netsounds": Preset(
-            "what netsounds made, as it made it",
+            "the sounds of netsounds, computed as it did",
             MappingProxyType(
                 {
                     "scheme": ("sum", "concat"),
@@ -68,7 +69,13 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
 
 
 def preset_words(name: str | None) -> Mapping[str, Any]:
-    """Return the options of the preset of that name; none for None.
+    """Look up a preset's options.
+
+    Args:
+        name: name of the preset; None for no preset.
+
+    Returns:
+        The options that it sets, as `options_from_words` takes them.
 
     Raises:
         OptionError: there is no such preset.
@@ -80,5 +87,5 @@ def preset_words(name: str | None) -> Mapping[str, Any]:
 
 
 def presets_help() -> str:
-    """Return what each preset makes and sets, for help texts."""
+    """Describe for help texts what each preset makes and sets."""
     return "; ".join(f"{name}: {each.makes} ({each.options})" for name, each in PRESETS.items())

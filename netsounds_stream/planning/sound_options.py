@@ -1,4 +1,4 @@
-"""How activations become sound, as frozen values checked when they are built. Nothing here acts."""
+"""Options of turning activations into sound, as frozen values, checked when built. Nothing here acts."""
 
 from __future__ import annotations
 
@@ -30,26 +30,46 @@ PANS: tuple[Pan, ...] = get_args(Pan)
 
 #: The word for no scheme at all.
 NO_SCHEME = "none"
+#: Integrated loudness of the mix.
 MIX_LUFS = -16.0
-_LOWEST_HZ, _HIGHEST_HZ = 40.0, 12000.0
+# The default range of frequencies, except on the linear scale.
+_LOWEST_HZ = 40.0
+_HIGHEST_HZ = 12000.0
 _FFT_SIZES = (16, 1 << 17)
-_RATES = (8000, 192_000)  # of what is resampled
+_RATES = (8000, 192_000)  # between which sound can be resampled
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raise OptionError where `value` is not allowed."""
+    """Require that an option has one of the allowed values.
+
+    Args:
+        name: name of the option, for the error.
+        value: its value.
+        allowed: the values that it may have.
+
+    Raises:
+        OptionError: it has another.
+    """
     if value not in allowed:
         raise OptionError(f"{name} cannot be {value!r}; use one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SoundOptions:
-    """How activations become sound, as values that are checked.
+    """Options of turning activations into sound, as checked values.
 
     Each field is an option of `RenderKeywords` or `SonifyKeywords`, which describe it, with its unit in the
-    name:
-    `fmin_hz` is `fmin`, `duration_s` is `duration`, `loudness_lufs` is `loudness`. `schemes` is `scheme`; ()
-    is none.
+    name: `fmin_hz` is `fmin`, `duration_s` is `duration`, `loudness_lufs` is `loudness`. `schemes` is
+    `scheme`; () is none.
+
+    Raises:
+        OptionError: an option has a value that cannot be used, or options cannot be used together.
+
+    Example:
+        >>> from netsounds_stream import SoundOptions
+        >>> sound = SoundOptions(schemes=("sum",), method="istft", duration_s=30.0, stereo=True)
+        >>> sound.hop_samples, sound.frequencies_hz
+        (512, (40.0, 12000.0))
     """
 
     schemes: tuple[Scheme, ...] = ("sum",)
@@ -163,6 +183,7 @@ class SoundOptions:
 
     @property
     def hop_samples(self) -> int:
+        """Distance between windowed frames, with its default filled in."""
         return self.hop or self.fft_size // 4
 
     @property
@@ -172,57 +193,57 @@ class SoundOptions:
 
     @property
     def frequencies_hz(self) -> tuple[float, float]:
-        """Between which the picture's rows lie."""
+        """Lowest and highest frequency of the picture's rows, with defaults filled in."""
         nyquist = self.sample_rate_hz / 2
-        usual = (0.0, nyquist) if self.frequency == "linear" else (_LOWEST_HZ, min(_HIGHEST_HZ, nyquist))
-        low = usual[0] if self.fmin_hz is None else self.fmin_hz
-        return low, usual[1] if self.fmax_hz is None else self.fmax_hz
+        low, high = (0.0, nyquist) if self.frequency == "linear" else (_LOWEST_HZ, min(_HIGHEST_HZ, nyquist))
+        return low if self.fmin_hz is None else self.fmin_hz, high if self.fmax_hz is None else self.fmax_hz
 
     @property
     def audible_bins(self) -> int:
-        """How many of an FFT's bins, from the lowest on, the scale reaches."""
+        """Number of FFT bins, from the lowest, up to the highest frequency of the scale."""
         return int(self.frequencies_hz[1] * self.fft_size / self.sample_rate_hz) + 1
 
     @property
     def first_phase(self) -> str:
-        """The phases of windowed frames, to begin with.
+        """Initial phases of windowed frames, with the default filled in.
 
-        Without iterations those by gradient fit best. With them random ones do as well, and the sound has no
-        buzz at the frames' rate.
+        Without iterations, phases from the gradient fit best. With iterations random ones fit as well, and
+        the sound does not buzz at the frames' rate.
         """
         return self.phase or ("pghi" if self.method == "istft" else "random")
 
     @property
     def griffin_lim_iterations(self) -> int:
-        """How many iterations of Griffin-Lim windowed frames pass, those of the mix too."""
+        """Iterations of Griffin-Lim on windowed frames, those of the mix included."""
         return 0 if self.method == "istft" else self.iterations
 
     @property
     def windowed(self) -> bool:
-        """Whether the schemes are; the mix always is."""
+        """True if the schemes are made of windowed frames; the mix always is."""
         return self.method != "ifft"
 
     @property
     def sum_channels(self) -> int:
+        """Number of channels of a sum: 1, or 2 in stereo."""
         return 2 if self.stereo else 1
 
     @property
     def needs_finishing(self) -> bool:
-        """Whether raw schemes take one more step from what the inversion gave."""
+        """True if raw sound takes one more step after the inversion: another format, rate or loudness."""
         return self.format != "wav" or self.resample_hz is not None or self.loudness_lufs is not None
 
     @property
     def needs_second_pass(self) -> bool:
-        """Whether what is summed depends on what the whole picture gave, so that a second pass is needed."""
+        """True if sums over the filters depend on measurements of the whole picture."""
         panned = self.pan == "centroid" and (self.mix or (self.stereo and "sum" in self.schemes))
         return self.balance == "filter" or self.top is not None or panned
 
     @property
     def needs_energies(self) -> bool:
-        """Whether the filters' energies, and where they lie, must be known."""
+        """True if the filters' energies, and their places in the picture, must be measured."""
         return self.top is not None or self.pan == "centroid"
 
     @property
     def one_pass(self) -> bool:
-        """Whether sums over the filters, known beforehand, make all the sound: no store is needed."""
+        """True if all sound consists of sums whose weights are known beforehand: no store is needed."""
         return not {*self.schemes} - {"sum"} and not self.needs_second_pass

@@ -1,4 +1,4 @@
-"""Every size decision about sound, before any is made: lengths, files, what of the picture a preview needs.
+"""Every size decision about sound: signals, files, and the part of a picture that a preview needs.
 
 Pure functions of integers and options.
 """
@@ -13,66 +13,105 @@ from .geometry import SMALLEST_SIDE, bank, bank_length
 from .plan import AudioPlan, Stft
 from .sound_options import SoundOptions
 
-# A WAV's length field is 32 bits; room is left for its header and text chunks.
+# A WAV's length field has 32 bits; the rest is room for its header and text chunks.
 _WAV_LIMIT_BYTES = (1 << 32) - 65536
 _HEADER_BYTES = 2048
-# Larger WAV files are played by some browsers only.
+# Not all browsers play larger WAV files.
 _BROWSER_LIMIT_BYTES = (1 << 31) - 1
-# Of a windowed signal whose length nobody chose, in seconds.
+# Bounds of a windowed signal's default length, in seconds.
 _DURATIONS = (10.0, 120.0)
 
 
 def default_duration_s(rows: int, sound: SoundOptions) -> float:
-    """Seconds of a windowed signal: bank 1's `rows` a quarter of a window apart, within bounds."""
+    """Choose the length of a windowed signal.
+
+    Args:
+        rows: rows of bank 1 along the time axis.
+        sound: the options.
+
+    Returns:
+        Seconds in which the rows follow each other at a quarter of a window, but 10 to 120.
+    """
     shortest, longest = _DURATIONS
     return min(longest, max(shortest, rows * sound.fft_size / 4 / sound.sample_rate_hz))
 
 
 def stft_plan(rows: int, sound: SoundOptions) -> Stft | None:
-    """Of every windowed signal of a run whose bank 1 has `rows` in time; None where nothing is windowed."""
+    """Plan the frames of a run's windowed signals, which all have the same length.
+
+    Args:
+        rows: rows of bank 1 along the time axis, in the whole picture.
+        sound: the options.
+
+    Returns:
+        The frames; None if no signal is windowed.
+    """
     if not sound.windowed and not sound.mix:
         return None
     seconds = default_duration_s(rows, sound) if sound.duration_s is None else sound.duration_s
     samples = max(1, round(seconds * sound.sample_rate_hz))
-    return Stft(sound.fft_size, sound.hop_samples, samples, preview_samples(sound))
+    return Stft(
+        fft_size=sound.fft_size, hop=sound.hop_samples, samples=samples, wanted=preview_samples(sound)
+    )
 
 
 def preview_samples(sound: SoundOptions) -> int | None:
-    """Of each file, before any resampling, in a preview; None: all."""
+    """Return the length of each file in a preview, before any resampling; None without a preview."""
     return None if sound.preview_s is None else ceil(sound.preview_s * sound.sample_rate_hz)
 
 
 def preview_rows(along: int, across: int, banks: tuple[int, ...], sound: SoundOptions) -> int:
-    """How many of a picture's `along` pixel rows in time the first seconds of every file need, all of them at
-    most; `across` is its other side."""
+    """Work out how much of a picture the first seconds of every file need.
+
+    Args:
+        along: length of the picture's time axis, in pixels.
+        across: length of its other axis, in pixels.
+        banks: numbers of the banks.
+        sound: the options.
+
+    Returns:
+        Rows along the time axis, from the first; `along` without a preview.
+    """
     wanted = preview_samples(sound)
     if wanted is None:
         return along
-    stft, most = stft_plan(bank_length(1, along), sound), 0
+    stft = stft_plan(bank_length(1, along), sound)
+    most = 0
     for number in banks:
-        frames, frequencies = bank_length(number, along), bank_length(number, across)
+        frames = bank_length(number, along)
         needed = 0
         if not sound.windowed and sound.schemes:
-            ends_later = "concat" in sound.schemes and wanted > frames * frequencies
-            needed = frames if ends_later else ceil(wanted / frequencies)
+            needed = _raw_frames(wanted, frames, bank_length(number, across), sound)
         if stft is not None:
-            # what is late by the phases' look-ahead, and half a window, and rows half a frame beyond
-            reach = stft.overlap - 1
-            late = 1 + (sound.griffin_lim_iterations * reach)
-            last = ceil((stft.sounded + stft.fft_size / 2) / stft.hop) + 1 + late
-            step = frames * stft.hop / stft.samples
-            ends_later = sound.windowed and "concat" in sound.schemes and wanted > stft.samples
-            needed = max(needed, frames if ends_later else ceil((last + 0.5) * step + max(step, 1) / 2) + 1)
+            needed = max(needed, _windowed_frames(wanted, frames, sound, stft))
         if needed >= frames:
             return along
-        about = bank(number)
-        # one row more: where the picture seems to end, pooling windows are cut
-        most = max(most, about.offset + about.stride * (needed + 1) + about.field // 2 + 1)
+        layer = bank(number)
+        # one frame more, because pooling windows are cut where the picture seems to end
+        most = max(most, layer.offset + layer.stride * (needed + 1) + layer.field // 2 + 1)
     return min(along, max(most, SMALLEST_SIDE))
 
 
-def chosen_filters(channels: int, sound: SoundOptions) -> int:
-    """How many filters of a bank sound."""
+def _raw_frames(wanted: int, frames: int, frequencies: int, sound: SoundOptions) -> int:
+    """Return how many of a bank's frames the first `wanted` samples of its raw sound need."""
+    if "concat" in sound.schemes and wanted > frames * frequencies:
+        return frames  # the second filter needs the first one's last frame
+    return ceil(wanted / frequencies)
+
+
+def _windowed_frames(wanted: int, frames: int, sound: SoundOptions, stft: Stft) -> int:
+    """Return how many of a bank's frames the first `wanted` samples of its windowed sound need."""
+    if sound.windowed and "concat" in sound.schemes and wanted > stft.samples:
+        return frames
+    # The last frame of the STFT: half a window beyond the samples, and the phases' look-ahead beyond that.
+    look_ahead = 1 + sound.griffin_lim_iterations * (stft.overlap - 1)
+    last = ceil((stft.sounded + stft.fft_size / 2) / stft.hop) + 1 + look_ahead
+    rows_a_frame = frames * stft.hop / stft.samples
+    return ceil((last + 0.5) * rows_a_frame + max(rows_a_frame, 1) / 2) + 1
+
+
+def selected_filters(channels: int, sound: SoundOptions) -> int:
+    """Return how many of a bank's `channels` filters are selected."""
     if sound.filters is not None:
         return len(sound.filters)
     return channels if sound.top is None else min(sound.top, channels)
@@ -81,62 +120,73 @@ def chosen_filters(channels: int, sound: SoundOptions) -> int:
 def audio_plan(
     scheme: str, channels: int, frames: int, frequencies: int, sound: SoundOptions, stft: Stft | None = None
 ) -> AudioPlan:
-    """The file or files of one scheme for a bank of that shape, or the 'mix' of all.
+    """Plan the file or files of one scheme.
+
+    Args:
+        scheme: 'sum', 'concat' or 'filters' of a bank, or the 'mix' of all banks.
+        channels: filters of the bank; ignored for the mix, as are the next two.
+        frames: its frames.
+        frequencies: values in a frame.
+        sound: the options.
+        stft: frames of windowed signals; may be None for raw sound.
 
     Raises:
-        OptionError: the format cannot hold it.
+        OptionError: the format cannot hold the sound.
     """
     windowed = scheme == "mix" or sound.windowed
-    count = chosen_filters(channels, sound)
+    count = selected_filters(channels, sound)
     assert stft is not None or not windowed
-    each = stft.samples if windowed and stft is not None else frames * frequencies
+    signal = stft.samples if windowed and stft is not None else frames * frequencies
     files = count if scheme == "filters" else 1
-    samples = count * each if scheme == "concat" else each
+    samples = count * signal if scheme == "concat" else signal
     wanted = preview_samples(sound)
     samples = samples if wanted is None else min(samples, wanted)
-    across = 2 if scheme == "mix" else sound.sum_channels if scheme == "sum" else 1
-    waiting = 4 * files * samples * across if windowed or sound.needs_finishing else 0
+    file_channels = 2 if scheme == "mix" else sound.sum_channels if scheme == "sum" else 1
+    temporary = 4 * files * samples * file_channels if windowed or sound.needs_finishing else 0
     rate = sound.resample_hz or sound.sample_rate_hz
     samples = -(-samples * rate // sound.sample_rate_hz)
-    check_format(sound.format, sound.subtype, rate, across, samples)
-    if sound.format != "wav":
-        size = estimated_bytes(sound.format, sound.subtype, across, samples, rate)
-        return AudioPlan(
-            scheme=scheme,
-            files=files,
-            samples=samples,
-            bytes_per_file=size,
-            container=sound.format.upper(),
-            channels=across,
-            temporary_bytes=waiting,
-        )
-    size = samples * across * SAMPLE_BYTES[sound.subtype]
-    container = "WAV" if size <= _WAV_LIMIT_BYTES else "RF64"
+    check_format(sound.format, sound.subtype, rate, file_channels, samples)
     browser = 0
-    if container == "RF64" or sound.subtype == "FLOAT" or size > _BROWSER_LIMIT_BYTES:
-        parts = count if scheme == "concat" else files
-        each = -(-samples // parts)
-        if holds("flac", "PCM_16", rate, across, each):
-            browser = parts * estimated_bytes("flac", "PCM_16", across, each, rate)
+    if sound.format == "wav":
+        size, container = _wav_file(samples * file_channels * SAMPLE_BYTES[sound.subtype])
+        if container == "RF64" or sound.subtype == "FLOAT" or size - _HEADER_BYTES > _BROWSER_LIMIT_BYTES:
+            # concatenated filters are played one by one
+            browser = _browser_bytes(count if scheme == "concat" else files, samples, file_channels, rate)
+    else:
+        size = estimated_bytes(sound.format, sound.subtype, file_channels, samples, rate)
+        container = sound.format.upper()
     return AudioPlan(
         scheme=scheme,
         files=files,
         samples=samples,
-        bytes_per_file=size + _HEADER_BYTES,
+        bytes_per_file=size,
         container=container,
-        channels=across,
-        temporary_bytes=waiting,
+        channels=file_channels,
+        temporary_bytes=temporary,
         browser_bytes=browser,
     )
 
 
+def _wav_file(sample_bytes: int) -> tuple[int, str]:
+    """Return the size of a WAV file and its container, 'WAV' or 'RF64', by the size of its samples."""
+    return sample_bytes + _HEADER_BYTES, "WAV" if sample_bytes <= _WAV_LIMIT_BYTES else "RF64"
+
+
+def _browser_bytes(parts: int, samples: int, channels: int, rate_hz: int) -> int:
+    """Return the size of a file's copies in FLAC, in so many parts; 0 if FLAC cannot hold them."""
+    part = -(-samples // parts)
+    if not holds("flac", "PCM_16", rate_hz, channels, part):
+        return 0
+    return parts * estimated_bytes("flac", "PCM_16", channels, part, rate_hz)
+
+
 def stems_plan(mix: AudioPlan, banks: int) -> AudioPlan:
-    """Return the plan of the parts of the mix that so many banks have, a file each in the mix's format."""
+    """Plan the stems: each bank's part of the mix, as a file in the mix's format."""
     return replace(mix, scheme="stem", files=banks, temporary_bytes=0, browser_bytes=0)
 
 
 def parts_plan(mix: AudioPlan, banks: int, sound: SoundOptions) -> AudioPlan | None:
-    """Return the plan of the same parts as browsers play them; None where FLAC does not take the rate."""
+    """Plan the banks' parts of the mix for the page, in FLAC; None if FLAC cannot hold them."""
     rate = sound.resample_hz or sound.sample_rate_hz
     if not holds("flac", "PCM_16", rate, mix.channels, mix.samples):
         return None
@@ -152,15 +202,19 @@ def parts_plan(mix: AudioPlan, banks: int, sound: SoundOptions) -> AudioPlan | N
 
 
 def raw_plan(audio: AudioPlan, inner: SoundOptions) -> AudioPlan:
-    """Of the WAV file that a raw scheme's sound waits in, by the options `inner`, to become `audio`."""
+    """Plan the temporary WAV file that holds a scheme's raw sound until it is finished.
+
+    Args:
+        audio: the file that it will become.
+        inner: options of the temporary file.
+    """
     samples = audio.temporary_bytes // (4 * audio.files * audio.channels)
-    size = samples * audio.channels * SAMPLE_BYTES[inner.subtype]
-    container = "WAV" if size <= _WAV_LIMIT_BYTES else "RF64"
+    size, container = _wav_file(samples * audio.channels * SAMPLE_BYTES[inner.subtype])
     return AudioPlan(
         scheme=audio.scheme,
         files=audio.files,
         samples=samples,
-        bytes_per_file=size + _HEADER_BYTES,
+        bytes_per_file=size,
         container=container,
         channels=audio.channels,
     )
