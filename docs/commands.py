@@ -24,7 +24,7 @@ _INTRODUCTION = r"""
 # Commands
 
 Written by `python docs/commands.py` out of the commands themselves; not edited. Results go to stdout,
-progress and errors to stderr. An error is one line, which says what is wrong and how to mend it;
+progress and errors to stderr. An error is one line, which says what is wrong and how to fix it;
 [Troubleshooting](troubleshooting.md) has more about each.
 
 `--help` of a command with many options shows the main ones, `--help-all` shows all.

@@ -248,20 +248,20 @@ def sound_entry(
 # The page's name of a scheme, and a sentence about it: for windowed sound, and for raw sound.
 _WINDOWED_TEXTS = {
     "mix": ("Mix of all banks", "All banks at once, in stereo."),
-    "part": ("Part of the mix", "What this bank gives to the mix."),
+    "part": ("Part of the mix", "What this bank contributes to the mix."),
     "sum": ("Sum", "All filters of the bank added."),
     "concat": ("One by one", "The filters one after another."),
-    "filters": ("A file each", "The filters one after another, from a file each."),
+    "filters": ("One file each", "The filters one after another, each from its own file."),
 }
 _RAW_TEXTS = {
-    "sum": ("Raw sum", "All filters added, in netsounds' way: a buzz at the frame rate."),
+    "sum": ("Raw sum", "All filters added, as netsounds does it: it buzzes at the frame rate."),
     "concat": (
         "Raw, one by one",
-        "The filters one after another, in netsounds' way: a buzz at the frame rate.",
+        "The filters one after another, as netsounds does it: they buzz at the frame rate.",
     ),
     "filters": (
-        "Raw, a file each",
-        "The filters from a file each, in netsounds' way: a buzz at the frame rate.",
+        "Raw, one file each",
+        "The filters, each from its own file, as netsounds does it: they buzz at the frame rate.",
     ),
 }
 

@@ -72,7 +72,7 @@ def test_a_player_says_how_long_and_where_it_is(browser: Any, gallery: Path) -> 
         page = found.open(gallery)
         assert page.locator(".time").all_inner_texts() == ["20.0 s"] * 3
         assert page.locator("audio[controls]").count() == 0
-        page.get_by_role("slider", name="Place in the sound of a bowl").fill("15")
+        page.get_by_role("slider", name="Position in the sound of a bowl").fill("15")
         page.get_by_role("button", name="Play a bowl").click()
         page.wait_for_function("document.querySelector('audio').currentTime > 15.1")
         assert page.locator(".time").first.inner_text().endswith(" of 20.0 s")

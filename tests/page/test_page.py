@@ -149,7 +149,7 @@ def test_a_click_and_a_drag_on_the_picture_seek(opened: Open, time_axis: str) ->
 
 def test_the_picture_is_a_slider_for_keys_and_readers(opened: Open) -> None:
     page = opened()
-    slider = page.get_by_role("slider", name="Place in the sound")
+    slider = page.get_by_role("slider", name="Position in the sound")
     slider.focus()
     slider.press("ArrowRight")
     assert time(page) == 5

@@ -1,8 +1,8 @@
 /*
- * Numbers as text, scales of frequency, and where a ruler's ticks lie: functions of numbers, without the page.
+ * Numbers as text, frequency scales, and the ticks of rulers: pure functions, which never touch the page.
  *
- * The page's scripts are plain ones, in this order, since a file from a disk may not import a module: axes.js,
- * player.js, views.js, report.js. What one lends the next lies in `netsounds`.
+ * The page's scripts are plain scripts, run in this order, because a page opened from disk may not import modules: axes.js,
+ * player.js, views.js, report.js. They share what they define in `netsounds`.
  */
 window.netsounds = (function () {
   "use strict";
@@ -31,7 +31,7 @@ window.netsounds = (function () {
 
   const decibels = (level) => (level === null ? "never fires" : `${Number(level.toFixed(1))} dB`.replace("-", "−"));
 
-  /** A file's name, from a reference; in a page of one file that of what is held, which stands at the blob's end. */
+  /** A file's name, from a reference; in a page of one file, from the end of a blob's URL. */
   const nameOf = (reference) => decodeURIComponent(reference.replace(/^blob:.*#\//, ""));
 
   // --- scales of frequency: { scale, low_hz, high_hz } -------------------------------------------------------------
@@ -74,13 +74,13 @@ window.netsounds = (function () {
 
   // --- ticks: { at, text }, `at` being a share of the ruler --------------------------------------------------------
 
-  /** The smallest of 1, 2, 5 times a power of ten that goes at most `most` times into `span`. */
+  /** The smallest of 1, 2, 5 times a power of ten of which at most `most` fit into `span`. */
   function niceStep(span, most) {
     const power = 10 ** Math.floor(Math.log10(span / most));
     return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= (span / most) * 0.999);
   }
 
-  /** The same in time: past ten seconds, in steps of a clock. */
+  /** The same for times: steps over ten seconds are those of a clock. */
   function timeStep(span, most) {
     const steps = [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
     return span / most <= 10 ? niceStep(span, most) : steps.find((each) => each >= span / most) || 86400;
@@ -88,7 +88,7 @@ window.netsounds = (function () {
 
   const multiples = (step, most) => Array.from({ length: Math.floor(most / step + 1e-9) + 1 }, (_, index) => index * step);
 
-  /** Round times of `seconds`, of which `most` are about as many as there is room for. */
+  /** Round times from 0 to `seconds`, about `most` of them. */
   function timeTicks(seconds, most) {
     const step = timeStep(seconds, Math.max(most, 2));
     const digits = clamp(-Math.floor(Math.log10(step)), 0, 3);
@@ -99,9 +99,9 @@ window.netsounds = (function () {
   const decades = (...leading) => [1, 10, 100, 1000, 10000].flatMap((power) => leading.map((each) => each * power));
 
   /**
-   * Round frequencies, by the finest steps of which no two come nearer to one another than a line of text.
+   * Round frequencies, in the finest steps whose texts do not overlap.
    *
-   * `placesOf` gives a frequency's shares of the ruler, which is `pixels` long; `gap` is how many a text takes.
+   * `placesOf` returns a frequency's shares of the ruler, which is `pixels` long; `gap` is the pixels of a text.
    */
   function hertzTicks(found, placesOf, pixels, gap) {
     const { scale, low_hz: low, high_hz: high } = found;

@@ -1,7 +1,8 @@
 /*
- * A page in one file: what it holds, as text, becomes blobs, and these take the places of the names that stand for them.
+ * A page in one file: turns the embedded files into blobs and replaces their keys in the page by the blobs' URLs.
  *
- * Each is held once, however often the page names it. A blob's name ends in the file's, which a download then has.
+ * Each file is embedded once, however often the page refers to it. A blob's URL ends in the file's name, which a
+ * download then gets.
  */
 (function () {
   "use strict";

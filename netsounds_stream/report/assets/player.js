@@ -1,11 +1,11 @@
 /*
- * What sounds, and where in the picture: one sound at a time, streamed by <audio>, which never decodes a file whole.
+ * Playback: one sound at a time, streamed by <audio>, which never decodes a whole file.
  *
- * Words: a sound's `stretch` is what the views show of it, all of a sum, or one filter's part of a `concat`. A `place` is
- * where in the stretch, 0 to 1. A `part` is the index of a filter among those that sound.
+ * Terms: a sound's `stretch` is what the views show of it: all of a sum, or one filter's part of a `concat`. A `place` is
+ * a position in the stretch, 0 to 1. A `part` is the index of a filter among the audible ones.
  *
- * Who wants to know what changed adds a function to `changed`: `sound` (another sound or filter), `choice` (another
- * sound), `place` (the playing position), `state` (playing or paused), `loop`, `failure` (with a text).
+ * To be notified of a change, add a function to `changed`: `sound` (another sound or filter), `choice` (another sound),
+ * `place` (the playing position), `state` (playing or paused), `loop`, `failure` (with a text).
  */
 (function (netsounds) {
   "use strict";
@@ -16,9 +16,9 @@
   const across = data.time_axis === "x";
   const length = across ? data.picture.full_width : data.picture.full_height; // of the time axis, in pixels
 
-  /** `filter` is the one laid over the picture, or null; `loop` the places between which it plays, or null. */
+  /** `filter`: the filter laid over the picture, or null. `loop`: the places between which it plays, or null. */
   const state = { sound: data.sounds[0], part: 0, filter: null, loop: null };
-  let frame = 0; // asked for, or 0
+  let frame = 0; // the requested animation frame, or 0
 
   const changed = { sound: [], choice: [], place: [], state: [], loop: [], failure: [] };
   const tell = (what, ...words) => changed[what].forEach((each) => each(...words));
@@ -29,11 +29,11 @@
   const soundOf = (bank, scheme) => data.sounds.find((sound) => sound.bank === bank && sound.scheme === scheme);
   /** A bank's sound of single filters, if it has one. */
   const byFilter = (number) => data.sounds.find((sound) => sound.bank === number && sound.parts);
-  /** Whether the stretches are parts of one file. */
+  /** True if the stretches are parts of one file. */
   const inOneFile = () => Boolean(state.sound.parts && !state.sound.parts.plays);
   const href = () => (state.sound.play === null ? state.sound.parts.plays[state.part] : state.sound.play);
 
-  /** Where the stretch begins in the file, how long its axis is, and how long it sounds (a preview's last one: less). */
+  /** The stretch's start in the file, the length of its axis, and its sound's duration (shorter at a preview's end). */
   function stretch() {
     const { parts, duration_s: whole } = state.sound;
     if (!parts) return { start: 0, seconds: whole, sounding: whole };
@@ -41,7 +41,7 @@
     return { start: inOneFile() ? before : 0, seconds: parts.seconds, sounding: Math.min(parts.seconds, whole - before) };
   }
 
-  /** The place that is heard now. */
+  /** The place that is playing. */
   function place() {
     const { start, seconds } = stretch();
     return clamp((audio.currentTime - start) / seconds, 0, 1);
@@ -69,7 +69,7 @@
 
   const toggle = () => (audio.paused ? play() : audio.pause());
 
-  /** A file that is not there is told apart from one that does not play, as far as the browser tells. */
+  /** Reports a missing file or one that does not play, as far as the browser tells them apart. */
   function failed() {
     const name = nameOf(href());
     const missing = audio.error && /format error|not found|404/i.test(audio.error.message);
@@ -82,7 +82,7 @@
     );
   }
 
-  /** Points <audio> at the part chosen. */
+  /** Loads the chosen part into <audio>. */
   function load(at, playing) {
     if (audio.getAttribute("src") !== href()) audio.src = href();
     loopWhole();
@@ -90,12 +90,12 @@
     if (playing) play();
   }
 
-  /** A loop over all of a file is the browser's own, which leaves no gap. */
+  /** Loops a whole file by the browser's own loop, which leaves no gap. */
   function loopWhole() {
     audio.loop = Boolean(state.loop) && !inOneFile() && state.loop.from === 0 && state.loop.to === 1;
   }
 
-  /** Plays from place `from` to `to` again and again; null: once. */
+  /** Repeats from place `from` to `to`; null: plays once. */
   function setLoop(loop) {
     state.loop = loop;
     loopWhole();
@@ -103,12 +103,12 @@
   }
 
   function setSpeed(rate) {
-    audio.defaultPlaybackRate = audio.playbackRate = rate; // the first one is what another file begins with
+    audio.defaultPlaybackRate = audio.playbackRate = rate; // the default applies to the next file
   }
 
   // --- choosing ----------------------------------------------------------------------------------------------------
 
-  /** Chooses a sound, and a filter in it; the place in the picture is kept, and whether it plays. */
+  /** Chooses a sound and a filter in it; keeps the place in the picture, and whether it plays. */
   function choose(sound, part = 0) {
     const playing = !audio.paused;
     const along = alongOf(place());
@@ -124,13 +124,13 @@
     choose(sound, sound.parts ? sound.parts.filters.indexOf(state.filter) : 0);
   }
 
-  /** A bank's sound of the scheme that was chosen before; from the mix, its part of that, or the first it has. */
+  /** Chooses a bank's sound: of the same scheme, after the mix its part of the mix, otherwise its first sound. */
   function chooseBank(number) {
     const wanted = state.sound.bank === null ? "part" : state.sound.scheme;
     choose(soundOf(number, wanted) || data.sounds.find((sound) => sound.bank === number));
   }
 
-  /** A filter chosen from the contact sheet is shown, and sounds from its beginning where it has a sound. */
+  /** Shows a filter chosen from the contact sheet, and plays its sound, if it has one, from the beginning. */
   function chooseFilter(filter) {
     const sound = state.sound.parts ? state.sound : byFilter(state.sound.bank);
     const part = sound ? sound.parts.filters.indexOf(filter) : -1;
@@ -140,13 +140,13 @@
     return load(0, true);
   }
 
-  /** Lays a filter over the picture, or none, whatever sounds. */
+  /** Lays a filter (or null: none) over the picture, whatever plays. */
   function showFilter(filter) {
     state.filter = filter;
     tell("sound");
   }
 
-  /** Takes another filter of the sound. */
+  /** Moves to another filter of the sound. */
   function enter(part, told = true) {
     state.part = part;
     state.filter = state.sound.parts ? state.sound.parts.filters[part] : null;
@@ -161,7 +161,7 @@
 
   // --- following ---------------------------------------------------------------------------------------------------
 
-  /** The selection follows what is heard: over the end of a filter's stretch comes the next, or the loop again. */
+  /** Keeps the selection with the sound: at the end of a stretch comes the next filter, or the loop's start. */
   function follow() {
     if (state.loop && !audio.paused && !audio.loop && place() >= state.loop.to) return seek(state.loop.from);
     if (inOneFile()) {

@@ -1,5 +1,5 @@
 /*
- * What is chosen and pressed: the sounds, the contact sheet of filters, the bar of buttons, the pointer and the keys.
+ * Controls: the choice of sounds, the contact sheet of filters, the transport bar, the pointer and the keys.
  */
 (function (netsounds) {
   "use strict";
@@ -36,13 +36,13 @@
     drawDownload();
   }
 
-  /** What is wrong, or to be known, about the sound. */
+  /** Shows a note or an error about the sound. */
   function say(text) {
     get("sound-note").textContent = text;
     get("sound-note").hidden = !text;
   }
 
-  /** The file of what sounds: of the run where it has one, else what is played. */
+  /** The sound's file in the run, or the browser form where the run has none. */
   const file = () => (state.sound.file === null ? player.href() : state.sound.file);
 
   const fileName = () => nameOf(file()).split("/").at(-1);
@@ -110,7 +110,7 @@
     if (!sheet.contains(document.activeElement)) rove(tile);
     const [top, bottom] = [tile.offsetTop, tile.offsetTop + tile.offsetHeight];
     const inView = top >= sheet.scrollTop && bottom <= sheet.scrollTop + sheet.clientHeight;
-    if (inView || sheet.matches(":hover")) return; // who points into the sheet is looking there
+    if (inView || sheet.matches(":hover")) return; // do not scroll under a pointer
     sheet.scrollTo({ top: top - sheet.clientHeight / 3, behavior: still.matches ? "auto" : "smooth" });
   }
 
@@ -148,7 +148,7 @@
       if (view.hasPointerCapture(event.pointerId)) seek(at(event).at);
       views.hover(at(event));
     });
-    // A finger that is lifted leaves what it pointed at to be read.
+    // After a touch the readout stays, so that it can be read.
     view.addEventListener("pointerleave", (event) => event.pointerType === "touch" || views.hover(null));
     view.addEventListener("pointercancel", () => views.hover(null));
     view.addEventListener("dblclick", (event) => {
@@ -158,24 +158,24 @@
     view.addEventListener("wheel", (event) => pan(event, view), { passive: false });
   }
 
-  /** A wheel moves what is in view, where there is more; else it scrolls the page, as it does elsewhere. */
+  /** A wheel pans a zoomed view; otherwise it scrolls the page as usual. */
   function pan(event, view) {
     if (zoom.times === 1 || event.ctrlKey) return;
     const [x, y] = event.shiftKey && !event.deltaX ? [event.deltaY, 0] : [event.deltaX, event.deltaY];
     const box = view.getBoundingClientRect();
     const [along, other] = across ? [x / box.width, y / box.height] : [y / box.height, x / box.width];
-    const time = along || (view === picture ? 0 : other); // a wheel has one direction: in a strip it is time's
+    const time = along || (view === picture ? 0 : other); // most wheels have one direction: in a strip it pans time
     const before = [zoom.from, zoom.middle];
     views.panTo(zoom.from + time / zoom.times, zoom.middle + (view === picture ? other : 0) / zoom.times);
     if (before[0] !== zoom.from || before[1] !== zoom.middle) event.preventDefault();
     views.hover(views.spot(event, view));
   }
 
-  /** A handle of the loop: dragged, or moved by keys. */
+  /** Makes a handle of the loop follow the pointer and the keys. */
   function listenGrip(grip) {
     const [name, other] = grip.id === "loop-from" ? ["from", "to"] : ["to", "from"];
     const move = (at) => {
-      const least = Math.min(0.1 / stretch().seconds, 0.2); // of a loop: a tenth of a second
+      const least = Math.min(0.1 / stretch().seconds, 0.2); // the shortest loop: a tenth of a second
       const kept = name === "from" ? clamp(at, 0, state.loop[other] - least) : clamp(at, state.loop[other] + least, 1);
       player.setLoop({ ...state.loop, [name]: kept });
     };
@@ -202,7 +202,7 @@
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const { seconds } = stretch();
     const by = event.shiftKey ? 0.1 : 5;
-    const down = across ? -by : by; // where time runs down the picture, so does the key
+    const down = across ? -by : by; // the Down key follows time where that runs down
     const moves = {
       ArrowLeft: -by, ArrowRight: by, ArrowDown: down, ArrowUp: -down,
       PageDown: (down / by) * (seconds / 10), PageUp: (-down / by) * (seconds / 10), Home: -seconds, End: seconds,
@@ -214,7 +214,7 @@
     event.preventDefault();
   }
 
-  /** Without the picture's focus the same, but for the keys that scroll a page, or that what has the focus takes. */
+  /** Handles keys pressed elsewhere, except those that scroll the page or that the focused element uses. */
   function pageKey(event) {
     const { target, key } = event;
     if (event.defaultPrevented || target.closest("input, select, summary, audio, pre, [role=option], [role=slider]")) return;
@@ -238,7 +238,7 @@
 
   function copy() {
     const said = (text) => () => (get("copy").textContent = text);
-    getSelection().selectAllChildren(get("command")); // what remains where a page may not write the clipboard
+    getSelection().selectAllChildren(get("command")); // the fallback where the page may not write to the clipboard
     const written = navigator.clipboard ? navigator.clipboard.writeText(get("command").textContent) : Promise.reject();
     written.then(said("Copied"), said("Selected"));
   }
@@ -253,7 +253,7 @@
   function begin() {
     const slider = {
       role: "slider", tabindex: "0", "aria-valuemin": "0", "aria-orientation": across ? "horizontal" : "vertical",
-      "aria-label": `Place in the sound, along the picture ${data.picture.name}`,
+      "aria-label": `Position in the sound, along the picture ${data.picture.name}`,
     };
     Object.entries(slider).forEach((each) => picture.setAttribute(...each));
     views.views.forEach(listen);
@@ -263,7 +263,7 @@
     on(picture, "keydown", pictureKey);
     on(document, "keydown", pageKey);
     on(get("play"), "click", () => {
-      views.hover(null); // where a finger pointed last
+      views.hover(null); // drop the last touch
       player.toggle();
     });
     on(get("previous"), "click", () => player.step(-1));
@@ -295,7 +295,7 @@
     player.begin();
     drawChoice();
     [drawWords, views.drawSound, markTile].forEach((each) => each());
-    if (audio.error) player.failed(); // it may have come before this script
+    if (audio.error) player.failed(); // the error may have occurred before this script ran
     new ResizeObserver(views.drawRulers).observe(picture);
   }
 

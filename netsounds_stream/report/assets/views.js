@@ -1,9 +1,9 @@
 /*
- * What is seen: the picture with what lies over it, waveform, spectrogram, rulers, and the lines that cross them.
+ * Views: the picture and its overlay, waveform, spectrogram, rulers, and the lines that cross them.
  *
- * No pixel is read back, and no sound is decoded: waveforms are drawn from peaks that came with the page, or with a bank's
- * script. Where time runs down the picture, waveform and spectrogram are turned beside it, by the style sheet: within them
- * time runs along x in any case.
+ * No pixel is read back, and no sound is decoded: waveforms are drawn from peaks that come with the page, or with a bank's
+ * script. Where time runs down the picture, the style sheet turns waveform and spectrogram beside it: within them time
+ * always runs along x.
  */
 (function (netsounds) {
   "use strict";
@@ -23,32 +23,32 @@
 
   const finger = window.matchMedia("(hover: none)");
 
-  /** What came with each bank's script, by number; null while it is on its way. */
+  /** The data of each bank's script, by number; null while the script loads. */
   const payloads = new Map();
-  /** Of filters: `kind` of their pictures. `hover`: where the pointer is, or null; `pointed`: whether it ever was. */
+  /** `kind`: which image of a filter is shown. `hover`: where the pointer is, or null. `pointed`: it was in a view once. */
   const seen = { kind: "mean", hover: null, pointed: false };
 
   // --- zoom: how many times larger, and which part is in view ------------------------------------------------------
 
   const MOST = 16;
-  /** `from` is the place where waveform and spectrogram begin, `middle` the share of the picture, across time, in view. */
+  /** `from`: the place where waveform and spectrogram begin. `middle`: the centre of the view across time, as a share. */
   const zoom = { times: 1, from: 0, middle: 0.5 };
 
-  /** Where a place is in waveform and spectrogram, and back; as shares of what is in view. */
+  /** Converts a place to a share of the visible strip, and back. */
   const inStrip = (at) => (at - zoom.from) * zoom.times;
   const ofStrip = (share) => zoom.from + share / zoom.times;
 
-  /** Where the picture's part in view begins, along time and across, as shares of it. */
+  /** Where the visible part of the picture begins, along time and across it, as shares of the picture. */
   function pictureFrom() {
     const span = 1 / zoom.times;
     const begin = (middle) => clamp(middle - span / 2, 0, 1 - span);
     return { along: begin(alongOf(zoom.from + span / 2)), other: begin(zoom.middle) };
   }
 
-  /** Where a share of the picture, along time, is in its view. */
+  /** Converts a share of the picture, along time, to a share of its view. */
   const inPicture = (along) => (along - pictureFrom().along) * zoom.times;
 
-  /** Zooms so that a place, and what is there across the picture, is in the middle of what is in view. */
+  /** Zooms so that a place, and a share of the picture across time, lie in the middle of the view. */
   function zoomTo(times, at = place(), middle = 0.5) {
     zoom.times = clamp(times, 1, MOST);
     zoom.middle = middle;
@@ -61,7 +61,7 @@
     drawZoom();
   }
 
-  /** The part in view goes on with the playing position. */
+  /** Scrolls the zoomed view along with the playing position. */
   function keepInView() {
     const at = place();
     if (zoom.times > 1 && (inStrip(at) < 0 || inStrip(at) > 1)) panTo(at - 0.05 / zoom.times);
@@ -92,13 +92,13 @@
     });
   }
 
-  /** Another playing position. */
+  /** Shows another playing position. */
   function moved() {
     keepInView();
     draw();
   }
 
-  /** What changes from frame to frame: the lines; ten times a second, the words. */
+  /** Draws what changes from frame to frame: the lines, and ten times a second the words. */
   function draw() {
     const at = place();
     const text = clock(at * stretch().seconds);
@@ -120,7 +120,7 @@
     return `loop of ${which}: drag its handles`;
   }
 
-  /** The slider's words and the line at the picture: where the pointer is, or else the playhead. */
+  /** Updates the slider's text and the readout, for the pointer or else the playhead. */
   function describe() {
     const at = place();
     const { seconds } = stretch();
@@ -149,7 +149,7 @@
     ];
   }
 
-  /** Where an event lies in a view: its place, and as shares of the picture along time and across it. */
+  /** Locates an event in a view: its place, and shares of the picture along time and across it. */
   function spot(event, view) {
     const box = view.getBoundingClientRect();
     const x = clamp((event.clientX - box.left) / box.width, 0, 1);
@@ -174,7 +174,7 @@
 
   // --- the views' contents -----------------------------------------------------------------------------------------
 
-  /** Shows a tile of a sprite as an element's background, over all of it; a cell may hold more than its tile. */
+  /** Shows a sprite's tile as the background that fills an element; a cell may be larger than its tile. */
   function showTile(element, { src, columns = 1, rows = 1, ...of }, index = 0) {
     const [wide, high] = of.cell_width ? [of.cell_width / of.tile_width, of.cell_height / of.tile_height] : [1, 1];
     const share = (at, whole) => (whole > 1 ? (100 * at) / (whole - 1) : 0); // of what the sprite is larger than its tile
@@ -193,7 +193,7 @@
 
   const signed = (text) => Int8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
-  /** The stretch's waveform, int8 [column, 2]; silence while it is on its way. */
+  /** The stretch's waveform, int8 [column, 2]; silence while it loads. */
   function peaks() {
     const { sound, part } = state;
     const payload = payloads.get(sound.bank);
@@ -203,7 +203,7 @@
     return payload.values.subarray(2 * payload.columns * part, 2 * payload.columns * (part + 1));
   }
 
-  /** The waveform as one outline; a quiet one is drawn larger, by a factor that is said. */
+  /** Draws the waveform as one outline; a quiet one is enlarged by a factor that the legend names. */
   function drawWave() {
     const values = peaks();
     const most = values.reduce((top, value) => Math.max(top, Math.abs(value)), 2);
@@ -232,7 +232,7 @@
     else drawn.style.backgroundImage = "none";
   }
 
-  /** A bank's peaks and spectra come by a script, once: a page of the file system may not fetch. */
+  /** Loads a bank's peaks and spectra, once; as a script, because a page opened from disk may not fetch data. */
   function need(bank) {
     if (payloads.has(bank.number)) return;
     payloads.set(bank.number, null);
@@ -246,7 +246,7 @@
     if (state.sound.bank === number) drawSound();
   };
 
-  /** Everything that depends on the sound and the filter. */
+  /** Draws everything that depends on the sound and the filter. */
   function drawSound() {
     const { seconds } = stretch();
     picture.setAttribute("aria-valuemax", seconds.toFixed(1));
