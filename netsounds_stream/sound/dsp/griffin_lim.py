@@ -1,16 +1,17 @@
-"""Phases for magnitudes by the fast Griffin-Lim algorithm, exactly as on the whole, in a stream.
+"""Phases from magnitudes by the fast Griffin-Lim algorithm, streamed, with the same result as at once.
 
-An iteration lays the frames down and takes them up again. What it makes of frame n depends on frames
-n - reach to n + reach only, with `reach` = overlap - 1. So the iterations run one behind the other, each
-`reach` frames behind the one before, as the layers of a line-buffered network do:
+An iteration is an inverse and a forward STFT. Its result for frame n depends only on frames n - reach to
+n + reach, with `reach` = overlap - 1. So the iterations run concurrently, each `reach` frames behind the one
+before, like the layers of a line-buffered network:
 
     iteration 1   frames up to n
     iteration 2   frames up to n - reach
     ...
     the last      frames up to n - iterations * reach: the look-ahead
 
-and every value is what the algorithm gives with all frames in memory. D. Griffin and J. Lim, 1984; the
-momentum is from N. Perraudin, P. Balazs and P. Søndergaard, "A fast Griffin-Lim algorithm", 2013.
+Every value equals that of the algorithm with all frames in memory. D. Griffin and J. Lim, "Signal estimation
+from modified short-time Fourier transform", 1984; the momentum is from N. Perraudin, P. Balazs and
+P. Søndergaard, "A fast Griffin-Lim algorithm", 2013.
 """
 
 from __future__ import annotations
@@ -25,74 +26,89 @@ _MOMENTUM = 0.99
 
 
 class GriffinLim:
-    """Improves phases, block by block; gives them `delay` frames late.
+    """Griffin-Lim iterations on blocks of frames, whose results come `delay` frames late.
 
     Args:
-        iterations: how many.
-        first: the number of the first frame that comes, at or before 0.
+        stft: the frames.
+        iterations: number of iterations.
+        first: number of the first frame that is passed in, at most 0.
+
+    Attributes:
+        delay: look-ahead, in frames.
     """
 
     def __init__(self, stft: Stft, iterations: int, first: int = 0) -> None:
         reach = stft.overlap - 1
-        self._stages = [_Iteration(stft, first - number * reach) for number in range(iterations)]
+        self._iterations = [_Iteration(stft, first - number * reach) for number in range(iterations)]
         self.delay = iterations * reach
 
     def __call__(self, magnitudes: Tensor, phasors: Tensor) -> Tensor:
-        """Unit phasors for the frames `delay` before these, as many; see `OverlapAdd` for their reference.
+        """Improve the phases of the next block.
 
         Args:
             magnitudes: float32 `[frame, bin]`; 0 before the first frame and after the last.
-            phasors: complex64 `[frame, bin]` of size 1.
+            phasors: complex64 `[frame, bin]` of magnitude 1: the phases against each frame's first sample.
+
+        Returns:
+            Improved phasors of the frames `delay` before these, of the same shape.
         """
-        rebuilt = None
-        for stage in self._stages:
-            magnitudes, phasors, rebuilt = stage(magnitudes, phasors, rebuilt)
+        spectra = None
+        for iteration in self._iterations:
+            magnitudes, phasors, spectra = iteration(magnitudes, phasors, spectra)
         return phasors
 
 
 class _Iteration:
-    """One iteration. `first` is the number of the first frame that comes, at or before 0."""
+    """One iteration; `first` is the number of the first frame that is passed in, at most 0."""
 
     def __init__(self, stft: Stft, first: int) -> None:
-        self._stft, self._window = stft, window_of(stft)
-        # as on the whole: the signal ends at the last frame's centre
-        self._lay_down = OverlapAdd(stft, (stft.frames - 1) * stft.hop, first)
+        self._stft = stft
+        self._window = window_of(stft)
+        # the signal ends at the last frame's centre, as it does with all frames in memory
+        self._overlap_add = OverlapAdd(stft, (stft.frames - 1) * stft.hop, first)
         reach = stft.overlap - 1
         self._samples = torch.zeros(reach * stft.hop)
-        self._magnitudes = Late(reach)
-        self._before = Late(reach)
+        self._magnitudes = DelayLine(reach)
+        self._before = DelayLine(reach)
 
     def __call__(
         self, magnitudes: Tensor, phasors: Tensor, before: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Magnitudes, phasors and what was taken up, `reach` frames before those that came.
+        """Run the iteration on the next block.
 
         Args:
-            before: what the last iteration took up for these frames; None: this is the first.
+            magnitudes: float32 `[frame, bin]`.
+            phasors: complex64 `[frame, bin]` of magnitude 1.
+            before: spectra of the same frames in the preceding iteration; None in the first.
+
+        Returns:
+            Magnitudes, improved phasors and spectra of the frames `reach` before these.
         """
-        stft, count = self._stft, magnitudes.shape[0]
-        samples = torch.cat((self._samples, self._lay_down(magnitudes * phasors)))
+        stft = self._stft
+        count = magnitudes.shape[0]
+        samples = torch.cat((self._samples, self._overlap_add(magnitudes * phasors)))
         self._samples = samples[count * stft.hop :].clone()
         frames = samples.unfold(0, stft.fft_size, stft.hop)[:count]
-        rebuilt = torch.fft.rfft(frames * self._window)
+        spectra = torch.fft.rfft(frames * self._window)
         if before is None:
-            moved = rebuilt.clone()
+            improved = spectra.clone()
         else:
-            moved = rebuilt - (_MOMENTUM / (1 + _MOMENTUM)) * self._before(before)
-        moved /= moved.abs().add_(torch.finfo(torch.float32).tiny)
-        return self._magnitudes(magnitudes), moved, rebuilt
+            improved = spectra - (_MOMENTUM / (1 + _MOMENTUM)) * self._before(before)
+        improved /= improved.abs().add_(torch.finfo(torch.float32).tiny)
+        return self._magnitudes(magnitudes), improved, spectra
 
 
-class Late:
-    """Gives rows of tensors back `delay` rows later; zeros at first."""
+class DelayLine:
+    """Rows of a tensor, delayed by `delay` rows; the first are zeros."""
 
     def __init__(self, delay: int) -> None:
-        self._delay, self._kept = delay, torch.zeros(0)
+        self._delay = delay
+        self._retained = torch.zeros(0)
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """As many rows as come: along the first axis."""
-        if not self._kept.numel():
-            self._kept = rows.new_zeros(self._delay, *rows.shape[1:])
-        joined = torch.cat((self._kept, rows))
-        self._kept = joined[rows.shape[0] :].clone()
+        """Return the rows that came `delay` rows before these, `[row, ...]`, as many."""
+        if not self._retained.numel():
+            self._retained = rows.new_zeros(self._delay, *rows.shape[1:])
+        joined = torch.cat((self._retained, rows))
+        self._retained = joined[rows.shape[0] :].clone()
         return joined[: rows.shape[0]]

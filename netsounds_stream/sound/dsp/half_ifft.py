@@ -1,7 +1,8 @@
-"""The inversion: y = real(ifft(x)) along the last axis, of real frames.
+"""Inversion of real frames: y = real(ifft(x)) along the last axis.
 
-For real x, y is even: y[n] = y[N - n]. So only its first half, N // 2 + 1 samples, is computed, and the
-rest is its mirror. Three ways to the half, chosen by the length alone (so that bytes repeat):
+For real x, y is even: y[n] = y[N - n]. So only the first half, N // 2 + 1 samples, is computed, and the rest
+is its mirror image. There are three methods. The choice depends on the length alone, so that results repeat
+to the bit:
 
     FFT      y = real(rfft(x)) / N                                    (for real x, conj changes the sign of
                                                                        the imaginary part only)
@@ -9,8 +10,8 @@ rest is its mirror. Three ways to the half, chosen by the length alone (so that 
              e[k] = x[k] + x[N - k]  for 0 < k < N / 2, else x[k]
     factors  two small cosine transforms, where N has coprime factors (`prime_factor`)
 
-An FFT is best at lengths of small factors only. A bank's frequencies are what the picture's size makes of
-them: often a prime, or few and large factors.
+An FFT is fastest for lengths with small factors only. But a bank's number of frequencies follows from the
+picture's size: it is often a prime, or has few and large factors.
 """
 
 from __future__ import annotations
@@ -22,44 +23,57 @@ from torch import Tensor
 
 from .prime_factor import coprime_split, factored_half_frames
 
-# Nanoseconds a sample on one core, about, as `benchmarks/fft.py` measures them. FFTs: by the length's largest
-# prime factor. Products: what folding and gathering take, and the multiplications (about 290 a nanosecond).
+# Approximate costs in nanoseconds a sample on one core, as `benchmarks/fft.py` measures them. FFT: by the
+# largest prime factor of the length.
 _FFT_COST = ((5, 1.8), (13, 3.2), (1 << 62, 5.0))
-_MATRIX_COST, _FACTORS_COST, _LENGTH_A_NANOSECOND = 0.5, 1.7, 290
+# The two others: folding and gathering, and so many multiplications a nanosecond.
+_MATRIX_COST = 0.5
+_FACTORS_COST = 1.7
+_PRODUCTS_A_NANOSECOND = 290
 
 
 def half_length(length: int) -> int:
-    """Samples of a frame that are not a mirror of others."""
+    """Return the number of samples in a frame's first half, up to the middle and including it."""
     return length // 2 + 1
 
 
 def half_frames(frames: Tensor) -> Tensor:
-    """The first half of real(ifft(x)) of each frame.
+    """Compute the first half of real(ifft(x)) of each frame.
 
     Args:
         frames: `[..., frequency]`, float32; may be a transposed view.
 
     Returns:
-        `[..., sample]` with `half_length(frequencies)` samples, float32, within 2e-6 of the largest
-        exact value.
+        `[..., sample]` with `half_length(frequencies)` samples, float32. The error is at most 2e-6 of the
+        largest exact value.
     """
     length = frames.shape[-1]
-    match way := _way(length):
+    match method := _method(length):
         case (small, large):
             return factored_half_frames(frames, small, large)
         case "matrix":
-            even, cosines = _folded(frames), _cosines(length, frames.device)
+            even = _folded(frames)
+            cosines = _cosines(length, frames.device)
             if even.stride(-1) == 1:
                 return even @ cosines
-            # frames lie innermost: the transposed product (the matrix is symmetric) spares a transposition
+            # Frames lie innermost in memory. The transposed product (the matrix is symmetric) avoids a
+            # transposition.
             return (cosines @ even.transpose(-1, -2)).transpose(-1, -2)
-    assert way == "fft"
+    assert method == "fft"
     half: Tensor = torch.fft.rfft(frames, norm="forward").real
     return half
 
 
 def mirrored(half: Tensor, length: int) -> Tensor:
-    """Whole frames `[..., sample=length]` from their first halves; any dtype."""
+    """Complete frames from their first halves.
+
+    Args:
+        half: `[..., sample]` with `half_length(length)` samples, of any dtype.
+        length: length of a whole frame.
+
+    Returns:
+        `[..., sample]` with `length` samples.
+    """
     whole = half.new_empty((*half.shape[:-1], length))
     middle = half_length(length)
     whole[..., :middle] = half
@@ -68,15 +82,19 @@ def mirrored(half: Tensor, length: int) -> Tensor:
 
 
 @lru_cache(maxsize=32)
-def _way(length: int) -> str | tuple[int, int]:
-    """'fft', 'matrix', or the two factors."""
+def _method(length: int) -> str | tuple[int, int]:
+    """Choose the fastest method for frames of a length.
+
+    Returns:
+        'fft', 'matrix', or the two factors of the factored method.
+    """
     costs: dict[str | tuple[int, int], float] = {
-        "matrix": _MATRIX_COST + length / _LENGTH_A_NANOSECOND,
+        "matrix": _MATRIX_COST + length / _PRODUCTS_A_NANOSECOND,
         "fft": next(cost for limit, cost in _FFT_COST if _largest_prime_factor(length) <= limit),
     }
     split = coprime_split(length)
     if split is not None:
-        costs[split] = _FACTORS_COST + sum(split) / _LENGTH_A_NANOSECOND
+        costs[split] = _FACTORS_COST + sum(split) / _PRODUCTS_A_NANOSECOND
     return min(costs, key=costs.__getitem__)
 
 
@@ -100,7 +118,7 @@ def _folded(frames: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _cosines(length: int, device: torch.device) -> Tensor:
-    # Phases as integers modulo the length first: the cosine of a large float loses digits.
+    # Phases are reduced modulo the length as integers, because the cosine of a large float is inexact.
     index = torch.arange(half_length(length))
     phase = torch.outer(index, index) % length
     return (torch.cos(phase.double() * (2 * torch.pi / length)) / length).to(device, torch.float32)

@@ -1,18 +1,17 @@
-"""Half frames for lengths N = P Q with coprime P and Q: two small cosine transforms instead of a large one.
+"""Half frames of lengths N = P Q with coprime P and Q, by two small cosine transforms instead of a large one.
 
-Good and Thomas' prime-factor map, after I. J. Good, "The interaction algorithm and practical Fourier
-analysis" (1958), here for the real part of a real input's transform. With
+This is Good and Thomas' prime-factor map, after I. J. Good, "The interaction algorithm and practical Fourier
+analysis" (1958), for the real part of a real input's transform. With
 
     k = Q p + P q  (mod N)      and      n ~ (n mod P, n mod Q) = (a, b)
 
-the phase falls apart, k n / N = p a / P + q b / Q (mod 1), and cos(A + B) = cos A cos B - sin A sin B:
+the phase separates, k n / N = p a / P + q b / Q (mod 1), and cos(A + B) = cos A cos B - sin A sin B:
 
     y[a, b] = sum_q cos(B) (sum_p e[p, q] cos A)  -  sum_q sin(B) (sum_p e[p, q] sin A)
 
-over the even part e of the input, for which (p, q) and (-p, -q) are equal: half of the p and half of the q
-are enough, with e[p, q] + e[p, -q] for the cosines and their difference for the sines. Two sums of products
-of P^2 / 4 and Q^2 / 4 terms each stand where a matrix of N^2 / 4 stood. Both are matrix products over all
-frames at once, so frames are laid innermost.
+over the even part e of the input. There e[p, q] = e[-p, -q], so that half of the p and half of the q suffice,
+with e[p, q] + e[p, -q] for the cosines and the difference for the sines. Matrices of P^2 / 4 and Q^2 / 4
+entries replace one of N^2 / 4. Both products run over all frames at once, so frames lie innermost in memory.
 """
 
 from __future__ import annotations
@@ -26,7 +25,11 @@ from torch import Tensor
 
 
 def coprime_split(length: int) -> tuple[int, int] | None:
-    """P < Q with P Q = length and no common factor, their sum the least there is; None for prime powers."""
+    """Split a length into two coprime factors with the smallest sum.
+
+    Returns:
+        P < Q with P Q = length; None for primes and powers of primes.
+    """
     for small in range(int(length**0.5), 1, -1):
         if length % small == 0 and gcd(small, length // small) == 1:
             return small, length // small
@@ -35,7 +38,17 @@ def coprime_split(length: int) -> tuple[int, int] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Tables:
-    """Which rows of the even part to gather, the four matrices, and where the half frame's samples lie."""
+    """Constants of the transform for one length.
+
+    Attributes:
+        plus: rows of the even part to gather for e[p, q].
+        minus: rows to gather for e[p, -q].
+        cos_small: cosines `[a, p]` of the small factor, weighted.
+        sin_small: its sines, without those that are 0.
+        cos_large: cosines `[b, q]` of the large factor, weighted.
+        sin_large: its sines.
+        out: rows of the result `[a, b]` to gather for the half frame's samples.
+    """
 
     plus: Tensor
     minus: Tensor
@@ -49,50 +62,63 @@ class _Tables:
 @lru_cache(maxsize=8)
 def _tables(small: int, large: int, device: torch.device) -> _Tables:
     length = small * large
-    p, q = torch.arange(small // 2 + 1), torch.arange(large // 2 + 1)
+    p = torch.arange(small // 2 + 1)
+    q = torch.arange(large // 2 + 1)
 
-    def row(k: Tensor) -> Tensor:
+    def even_row(k: Tensor) -> Tensor:
         return torch.minimum(k % length, -k % length).flatten()
 
     def phases(index: Tensor, period: int) -> Tensor:
-        # as integers modulo the period first: the cosine of a large float loses digits
+        # reduced modulo the period as integers, because the cosine of a large float is inexact
         return (torch.outer(index, index) % period).double() * (2 * torch.pi / period)
 
     def weights(index: Tensor, period: int) -> Tensor:
-        # an index that is its own negative stands for itself alone, the others for two
+        # an index stands for itself and its negative, unless they are the same
         return torch.where(2 * index % period == 0, 0.5, 1.0).double()
 
-    in_small, in_large = phases(p, small), phases(q, large)
-    of_small, of_large = weights(p, small), weights(q, large) / length
-    paired = slice(1, (small - 1) // 2 + 1)  # the others' sines are 0
-    n = torch.arange(length // 2 + 1)
-    a, b = n % small, n % large
-    turned = 2 * a > small  # y[a, b] = y[-a, -b]
-    a, b = torch.where(turned, -a % small, a), torch.where(turned, -b % large, b)
-    # rows of (a, b): cosines less sines for every a, then cosines plus sines for the paired ones
-    second = (2 * b > large) & (2 * a % small != 0)
-    b = torch.where(2 * b > large, -b % large, b)
-    place = torch.where(second, p.numel() + a - 1, a) * q.numel() + b
+    def as_matrix(values: Tensor) -> Tensor:
+        return values.to(device, torch.float32).contiguous()
 
-    def ready(matrix: Tensor) -> Tensor:
-        return matrix.to(device, torch.float32).contiguous()
-
+    small_phases = phases(p, small)
+    large_phases = phases(q, large)
+    small_weights = weights(p, small)
+    large_weights = weights(q, large) / length
+    paired = slice(1, (small - 1) // 2 + 1)  # the sines of the others are 0
     return _Tables(
-        plus=row(large * p[:, None] + small * q).to(device),
-        minus=row(large * p[:, None] - small * q).to(device),
-        cos_small=ready(torch.cos(in_small) * of_small),
-        sin_small=ready((torch.sin(in_small) * of_small)[paired, paired]),
-        cos_large=ready(torch.cos(in_large) * of_large),
-        sin_large=ready(torch.sin(in_large) * of_large),
-        out=place.to(device),
+        plus=even_row(large * p[:, None] + small * q).to(device),
+        minus=even_row(large * p[:, None] - small * q).to(device),
+        cos_small=as_matrix(torch.cos(small_phases) * small_weights),
+        sin_small=as_matrix((torch.sin(small_phases) * small_weights)[paired, paired]),
+        cos_large=as_matrix(torch.cos(large_phases) * large_weights),
+        sin_large=as_matrix(torch.sin(large_phases) * large_weights),
+        out=_sample_rows(small, large).to(device),
     )
 
 
+def _sample_rows(small: int, large: int) -> Tensor:
+    """Return the rows of the result in which the half frame's samples lie.
+
+    The result has a row for each (a, b) in the first halves: cosines less sines for every a, then cosines
+    plus sines for every a that differs from its negative.
+    """
+    n = torch.arange(small * large // 2 + 1)
+    a = n % small
+    b = n % large
+    negative = 2 * a > small  # y[a, b] = y[-a, -b]
+    a = torch.where(negative, -a % small, a)
+    b = torch.where(negative, -b % large, b)
+    plus_sines = (2 * b > large) & (2 * a % small != 0)
+    b = torch.where(2 * b > large, -b % large, b)
+    return torch.where(plus_sines, small // 2 + a, a) * (large // 2 + 1) + b
+
+
 def factored_half_frames(frames: Tensor, small: int, large: int) -> Tensor:
-    """The first half of real(ifft(x)) of each frame, as `transform.half_frames`.
+    """Compute the first half of real(ifft(x)) of each frame, as `half_ifft.half_frames` does.
 
     Args:
-        frames: `[..., frequency = small * large]`, float32.
+        frames: `[..., frequency]` of length `small * large`, float32.
+        small: the smaller factor.
+        large: the larger factor, coprime to it.
 
     Returns:
         `[..., sample]`: a view with samples outermost in memory.
@@ -109,8 +135,11 @@ def factored_half_frames(frames: Tensor, small: int, large: int) -> Tensor:
         torch.mul(rows[length // 2], 2, out=even[-1])
     even = even.view(-1, columns)
 
-    p, q, paired = small // 2 + 1, large // 2 + 1, (small - 1) // 2
-    plus, minus = even.index_select(0, tables.plus), even.index_select(0, tables.minus)
+    p = small // 2 + 1
+    q = large // 2 + 1
+    paired = (small - 1) // 2
+    plus = even.index_select(0, tables.plus)
+    minus = even.index_select(0, tables.minus)
     difference = plus[q : (paired + 1) * q] - minus[q : (paired + 1) * q]
     plus += minus
     out = torch.empty((p + paired, q, columns), device=frames.device)

@@ -1,8 +1,8 @@
-"""Where a picture's rows lie among a spectrum's frequencies and in time: maps as weights, on blocks of rows.
+"""Maps from a picture's rows to a spectrum's frequencies and to time, as matrices of weights.
 
-Along both axes an output value covers an interval of the input, whose cell i is [i, i + 1). It is the mean
-over that interval, widened to one cell where it is narrower: that is the area mean where the map shrinks,
-and linear interpolation between cells' middles where it stretches.
+Along both axes an output value covers an interval of the input, whose cell i is [i, i + 1). The value is the
+mean over that interval, which is widened to one cell if it is narrower. That is an area mean where the map
+shrinks, and linear interpolation between the cells' centres where it stretches.
 """
 
 from __future__ import annotations
@@ -15,21 +15,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Floats = NDArray[np.float64]
-# Outputs in one product: its rows of input are few, for neighbours cover neighbouring cells.
-_GROUP = 64
+_GROUP = (
+    64  # outputs computed by one product; they need few cells, because neighbours cover neighbouring cells
+)
 
 
 def interval_weights(low: Floats, high: Floats, length: int) -> tuple[int, NDArray[np.float32]]:
-    """The first cell that some interval covers, and weights `[interval, cell]` from there on.
+    """Compute the weights of cells in the means over intervals.
 
     Args:
-        low, high: the intervals' ends in cells; ascending. What lies outside 0 to `length` is left out.
-        length: of the input, in cells.
+        low: lower ends of the intervals, in cells, ascending.
+        high: their upper ends. Parts outside 0 to `length` are ignored.
+        length: length of the input, in cells.
+
+    Returns:
+        The first cell that any interval covers, and weights `[interval, cell]` from that cell on.
     """
     middle = np.clip((low + high) / 2, 0, length)
     half = np.maximum(high - low, 1) / 2
-    low, high = np.maximum(middle - half, 0), np.minimum(middle + half, length)
-    first, last = int(low.min()), min(length, int(np.ceil(high.max())))
+    low = np.maximum(middle - half, 0)
+    high = np.minimum(middle + half, length)
+    first = int(low.min())
+    last = min(length, int(np.ceil(high.max())))
     cells = np.arange(first, last)
     covered = np.minimum(high[:, None], cells + 1) - np.maximum(low[:, None], cells)
     weights = np.maximum(covered, 0)
@@ -38,9 +45,13 @@ def interval_weights(low: Floats, high: Floats, length: int) -> tuple[int, NDArr
 
 @dataclass(frozen=True)
 class FrequencyScale:
-    """Frequencies between which rows are spread evenly by 'linear', 'mel' or 'log' pitch, in hertz.
+    """A range of frequencies on a scale of pitch, over which rows are spread evenly.
 
-    `mel` is 2595 log10(1 + f / 700) (O'Shaughnessy, "Speech Communication", 1987).
+    Attributes:
+        name: 'linear', 'mel' or 'log'. The mel scale is 2595 log10(1 + f / 700) (O'Shaughnessy, "Speech
+            Communication", 1987).
+        low_hz: lowest frequency.
+        high_hz: highest frequency.
     """
 
     name: str
@@ -48,13 +59,17 @@ class FrequencyScale:
     high_hz: float
 
     def share(self, frequencies_hz: Floats) -> Floats:
-        """Where frequencies lie: 0 at the lowest, 1 at the highest; those beyond are moved there."""
-        inside = np.clip(frequencies_hz, self.low_hz, self.high_hz)
-        low, high, here = (self._pitch(np.asarray(f)) for f in (self.low_hz, self.high_hz, inside))
-        return np.asarray((here - low) / (high - low))
+        """Locate frequencies on the scale.
+
+        Returns:
+            0 for the lowest frequency and below, 1 for the highest and above.
+        """
+        clipped = np.clip(frequencies_hz, self.low_hz, self.high_hz)
+        low, high, pitch = (self._pitch(np.asarray(hertz)) for hertz in (self.low_hz, self.high_hz, clipped))
+        return np.asarray((pitch - low) / (high - low))
 
     def at(self, share: Floats) -> Floats:
-        """The frequency at a share of the scale, 0 to 1: what `share` undoes."""
+        """Return the frequencies, in hertz, at shares of the scale: the inverse of `share`."""
         low, high = (self._pitch(np.asarray(f)) for f in (self.low_hz, self.high_hz))
         pitch = low + (high - low) * share
         match self.name:
@@ -75,14 +90,21 @@ class FrequencyScale:
 
 
 class FrequencyMap:
-    """From a picture's rows of one frame to the magnitudes of an FFT's bins, 0 to half the sample rate.
+    """Map from a frame's rows to the magnitudes of an FFT's bins, from 0 to half the sample rate.
 
-    A row keeps its energy however many bins it is spread over: a bin's magnitude is its mean over the rows,
-    times the root of how many it covers. By 'log' that is what makes noise pink. Bins outside the scale are
-    silent, and so is the lowest, which no one hears.
+    A row keeps its energy, no matter how many bins it is spread over: a bin's magnitude is the mean over the
+    rows that it covers, times the square root of their number. On the 'log' scale this makes noise pink. Bins
+    outside the scale are silent, and so is the lowest, which is inaudible.
 
     Args:
-        rows: how many there are; the first is the lowest frequency, unless `reversed_rows`.
+        rows: number of rows; the first is the lowest frequency, unless `reversed_rows`.
+        fft_size: length of the FFT.
+        sample_rate_hz: samples a second.
+        scale: frequencies over which the rows are spread.
+        reversed_rows: whether the first row is the highest frequency.
+
+    Attributes:
+        bins: number of bins.
     """
 
     def __init__(
@@ -90,39 +112,46 @@ class FrequencyMap:
     ) -> None:
         bins = np.arange(fft_size // 2 + 1)
         hertz = sample_rate_hz / fft_size
-        heard = np.flatnonzero((bins > 0) & (bins * hertz >= scale.low_hz) & (bins * hertz <= scale.high_hz))
-        self.bins, self._heard = len(bins), slice(0, 0)
+        on_scale = (bins > 0) & (bins * hertz >= scale.low_hz) & (bins * hertz <= scale.high_hz)
+        audible = np.flatnonzero(on_scale)
+        self.bins = len(bins)
+        self._audible = slice(0, 0)
         self._groups: list[tuple[slice, Tensor]] = []
-        if not heard.size:
+        if not audible.size:
             return
-        self._heard = slice(int(heard[0]), int(heard[-1]) + 1)
+        self._audible = slice(int(audible[0]), int(audible[-1]) + 1)
         low, high = (
-            rows * scale.share(np.asarray(heard + side, dtype=np.float64) * hertz) for side in (-0.5, 0.5)
+            rows * scale.share(np.asarray(audible + side, dtype=np.float64) * hertz) for side in (-0.5, 0.5)
         )
         root = np.sqrt(high - low)
-        for start in range(0, heard.size, _GROUP):
+        for start in range(0, audible.size, _GROUP):
             part = slice(start, start + _GROUP)
             first, weights = interval_weights(low[part], high[part], rows)
             weights *= root[part, None].astype(np.float32)
             if reversed_rows:
-                first, weights = rows - first - weights.shape[1], weights[:, ::-1]
+                first = rows - first - weights.shape[1]
+                weights = weights[:, ::-1]
             matrix = torch.from_numpy(weights.T.copy())
             self._groups.append((slice(first, first + matrix.shape[0]), matrix))
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Magnitudes `[frame, bin]` from `[frame, row]`, float32."""
+        """Compute magnitudes, float32 `[frame, bin]`, from frames, float32 `[frame, row]`."""
         magnitudes = frames.new_zeros(frames.shape[0], self.bins)
         if self._groups:
             parts = [frames[:, rows] @ matrix for rows, matrix in self._groups]
-            magnitudes[:, self._heard] = torch.cat(parts, dim=1)
+            magnitudes[:, self._audible] = torch.cat(parts, dim=1)
         return magnitudes
 
 
 @dataclass(frozen=True)
 class TimeMap:
-    """From a bank's `rows` in time to `frames` of the STFT, whose centres lie `hop` samples apart.
+    """Map from a bank's rows along the time axis to the frames of an STFT.
 
-    The picture's time is `samples` long; the last frame's centre may lie past that.
+    Attributes:
+        rows: number of rows, which last as long as the signal.
+        frames: number of frames; the last one's centre may lie beyond the signal.
+        hop: distance between frames, in samples.
+        samples: length of the signal.
     """
 
     rows: int
@@ -132,9 +161,14 @@ class TimeMap:
 
     @property
     def rows_a_frame(self) -> float:
+        """Distance between frames, in rows."""
         return self.rows * self.hop / self.samples
 
     def weights(self, frames: slice) -> tuple[int, NDArray[np.float32]]:
-        """The first row that these frames need, and weights `[frame, row]` from there on."""
+        """Compute the weights of rows in some frames.
+
+        Returns:
+            The first row that these frames need, and weights `[frame, row]` from that row on.
+        """
         centres = np.arange(frames.start, frames.stop) * self.rows_a_frame
         return interval_weights(centres - self.rows_a_frame / 2, centres + self.rows_a_frame / 2, self.rows)

@@ -1,19 +1,19 @@
-"""The inverse short-time Fourier transform, in blocks of frames.
+"""Inverse short-time Fourier transform, in blocks of frames.
 
-Frame n is centred on sample n * hop and Hann-windowed (periodic, length `fft_size`), once when it is taken
-and once when it is laid down: y[t] = sum_n w[t - n hop] f_n[t - n hop] / sum_n w[t - n hop]^2, over the
-frames that there are, so that the normalisation is exact at both ends and at any hop up to half a window
-(Griffin and Lim, "Signal estimation from modified short-time Fourier transform", 1984).
+Frame n is centred on sample n * hop and windowed with Hann's window (periodic, length `fft_size`), both in
+the analysis and in the synthesis: y[t] = sum_n w[t - n hop] f_n[t - n hop] / sum_n w[t - n hop]^2. The sums
+run over existing frames only, so that the normalisation is exact at both ends and for any hop up to half a
+window (Griffin and Lim, "Signal estimation from modified short-time Fourier transform", 1984).
 
-Time in blocks: with `overlap` = fft_size / hop rounded up, a frame covers that many stretches of `hop`
-samples, and the stretches of a block of frames are whole when the block is laid down:
+With `overlap` = fft_size / hop rounded up, a frame covers that many stretches of `hop` samples. A stretch is
+complete when the last frame that covers it has been added:
 
     stretch      n     n+1   n+2   n+3   n+4
     frame n      [---------------------]              stretch n: frames n - 3 to n
     frame n + 1        [---------------------]
 
-Everything is done in blocks of `block_frames` frames on a fixed grid, so that no sample depends on how the
-frames came.
+Callers pass blocks of `block_frames` frames on a fixed grid, so that no sample depends on how the frames
+came.
 """
 
 from __future__ import annotations
@@ -25,20 +25,23 @@ from ...planning.plan import Stft
 
 
 def window_of(stft: Stft) -> Tensor:
-    """Hann's, float32 `[sample]`."""
+    """Return Hann's window for these frames, float32 `[sample]`."""
     return torch.hann_window(stft.fft_size, dtype=torch.float64).float()
 
 
 class OverlapAdd:
-    """Lays frames down, block after block.
+    """Overlap-add of windowed frames, block after block.
 
     Args:
-        samples: where the signal ends: what the frames say of it beyond is left out.
-        first: the number of the first frame to come; those before 0 and past the last are not there.
+        stft: the frames.
+        samples: length of the signal; samples beyond it are 0.
+        first: number of the first frame that is passed in; frames before 0 and after the last do not count.
     """
 
     def __init__(self, stft: Stft, samples: int, first: int = 0) -> None:
-        self._stft, self._samples, self._first = stft, samples, first
+        self._stft = stft
+        self._samples = samples
+        self._first = first
         self._window = window_of(stft)
         padded = torch.zeros(stft.overlap * stft.hop)
         padded[: stft.fft_size] = self._window**2
@@ -48,27 +51,29 @@ class OverlapAdd:
 
     @property
     def start(self) -> int:
-        """The first sample that the next block completes; before 0 there is no signal."""
+        """Number of the first sample that the next block completes; the signal begins at 0."""
         return self._first * self._stft.hop - self._stft.fft_size // 2
 
     def __call__(self, spectra: Tensor) -> Tensor:
-        """The samples that these frames complete, `hop` a frame, from `start` on; 0 where there is no signal.
+        """Add the next frames.
 
         Args:
-            spectra: complex64 `[..., frame, bin]`, phases against each frame's first sample.
+            spectra: complex64 `[..., frame, bin]`, with phases against each frame's first sample.
 
         Returns:
-            float32 `[..., sample]`.
+            The samples that these frames complete, from `start` on: float32 `[..., sample]`, `hop` for each
+            frame; 0 outside the signal.
         """
-        stft, count, before = self._stft, spectra.shape[-2], self._stft.overlap - 1
+        stft = self._stft
+        count = spectra.shape[-2]
         frames = torch.fft.irfft(spectra, n=stft.fft_size).mul_(self._window)
         if stft.fft_size % stft.hop:
             frames = torch.nn.functional.pad(frames, (0, stft.overlap * stft.hop - stft.fft_size))
         stretches = frames.unflatten(-1, (stft.overlap, stft.hop))
         if not self._carry.numel():
-            self._carry = frames.new_zeros(*frames.shape[:-2], before, stft.hop)
+            self._carry = frames.new_zeros(*frames.shape[:-2], stft.overlap - 1, stft.hop)
         summed = torch.cat((self._carry, frames.new_zeros(*frames.shape[:-2], count, stft.hop)), dim=-2)
-        for part in reversed(range(stft.overlap)):  # the earliest frame first, as in any other chunking
+        for part in reversed(range(stft.overlap)):  # the earliest frame first, however the frames are split
             summed[..., part : part + count, :] += stretches[..., part, :]
         self._carry = summed[..., count:, :].clone()
         start = self.start
@@ -81,17 +86,18 @@ class OverlapAdd:
         return samples
 
     def _norms(self, count: int) -> Tensor:
-        """The sum of squared windows `[stretch, sample]` over the frames that there are."""
-        stft, first = self._stft, self._first
+        """Sum the squared windows over existing frames, `[stretch, sample]`."""
+        stft = self._stft
+        first = self._first
         if first - stft.overlap + 1 >= 0 and first + count <= stft.frames:
             return self._usual
         numbers = first + torch.arange(count) - torch.arange(stft.overlap)[:, None]
         norm = self._norm((numbers >= 0) & (numbers < stft.frames))
         return torch.where(norm > 0, norm, 1.0)
 
-    def _norm(self, there: Tensor) -> Tensor:
-        """Args: there: bool `[part of a frame, stretch]`."""
-        total = torch.zeros(there.shape[1], self._stft.hop)
+    def _norm(self, exists: Tensor) -> Tensor:
+        """Sum the squared windows over the frames for which `exists`, a bool `[part of a frame, stretch]`."""
+        total = torch.zeros(exists.shape[1], self._stft.hop)
         for part in reversed(range(self._stft.overlap)):
-            total += there[part, :, None] * self._squares[part]
+            total += exists[part, :, None] * self._squares[part]
         return total

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netsounds_stream.sound.dsp.half_ifft import _way, half_frames, half_length, mirrored
+from netsounds_stream.sound.dsp.half_ifft import _method, half_frames, half_length, mirrored
 from netsounds_stream.sound.dsp.prime_factor import coprime_split, factored_half_frames
 
 
@@ -53,7 +53,7 @@ def test_every_coprime_split(length: int, layout: str) -> None:
 
 
 def test_all_ways_are_exercised() -> None:
-    assert {_way(length) for length in (512, 1024, 2048)} == {"fft"}
-    assert {_way(length) for length in (251, 503, 1021)} == {"matrix"}
-    assert [_way(length) for length in (754, 1509, 2013)] == [(26, 29), (3, 503), (33, 61)]
-    assert _way(4093) == "fft"  # a prime
+    assert {_method(length) for length in (512, 1024, 2048)} == {"fft"}
+    assert {_method(length) for length in (251, 503, 1021)} == {"matrix"}
+    assert [_method(length) for length in (754, 1509, 2013)] == [(26, 29), (3, 503), (33, 61)]
+    assert _method(4093) == "fft"  # a prime
