@@ -137,10 +137,13 @@ def verify(
         plan = make_plan(picture.source, options, limits)
         upright = _upright(picture)
     with stages.stage("whole image", 1, "share") as advance:
-        whole, whole_logits = _whole_image(module, upright, picture.full_scale, options.normalize)
+        expected, whole_logits = _whole_image(module, upright, picture.full_scale, options.normalize)
         advance(1)
-    differences = dict.fromkeys(whole, 0.0)
-    hooks = {layer: _difference_hook(whole[layer], differences, plan.time_axis) for layer in whole}
+    differences = dict.fromkeys(expected, 0.0)
+    hooks = {
+        layer: _difference_hook(activations, differences, plan.time_axis)
+        for layer, activations in expected.items()
+    }
     network = pixel_network(weights, picture.full_scale, options.normalize, compute.dtype)
     stream = RowStream(
         network.state,
@@ -161,7 +164,7 @@ def verify(
         band_rows=plan.band_rows,
         precision=compute.precision,
         tolerance=TOLERANCES[compute.precision],
-        banks=tuple(_agreement(bank, whole[bank.layer], differences[bank.layer]) for bank in BANKS),
+        banks=tuple(_agreement(bank, expected[bank.layer], differences[bank.layer]) for bank in BANKS),
         stream_top5=top5(stream.logits()),
         whole_top5=top5(whole_logits),
     )

@@ -39,7 +39,7 @@ _COEFFICIENT_BYTES = 2
 _TILE_ROWS = 3
 _STRIPS = 2
 _LOW_TILE = 256
-# TIFF tags, and values of theirs.
+# TIFF tags, then values of the tags.
 _COMPRESSION = 259
 _ROWS_PER_STRIP = 278
 _PLANES = 284
@@ -186,8 +186,8 @@ def _whole_strip_rows(path: Path) -> int:
                 tags[tag] = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", value)[0]
     except (OSError, KeyError, struct.error, OverflowError):
         return 0
-    whole = tags.get(_COMPRESSION) == _JPEG or tags.get(_PLANES) == _SEPARATE_PLANES
-    return tags.get(_ROWS_PER_STRIP, 1 << 32) if whole else 0
+    decoded_whole = tags.get(_COMPRESSION) == _JPEG or tags.get(_PLANES) == _SEPARATE_PLANES
+    return tags.get(_ROWS_PER_STRIP, 1 << 32) if decoded_whole else 0
 
 
 def reason(error: Any) -> str:

@@ -87,7 +87,7 @@ class Picture:
     pixels: PixelSource | None = None
 
     @property
-    def place(self) -> str | None:
+    def origin(self) -> str | None:
         """The URL or absolute path to read the picture from again; None for a picture in memory."""
         return None if self.pixels is not None else self.url or str(self.path.absolute())
 

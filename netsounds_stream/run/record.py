@@ -46,7 +46,7 @@ def begin_record(
         "label": label,
         "picture": {
             "name": picture.path.name,
-            "path": picture.place,
+            "path": picture.origin,
             "sha256": picture_sha256,
             "format": picture.format,
             "width": picture.source_width,
@@ -193,7 +193,7 @@ def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
 def command_line(picture: Picture, options: SonifyOptions) -> str:
     """Return the command that repeats a run, without its output folder."""
     default, sound = SonifyOptions(), options.sound
-    words = [PACKAGE, "sonify", picture.place or "PICTURE"]  # of one in memory, a file of the same pixels
+    words = [PACKAGE, "sonify", picture.origin or "PICTURE"]  # of one in memory, a file of the same pixels
 
     def say(name: str, value: object, usual: object) -> None:
         if value != usual:

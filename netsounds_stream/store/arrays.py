@@ -14,6 +14,7 @@ import tokenize
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Protocol, TypeVar
@@ -55,6 +56,14 @@ DIMENSIONS = ("channel", "y", "x")
 Place = Callable[[Path, Callable[[Path], None]], None]
 
 
+@contextmanager
+def pcodec_accepted() -> Iterator[None]:
+    """Silence zarr's warning that pcodec is outside its specification, which docs/limits.md says already."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
+        yield
+
+
 def _zarr_codecs(codec: str) -> dict[str, Any]:
     """Return the arguments of `zarr.create_array` that choose a codec."""
     match codec:
@@ -85,9 +94,7 @@ def create_array(
     path.mkdir()  # zarr would also create the run's folder again if that had vanished
     frames = bank.frames_per_shard
     plane = (bank.frequencies, frames) if time_axis == "x" else (frames, bank.frequencies)
-    with warnings.catch_warnings():
-        # pcodec is outside zarr's specification, which docs/limits.md says; saying it once is enough.
-        warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
+    with pcodec_accepted():
         zarr.create_array(
             str(path),
             shape=bank.shape,
@@ -489,8 +496,7 @@ def _open_array(path: Path) -> tuple[Any, Mapping[str, Any], tuple[int, ...]]:
     if not path.is_dir():
         raise StoreError(f"{path} is not a zarr array, which is a folder; {remedy}")
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
+        with pcodec_accepted():
             opened = zarr.open_array(str(path), mode="r")
         # zarr omits shards that hold zeros only. Of an array that this package wrote none may be missing.
         own = opened.metadata.zarr_format == 3 and "time_axis" in opened.attrs

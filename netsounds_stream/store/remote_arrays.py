@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future
@@ -16,7 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from ..errors import StoreError
-from .arrays import UNREADABLE, Activations, activations_of
+from .arrays import UNREADABLE, Activations, activations_of, pcodec_accepted
 from .object_store import ObjectFolder
 from .shards import MISSING, ShardedArray, check_length, index_bytes, shard_index
 
@@ -154,8 +153,7 @@ def open_remote(
             sharded.connect(objects, name, pool)
             chunk_shape = described["codecs"][0]["configuration"]["chunk_shape"]
             return activations_of(sharded, attributes, tuple(chunk_shape), time_axis, shown)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Numcodecs codecs are not in the Zarr version 3")
+        with pcodec_accepted():
             opened = zarr.open_array(objects.for_zarr(name), mode="r")
         return activations_of(opened, dict(opened.attrs), tuple(opened.chunks), time_axis, shown)
     except UNREADABLE as error:
