@@ -36,7 +36,8 @@ def main() -> None:
         picture = given.picture or drawn(folder, *(SMOKE_PHOTOGRAPH if given.smoke else PHOTOGRAPH))
         for version, checkout in checkouts.items():
             # what both do by default: the scheme's default changed between versions
-            words = sonify(picture, given.weights, OUT, "--scheme", "sum")
+            less = ("--banks", "4", "--duration", "1", "--no-report") if given.smoke else ()
+            words = sonify(picture, given.weights, OUT, "--scheme", "sum", *less)
             # -P: the package on PYTHONPATH, not the one of the folder that this is called in
             code = (sys.executable, "-P", "-c", _COMMAND, *words[1:])
             for busy in (0, BUSY):

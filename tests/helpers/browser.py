@@ -37,7 +37,11 @@ def started() -> Iterator[Any]:
     if path is None:
         pytest.skip(f"no browser here: none of {', '.join(NAMES)} is on the PATH")
     # Chromium's sandbox refuses to run as root, as in a container.
-    flags = ["--mute-audio", *(["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else [])]
+    flags = [
+        "--mute-audio",
+        "--disable-gpu",
+        *(["--no-sandbox"] if os.name == "posix" and os.geteuid() == 0 else []),
+    ]
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=flags)
         yield browser
