@@ -77,7 +77,7 @@ MET: dict[str, tuple[str, ...]] = {
 
 def templates() -> Iterator[str]:
     """Every text in the code, with `...` for what is put into it."""
-    for path in (ROOT / "netsounds_stream").glob("*.py"):
+    for path in (ROOT / "netsounds_stream").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
                 yield "".join(
