@@ -1,5 +1,5 @@
-"""Many pictures in one command: which are meant, what they will take, the workers, and the record of what
-became of each.
+"""Many pictures in one command.
 
-Nothing here ever decides anything about a single run.
+Here are the pictures that are meant, the plan of all, the workers that make the runs, and the record of what
+became of each. Nothing here ever decides anything about a single run.
 """

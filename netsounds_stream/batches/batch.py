@@ -1,4 +1,4 @@
-"""Many pictures: a run each, in one folder, with a line about each in `batch.jsonl` and a page over all."""
+"""A batch: a run of each of many pictures, a line about each in `batch.jsonl`, and a page of all."""
 
 from __future__ import annotations
 
@@ -19,14 +19,26 @@ from ..planning.keywords import SonifyKeywords
 from ..planning.options import SonifyOptions, resolve_options
 from .inputs import RECORDS
 from .plan import BatchPlan, plan_of
-from .records import Records, Result, taken
-from .tasks import Asked, Hands, hands
-from .worker import DONE, FAILED, NEW, RESUMED, SKIPPED, UNFINISHED, Look, Outcome, look, prepare, work
+from .records import Records, Result, locked_folder
+from .tasks import BatchRequest, WorkerPool, worker_pool
+from .worker import (
+    DONE,
+    FAILED,
+    NEW,
+    RESUMED,
+    SKIPPED,
+    UNFINISHED,
+    Outcome,
+    Survey,
+    make_run,
+    prepare,
+    survey,
+)
 
 R = TypeVar("R")
 
 _TICK_SECONDS = 0.5
-_PICTURES_A_LOOK = 32
+_PICTURES_A_SURVEY = 32
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,7 @@ class Batch:
     Attributes:
         folder: where its runs are.
         results: one for each picture, in the order in which they were given.
-        page: the page of all finished runs and failed pictures; None where there are none.
+        page: the page of all finished runs and failed pictures; None where there are neither.
     """
 
     folder: Path
@@ -46,7 +58,7 @@ class Batch:
     @property
     def failed(self) -> tuple[Result, ...]:
         """The results of the pictures that failed."""
-        return tuple(each for each in self.results if each.status == FAILED)
+        return tuple(result for result in self.results if result.status == FAILED)
 
     def require_all(self) -> None:
         """Require that no picture failed.
@@ -116,14 +128,30 @@ def batch(
         >>> if __name__ == "__main__":
         ...     batch("photos", "runs", jobs=2, scheme="sum").require_all()
     """
-    asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, checkpoint_seconds, notes)
+    request = BatchRequest(
+        patterns=_paths(patterns),
+        out=Path(out),
+        options=resolve_options(options, words),
+        jobs=jobs,
+        cluster=cluster,
+        overwrite=overwrite,
+        checkpoint_seconds=checkpoint_seconds,
+        notes=notes,
+    )
     stop = stop or Stop()
-    with hands(asked) as working, stop.observed():
-        plan, looks = _planned(asked, working, stop)
+    with worker_pool(request) as pool, stop.observed():
+        plan, surveys = _planned(request.out, pool, stop)
         on_plan(plan)
         plan.check()
-        results = _worked(asked, working, plan, looks, stop, on_progress or (lambda progress: None), on_end)
-    return Batch(asked.out, results, _page(asked.out, results))
+        making = _Making(
+            out=request.out,
+            pool=pool,
+            stop=stop,
+            on_progress=on_progress or (lambda progress: None),
+            on_end=on_end,
+        )
+        results = making.run(plan, surveys)
+    return Batch(request.out, results, _page(request.out, results))
 
 
 def plan_batch(
@@ -160,170 +188,202 @@ def plan_batch(
         >>> if __name__ == "__main__":
         ...     print(plan_batch("photos", "runs").new)
     """
-    asked = _asked(patterns, out, options, words, jobs, cluster, overwrite, None, ())
-    stop = stop or Stop()
-    with hands(asked) as working, stop.observed():
-        return _planned(asked, working, stop)[0]
-
-
-def _asked(
-    patterns: str | Path | Iterable[str | Path],
-    out: str | Path,
-    options: SonifyOptions | None,
-    words: SonifyKeywords,
-    jobs: int | None,
-    cluster: str | None,
-    overwrite: bool,
-    checkpoint_seconds: float | None,
-    notes: tuple[str, ...],
-) -> Asked:
-    listed: tuple[object, ...] = (patterns,)
-    if not isinstance(patterns, str | Path) and isinstance(patterns, Iterable):
-        listed = tuple(patterns)
-    if any(not isinstance(each, str | Path) for each in listed):
-        raise OptionError(
-            "batch takes paths, for its processes read the pictures themselves; save these to files, or call "
-            "sonify for each"
-        )
-    return Asked(
-        patterns=tuple(map(str, listed)),
+    request = BatchRequest(
+        patterns=_paths(patterns),
         out=Path(out),
         options=resolve_options(options, words),
         jobs=jobs,
         cluster=cluster,
         overwrite=overwrite,
-        checkpoint_seconds=checkpoint_seconds,
-        notes=notes,
+        checkpoint_seconds=None,
     )
+    stop = stop or Stop()
+    with worker_pool(request) as pool, stop.observed():
+        return _planned(request.out, pool, stop)[0]
 
 
-def _planned(asked: Asked, working: Hands, stop: Stop) -> tuple[BatchPlan, list[Look]]:
-    """Return the plan, and what was found of each picture.
+def _paths(patterns: str | Path | Iterable[str | Path]) -> tuple[str, ...]:
+    """Return the patterns as text.
 
     Raises:
-        NetsoundsError: something that every picture needs, the weights say, cannot be had.
+        OptionError: one is no path, but a picture in memory say.
     """
-    tasks, pace = working.tasks, 0.0
-    for count in sorted({1, working.jobs}):  # one first: it may fetch the weights for all
-        for _, found in working.workers.each(prepare, tasks[:1] * count, name="prepare", stop=stop):
-            pace = max(pace, _got(found))
-    parts = [tasks[at : at + _PICTURES_A_LOOK] for at in range(0, len(tasks), _PICTURES_A_LOOK)]
-    looked: dict[Path, Look] = {}
-    for part, looks in working.workers.each(look, parts, name="look", stop=stop):
-        looked |= zip((task.folder for task in part), _got(looks), strict=True)
-    in_order = [looked[task.folder] for task in tasks]
+    listed: tuple[object, ...] = (patterns,)
+    if not isinstance(patterns, str | Path) and isinstance(patterns, Iterable):
+        listed = tuple(patterns)
+    if any(not isinstance(pattern, str | Path) for pattern in listed):
+        raise OptionError(
+            "batch takes paths, for its processes read the pictures themselves; save these to files, or call "
+            "sonify for each"
+        )
+    return tuple(map(str, listed))
+
+
+def _planned(out: Path, pool: WorkerPool, stop: Stop) -> tuple[BatchPlan, list[Survey]]:
+    """Plan a batch.
+
+    Returns:
+        The plan, and what was found of each picture.
+
+    Raises:
+        NetsoundsError: something that every picture needs, such as the weights, cannot be loaded.
+        Stopped: the batch was asked to stop.
+    """
+    tasks = pool.tasks
+    pace = 0.0
+    for count in sorted({1, pool.jobs}):  # one first: it may fetch the weights for all
+        for _, result in pool.workers.each(prepare, tasks[:1] * count, name="prepare", stop=stop):
+            pace = max(pace, _value(result))
+    parts = [tasks[at : at + _PICTURES_A_SURVEY] for at in range(0, len(tasks), _PICTURES_A_SURVEY)]
+    by_folder: dict[Path, Survey] = {}
+    for part, surveys in pool.workers.each(survey, parts, name="look", stop=stop):
+        by_folder |= zip((task.folder for task in part), _value(surveys), strict=True)
+    in_order = [by_folder[task.folder] for task in tasks]
     plan = plan_of(
         [str(task.picture) for task in tasks],
         in_order,
-        jobs=working.jobs,
+        jobs=pool.jobs,
         pace=pace,
-        budget_bytes=working.budget_bytes,
-        free_disk_bytes=machine.free_disk_bytes(asked.out),
+        budget_bytes=pool.budget_bytes,
+        free_disk_bytes=machine.free_disk_bytes(out),
     )
     return plan, in_order
 
 
-def _got(found: R | NetsoundsError) -> R:
-    if isinstance(found, NetsoundsError):
-        raise found
-    return found
+def _value(result: R | NetsoundsError) -> R:
+    """Return a worker's result, or raise the error that it is."""
+    if isinstance(result, NetsoundsError):
+        raise result
+    return result
 
 
-def _worked(
-    asked: Asked,
-    working: Hands,
-    plan: BatchPlan,
-    looks: Sequence[Look],
-    stop: Stop,
-    on_progress: Listener,
-    on_end: Callable[[Result], None],
-) -> tuple[Result, ...]:
-    """Make the runs; return what became of each picture, in the order in which they were given."""
-    pixels = {
-        task.folder: look.pixels if look.state in (NEW, UNFINISHED) else 0
-        for task, look in zip(working.tasks, looks, strict=True)
-    }
-    results: dict[Path, Result] = {}
-    call = datetime.now(UTC).isoformat(timespec="milliseconds")
-    with taken(asked.out), Records(asked.out) as records:
-        with _watched(working, plan.pixels, stop, on_progress) as ended:
-            waiting = (task for task in working.tasks if not stop.asked)
-            # nobody asks this `each` to stop: what is under way is put down by itself, and waited for
-            for task, found in working.workers.each(work, waiting, name="picture", stop=Stop()):
-                if isinstance(found, NetsoundsError):
-                    found = Outcome.failed(found)
-                folder = asked.out / task.folder.relative_to(asked.out.absolute())
-                result = Result(str(task.picture), str(folder), **asdict(found), call=call)
-                records.add(result)
-                results[task.folder] = result
-                ended(pixels[task.folder])
-                on_end(result)
-        if stop.asked:
-            error = Stopped()
-            error.add_note("finished work is kept; the same command continues it")
-            raise error
-    return tuple(results[task.folder] for task in working.tasks)
+@dataclass(frozen=True, kw_only=True)
+class _Making:
+    """The making of a batch's runs.
 
+    Attributes:
+        out: folder of the batch.
+        pool: the workers, with a task for each picture.
+        stop: cancellation token.
+        on_progress: called as the work goes on.
+        on_end: called with each picture's result.
+    """
 
-@contextmanager
-def _watched(
-    working: Hands, pixels: int, stop: Stop, on_progress: Listener
-) -> Iterator[Callable[[float], None]]:
-    """Report progress, and pass a request to stop to the workers; yields what is told of ended pixels."""
-    began, over, lock = time.perf_counter(), threading.Event(), threading.Lock()
-    done = most = 0.0
+    out: Path
+    pool: WorkerPool
+    stop: Stop
+    on_progress: Listener
+    on_end: Callable[[Result], None]
 
-    def tell(amount: float = 0.0, *, finished: bool = False) -> None:
-        nonlocal done, most
-        with lock:
-            done += amount
-            # what ended is still under way for a moment
-            most = max(most, min(done + working.under_way(), pixels))
-            took = time.perf_counter() - began
-            on_progress(
-                Progress(
-                    stage="pictures", done=most, total=pixels, unit="px", seconds=took, finished=finished
+    def run(self, plan: BatchPlan, surveys: Sequence[Survey]) -> tuple[Result, ...]:
+        """Make the runs.
+
+        Returns:
+            What became of each picture, in the order in which they were given.
+
+        Raises:
+            Stopped: the batch was asked to stop.
+        """
+        pixels = {
+            task.folder: found.pixels if found.state in (NEW, UNFINISHED) else 0
+            for task, found in zip(self.pool.tasks, surveys, strict=True)
+        }
+        results: dict[Path, Result] = {}
+        call = datetime.now(UTC).isoformat(timespec="milliseconds")
+        with locked_folder(self.out), Records(self.out) as records:
+            with self._watched(plan.pixels) as advance:
+                waiting = (task for task in self.pool.tasks if not self.stop.asked)
+                # the stop file suspends what is under way, which is waited for: so no token that is asked
+                for task, outcome in self.pool.workers.each(make_run, waiting, name="picture", stop=Stop()):
+                    if isinstance(outcome, NetsoundsError):
+                        outcome = Outcome.failed(outcome)
+                    folder = self.out / task.folder.relative_to(self.out.absolute())
+                    result = Result(
+                        picture=str(task.picture), folder=str(folder), **asdict(outcome), call=call
+                    )
+                    records.add(result)
+                    results[task.folder] = result
+                    advance(pixels[task.folder])
+                    self.on_end(result)
+            if self.stop.asked:
+                error = Stopped()
+                error.add_note("finished work is kept; the same command continues it")
+                raise error
+        return tuple(results[task.folder] for task in self.pool.tasks)
+
+    @contextmanager
+    def _watched(self, pixels: int) -> Iterator[Callable[[float], None]]:
+        """Report progress, and pass a request to stop on to the workers, during the `with` block.
+
+        Args:
+            pixels: pixels of all runs.
+
+        Yields:
+            What to call with the pixels of each picture that has ended.
+        """
+        began = time.perf_counter()
+        over = threading.Event()
+        lock = threading.Lock()
+        done = 0.0
+        most = 0.0
+
+        def report(amount: float = 0.0, *, finished: bool = False) -> None:
+            nonlocal done, most
+            with lock:
+                done += amount
+                # a picture that has ended still counts as under way for a moment
+                most = max(most, min(done + self.pool.under_way(), pixels))
+                self.on_progress(
+                    Progress(
+                        stage="pictures",
+                        done=most,
+                        total=pixels,
+                        unit="px",
+                        seconds=time.perf_counter() - began,
+                        finished=finished,
+                    )
                 )
-            )
 
-    def tick() -> None:
-        while not over.wait(_TICK_SECONDS):
-            if stop.asked:
-                with contextlib.suppress(OSError):  # on a full disk, say: then they go on to their ends
-                    working.tasks[0].stop_file.touch()
-            tell()
+        def tick() -> None:
+            while not over.wait(_TICK_SECONDS):
+                if self.stop.asked:
+                    with contextlib.suppress(OSError):  # on a full disk, say: then the runs end by themselves
+                        self.pool.tasks[0].stop_file.touch()
+                report()
 
-    ticking = threading.Thread(target=tick, name="batch")
-    ticking.start()
-    try:
-        yield tell
-    finally:
-        over.set()
-        ticking.join()
-    tell(finished=True)
+        ticking = threading.Thread(target=tick, name="batch")
+        ticking.start()
+        try:
+            yield report
+        finally:
+            over.set()
+            ticking.join()
+        report(finished=True)
 
 
 def _page(out: Path, results: Sequence[Result]) -> Path | None:
-    runs = [each.folder for each in results if each.status in (DONE, RESUMED, SKIPPED)]
-    failed = [each for each in results if each.status == FAILED]
+    """Write the page of all finished runs and failed pictures; return its path, or None without any."""
+    runs = [result.folder for result in results if result.status in (DONE, RESUMED, SKIPPED)]
+    failed = [result for result in results if result.status == FAILED]
     if not runs and not failed:
         return None
-    from ..report.gallery import FailedPicture, gallery  # which takes torch: the workers have ended by now
+    from ..report.gallery import FailedPicture, gallery  # large, and needed only when the workers have ended
 
-    listed = [FailedPicture(_name(each, out), _reason(each)) for each in failed]
+    listed = [FailedPicture(_name(result, out), _reason(result)) for result in failed]
     return gallery(runs, out, failed=listed)
 
 
 def _name(result: Result, out: Path) -> str:
-    """Return a picture's name below what was given, as a page can hold it: not every file name is UTF-8."""
+    """Return a picture's name below what was given."""
     below = Path(result.folder).relative_to(out).parent / Path(result.picture).name
-    return _shown(below.as_posix())
+    return _utf8(below.as_posix())
 
 
 def _reason(result: Result) -> str:
     """Return why a picture failed, without the folders of this machine."""
-    return _shown((result.error or "").replace(result.picture, Path(result.picture).name))
+    return _utf8((result.error or "").replace(result.picture, Path(result.picture).name))
 
 
-def _shown(text: str) -> str:
+def _utf8(text: str) -> str:
+    """Return text as a page can hold it: not every file name is UTF-8."""
     return text.encode(errors="backslashreplace").decode()

@@ -1,7 +1,7 @@
-"""Which pictures a batch is given, and the folder of each: names only; nothing is decoded.
+"""The pictures that a batch's patterns stand for, and the folder of each: names only; nothing is decoded.
 
-The tree below a given folder, or below a pattern's fixed part, is mirrored. A name depends on what is given,
-not on the order in which.
+The tree below a given folder, or below a pattern's fixed part, is mirrored. A folder's name depends on which
+pictures are given, not on the order in which.
 """
 
 from __future__ import annotations
@@ -20,156 +20,186 @@ from ..picture.loaders import is_picture
 from ..run.layout import PAGE, RECORD_NAME
 from ..run.record_file import is_run
 
-#: What a batch keeps in its folder besides runs.
+#: What a batch keeps in its folder besides runs: the list of results, and the page's pictures.
 RECORDS, THUMBNAILS = "batch.jsonl", "thumbnails"
-_TAKEN = (RECORDS, PAGE, THUMBNAILS, RECORD_NAME)
-_STDIN, _LIST = "-", ".txt"
+# Names in a batch's folder that no run may have.
+_RESERVED = (RECORDS, PAGE, THUMBNAILS, RECORD_NAME)
+_STDIN = "-"
+_LIST_SUFFIX = ".txt"
 _LONGEST_SUFFIX = 16
 
 
 @dataclass(frozen=True)
-class Given:
-    """A picture, and its run's folder below that of the batch, with '/' between its parts."""
+class Input:
+    """A picture of a batch.
+
+    Attributes:
+        picture: its file.
+        folder: its run's folder below that of the batch, with '/' between its parts.
+    """
 
     picture: Path
     folder: str
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A file, and where it lies below what was given."""
+class _Match:
+    """A file that a pattern stands for.
+
+    Attributes:
+        path: the file.
+        below: its place in the tree that is mirrored.
+    """
 
     path: Path
     below: PurePath
 
 
-def given(patterns: Sequence[str], out: Path, lines: Iterable[str] = ()) -> list[Given]:
-    """The pictures that `patterns` stand for, each once, in the order in which they are first met.
+def inputs_of(patterns: Sequence[str], out: Path, lines: Iterable[str] = ()) -> list[Input]:
+    """Return the pictures that patterns stand for, each once, in the order in which they are first met.
 
-    A pattern is a folder, a file, a glob (with `**`), a `.txt` of names, or '-' for the names in `lines`.
-    In folders, files are taken that begin as pictures or are called so, and folders that cannot be listed:
-    what cannot be opened fails when its turn comes, and is not left out in silence. Hidden files, those in
-    `out` and those of a run are left out. What is named by itself or met by a glob is taken as it is.
+    A file that is named, or met by a glob, is taken as it is. From a folder, files are taken that begin as
+    pictures do or are named so. Folders that cannot be listed are taken, too, so that they fail when their
+    turn comes and are not left out in silence. Hidden files, those in `out` and those of a run are left out.
+
+    Args:
+        patterns: each a folder, a file, a glob (with `**`), a `.txt` file of names, or '-' for `lines`.
+        out: folder of the batch.
+        lines: names on standard input, one on each line.
+
+    Returns:
+        The pictures with their folders.
 
     Raises:
         OptionError: a pattern stands for nothing.
     """
-    found: dict[str, _Found] = {}  # by their real paths, in order
+    matches: dict[str, _Match] = {}  # by their real paths, in order
     for pattern in patterns:
-        some = False
-        for each in _found(pattern, out, lines):
-            some = True
-            real = os.path.realpath(each.path)
-            found[real] = min(found.get(real, each), each, key=_rank)
-        if not some:
+        empty = True
+        for match in _matches(pattern, out, lines):
+            empty = False
+            real = os.path.realpath(match.path)
+            matches[real] = min(matches.get(real, match), match, key=_rank)
+        if empty:
             raise OptionError(f"{pattern} matches no picture; check the name")
-    names = folders([(each.below, real) for real, each in found.items()])
-    return [Given(found[real].path, name) for real, name in zip(found, names, strict=True)]
+    folders = folders_of([(match.below, real) for real, match in matches.items()])
+    return [Input(matches[real].path, folder) for real, folder in zip(matches, folders, strict=True)]
 
 
-def _rank(found: _Found) -> tuple[int, str, str]:
-    """Of one file given in several ways, the way that mirrors most of its tree."""
-    return -len(found.below.parts), str(found.below), str(found.path)
+def _rank(match: _Match) -> tuple[int, str, str]:
+    """Return a key by which the match of a file that mirrors most of its tree is the smallest."""
+    return -len(match.below.parts), str(match.below), str(match.path)
 
 
-def _found(pattern: str, out: Path, lines: Iterable[str]) -> Iterator[_Found]:
+def _matches(pattern: str, out: Path, lines: Iterable[str]) -> Iterator[_Match]:
     if pattern == _STDIN:
-        yield from _named(lines, out)
-    elif pattern.lower().endswith(_LIST) and os.path.isfile(pattern):
+        yield from _listed(lines, out)
+    elif pattern.lower().endswith(_LIST_SUFFIX) and os.path.isfile(pattern):
         try:
-            # as file names are: not every name is UTF-8
+            # surrogates as in file names: not every name is UTF-8
             with open(pattern, encoding="utf-8", errors="surrogateescape") as names:
-                yield from _named(names, out)
+                yield from _listed(names, out)
         except OSError as error:
             raise OptionError(f"{pattern} cannot be read ({error.strerror}); make it readable") from error
     elif os.path.lexists(pattern):
-        yield from _at(Path(pattern), out)
+        yield from _matches_at(Path(pattern), out)
     elif glob.has_magic(pattern):
-        fixed, ours = _fixed_part(pattern), Path(os.path.realpath(out))
+        top = _fixed_part(pattern)
+        real_out = Path(os.path.realpath(out))
         for name in sorted(glob.iglob(pattern, recursive=True)):
-            if not _made_here(Path(name), fixed, ours):
-                for each in _at(Path(name), out):
-                    yield _Found(each.path, each.path.relative_to(fixed))
+            if not _made_here(Path(name), top, real_out):
+                for match in _matches_at(Path(name), out):
+                    yield _Match(match.path, match.path.relative_to(top))
 
 
-def _named(lines: Iterable[str], out: Path) -> Iterator[_Found]:
-    """Files and folders, a name a line; a file that is not there is found out when its turn comes."""
+def _listed(lines: Iterable[str], out: Path) -> Iterator[_Match]:
+    """Yield the files and folders that lines name; one that does not exist fails when its turn comes."""
     for line in lines:
         name = line.rstrip("\r\n")
         if name.strip() and not name.startswith("#"):
-            yield from _at(Path(name), out)
+            yield from _matches_at(Path(name), out)
 
 
-def _at(path: Path, out: Path) -> Iterator[_Found]:
+def _matches_at(path: Path, out: Path) -> Iterator[_Match]:
     if path.is_dir():
-        yield from _within(path, out)
+        yield from _matches_below(path, out)
     else:
-        yield _Found(path, PurePath(path.name))
+        yield _Match(path, PurePath(path.name))
 
 
-def _within(top: Path, out: Path) -> Iterator[_Found]:
-    """The pictures below a folder, in the order of their names."""
-    ours = os.path.realpath(out)
-    closed: list[Path] = []
-    for folder, below, names in os.walk(top, onerror=lambda error: closed.append(Path(error.filename))):
-        if os.path.realpath(folder) == ours or (RECORD_NAME in names and is_run(Path(folder))):
+def _matches_below(top: Path, out: Path) -> Iterator[_Match]:
+    """Yield the pictures below a folder, in the order of their names."""
+    real_out = os.path.realpath(out)
+    unlisted: list[Path] = []
+    for folder, below, names in os.walk(top, onerror=lambda error: unlisted.append(Path(error.filename))):
+        if os.path.realpath(folder) == real_out or (RECORD_NAME in names and is_run(Path(folder))):
             below.clear()
             continue
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
             if not name.startswith(".") and (has_picture_suffix(path) or is_picture(path)):
-                yield _Found(path, path.relative_to(top))
-    for path in closed:
-        yield _Found(path, path.relative_to(top))
+                yield _Match(path, path.relative_to(top))
+    for path in unlisted:
+        yield _Match(path, path.relative_to(top))
 
 
-def _made_here(path: Path, top: Path, ours: Path) -> bool:
-    """Whether a file lies in the batch's own folder, or in a run's below `top`."""
-    between = [each for each in path.parents if each.is_relative_to(top)]
-    return Path(os.path.realpath(path)).is_relative_to(ours) or any(is_run(each) for each in between)
+def _made_here(path: Path, top: Path, real_out: Path) -> bool:
+    """Return whether a file lies in the batch's own folder, or in a run's below `top`."""
+    between = [folder for folder in path.parents if folder.is_relative_to(top)]
+    return Path(os.path.realpath(path)).is_relative_to(real_out) or any(map(is_run, between))
 
 
 def _fixed_part(pattern: str) -> Path:
-    """The folders of a glob before the first that has a wildcard."""
+    """Return the folders of a glob before the first part that has a wildcard."""
     parts = Path(pattern).parts
     wild = next(at for at, part in enumerate(parts) if glob.has_magic(part))
     return Path(*parts[:wild])
 
 
-def folders(places: Sequence[tuple[PurePath, str]]) -> list[str]:
-    """A folder for each picture's place in its tree, its suffix dropped, in their order.
+def folders_of(places: Sequence[tuple[PurePath, str]]) -> list[str]:
+    """Choose a folder for each picture: its place in its tree, without the suffix.
 
-    Beside each place stands what tells apart pictures of one place: their paths.
-    No two are one, nor is one within another, on file systems that know no capitals either. Those that would
-    be get their suffix, `a-jpg` and `a-png`, and then a number.
+    No two folders are one, and none is within another, also on file systems that take capitals and small
+    letters for the same. Those that would be get their suffix, `a-jpg` and `a-png`, and then a number.
+
+    Args:
+        places: for each picture its place in its tree, and its real path, which tells apart pictures of one
+            place.
+
+    Returns:
+        The folders, with '/' between their parts, in the same order.
     """
-    plain = [PurePosixPath(*map(_folder, each.parts[:-1]), safe_name(each.stem)) for each, _ in places]
+    plain = [
+        PurePosixPath(*map(_folder_name, place.parts[:-1]), safe_name(place.stem)) for place, _ in places
+    ]
     count = Counter(map(_key, plain))
-    taken = {_key(parent) for each in plain for parent in each.parents} | {_key(name) for name in _TAKEN}
-    names: dict[int, PurePosixPath] = {
-        at: each for at, each in enumerate(plain) if count[_key(each)] == 1 and _key(each) not in taken
+    used = {_key(parent) for path in plain for parent in path.parents} | set(map(_key, _RESERVED))
+    chosen: dict[int, PurePosixPath] = {
+        at: path for at, path in enumerate(plain) if count[_key(path)] == 1 and _key(path) not in used
     }
-    taken |= {_key(each) for each in names.values()}
+    used |= set(map(_key, chosen.values()))
     rest = sorted(
-        set(range(len(plain))) - set(names),
+        set(range(len(plain))) - set(chosen),
         key=lambda at: (str(plain[at]), str(places[at][0]), places[at][1]),
     )
     for at in rest:
-        names[at] = next(name for name in _others(plain[at], places[at][0].suffix) if _key(name) not in taken)
-        taken.add(_key(names[at]))
-    return [str(names[at]) for at in range(len(plain))]
+        candidates = _candidates(plain[at], places[at][0].suffix)
+        chosen[at] = next(path for path in candidates if _key(path) not in used)
+        used.add(_key(chosen[at]))
+    return [str(chosen[at]) for at in range(len(plain))]
 
 
-def _folder(part: str) -> str:
+def _folder_name(part: str) -> str:
     name = safe_name(part)
-    return f"{name}-pictures" if _key(name) in map(_key, _TAKEN) else name
+    return f"{name}-pictures" if _key(name) in map(_key, _RESERVED) else name
 
 
-def _others(plain: PurePosixPath, suffix: str) -> Iterator[PurePosixPath]:
-    more = safe_name(suffix.lower())[:_LONGEST_SUFFIX] if suffix.strip(".") else ""
-    stem = f"{plain.name}-{more}" if more else plain.name
-    if more:
+def _candidates(plain: PurePosixPath, suffix: str) -> Iterator[PurePosixPath]:
+    """Yield other names for a folder, the best first, without an end."""
+    ending = safe_name(suffix.lower())[:_LONGEST_SUFFIX] if suffix.strip(".") else ""
+    stem = f"{plain.name}-{ending}" if ending else plain.name
+    if ending:
         yield plain.with_name(stem)
     number = 2
     while True:
@@ -178,5 +208,5 @@ def _others(plain: PurePosixPath, suffix: str) -> Iterator[PurePosixPath]:
 
 
 def _key(name: PurePosixPath | str) -> str:
-    """What file systems may take for one name."""
+    """Return the same text for all names that some file system takes for one."""
     return unicodedata.normalize("NFC", str(name).casefold())

@@ -1,6 +1,6 @@
-"""The plan for a whole batch, as values: how many at a time, what that takes, and how long about.
+"""The plan of a whole batch: how many pictures at a time, the memory and disk that takes, and about how long.
 
-Pure arithmetic over what the workers found (`batch_work.Look`).
+Pure arithmetic over what the workers found (`worker.Survey`).
 """
 
 from __future__ import annotations
@@ -12,20 +12,26 @@ from dataclasses import dataclass
 
 from ..base.units import Size, format_bytes
 from ..errors import BudgetError, OptionError
-from .worker import FAILING, FINISHED, NEW, UNFINISHED, Look
+from .worker import FAILING, FINISHED, NEW, UNFINISHED, Survey
 
-_GIB, _MIB = 1 << 30, 1 << 20
-#: What a run of an ordinary photograph is content with.
-_LEAST_EACH = 600 * _MIB
-# Of free memory: the rest is the system's and the process's that began the others.
+_USUAL_JOB_BYTES = 1 << 30
+# Enough for a run of an ordinary photograph.
+_LEAST_JOB_BYTES = 600 << 20
+# Share of free memory for the jobs; the rest is left to the system and to the process that started them.
 _SHARE_OF_FREE = 0.9
-# From so many finished runs on, they tell more than what is expected.
+# Number of finished runs from which on their times tell more than estimates do.
 _ENOUGH_RUNS = 3
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How many pictures at a time, the threads of torch and the bytes of memory for each."""
+    """The machine divided among jobs.
+
+    Attributes:
+        jobs: pictures worked on at a time.
+        threads: threads of torch for each.
+        memory_bytes: memory for each.
+    """
 
     jobs: int
     threads: int
@@ -35,10 +41,17 @@ class Shares:
 def shares(
     jobs: int | None, memory_bytes: int | None, *, cores: int, free_bytes: int, pictures: int
 ) -> Shares:
-    """The machine divided among jobs: as many as its cores, fewer where memory, or pictures, are for fewer.
+    """Divide the machine among jobs.
 
     Args:
-        memory_bytes: for all together; None: 1 GiB each, or less where less is free.
+        jobs: number of jobs; None: one for each core, fewer where memory is short.
+        memory_bytes: memory for all together; None: 1 GiB each, or less where less is free.
+        cores: number of the machine's cores.
+        free_bytes: memory that is free.
+        pictures: number of pictures, which there are no more jobs than.
+
+    Returns:
+        The number of jobs, with threads and memory for each.
 
     Raises:
         OptionError: fewer than one job.
@@ -46,13 +59,14 @@ def shares(
     if jobs is not None and jobs < 1:
         raise OptionError(f"jobs cannot be {jobs}; use 1 or more")
     together = int(_SHARE_OF_FREE * free_bytes) if memory_bytes is None else memory_bytes
-    count = jobs or min(cores, max(1, together // _LEAST_EACH))
+    count = jobs or min(cores, max(1, together // _LEAST_JOB_BYTES))
     count = max(1, min(count, pictures))
-    each = Size(together // count, getattr(memory_bytes, "unit", ""))
-    return Shares(count, max(1, cores // count), min(_GIB, each) if memory_bytes is None else each)
+    share = Size(together // count, getattr(memory_bytes, "unit", ""))
+    each_bytes = share if memory_bytes is not None else min(_USUAL_JOB_BYTES, share)
+    return Shares(count, max(1, cores // count), each_bytes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BatchPlan:
     """A batch in numbers.
 
@@ -92,7 +106,11 @@ class BatchPlan:
         return self.new + self.unfinished + self.finished + self.failing
 
     def check(self) -> None:
-        """Raise BudgetError where the disk cannot hold the batch."""
+        """Require that the disk can hold the batch.
+
+        Raises:
+            BudgetError: it cannot.
+        """
         if self.disk_bytes > self.free_disk_bytes:
             raise BudgetError(
                 f"this batch needs {format_bytes(self.disk_bytes)} of disk and "
@@ -103,46 +121,60 @@ class BatchPlan:
 
 def plan_of(
     pictures: Sequence[str],
-    looks: Sequence[Look],
+    surveys: Sequence[Survey],
     *,
     jobs: int,
     pace: float,
     budget_bytes: int | None,
     free_disk_bytes: int,
 ) -> BatchPlan:
-    """The plan of all, out of what was found of each.
+    """Plan a batch from what was found of each picture.
 
     Args:
+        pictures: names of the pictures.
+        surveys: what was found of each.
+        jobs: pictures worked on at a time.
         pace: how many times as long as expected one of so many jobs takes.
+        budget_bytes: memory budget of all jobs; None: each worker has its own.
+        free_disk_bytes: what is free on the disk.
+
+    Returns:
+        The plan. Finished runs, where there are enough, tell the pace in place of `pace`.
     """
-    count = Counter(each.state for each in looks)
-    to_make = [each for each in looks if each.state in (NEW, UNFINISHED)]
-    final = sum(each.final_disk_bytes for each in to_make)
-    beyond = _largest([each.disk_bytes - each.final_disk_bytes for each in to_make], jobs)
-    finished = [each for each in looks if each.seconds and each.expected_seconds]
-    if len(finished) >= _ENOUGH_RUNS:
-        pace = statistics.median((each.seconds or 0) / each.expected_seconds for each in finished)
-    seconds = [pace * each.expected_seconds for each in to_make]
+    count = Counter(survey.state for survey in surveys)
+    to_make = [survey for survey in surveys if survey.state in (NEW, UNFINISHED)]
+    final = sum(survey.final_disk_bytes for survey in to_make)
+    temporary = _sum_of_largest([survey.disk_bytes - survey.final_disk_bytes for survey in to_make], jobs)
+    paces = [
+        survey.seconds / survey.expected_seconds
+        for survey in surveys
+        if survey.seconds and survey.expected_seconds
+    ]
+    if len(paces) >= _ENOUGH_RUNS:
+        pace = statistics.median(paces)
+    seconds = [pace * survey.expected_seconds for survey in to_make]
     return BatchPlan(
         new=count[NEW],
         unfinished=count[UNFINISHED],
         finished=count[FINISHED],
         failing=count[FAILING],
-        pixels=sum(each.pixels for each in to_make),
+        pixels=sum(survey.pixels for survey in to_make),
         jobs=jobs,
-        memory_bytes=_largest([each.memory_bytes for each in to_make], jobs),
+        memory_bytes=_sum_of_largest([survey.memory_bytes for survey in to_make], jobs),
         budget_bytes=budget_bytes,
         final_disk_bytes=final,
-        disk_bytes=final + max(0, beyond),
+        disk_bytes=final + max(0, temporary),
         free_disk_bytes=free_disk_bytes,
         # the last ones may have a worker to themselves
         seconds=max(sum(seconds) / jobs, max(seconds, default=0.0)),
         reasons=tuple(
-            (name, each.reason) for name, each in zip(pictures, looks, strict=True) if each.state == FAILING
+            (name, survey.reason)
+            for name, survey in zip(pictures, surveys, strict=True)
+            if survey.state == FAILING
         ),
     )
 
 
-def _largest(values: Sequence[int], count: int) -> int:
-    """The sum of so many, the largest."""
+def _sum_of_largest(values: Sequence[int], count: int) -> int:
+    """Return the sum of the `count` largest values."""
     return sum(sorted(values, reverse=True)[:count])

@@ -1,7 +1,8 @@
-"""This machine's own processes, and work done in them: as on a cluster, without one.
+"""A pool of worker processes on this machine, with the interface of a cluster.
 
-Each has a pool of its own (`concurrent.futures`), so that one that dies, for want of memory say, takes the
-item with it that it worked on, and no other; it is replaced. They end with the process that began them.
+Each process has a `ProcessPoolExecutor` of its own, so that one that is killed, because memory ran out say,
+loses the item that it worked on and no other; another takes its place. All end with the process that started
+them.
 """
 
 from __future__ import annotations
@@ -24,48 +25,54 @@ from ..errors import NetsoundsError, Stopped, WorkerError
 T = TypeVar("T")
 R = TypeVar("R")
 
-_LOOK_UP_SECONDS = 0.5
-# What libraries ask for their number of threads, when they are loaded.
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_POLL_SECONDS = 0.5
+# Environment variables that libraries take their number of threads from, when they are loaded.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
-_slot: Any = None  # in a process of a pool: where it says how far its item is
+_progress: Any = None  # in a worker process: shared with the pool, says how far its item is
 
 
 class Processes:
-    """So many processes, until they are closed. They begin with the first item.
+    """Worker processes, each of which starts with its first item.
 
     Args:
-        threads: of each.
+        count: number of processes.
+        threads: number of threads in each.
     """
 
     def __init__(self, count: int, threads: int) -> None:
         self._threads = threads
         self._spawn = multiprocessing.get_context("spawn")  # a fork would share torch's locked threads
-        self._pools: list[ProcessPoolExecutor] = []
-        self._slots = [self._spawn.Value("d", 0.0, lock=False) for _ in range(count)]
-        self._pools = [self._pool(at) for at in range(count)]
+        self._progresses = [self._spawn.Value("d", 0.0, lock=False) for _ in range(count)]
+        self._pools = [self._new_pool(at) for at in range(count)]
 
     @property
     def workers(self) -> int:
-        """How many there are."""
+        """Number of worker processes."""
         return len(self._pools)
 
     def under_way(self) -> float:
-        """The sum of what `say` was told last in each."""
-        return sum(float(slot.value) for slot in self._slots)
+        """Return how far all items are that are worked on: the sum of what `report` was called with last."""
+        return sum(float(progress.value) for progress in self._progresses)
 
     def each(
         self, work: Callable[[T], R], items: Iterable[T], *, name: str, stop: Stop
     ) -> Iterator[tuple[T, R | NetsoundsError]]:
-        """Every item with what `work` gave for it, or with the error that a user can mend, as they end.
+        """Call `work` with each item, in the worker processes.
 
-        Items are taken as processes are free for them.
+        An item is taken from `items` when a process is free for it.
 
         Args:
-            name: as on a cluster; nothing shows it here.
+            work: function that a worker process can import.
+            items: its arguments.
+            name: name of the work, which a cluster shows; not used here.
+            stop: cancellation token.
+
+        Yields:
+            Each item with the result, or with an error that a user can mend, in the order in which they end.
 
         Raises:
-            Stopped: it was asked.
+            Stopped: the token was asked to stop.
         """
         waiting = iter(items)
         free = list(range(self.workers))
@@ -73,10 +80,10 @@ class Processes:
         while True:
             for item in islice(waiting, len(free)):
                 at = free.pop()
-                running[self._begun(at, work, item)] = at, item
+                running[self._submit(at, work, item)] = at, item
             if not running:
                 return
-            ended, _ = wait(running, timeout=_LOOK_UP_SECONDS, return_when=FIRST_COMPLETED)
+            ended, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             if stop.asked:
                 raise Stopped
             for future in ended:
@@ -85,11 +92,11 @@ class Processes:
                 outcome: R | NetsoundsError = self._outcome(future, at)
                 yield item, outcome
 
-    def _begun(self, at: int, work: Callable[[T], R], item: T) -> Future[R]:
+    def _submit(self, at: int, work: Callable[[T], R], item: T) -> Future[R]:
         try:
             return self._pools[at].submit(work, item)
-        except BrokenProcessPool:  # it died with nothing to do
-            self._pools[at] = self._pool(at)
+        except BrokenProcessPool:  # it was killed while it waited
+            self._pools[at] = self._new_pool(at)
             return self._pools[at].submit(work, item)
 
     def _outcome(self, future: Future[Any], at: int) -> Any:
@@ -97,15 +104,19 @@ class Processes:
             return future.result()
         except BrokenProcessPool:
             self._pools[at].shutdown(wait=False)
-            self._pools[at] = self._pool(at)
+            self._pools[at] = self._new_pool(at)
             return WorkerError("its process was killed; if memory ran out, use fewer --jobs")
         except NetsoundsError as error:
             return error
         finally:
-            self._slots[at].value = 0.0
+            self._progresses[at].value = 0.0
 
     def close(self, *, at_once: bool) -> None:
-        """End the processes: when what is under way has ended, or at once."""
+        """End the processes.
+
+        Args:
+            at_once: kill them; otherwise wait for the items that they work on.
+        """
         if at_once:
             for pool in self._pools:
                 for process in list((pool._processes or {}).values()):
@@ -113,34 +124,45 @@ class Processes:
         for pool in self._pools:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _pool(self, at: int) -> ProcessPoolExecutor:
+    def _new_pool(self, at: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
             max_workers=1,
             mp_context=self._spawn,
-            initializer=_begin,
-            initargs=(self._slots[at], self._threads),
+            initializer=_start_worker,
+            initargs=(self._progresses[at], self._threads),
         )
 
 
 @contextmanager
 def started(count: int, threads: int) -> Iterator[Processes]:
-    """Processes for a while. An error that nobody words, Ctrl-C among them, ends them at once."""
-    _hush_tracker()
-    made = Processes(count, threads)
+    """Start worker processes, and end them after the `with` block.
+
+    An error that is no `NetsoundsError`, Ctrl-C among them, kills them; otherwise their items end first.
+
+    Args:
+        count: number of processes.
+        threads: number of threads in each.
+
+    Yields:
+        The processes.
+    """
+    _start_quiet_tracker()
+    processes = Processes(count, threads)
     try:
-        yield made
+        yield processes
     except NetsoundsError:
-        made.close(at_once=False)
+        processes.close(at_once=False)
         raise
     except BaseException:
-        made.close(at_once=True)
+        processes.close(at_once=True)
         raise
-    made.close(at_once=False)
+    processes.close(at_once=False)
 
 
-def _hush_tracker() -> None:
-    """Begin the process that clears away after killed ones  without a word."""
-    before, quiet = os.environ.get("PYTHONWARNINGS"), "ignore::UserWarning:multiprocessing.resource_tracker"
+def _start_quiet_tracker() -> None:
+    """Start multiprocessing's resource tracker without its warnings about killed processes."""
+    before = os.environ.get("PYTHONWARNINGS")
+    quiet = "ignore::UserWarning:multiprocessing.resource_tracker"
     os.environ["PYTHONWARNINGS"] = quiet if before is None else f"{before},{quiet}"
     try:
         resource_tracker.ensure_running()
@@ -151,25 +173,25 @@ def _hush_tracker() -> None:
             os.environ["PYTHONWARNINGS"] = before
 
 
-def say(done: float) -> None:
-    """In a process of a pool: how far its item is. Elsewhere nothing."""
-    if _slot is not None:
-        _slot.value = done
+def report(done: float) -> None:
+    """Tell the pool how far this worker process's item is; elsewhere do nothing."""
+    if _progress is not None:
+        _progress.value = done
 
 
-def _begin(slot: Any, threads: int) -> None:
-    """What a process does first, before anything large is imported."""
-    global _slot
-    _slot = slot
-    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
-    # Ctrl-C in a terminal goes to all of its processes; the one that began these tells them what to do
+def _start_worker(progress: Any, threads: int) -> None:
+    """Set up a worker process, before it imports anything large."""
+    global _progress
+    _progress = progress
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    # Ctrl-C in a terminal reaches all of its processes; the one that started these tells them what to do
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    # A pool's process waits for work on a pipe that it holds open itself: it would wait for ever.
+    # a worker process waits for items on a pipe that it holds open itself, so it would wait for ever
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

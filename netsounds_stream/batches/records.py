@@ -1,4 +1,4 @@
-"""What a batch keeps in its folder besides runs: `batch.jsonl`, a line for each picture that has ended."""
+"""A batch's own files in its folder: its lock, and `batch.jsonl` with a line for each ended picture."""
 
 from __future__ import annotations
 
@@ -12,35 +12,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from ..base.locks import FileLock, LockHeldError
 from ..errors import OutputError
 from ..run.layout import PAGE, RECORD_NAME
 from .inputs import RECORDS
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-#: Its being there tells the workers to put down what they do.
+#: A file that tells the workers to suspend their runs, by being there.
 STOP = ".batch.stop"
 _LOCK = ".batch.lock"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
-    """What became of one picture.
+    """What became of one picture. Times of day are UTC, by ISO 8601.
 
     Attributes:
         picture: its file.
-        folder: its run's.
-        status: 'done', 'resumed' (gone on with, and done), 'skipped' (done before), 'failed' or 'stopped'.
+        folder: its run's folder.
+        status: 'done', 'resumed' (resumed and done), 'skipped' (done before), 'failed' or 'stopped'.
         error: why it failed, in a line.
-        seconds: that it took.
-        peak_memory_bytes: of the process that made the run; None where none was made.
-        bytes: those of the run's files.
-        started: when, in UTC, by ISO 8601; empty where its worker died.
-        ended: likewise.
-        call: when the call of `batch` began that this is from, likewise.
+        seconds: time that it took.
+        peak_memory_bytes: peak memory of the process that made the run; None where none was made.
+        bytes: size of the run's files.
+        started: when it was started; empty where its worker died.
+        ended: when it ended.
+        call: when the call of `batch` started that this result is from.
     """
 
     picture: str
@@ -56,9 +52,12 @@ class Result:
 
 
 class Records:
-    """`batch.jsonl` in `folder`: a line is added for each picture that ends, in every call.
+    """The file `batch.jsonl` in a batch's folder, to which every call adds a line for each picture that ends.
 
     A picture's last line says how it stands.
+
+    Args:
+        folder: folder of the batch.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -75,7 +74,7 @@ class Records:
             self._file.close()
 
     def add(self, result: Result) -> None:
-        """Have a line on the disk."""
+        """Add a line, and write it through to the disk."""
         line = json.dumps(asdict(result)) + "\n"
         if self._file is None:
             self._file = self._path.open("ab")
@@ -93,7 +92,11 @@ def _ends_a_line(path: Path) -> bool:
 
 
 def check_folder(out: Path) -> None:
-    """Raise OutputError where a batch's page could not be written into `out` in the end."""
+    """Require that a batch's page can be written into `out` in the end.
+
+    Raises:
+        OutputError: something else is there.
+    """
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; choose another --out")
     if (out / RECORD_NAME).exists():
@@ -106,28 +109,32 @@ def check_folder(out: Path) -> None:
 
 
 @contextmanager
-def taken(out: Path) -> Iterator[None]:
-    """The folder `out`, made where it is not there, for one batch at a time.
+def locked_folder(out: Path) -> Iterator[None]:
+    """Make the folder of a batch, and keep other batches out of it during the `with` block.
+
+    Args:
+        out: folder of the batch.
 
     Raises:
-        OutputError: another is at work there, or it cannot be made.
+        OutputError: another batch works there, or the folder cannot be made or locked.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock = os.open(out / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        lock = FileLock(out / _LOCK)
     except OSError as error:
         raise OutputError(f"cannot write in {out} ({error.strerror}); choose another --out") from error
     try:
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise OutputError(
-                    f"another batch is working in {out}; wait until it ends, or choose another --out"
-                ) from error
+        lock.acquire()
+    except LockHeldError as error:
+        raise OutputError(
+            f"another batch is working in {out}; wait until it ends, or choose another --out"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"{out} cannot be locked ({error.strerror}); choose another --out") from error
+    try:
         (out / STOP).unlink(missing_ok=True)
         yield
         with contextlib.suppress(OSError):
             (out / STOP).unlink(missing_ok=True)
     finally:
-        os.close(lock)
+        lock.release()

@@ -1,4 +1,4 @@
-"""Who works on a batch: processes here, or a cluster; and each picture's task for them."""
+"""A batch's worker pool, of processes here or of a cluster, and each picture's task for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..batches import pool
 from ..cluster import dask_cluster
 from ..errors import NetsoundsError, OptionError
 from ..planning.options import PRETRAINED, UNTRAINED, SonifyOptions
-from .inputs import Given, given
+from .inputs import Input, inputs_of
 from .plan import Shares, shares
 from .records import STOP, check_folder
 from .worker import Task
@@ -25,16 +25,28 @@ R = TypeVar("R")
 
 
 class Workers(Protocol):
-    """What does work: `Processes`, or a `Cluster`."""
+    """Workers of either kind: `pool.Processes`, or a `dask_cluster.Cluster`."""
 
     def each(
         self, work: Callable[[T], R], items: Iterable[T], *, name: str, stop: Stop
-    ) -> Iterator[tuple[T, R | NetsoundsError]]: ...
+    ) -> Iterator[tuple[T, R | NetsoundsError]]:
+        """Call `work` with each item, and yield items with results as they end; see `Processes.each`."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a batch is asked; see `batches.batch`."""
+@dataclass(frozen=True, kw_only=True)
+class BatchRequest:
+    """Arguments of `batch`, checked; see there.
+
+    Attributes:
+        patterns: patterns of pictures.
+        out: folder of the batch.
+        options: options of every run.
+        jobs: number of jobs, or None.
+        cluster: address of a Dask cluster, or None.
+        overwrite: whether other runs are replaced.
+        checkpoint_seconds: time between checkpoints, or None.
+        notes: lines for each run's record.
+    """
 
     patterns: tuple[str, ...]
     out: Path
@@ -46,12 +58,17 @@ class Asked:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Hands:
-    """Workers with what is to be done, so many pictures at a time.
+@dataclass(frozen=True, kw_only=True)
+class WorkerPool:
+    """Workers, with the tasks of a batch.
 
-    `budget_bytes` are for all of them; None: each worker has its own. `under_way` are pixels of pictures
-    which have not ended, in proportion to the time that has passed of what their runs will take.
+    Attributes:
+        workers: the workers.
+        tasks: a task for each picture.
+        jobs: number of pictures worked on at a time.
+        budget_bytes: memory budget of all workers together; None: each has its own.
+        under_way: returns the pixels of pictures that are worked on, each in proportion to the time that has
+            passed of what its run is expected to take.
     """
 
     workers: Workers
@@ -62,61 +79,89 @@ class Hands:
 
 
 @contextmanager
-def hands(asked: Asked) -> Iterator[Hands]:
-    """Workers for the pictures that are given, for a while.
+def worker_pool(request: BatchRequest) -> Iterator[WorkerPool]:
+    """Start or connect to the workers of a batch, for the `with` block.
+
+    Args:
+        request: the batch.
+
+    Yields:
+        The workers, with a task for each picture.
 
     Raises:
-        OptionError: a pattern stands for nothing, or who is to work cannot be had.
-        OutputError: the folder is another thing's.
+        OptionError: a pattern stands for nothing, or there are no such workers.
+        OutputError: something other than a batch is in the folder.
     """
-    if asked.cluster is not None:
-        dask_cluster.check_address(asked.cluster)
-        if asked.jobs is not None:
+    if request.cluster is not None:
+        dask_cluster.check_address(request.cluster)
+        if request.jobs is not None:
             raise OptionError(
                 "--jobs counts processes on this machine; with --cluster, use local:N, or a cluster with "
                 "more workers"
             )
-    check_folder(asked.out)
-    found = given(asked.patterns, asked.out, sys.stdin)
-    if asked.cluster is None:
-        # one device, one run on it
-        usual = 1 if asked.options.device == "cuda" else None
-        jobs = usual if asked.jobs is None else asked.jobs
-        divided = _shares(asked, jobs, len(found))
-        tasks = _tasks(asked, found, divided.threads, divided.memory_bytes)
-        with pool.started(divided.jobs, divided.threads) as made:
-            budget = asked.options.memory_bytes or divided.jobs * divided.memory_bytes
-            yield Hands(made, tasks, divided.jobs, budget, made.under_way)
+    check_folder(request.out)
+    inputs = inputs_of(request.patterns, request.out, sys.stdin)
+    if request.cluster is None:
+        with _local_pool(request, inputs) as local:
+            yield local
         return
-    with dask_cluster.connected(asked.cluster) as cluster:
-        count, each, together = cluster.workers, asked.options.memory_bytes, None
-        if dask_cluster.is_local(asked.cluster):
-            each = _shares(asked, count, count).memory_bytes
-            together = count * each
-        yield Hands(cluster, _tasks(asked, found, None, each), count, together, lambda: 0.0)
+    with dask_cluster.connected(request.cluster) as cluster:
+        jobs = cluster.workers
+        memory_bytes = request.options.memory_bytes
+        budget_bytes = None
+        if dask_cluster.is_local(request.cluster):
+            memory_bytes = _shares(request, jobs, jobs).memory_bytes
+            budget_bytes = jobs * memory_bytes
+        yield WorkerPool(
+            workers=cluster,
+            tasks=_tasks(request, inputs, None, memory_bytes),
+            jobs=jobs,
+            budget_bytes=budget_bytes,
+            under_way=lambda: 0.0,  # a cluster's workers do not tell
+        )
 
 
-def _shares(asked: Asked, jobs: int | None, pictures: int) -> Shares:
-    free = machine.available_bytes()
-    return shares(jobs, asked.options.memory_bytes, cores=machine.cores(), free_bytes=free, pictures=pictures)
+@contextmanager
+def _local_pool(request: BatchRequest, inputs: Sequence[Input]) -> Iterator[WorkerPool]:
+    usual = 1 if request.options.device == "cuda" else None  # one device, one run on it
+    share = _shares(request, usual if request.jobs is None else request.jobs, len(inputs))
+    with pool.started(share.jobs, share.threads) as processes:
+        yield WorkerPool(
+            workers=processes,
+            tasks=_tasks(request, inputs, share.threads, share.memory_bytes),
+            jobs=share.jobs,
+            budget_bytes=request.options.memory_bytes or share.jobs * share.memory_bytes,
+            under_way=processes.under_way,
+        )
+
+
+def _shares(request: BatchRequest, jobs: int | None, pictures: int) -> Shares:
+    return shares(
+        jobs,
+        request.options.memory_bytes,
+        cores=machine.cores(),
+        free_bytes=machine.available_bytes(),
+        pictures=pictures,
+    )
 
 
 def _tasks(
-    asked: Asked, found: Sequence[Given], threads: int | None, memory_bytes: int | None
+    request: BatchRequest, inputs: Sequence[Input], threads: int | None, memory_bytes: int | None
 ) -> tuple[Task, ...]:
-    out, options = asked.out.absolute(), replace(asked.options, memory_bytes=memory_bytes)
+    out = request.out.absolute()
+    options = replace(request.options, memory_bytes=memory_bytes)
     if options.weights not in (PRETRAINED, UNTRAINED):
         options = replace(options, weights=str(Path(options.weights).absolute()))
     return tuple(
         Task(
-            picture=each.picture.absolute(),
-            folder=out / each.folder,
+            picture=item.picture.absolute(),
+            folder=out / item.folder,
             options=options,
-            overwrite=asked.overwrite,
-            checkpoint_seconds=asked.checkpoint_seconds,
+            overwrite=request.overwrite,
+            checkpoint_seconds=request.checkpoint_seconds,
             threads=threads,
             stop_file=out / STOP,
-            notes=asked.notes,
+            notes=request.notes,
         )
-        for each in found
+        for item in inputs
     )

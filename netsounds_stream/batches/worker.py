@@ -1,6 +1,6 @@
-"""What a worker of a batch does for a picture: look at it beforehand, make its run, or leave it as it is.
+"""The work of a batch's worker on one picture: survey it beforehand, make its run, or leave that as it is.
 
-Imported by every worker before it does anything, so the large imports are made where they are needed.
+Every worker imports this module before it does anything, so large imports stand where they are needed.
 """
 
 from __future__ import annotations
@@ -27,22 +27,37 @@ if TYPE_CHECKING:
     from ..network.weights import Weights
     from ..planning.plan import Plan
 
-#: What is found of a picture, and what becomes of it.
-NEW, UNFINISHED, FINISHED, FAILING = "new", "unfinished", "finished", "failing"
-DONE, RESUMED, SKIPPED, FAILED, STOPPED = "done", "resumed", "skipped", "failed", "stopped"
-_LOOK_UP_SECONDS = 0.5
+#: States of a picture before the work.
+NEW = "new"
+UNFINISHED = "unfinished"
+FINISHED = "finished"
+FAILING = "failing"
+#: What becomes of a picture.
+DONE = "done"
+RESUMED = "resumed"
+SKIPPED = "skipped"
+FAILED = "failed"
+STOPPED = "stopped"
+_POLL_SECONDS = 0.5
 
 # One run at a time in a process: memory is planned for that, and torch's threads are the process's.
-_alone = threading.Lock()
+_one_run = threading.Lock()
 _loaded: dict[tuple[object, ...], Weights] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
-    """One picture, its run's folder, and how; paths are absolute, since a worker may be anywhere.
+    """The task of making one picture's run. Paths are absolute, since a worker may be anywhere.
 
-    `threads` of torch are None where the worker knows them best; `stop_file` appears when all is to be put
-    down. `notes` go into the run's record.
+    Attributes:
+        picture: the picture's file.
+        folder: the run's folder.
+        options: options of the run.
+        overwrite: whether another run is replaced.
+        checkpoint_seconds: time between checkpoints, or None.
+        threads: threads of torch; None: as many as the worker was given.
+        stop_file: file that appears when all runs are to be suspended.
+        notes: lines for the run's record.
     """
 
     picture: Path
@@ -55,12 +70,19 @@ class Task:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Look:
-    """What is found before the work: in which `state` a picture's run is, and why it would fail.
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What is found of a picture before the work.
 
-    Bytes on disk are what the run needs yet at its end and at most; `pixels` are those that the network sees;
-    `expected_seconds` what a run of it is expected to take (`forecast`), `seconds` what a finished one took.
+    Attributes:
+        state: `NEW`, `UNFINISHED`, `FINISHED` or `FAILING`.
+        pixels: pixels that the network sees.
+        final_disk_bytes: what the run still adds to the disk in the end.
+        disk_bytes: what it still needs on the disk at most.
+        memory_bytes: what the run needs, with its process.
+        expected_seconds: what such a run is expected to take; see `stages.forecast`.
+        seconds: what a finished run took; None where there is none.
+        reason: why the picture would fail.
     """
 
     state: str
@@ -73,9 +95,9 @@ class Look:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a picture, as `batch.jsonl` has it; times are UTC, `bytes` those of the run's files."""
+    """What became of a picture; see `records.Result`, which has the same attributes."""
 
     status: str
     error: str | None
@@ -87,15 +109,29 @@ class Outcome:
 
     @classmethod
     def failed(cls, error: NetsoundsError) -> Outcome:
-        """Of a picture whose worker could not tell."""
-        return cls(FAILED, str(error), 0.0, None, 0, "", _now())
+        """Return the outcome of a picture whose worker could not tell."""
+        return cls(
+            status=FAILED,
+            error=str(error),
+            seconds=0.0,
+            peak_memory_bytes=None,
+            bytes=0,
+            started="",
+            ended=_now(),
+        )
 
 
 def prepare(task: Task) -> float:
-    """Have what every picture needs, or raise why it cannot be had.
+    """Load what every picture needs.
+
+    Args:
+        task: any task of the batch.
 
     Returns:
         How many times as long as expected this worker takes, here and now.
+
+    Raises:
+        NetsoundsError: the device does not exist, or the weights cannot be loaded.
     """
     from ..base.device import reserve
     from ..network.compute import choose_compute
@@ -109,13 +145,20 @@ def prepare(task: Task) -> float:
         return pace(measured_pixel_seconds())
 
 
-def look(tasks: tuple[Task, ...]) -> tuple[Look, ...]:
-    """What the work on some pictures will be, by their headers and their runs' records."""
+def survey(tasks: tuple[Task, ...]) -> tuple[Survey, ...]:
+    """Survey some pictures by their headers and their runs' records; nothing is decoded.
+
+    Args:
+        tasks: the pictures' tasks.
+
+    Returns:
+        A survey of each, in the same order; an error is the picture's.
+    """
     with _threads(tasks[0].threads):
-        return tuple(map(_look, tasks))
+        return tuple(map(_survey, tasks))
 
 
-def _look(task: Task) -> Look:
+def _survey(task: Task) -> Survey:
     from ..api import plan
     from ..run.folder import holds_work
     from ..run.layout import RECORD_NAME, work_path
@@ -124,50 +167,73 @@ def _look(task: Task) -> Look:
 
     try:
         require_within([task.picture, task.folder])
-        made = plan(task.picture, task.folder, task.options, load=weights)
-        replace(made, free_disk_bytes=None).check()  # the disk is the whole batch's
-        expected = sum(expected_seconds(made, task.options).values())
+        planned = plan(task.picture, task.folder, task.options, load=weights)
+        replace(planned, free_disk_bytes=None).check()  # the disk is checked for the whole batch
+        expected = sum(expected_seconds(planned, task.options).values())
         record = read_record(task.folder / RECORD_NAME)
         if record is not None:
             newer = task.picture.stat().st_mtime > (task.folder / RECORD_NAME).stat().st_mtime
-            differences = _asked_changes(task, record, read=newer)  # to read all would take its time
+            differences = _request_changes(task, record, read=newer)  # reading every picture takes long
             if not differences:
-                took = sum(record["seconds"].values())
-                return Look(FINISHED, made.pixels, expected_seconds=expected, seconds=took)
+                return Survey(
+                    state=FINISHED,
+                    pixels=planned.pixels,
+                    expected_seconds=expected,
+                    seconds=sum(record["seconds"].values()),
+                )
             if not task.overwrite:
                 raise _changed(task, differences)
-        there = _bytes(work_path(task.folder))
-        return Look(
-            UNFINISHED if holds_work(work_path(task.folder)) else NEW,
-            made.pixels,
-            final_disk_bytes=max(0, made.final_disk_bytes - there),
-            disk_bytes=max(0, made.disk_bytes - there),
-            memory_bytes=made.peak_memory_bytes,
+        present_bytes = _bytes(work_path(task.folder))
+        return Survey(
+            state=UNFINISHED if holds_work(work_path(task.folder)) else NEW,
+            pixels=planned.pixels,
+            final_disk_bytes=max(0, planned.final_disk_bytes - present_bytes),
+            disk_bytes=max(0, planned.disk_bytes - present_bytes),
+            memory_bytes=planned.peak_memory_bytes,
             expected_seconds=expected,
         )
-    except Exception as error:  # noqa: BLE001  (the picture's own affair, whatever it is)
-        return Look(FAILING, reason=_line(error))
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is this picture's alone)
+        return Survey(state=FAILING, reason=_line(error))
 
 
-def work(task: Task) -> Outcome:
-    """Make the picture's run, go on with it, or leave it as it is; an error is the outcome's."""
+def make_run(task: Task) -> Outcome:
+    """Make the picture's run, resume it, or leave it as it is.
+
+    Args:
+        task: the picture's task.
+
+    Returns:
+        What became of it; an error is the outcome's, and not raised.
+    """
     with _threads(task.threads):
-        began, started = time.perf_counter(), _now()
-        status, peak, why = FAILED, None, None
+        began = time.perf_counter()
+        started = _now()
+        status = FAILED
+        peak_bytes = None
+        reason = None
         try:
-            status, peak = _worked(task)
+            status, peak_bytes = _make_run(task)
         except Stopped:
             status = STOPPED
         except Exception as error:  # noqa: BLE001  (one picture's failure is not the batch's)
-            why = _line(error)
+            reason = _line(error)
         finally:
-            pool.say(0)
+            pool.report(0)
         seconds = round(time.perf_counter() - began, 3)
     size = _bytes(task.folder) if status in (DONE, RESUMED, SKIPPED) else 0
-    return Outcome(status, why, seconds, peak, size, started, _now())
+    return Outcome(
+        status=status,
+        error=reason,
+        seconds=seconds,
+        peak_memory_bytes=peak_bytes,
+        bytes=size,
+        started=started,
+        ended=_now(),
+    )
 
 
-def _worked(task: Task) -> tuple[str, int | None]:
+def _make_run(task: Task) -> tuple[str, int | None]:
+    """Make the run; return the picture's status and the peak memory in bytes, None where no run was made."""
     from ..api import sonify
     from ..base import machine
     from ..run.folder import holds_work, recover
@@ -188,13 +254,14 @@ def _worked(task: Task) -> tuple[str, int | None]:
             return SKIPPED, None
         if not task.overwrite:
             raise _changed(task, differences)
-    resuming, told = holds_work(hidden), Told()
+    resuming = holds_work(hidden)
+    progress = ProgressReporter()
     words: dict[str, Any] = {
         "overwrite": task.overwrite,
         "checkpoint_seconds": task.checkpoint_seconds,
         "stop": stop,
-        "on_plan": told.plan,
-        "on_progress": told,
+        "on_plan": progress.start,
+        "on_progress": progress,
         "load": weights,
         "notes": task.notes,
     }
@@ -207,42 +274,43 @@ def _worked(task: Task) -> tuple[str, int | None]:
         run = sonify(task.picture, task.folder, task.options, **words)
     finally:
         gc.collect()
-        machine.trim_heap()  # the next run is planned from what is resident then
+        machine.trim_heap()  # the next run's plan starts from what is resident then
     return (RESUMED if resuming else DONE), int(run.record["peak_memory_bytes"])
 
 
 def _changes(task: Task, record: dict[str, Any]) -> list[str]:
-    """In words, what the finished run has of its own; and what of its files is not there as it was."""
+    """List, in words, by what a finished run differs from the task's, and which of its files are damaged."""
     from ..base.checksums import is_sealed
     from ..run.layout import RECORD_NAME
 
-    found = _asked_changes(task, record, read=True)
+    differences = _request_changes(task, record, read=True)
     if not is_sealed((task.folder / RECORD_NAME).read_text(encoding="utf-8")):
-        found.append(f"{RECORD_NAME} is damaged")
-    for name, each in record.get("checksums", {}).items():
+        differences.append(f"{RECORD_NAME} is damaged")
+    for name, checksum in record.get("checksums", {}).items():
         path = task.folder / name
-        if not path.is_file() or path.stat().st_size != each["bytes"]:
-            found.append(f"{name} is damaged")
+        if not path.is_file() or path.stat().st_size != checksum["bytes"]:
+            differences.append(f"{name} is damaged")
             break
-    return found
+    return differences
 
 
-def _asked_changes(task: Task, record: dict[str, Any], *, read: bool) -> list[str]:
-    """What of a run's record the task would have otherwise; the picture only where it is to be `read`."""
+def _request_changes(task: Task, record: dict[str, Any], *, read: bool) -> list[str]:
+    """List, in words, by what a run's record differs from the task's; the picture only with `read`."""
     from ..network.compute import choose_compute
     from ..picture.picture import open_picture
     from ..run.record import changes
 
-    parameters, picture = weights(task.options.weights), record["picture"]
+    loaded = weights(task.options.weights)
+    picture = record["picture"]
     if read:
         picture = {"name": task.picture.name, "sha256": open_picture(task.picture).sha256()}
-    asked = {
+    requested = {
         "picture": picture,
-        "weights": {"source": parameters.source, "sha256": parameters.sha256},
+        "weights": {"source": loaded.source, "sha256": loaded.sha256},
         "options": asdict(task.options),
         "computed": asdict(choose_compute(task.options.device, task.options.precision)),
     }
-    return changes(record, asked)
+    return changes(record, requested)
 
 
 def _changed(task: Task, differences: list[str]) -> ChangedError:
@@ -252,13 +320,13 @@ def _changed(task: Task, differences: list[str]) -> ChangedError:
 
 
 def weights(source: str) -> Weights:
-    """As `load_weights`; read once in a process, as long as the file stays as it is."""
+    """Load weights as `load_weights` does, but once in a process, as long as the file stays as it is."""
     from ..network.weights import PRETRAINED, UNTRAINED, load_weights
 
     key: tuple[object, ...] = (source,)
     if source not in (PRETRAINED, UNTRAINED) and os.path.exists(source):
-        about = os.stat(source)
-        key = (source, about.st_mtime_ns, about.st_size)
+        status = os.stat(source)
+        key = (source, status.st_mtime_ns, status.st_size)
     if key not in _loaded:
         loaded = load_weights(source)
         _loaded.clear()
@@ -267,32 +335,35 @@ def weights(source: str) -> Weights:
 
 
 class _StopFile(Stop):
-    """A wish to stop that reaches every worker by the file system which they share anyway."""
+    """A cancellation token that reaches every worker through the file system, which they share anyway."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self._path, self._next, self._found = path, 0.0, False
+        self._path = path
+        self._next_look = 0.0
+        self._exists = False
 
     @property
     def asked(self) -> bool:
         now = time.monotonic()
-        if not self._found and now >= self._next:
-            self._next = now + _LOOK_UP_SECONDS
-            self._found = self._path.exists()
-        return self._found
+        if not self._exists and now >= self._next_look:
+            self._next_look = now + _POLL_SECONDS
+            self._exists = self._path.exists()
+        return self._exists
 
 
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
-    """The process alone, and torch with so many threads."""
-    with _alone:
+    """Wait until this process makes no other run, and give torch `count` threads, or the worker's."""
+    with _one_run:
         import torch
 
-        torch.set_num_threads(count or _of_dask() or torch.get_num_threads())
+        torch.set_num_threads(count or _dask_threads() or torch.get_num_threads())
         yield
 
 
-def _of_dask() -> int | None:
+def _dask_threads() -> int | None:
+    """Return the number of threads of the Dask worker that this is; None where it is none."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return None
@@ -302,29 +373,35 @@ def _of_dask() -> int | None:
         return None
 
 
-class Told:
-    """Tells how much of a run is done, as pixels: the share of its time that has passed, not of one stage."""
+class ProgressReporter:
+    """Reports to the pool how much of a run is done, in pixels.
+
+    They are the run's pixels times the share of its expected time that has passed, not that of one stage.
+    """
 
     def __init__(self) -> None:
-        self._began, self._pixels = time.perf_counter(), 0
+        self._began = time.perf_counter()
+        self._pixels = 0
 
-    def plan(self, plan: Plan) -> None:
-        """Take what the whole run counts."""
+    def start(self, plan: Plan) -> None:
+        """Take the run's pixels from its plan."""
         self._pixels = plan.pixels
 
     def __call__(self, progress: Progress) -> None:
         if progress.run_seconds_left is not None:
             passed = time.perf_counter() - self._began
-            pool.say(self._pixels * passed / max(passed + progress.run_seconds_left, 1e-9))
+            pool.report(self._pixels * passed / max(passed + progress.run_seconds_left, 1e-9))
 
 
 def _bytes(folder: Path) -> int:
+    """Return the size of all files in a folder."""
     return sum(
         os.lstat(os.path.join(top, name)).st_size for top, _, names in os.walk(folder) for name in names
     )
 
 
 def _line(error: Exception) -> str:
+    """Return an error's text in one line, with its kind where it is none of the package's."""
     text = str(error) if isinstance(error, NetsoundsError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())
 

@@ -1,5 +1,5 @@
-"""The command line: a command parses its words, makes one call and prints. Texts, progress on a terminal,
-`demo` and `bench` live here, too.
+"""The command line.
 
-click is imported here and in no other room, and the library never imports this room.
+A command parses its words, makes one call and prints. Texts, progress on a terminal, `demo` and `bench` live
+here, too. click is imported here and in no other room, and the library never imports this room.
 """

@@ -1,5 +1,5 @@
-"""A run as it lies on disk or in an object store: the layout of its files, its record and its storage
-backend, and the finished run as people open, check and show it.
+"""A run as it lies in a folder or in an object store.
 
-Nothing here ever computes what a run holds.
+Here are the names of its files, its record, the storage backend that takes them, and the finished run as
+people open, check and show it. Nothing here ever computes what a run holds.
 """

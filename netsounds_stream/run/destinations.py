@@ -20,6 +20,9 @@ def location_of(place: str | Path, work: Path | None = None) -> RunLocation:
         place: a folder, or a URL.
         work: folder for runs to URLs while they are made; None: the one for temporary files.
 
+    Returns:
+        A `LocalRunLocation`, or a `RemoteRunLocation`.
+
     Raises:
         OptionError: obstore, which a URL needs, is not installed, or the URL cannot be used.
     """
@@ -36,6 +39,9 @@ def location_to_resume(place: str | Path, work: Path | None = None) -> RunLocati
     Args:
         place: the run's folder or URL, or the hidden folder.
         work: see `location_of`.
+
+    Returns:
+        The location that `location_of` gave, when the run was started.
 
     Raises:
         OptionError: see `location_of`.

@@ -56,7 +56,7 @@ class RunFolder(ABC):
     @property
     @abstractmethod
     def remote(self) -> bool:
-        """Whether the run will be in an object store."""
+        """True where the run will be in an object store."""
 
     @abstractmethod
     def check(self, *, overwrite: bool) -> None:
@@ -196,7 +196,7 @@ class LocalRunFolder(RunFolder):
 
     @property
     def remote(self) -> bool:
-        """False: the run will be in a folder."""
+        """False, since the run will be in a folder."""
         return False
 
     def check(self, *, overwrite: bool) -> None:

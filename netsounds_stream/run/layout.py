@@ -93,6 +93,9 @@ class Layout:
             number: number of the bank.
             audio: plan of the scheme.
             filters: numbers of the selected filters.
+
+        Returns:
+            One path, or with scheme 'filters' one for each filter, whose folder is made.
         """
         if audio.scheme == "filters":
             return self.filters(number, filters)

@@ -24,7 +24,7 @@ class RunLocation(ABC):
     @property
     @abstractmethod
     def remote(self) -> bool:
-        """Whether the run is in an object store."""
+        """True where the run is in an object store."""
 
     @property
     @abstractmethod
@@ -39,13 +39,22 @@ class RunLocation(ABC):
     def folder(self, *, overwrite: bool) -> RunFolder:
         """Open the folder in which the run is made, for this process alone.
 
+        Args:
+            overwrite: replace a run that is there.
+
+        Returns:
+            The folder, locked; use it as a context manager.
+
         Raises:
             OutputError: the run cannot be put there, or another process works on it.
         """
 
     @abstractmethod
     def stopped(self) -> dict[str, Any] | None:
-        """Return the journal of the stopped run that will be there; None where there is none.
+        """Read the journal of the stopped run that will be there.
+
+        Returns:
+            The journal's content; None where no run was stopped.
 
         Raises:
             StoreError: the journal is damaged.
@@ -53,7 +62,12 @@ class RunLocation(ABC):
 
     @abstractmethod
     def finished(self) -> Run:
-        """Return the finished run, and put it in its place first where it lacked nothing else.
+        """Open the finished run.
+
+        A run that lacks nothing but its place, because a process was killed just then, is put there first.
+
+        Returns:
+            The run as a value.
 
         Raises:
             OutputError: there is none.
@@ -68,7 +82,7 @@ class LocalRunLocation(RunLocation):
 
     @property
     def remote(self) -> bool:
-        """False: the run is in a folder."""
+        """False, since the run is in a folder."""
         return False
 
     @property

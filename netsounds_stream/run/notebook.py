@@ -24,24 +24,33 @@ from ..base.units import format_bytes
 from ..errors import OptionError, StoreError
 from ..planning.formats import media_type
 from ..planning.geometry import BANKS
-from ..sound.finished_files import FILTERS
 from ..store.arrays import UNREADABLE
-from .layout import file_label
+from .layout import (
+    PICTURES,
+    array_name,
+    bank_stem,
+    contact_sheet,
+    file_label,
+    filter_stem,
+    filters_folder,
+    is_mix,
+    stem_name,
+)
 
 if TYPE_CHECKING:
     from xarray import DataArray
 
-#: A sound up to this size is shown as it is; of a larger one the beginning, as FLAC. A mix is 21 MB at most,
-#: where nobody chose its length.
+#: A sound up to this size is embedded as it is; of a larger one the beginning, as FLAC. A mix is 21 MB at
+#: most, unless somebody chose its length.
 EMBEDDED_BYTES = 24 << 20
-#: `samples` reads no more than this at once; a `concat` can be 40 hours long.
+#: `Sound.samples` reads no more than this at once; a `concat` can be 40 hours long.
 SAMPLES_BYTES = 1 << 30
 _PIECE_SAMPLES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound file, or a stretch of one. Nothing is read before it is asked for; a notebook shows a player.
+    """A sound file, or a stretch of one, read when its samples are asked for. A notebook shows a player.
 
     Attributes:
         path: the file.
@@ -70,7 +79,7 @@ class Sound:
 
     @property
     def info(self) -> Any:
-        """What libsndfile says of the whole file.
+        """Format, rate and length of the whole file, as libsndfile tells them.
 
         Raises:
             StoreError: the file cannot be read.
@@ -82,7 +91,7 @@ class Sound:
 
     @property
     def rate_hz(self) -> int:
-        """Samples a second."""
+        """Sample rate in hertz."""
         return int(self.info.samplerate)
 
     @property
@@ -97,22 +106,22 @@ class Sound:
 
     @property
     def samples(self) -> NDArray[np.float32]:
-        """All samples, float32 `[sample, channel]`, read now; full scale is 1.
+        """All samples, float32 `[sample, channel]`; full scale is 1. Each access reads the file.
 
         Raises:
             OptionError: they would take more than 1 GiB; `read` a part.
             StoreError: the file cannot be read.
         """
-        wanted = 4 * len(self) * self.channels
-        if wanted > SAMPLES_BYTES:
+        size = 4 * len(self) * self.channels
+        if size > SAMPLES_BYTES:
             raise OptionError(
-                f"{self.path.name} would take {format_bytes(wanted)} as an array; read a part: "
+                f"{self.path.name} would take {format_bytes(size)} as an array; read a part: "
                 f"read(start, count)"
             )
         return self.read()
 
     def read(self, start: int = 0, count: int | None = None) -> NDArray[np.float32]:
-        """Read samples, however many there are.
+        """Read a part of the samples, however large.
 
         Args:
             start: first sample, counted from this sound's own first.
@@ -130,8 +139,8 @@ class Sound:
         rest = max(0, len(self) - start)
         with soundfile.SoundFile(str(self.path)) as file:
             file.seek(min(self.start + start, file.frames))
-            wanted = rest if count is None else min(rest, count)
-            return np.asarray(file.read(wanted, dtype="float32", always_2d=True))
+            length = rest if count is None else min(rest, count)
+            return np.asarray(file.read(length, dtype="float32", always_2d=True))
 
     @property
     def _title(self) -> str:
@@ -139,32 +148,38 @@ class Sound:
 
     def _repr_html_(self) -> str:
         content, kind, note = self._embedded()
-        said = f"<br><small>{escape(note)}</small>" if note else ""
+        below = f"<br><small>{escape(note)}</small>" if note else ""
         return (
             f'<figure><figcaption>{escape(self._title)}</figcaption><audio controls preload="metadata" '
             f'aria-label="{escape(self._title)}" src="data:{kind};base64,{b64encode(content).decode()}">'
-            f"</audio>{said}</figure>"
+            f"</audio>{below}</figure>"
         )
 
     def _embedded(self) -> tuple[bytes, str, str]:
-        """Return what a browser plays (the file, or 16-bit FLAC of it), its media type, and a note or ''."""
+        """Return the sound as a browser plays it.
+
+        Returns:
+            The file, or 16-bit FLAC of it; its media type; a note for the user, or ''.
+        """
         whole = self.start == 0 and self.count is None
         info = self.info
         plain = info.format in ("WAV", "FLAC", "OGG") and info.subtype != "FLOAT"
         if whole and plain and self.path.stat().st_size <= EMBEDDED_BYTES:
             return self.path.read_bytes(), media_type(self.path.suffix), ""
-        wanted = len(self)
-        taken = min(wanted, EMBEDDED_BYTES // (2 * info.channels))
-        made = io.BytesIO()
+        length = len(self)
+        embedded = min(length, EMBEDDED_BYTES // (2 * info.channels))
+        content = io.BytesIO()
         with (
             soundfile.SoundFile(str(self.path)) as file,
-            soundfile.SoundFile(made, "w", info.samplerate, info.channels, "PCM_16", format="FLAC") as flac,
+            soundfile.SoundFile(
+                content, "w", info.samplerate, info.channels, "PCM_16", format="FLAC"
+            ) as flac,
         ):
             file.seek(self.start)
-            for piece in file.blocks(_PIECE_SAMPLES, frames=taken, dtype="float32", always_2d=True):
+            for piece in file.blocks(_PIECE_SAMPLES, frames=embedded, dtype="float32", always_2d=True):
                 flac.write(np.clip(piece, -1, 1))
-        note = f"the first {taken / info.samplerate:.0f} s of {wanted / info.samplerate:.0f} s"
-        return made.getvalue(), "audio/flac", note if taken < wanted else ""
+        note = f"the first {embedded / info.samplerate:.0f} s of {length / info.samplerate:.0f} s"
+        return content.getvalue(), "audio/flac", note if embedded < length else ""
 
 
 @dataclass(frozen=True)
@@ -180,80 +195,102 @@ class Mosaic:
     title: str
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        shown = b64encode(self.path.read_bytes()).decode()
-        page = (
-            f'<img alt="{escape(self.title)}" style="max-width: 100%" src="data:image/webp;base64,{shown}">'
+        content = b64encode(self.path.read_bytes()).decode()
+        image = (
+            f'<img alt="{escape(self.title)}" style="max-width: 100%" src="data:image/webp;base64,{content}">'
         )
-        return {"text/plain": self.title, "text/html": page}
+        return {"text/plain": self.title, "text/html": image}
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Finds a finished run's sounds, contact sheets and arrays by the names in its record."""
+class RunContents:
+    """The sounds, contact sheets and arrays of a finished run, found by its record.
+
+    Attributes:
+        folder: the run's folder.
+        record: its record.
+    """
 
     folder: Path
     record: dict[str, Any]
 
     def sound(self, of: int | Literal["mix"], scheme: str) -> Sound:
-        """Return the mix, or a bank's file by 'sum' or 'concat', or its 'stem'.
+        """Return one of the run's sounds.
+
+        Args:
+            of: 'mix', or the number of a bank.
+            scheme: of a bank: 'sum', 'concat' or 'stem'.
 
         Raises:
             StoreError: the run has no such file.
         """
         if of == "mix":
-            names = [name for name in self.record["files"] if name.startswith("mix.")]
+            names = self._mixes
             title = f"{self.record['label']}, mix of all banks"
-            mend = "make it again without --no-mix (mix=False)"
+            remedy = "make it again without --no-mix (mix=False)"
         else:
-            wanted = f"{self._stem(of)}_{scheme}"  # all of the stem: a label may end like a scheme
+            # the whole name is compared: a label may end like a scheme
+            stem = f"{bank_stem(of, self._label)}_{scheme}"
             if scheme == "stem":
-                wanted = f"stem-{of}_{file_label(self.record['label'])}"
-            names = [name for name in self.record["files"] if Path(name).stem == wanted]
+                stem = stem_name(of, self._label)
+            names = [name for name in self.record["files"] if Path(name).stem == stem]
             title = f"{self.record['label']}, bank {of}, {scheme}"
             again = "--stems (stems=True)" if scheme == "stem" else f"--scheme {scheme} (scheme={scheme!r})"
-            mend = f"make it again with {self._with_bank(of) or again}"
+            remedy = f"make it again with {self._with_bank(of) or again}"
         if not names:
             missing = "mix" if of == "mix" else f"{scheme} of bank {of}"
-            raise StoreError(f"{self.folder} has no {missing}: its sounds are {self._sounds()}; {mend}")
+            raise StoreError(f"{self.folder} has no {missing}: its sounds are {self._sounds()}; {remedy}")
         return Sound(self.folder / names[0], title)
 
     def _sounds(self) -> str:
         """Name the run's sounds, for a message."""
-        banks = self._banks
-        mixed = any(name.startswith("mix.") for name in self.record["files"])
         sound = self.record["options"]["sound"]
         schemes = [*sound["schemes"], *(["stem"] if sound.get("stems") else [])]
-        found = ["the mix"] if mixed else []
+        names = ["the mix"] if self._mixes else []
         if schemes:
-            found.append(f"{' and '.join(schemes)} of bank {', '.join(map(str, banks))}")
-        return " and ".join(found) or "none"
+            names.append(f"{' and '.join(schemes)} of bank {', '.join(map(str, self._banks))}")
+        return " and ".join(names) or "none"
 
     def filter(self, bank: int, number: int) -> Sound:
-        """Return one filter's sound: a file of its own, or its stretch of `concat`.
+        """Return one filter's sound.
+
+        Args:
+            bank: number of the bank.
+            number: number of the filter, counted from 0.
+
+        Returns:
+            The filter's own file, or its stretch of `concat`.
 
         Raises:
             OptionError: the filter was not made into sound.
             StoreError: the run has neither `filters` nor `concat`.
         """
         title = f"{self.record['label']}, bank {bank}, filter {number}"
+        folder = filters_folder(bank, self._label)
         for name in self.record["files"]:
             path = Path(name)
-            if path.parent.name == f"{self._stem(bank)}{FILTERS}" and path.stem == f"{number:03d}":
+            if path.parent.name == folder and path.stem == filter_stem(number):
                 return Sound(self.folder / name, title)
         whole = self.sound(bank, "concat")
-        sounding = self._sounding(bank)
-        if number not in sounding:
+        selected = self._selected_filters(bank)
+        if number not in selected:
             raise OptionError(f"filter {number} of bank {bank} does not sound in {whole.path.name}")
-        # At another rate filters may begin between samples: each has those from its beginning on.
-        each, place = self._filter_samples(bank), sounding.index(number)
-        frames = whole.info.frames
-        start, end = (min(ceil(at * each), frames) for at in (place, place + 1))
+        # after resampling a filter may begin between two samples: its stretch begins at the second
+        filter_samples = self._filter_samples(bank)
+        position = selected.index(number)
+        start = min(ceil(position * filter_samples), whole.info.frames)
+        end = min(ceil((position + 1) * filter_samples), whole.info.frames)
         if start == end:
             raise OptionError(f"{whole.path.name} is a preview that ends before filter {number}")
         return Sound(whole.path, title, start, end - start)
 
     def mosaic(self, bank: int, reduce: str = "mean") -> Mosaic:
-        path = self.folder / "pictures" / f"bank-{bank}_{reduce}.webp"
+        """Return a bank's contact sheet; `reduce` is 'mean' or 'max'.
+
+        Raises:
+            StoreError: the run has none.
+        """
+        path = self.folder / PICTURES / contact_sheet(bank, reduce)
         if not path.exists():
             raise StoreError(f"there is no {path}; make it with: netsounds-stream plot {self.folder}")
         return Mosaic(path, f"{self.record['label']}, bank {bank}: the {reduce} of each filter")
@@ -271,7 +308,7 @@ class Shown:
             raise StoreError(f"{path} cannot be opened ({error}); make the run again") from error
 
     def dataarray(self, bank: int) -> DataArray:
-        """Return the same array for xarray, with pixels that the network saw as coordinates.
+        """Return the stored array for xarray, with the pixels that the network saw as coordinates.
 
         Raises:
             OptionError: xarray is not installed.
@@ -286,17 +323,26 @@ class Shown:
         return data_array(self.array(bank), f"bank {bank}")
 
     def html(self, page: Path | None) -> str:
-        """Show the run at a glance: what the network sees in the picture, the mix, a link to the page."""
-        said = [f"<strong>{escape(self.record['label'])}</strong>, {escape(self.record['picture']['name'])}"]
-        if any(name.startswith("mix.") for name in self.record["files"]):
-            said.append(self.sound("mix", "")._repr_html_())
+        """Return HTML that shows the run at a glance: its label, the mix, a link to the page."""
+        parts = [f"<strong>{escape(self.record['label'])}</strong>, {escape(self.record['picture']['name'])}"]
+        if self._mixes:
+            parts.append(self.sound("mix", "")._repr_html_())
         if page is not None:
-            said.append(f'<a href="{escape(_reference(page))}">{escape(str(page))}</a>')
-        return "".join(f"<div>{part}</div>" for part in said)
+            parts.append(f'<a href="{escape(_link(page))}">{escape(str(page))}</a>')
+        return "".join(f"<div>{part}</div>" for part in parts)
+
+    @property
+    def _label(self) -> str:
+        return file_label(self.record["label"])
+
+    @property
+    def _mixes(self) -> list[str]:
+        """The name of the mix, if there is one."""
+        return [name for name in self.record["files"] if is_mix(name)]
 
     @property
     def _banks(self) -> list[int]:
-        return [each["number"] for each in self.record["plan"]["banks"]]
+        return [planned["number"] for planned in self.record["plan"]["banks"]]
 
     def _with_bank(self, bank: int) -> str:
         """Return the option that adds a bank which the run left out; empty where it has that bank."""
@@ -304,28 +350,26 @@ class Shown:
             return ""
         if bank not in range(1, len(BANKS) + 1):
             raise OptionError(f"there is no bank {bank}; use one of {', '.join(map(str, self._banks))}")
-        wanted = ",".join(map(str, sorted([*self._banks, bank])))
-        return f"--banks {wanted} (banks=({wanted}))"
-
-    def _stem(self, bank: int) -> str:
-        return f"activations-{bank}_{file_label(self.record['label'])}"
+        numbers = ",".join(map(str, sorted([*self._banks, bank])))
+        return f"--banks {numbers} (banks=({numbers}))"
 
     def _array(self, bank: int) -> Path:
-        name = f"{self._stem(bank)}.zarr"
+        name = array_name(bank, self._label)
         if name not in self.record["files"]:
             kept = f"its arrays are of bank {', '.join(map(str, self._banks))}"
-            if not any(each.endswith(".zarr") for each in self.record["files"]):
+            if not any(other.endswith(".zarr") for other in self.record["files"]):
                 kept = "it keeps no arrays"
             again = self._with_bank(bank) or "--activations (activations=True)"
             raise StoreError(f"{self.folder} has no array of bank {bank}: {kept}; make it again with {again}")
         return self.folder / name
 
     def _bank(self, bank: int) -> dict[str, Any]:
-        return next(each for each in self.record["plan"]["banks"] if each["number"] == bank)
+        return next(planned for planned in self.record["plan"]["banks"] if planned["number"] == bank)
 
     def _filter_samples(self, bank: int) -> Fraction:
-        """Of one filter in `concat`, at the file's rate."""
-        sound, planned = self.record["options"]["sound"], self._bank(bank)
+        """Return the length of one filter in `concat`, in samples at the file's rate."""
+        sound = self.record["options"]["sound"]
+        planned = self._bank(bank)
         windowed = sound["method"] != "ifft"
         samples = (
             self.record["plan"]["stft"]["samples"] if windowed else planned["frames"] * planned["frequencies"]
@@ -333,8 +377,10 @@ class Shown:
         rate = sound["sample_rate_hz"]
         return Fraction(samples * (sound["resample_hz"] or rate), rate)
 
-    def _sounding(self, bank: int) -> list[int]:
-        sound, channels = self.record["options"]["sound"], self._bank(bank)["shape"][0]
+    def _selected_filters(self, bank: int) -> list[int]:
+        """Return the numbers of the filters in `concat`, in their order there."""
+        sound = self.record["options"]["sound"]
+        channels = self._bank(bank)["shape"][0]
         if sound["filters"] is not None:
             return list(sound["filters"])
         if sound["top"] is not None:
@@ -342,10 +388,13 @@ class Shown:
         return list(range(channels))
 
 
-def _reference(page: Path) -> str:
-    """From a notebook: relative to the kernel's folder, which is the notebook's; or with all of its path."""
-    at = page.resolve()
+def _link(page: Path) -> str:
+    """Return a link from a notebook to a page.
+
+    It is relative to the kernel's folder, which is the notebook's, where the page is in that folder.
+    """
+    page = page.resolve()
     try:
-        return quote(at.relative_to(Path.cwd()).as_posix())
+        return quote(page.relative_to(Path.cwd()).as_posix())
     except ValueError:
-        return at.as_uri()
+        return page.as_uri()

@@ -1,6 +1,7 @@
-"""What a run writes down about itself: `run.json`, and the attributes of each stored array.
+"""The record of a run: the content of `run.json`, and the attributes of each stored array.
 
-Enough to repeat the run and to know where each value lies on the picture.
+They suffice to repeat the run, and to know where each value lies on the picture. What computing the run found
+is added by the engine.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from ..planning.plan import AudioPlan, BankPlan, Plan, Stft
 from ..planning.sound_options import NO_SCHEME, SoundOptions
 from ..sound.tags import Tags
 
-# What changes no byte of a run's files: budgets (the plan is kept), where the weights lay, a preset's name.
+# Options that change no byte of a run's files: budgets (a stopped run keeps its plan), where the weights lay,
+# a preset's name.
 _NO_BYTES = ("memory_bytes", "gpu_memory_bytes", "max_pixels", "weights", "preset")
 
 
@@ -41,7 +43,23 @@ def begin_record(
     median_colour: Sequence[int] | None,
     notes: Iterable[str],
 ) -> dict[str, Any]:
-    """Return what is known of a run before its long work, JSON-ready."""
+    """Return the part of a run's record that is known before its long work.
+
+    Args:
+        picture: the picture, opened.
+        picture_sha256: SHA-256 of its file or pixels, in hexadecimal digits.
+        weights: the network's weights.
+        options: options of the run.
+        plan: plan of the run.
+        compute: device and number format of the network.
+        label: text in file names.
+        guesses: prediction at the network's own input size, the likeliest first.
+        median_colour: median of the picture's red, green and blue; None where it is not known.
+        notes: lines for the user.
+
+    Returns:
+        The record, JSON-ready.
+    """
     return {
         "label": label,
         "picture": {
@@ -71,34 +89,44 @@ def begin_record(
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """List, in words, what makes the files of two recorded runs differ by a byte."""
-    found = changes(then, now) + _changed_values(then["versions"], now["versions"])
+    """List, in words, all by which the files of two recorded runs may differ in a byte.
+
+    Args:
+        then: the record of a stopped run.
+        now: the record of a run that would resume it.
+    """
+    differing = changes(then, now) + _changed_values(then["versions"], now["versions"])
     if then["machine"]["processor"] != now["machine"]["processor"]:
-        found.append(f"another processor ({now['machine']['processor']})")
-    return found
+        differing.append(f"another processor ({now['machine']['processor']})")
+    return differing
 
 
 def changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """List, in words, what two records differ in: picture, weights, options, device and precision.
+    """List, in words, the differences of two records in picture, weights, options, device and precision.
 
-    Versions and processor are left out: a run is not made anew because torch is.
+    Versions and processor are left out, so that a new version of torch does not make old runs anew.
+
+    Args:
+        then: the record of a run.
+        now: a record, or those parts of one, of the run that is asked for.
     """
-    found = []
+    differing = []
     for name in ("picture", "weights"):
         if any(then[name].get(key) != now[name].get(key) for key in ("sha256", "in_memory")):
-            found.append(f"other {name} ({now[name].get('name') or now[name].get('source')})")
-    found += _changed_values(_complete(then["options"]), now["options"])
-    return found + _changed_values(then["computed"], now["computed"])
+            differing.append(f"other {name} ({now[name].get('name') or now[name].get('source')})")
+    differing += _changed_values(_with_defaults(then["options"]), now["options"])
+    return differing + _changed_values(then["computed"], now["computed"])
 
 
-def _complete(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Recorded options, with the defaults of those that were not there yet when they were recorded."""
-    usual = asdict(SonifyOptions())
-    return {**usual, **options, "sound": {**usual["sound"], **options["sound"]}}
+def _with_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the defaults of options that did not exist yet when these were recorded."""
+    defaults = asdict(SonifyOptions())
+    return {**defaults, **options, "sound": {**defaults["sound"], **options["sound"]}}
 
 
 def _changed_values(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    before, after = _flat(then), _flat(now)
+    before = _flat(then)
+    after = _flat(now)
     return [
         f"{name.replace('_', ' ')} {after.get(name)} instead of {before.get(name)}"
         for name in sorted({*before, *after} - set(_NO_BYTES))
@@ -107,6 +135,7 @@ def _changed_values(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of nested dictionaries by their own names, as JSON would give them back."""
     flat = {name: value for name, value in values.items() if not isinstance(value, dict)}
     for value in values.values():
         if isinstance(value, dict):
@@ -115,7 +144,11 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def recorded_place(record: dict[str, Any], folder: str) -> str:
-    """Return the path or URL of the picture of the run that was stopped at `folder`.
+    """Return the path or URL of a stopped run's picture.
+
+    Args:
+        record: the run's record.
+        folder: where the run was to be, for the error.
 
     Raises:
         OutputError: the picture was in memory: an array or a PIL image.
@@ -133,16 +166,17 @@ def recorded_place(record: dict[str, Any], folder: str) -> str:
 def recorded_options(record: dict[str, Any]) -> SonifyOptions:
     """Return the options of a recorded run."""
     words = dict(record["options"])
+    words["banks"] = tuple(words["banks"])
     sound = dict(words.pop("sound"))
-    words["banks"], sound["schemes"] = tuple(words["banks"]), tuple(sound["schemes"])
+    sound["schemes"] = tuple(sound["schemes"])
     sound["filters"] = None if sound["filters"] is None else tuple(sound["filters"])
     return SonifyOptions(**words, sound=SoundOptions(**sound))
 
 
 def recorded_plan(record: dict[str, Any]) -> Plan:
     """Return the plan of a recorded run."""
-    said = record["plan"]  # of an older version it may say less
-    words = {each.name: said[each.name] for each in fields(Plan) if each.name in said}
+    recorded = record["plan"]  # an older version may have recorded less
+    words = {field.name: recorded[field.name] for field in fields(Plan) if field.name in recorded}
     words["stft"] = None if words["stft"] is None else Stft(**words["stft"])
     for name in ("mix", "stems", "parts"):
         words[name] = None if words.get(name) is None else AudioPlan(**words[name])
@@ -154,18 +188,27 @@ def recorded_plan(record: dict[str, Any]) -> Plan:
 
 
 def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any]:
-    """Return the attributes of a bank's array. Value i is centred on pixel `offset + stride * i`."""
-    kept = ("name", "sha256", "width", "height", "resized_width", "resized_height")
-    about = bank(planned.number)
+    """Return the attributes of a bank's stored array.
+
+    Args:
+        planned: plan of the bank.
+        record: record of the run.
+
+    Returns:
+        The attributes, JSON-ready. Value i of an axis is centred on pixel `offset_pixels + stride_pixels * i`
+        of the resized picture.
+    """
+    names = ("name", "sha256", "width", "height", "resized_width", "resized_height")
+    spec = bank(planned.number)
     return {
-        "bank": about.number,
-        "layer": about.layer,
+        "bank": spec.number,
+        "layer": spec.layer,
         "label": record["label"],
-        "picture": {key: record["picture"][key] for key in kept},
+        "picture": {name: record["picture"][name] for name in names},
         "weights": record["weights"],
-        "stride_pixels": about.stride,
-        "offset_pixels": about.offset,
-        "receptive_field_pixels": about.field,
+        "stride_pixels": spec.stride,
+        "offset_pixels": spec.offset,
+        "receptive_field_pixels": spec.field,
         "normalized": record["options"]["normalize"],
         "precision": record["computed"]["precision"],
         "versions": record["versions"],
@@ -173,14 +216,21 @@ def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any
 
 
 def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
-    """Return what a sound file of a run says about itself."""
-    label, sound = record["label"], record["options"]["sound"]
+    """Return the tags of a run's sound file.
+
+    Args:
+        record: record of the run.
+        bank: number of the bank, as text; empty for the mix.
+        scheme: 'sum', 'concat', 'filters', 'mix', 'stem' or 'part'.
+    """
+    label = record["label"]
+    sound = record["options"]["sound"]
     part = ", preview" if sound["preview_s"] is not None else ""
     of_mix = scheme in ("mix", "stem", "part")
     method = "griffin-lim" if of_mix and sound["method"] == "ifft" else sound["method"]
-    said = "part of the mix" if scheme in ("stem", "part") else scheme
+    kind = "part of the mix" if scheme in ("stem", "part") else scheme
     return Tags(
-        title=(f"{label}, mix" if scheme == "mix" else f"{label}, bank {bank}, {said}") + part,
+        title=(f"{label}, mix" if scheme == "mix" else f"{label}, bank {bank}, {kind}") + part,
         picture=record["picture"]["name"],
         bank=bank,
         label=label,
@@ -191,31 +241,41 @@ def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
 
 
 def command_line(picture: Picture, options: SonifyOptions) -> str:
-    """Return the command that repeats a run, without its output folder."""
-    default, sound = SonifyOptions(), options.sound
-    words = [PACKAGE, "sonify", picture.origin or "PICTURE"]  # of one in memory, a file of the same pixels
+    """Return the command that repeats a run, without its output folder.
 
-    def say(name: str, value: object, usual: object) -> None:
+    Args:
+        picture: the picture. One in memory is called PICTURE, for a file of the same pixels.
+        options: options of the run.
+
+    Returns:
+        A command for a shell, which names only options that differ from their defaults.
+    """
+    default = SonifyOptions()
+    sound = options.sound
+    words = [PACKAGE, "sonify", picture.origin or "PICTURE"]
+
+    def add(name: str, value: object, usual: object) -> None:
         if value != usual:
             words.extend((name, str(value)))
 
-    say("--size", options.size, default.size)
+    add("--size", options.size, default.size)
     weights = options.weights
     named = weights in (PRETRAINED, UNTRAINED)
-    say("--weights", weights if named else Path(weights).absolute(), default.weights)
+    add("--weights", weights if named else Path(weights).absolute(), default.weights)
     if not options.normalize:
         words.append("--no-normalize")
-    say("--time-axis", options.time_axis, default.time_axis)
-    say("--precision", options.precision, default.precision)
-    say("--device", options.device, default.device)
-    say("--banks", ",".join(map(str, options.banks)), "1,2,3,4")
-    say("--codec", options.codec, default.codec)
+    add("--time-axis", options.time_axis, default.time_axis)
+    add("--precision", options.precision, default.precision)
+    add("--device", options.device, default.device)
+    add("--banks", ",".join(map(str, options.banks)), "1,2,3,4")
+    add("--codec", options.codec, default.codec)
     if sound.schemes != default.sound.schemes:
         for scheme in sound.schemes or (NO_SCHEME,):
             words.extend(("--scheme", scheme))
-    for each in fields(SoundOptions):
-        value, name = getattr(sound, each.name), f"--{word_of(each.name).replace('_', '-')}"
-        if each.name == "schemes" or value == getattr(default.sound, each.name):
+    for field in fields(SoundOptions):
+        value = getattr(sound, field.name)
+        name = f"--{word_of(field.name).replace('_', '-')}"
+        if field.name == "schemes" or value == getattr(default.sound, field.name):
             continue
         if isinstance(value, bool):
             words.append(name if value else f"--no-{name[2:]}")
@@ -227,8 +287,8 @@ def command_line(picture: Picture, options: SonifyOptions) -> str:
         words.append("--no-report")
     if options.single_file:
         words.append("--single-file")
-    say("--memory", options.memory_bytes, None)
-    say("--gpu-memory", options.gpu_memory_bytes, None)
-    say("--max-pixels", options.max_pixels, None)
-    say("--label", options.label, None)
+    add("--memory", options.memory_bytes, None)
+    add("--gpu-memory", options.gpu_memory_bytes, None)
+    add("--max-pixels", options.max_pixels, None)
+    add("--label", options.label, None)
     return shlex.join(words)

@@ -50,7 +50,7 @@ class RemoteRunFolder(RunFolder):
 
     @property
     def remote(self) -> bool:
-        """True: the run will be in an object store."""
+        """True, since the run will be in an object store."""
         return True
 
     def check(self, *, overwrite: bool) -> None:

@@ -25,7 +25,7 @@ class RemoteRunLocation(RunLocation):
 
     @property
     def remote(self) -> bool:
-        """True: the run is in an object store."""
+        """True, since the run is in an object store."""
         return True
 
     @property

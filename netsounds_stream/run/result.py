@@ -1,4 +1,4 @@
-"""A finished run as a value: where it is, what it holds, how it shows itself."""
+"""A finished run as a value: where it is, what it holds, and how a notebook shows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import zarr
 from ..base.locations import local_only
 from ..errors import OutputError
 from .layout import PAGE, PICTURES, RECORD_NAME, REPORT
-from .notebook import Mosaic, Shown, Sound
+from .notebook import Mosaic, RunContents, Sound
 from .record_file import read_record
 
 if TYPE_CHECKING:
@@ -37,17 +37,17 @@ class Run:
     page: Path | str | None = None
 
     def _repr_html_(self) -> str:
-        return self._shown.html(None if self.page is None else Path(self.page))
+        return self._contents.html(None if self.page is None else Path(self.page))
 
     @property
     def mix(self) -> Sound:
-        """The mix of all banks: the same as `sound("mix")`."""
+        """The mix of all banks, the same as `sound("mix")`."""
         return self.sound("mix")
 
     def sound(
         self, of: int | Literal["mix"] = "mix", scheme: Literal["sum", "concat", "stem"] = "sum"
     ) -> Sound:
-        """Return one of the run's sounds. Nothing of it is read before it is asked for.
+        """Return one of the run's sounds. Its samples are read when they are asked for.
 
         Args:
             of: 'mix', or the number of a bank.
@@ -68,10 +68,10 @@ class Run:
             >>> run.sound(2, "sum").rate_hz
             44100
         """
-        return self._shown.sound(of, scheme)
+        return self._contents.sound(of, scheme)
 
     def filter(self, bank: int, number: int) -> Sound:
-        """Return the sound of one filter, where scheme 'concat' or 'filters' was asked for.
+        """Return the sound of one filter of a run that has scheme 'concat' or 'filters'.
 
         Args:
             bank: number of the bank.
@@ -84,7 +84,7 @@ class Run:
             OptionError: the filter was not made into sound.
             StoreError: the run has neither scheme.
         """
-        return self._shown.filter(bank, number)
+        return self._contents.filter(bank, number)
 
     def mosaic(self, bank: int, reduce: Literal["mean", "max"] = "mean") -> Mosaic:
         """Return the contact sheet of a bank's filters, which a notebook shows as a picture.
@@ -93,10 +93,13 @@ class Run:
             bank: number of the bank.
             reduce: 'mean' or 'max' of the values in a cell.
 
+        Returns:
+            The contact sheet, with its `path`.
+
         Raises:
             StoreError: the run has no pictures.
         """
-        return self._shown.mosaic(bank, reduce)
+        return self._contents.mosaic(bank, reduce)
 
     def array(self, bank: int) -> zarr.Array[Any]:
         """Open the stored activations of a bank. Values are read when the array is indexed.
@@ -119,7 +122,7 @@ class Run:
             >>> array.shape[0], array.dtype.name, array[17].ndim
             (256, 'float16', 2)
         """
-        return self._shown.array(bank)
+        return self._contents.array(bank)
 
     def dataarray(self, bank: int) -> DataArray:
         """Open the stored activations of a bank for xarray, with pixels of the picture as coordinates.
@@ -135,11 +138,11 @@ class Run:
             OptionError: xarray is not installed.
             StoreError: the run has no such array; the message names what it has.
         """
-        return self._shown.dataarray(bank)
+        return self._contents.dataarray(bank)
 
     @property
-    def _shown(self) -> Shown:
-        return Shown(local_only("this", self.folder), self.record)
+    def _contents(self) -> RunContents:
+        return RunContents(local_only("this", self.folder), self.record)
 
 
 def open_run(folder: str | Path) -> Run:
@@ -168,7 +171,12 @@ def open_run(folder: str | Path) -> Run:
 
 
 def as_run(out: Path | str, record: dict[str, Any]) -> Run:
-    """Return the finished run at `out` that has this record."""
+    """Return a finished run as a value.
+
+    Args:
+        out: its folder, or its URL as text.
+        record: its record.
+    """
 
     def at(name: str) -> Path | str:
         return f"{out}/{name}" if isinstance(out, str) else out / name

@@ -35,6 +35,9 @@ class StorageBackend(ABC):
         Args:
             array: path of the array.
             time_axis: 'x' or 'y'.
+
+        Returns:
+            The array's values, read where they lie.
         """
 
     @abstractmethod
@@ -47,7 +50,11 @@ class StorageBackend(ABC):
 
     @abstractmethod
     def opened(self, path: Path) -> Any:
-        """Return a complete sound file as soundfile takes it: a path, or a file that is open."""
+        """Open a complete sound file.
+
+        Returns:
+            What soundfile takes as a file: a path, or a binary file that is open.
+        """
 
     @abstractmethod
     def network_ended(self) -> None:
@@ -71,12 +78,12 @@ class LocalStorage(StorageBackend):
 
     @property
     def url(self) -> str | None:
-        """None: there is no object store."""
+        """No URL, since there is no object store."""
         return None
 
     @property
     def uploads(self) -> UploadQueue | None:
-        """None: shards are written as files."""
+        """No queue, since shards are written as files."""
         return None
 
     def activations(self, array: Path, time_axis: str) -> Activations:

@@ -1,4 +1,7 @@
-"""A stored array as an `xarray.DataArray` that is read where it is indexed. Imported where it is used."""
+"""A stored array as an `xarray.DataArray` that is read where it is indexed.
+
+xarray is optional, so this module is imported only where a user asks for one.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,19 @@ from xarray.core import indexing
 
 
 @dataclass(frozen=True, eq=False)
-class Stored(BackendArray):
-    """A stored array as xarray's backend: it reads what the user indexes, and nothing else."""
+class StoredArray(BackendArray):
+    """A stored array as a backend of xarray, which reads what the user indexes and nothing else."""
 
     array: zarr.Array[Any]
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Lengths of the array's axes."""
         return self.array.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Number format of the array."""
         return np.dtype(self.array.dtype)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
@@ -33,14 +38,20 @@ class Stored(BackendArray):
 
 
 def data_array(array: zarr.Array[Any], name: str) -> DataArray:
-    """Return `[channel, y, x]`; `y` and `x` are the pixels that values are centred on.
+    """Return a stored array for xarray, with coordinates.
 
-    Pixels are those that the network saw: of the resized picture, where `size` was given.
+    Args:
+        array: the array, `[channel, y, x]`, with a run's attributes.
+        name: name of the result.
+
+    Returns:
+        `[channel, y, x]`. `y` and `x` are the pixels that values are centred on, as the network saw them: of
+        the resized picture, where `size` was given.
     """
-    about: dict[str, Any] = dict(array.attrs)
-    layout: dict[str, Any] = {"channel": np.arange(array.shape[0])}
+    attributes: dict[str, Any] = dict(array.attrs)
+    coordinates: dict[str, Any] = {"channel": np.arange(array.shape[0])}
     for axis, length in zip(("y", "x"), array.shape[1:], strict=True):
-        pixels = about["offset_pixels"] + about["stride_pixels"] * np.arange(length)
-        layout[axis] = Variable(axis, pixels, {"units": "pixels"})
-    variable = Variable(("channel", "y", "x"), indexing.LazilyIndexedArray(Stored(array)), about)
-    return DataArray(variable, Coordinates(layout), name=name)
+        pixels = attributes["offset_pixels"] + attributes["stride_pixels"] * np.arange(length)
+        coordinates[axis] = Variable(axis, pixels, {"units": "pixels"})
+    variable = Variable(("channel", "y", "x"), indexing.LazilyIndexedArray(StoredArray(array)), attributes)
+    return DataArray(variable, Coordinates(coordinates), name=name)

@@ -16,7 +16,7 @@ from netsounds_stream.base.journal import Journal
 from netsounds_stream.base.pipeline import Pipeline
 from netsounds_stream.base.progress import Progress, Stages
 from netsounds_stream.batches import pool
-from netsounds_stream.batches.worker import Told
+from netsounds_stream.batches.worker import ProgressReporter
 from netsounds_stream.cli.display import BarDisplay, LineDisplay, describe
 from netsounds_stream.cli.text import clock_text, duration_text, rate_text
 from netsounds_stream.network.compute import Compute, pixel_network
@@ -119,15 +119,17 @@ def test_lines_and_bars_tell_the_same(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_batch_counts_a_runs_time_and_not_its_networks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker says: pixels in proportion, up to all of them with the last stage's end."""
     slot = SimpleNamespace(value=0.0)
-    monkeypatch.setattr(pool, "_slot", slot)
+    monkeypatch.setattr(pool, "_progress", slot)
     plan = make_plan(
         Source(height=100, width=200), SonifyOptions(), Limits(baseline_bytes=300 << 20, budget_bytes=1 << 30)
     )
-    told = Told()
-    told.plan(plan)
-    told(Progress(stage="network", done=20_000, total=20_000, unit="px", seconds=5.0, run_seconds_left=1e6))
+    reporter = ProgressReporter()
+    reporter.start(plan)
+    reporter(
+        Progress(stage="network", done=20_000, total=20_000, unit="px", seconds=5.0, run_seconds_left=1e6)
+    )
     assert 0 < slot.value < 1  # all through the network, and hardly begun
-    told(
+    reporter(
         Progress(
             stage="sync", done=1, total=1, unit="share", seconds=0.1, finished=True, run_seconds_left=0.0
         )

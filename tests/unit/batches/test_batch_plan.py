@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from netsounds_stream.base import machine
 from netsounds_stream.batches.plan import BatchPlan, plan_of, shares
-from netsounds_stream.batches.worker import FAILING, FINISHED, NEW, UNFINISHED, Look
+from netsounds_stream.batches.worker import FAILING, FINISHED, NEW, UNFINISHED, Survey
 from netsounds_stream.errors import BudgetError
 
 GIB, MIB = 1 << 30, 1 << 20
@@ -43,21 +43,21 @@ def test_shares() -> None:
     assert shares(2, 3 * GIB, cores=4, free_bytes=64 * GIB, pictures=9).memory_bytes == 3 * GIB // 2
 
 
-def planned(looks: list[Look], jobs: int = 2, free: int = 10**9) -> BatchPlan:
-    names = [f"{at}.jpg" for at in range(len(looks))]
-    return plan_of(names, looks, jobs=jobs, pace=2.0, budget_bytes=None, free_disk_bytes=free)
+def planned(surveys: list[Survey], jobs: int = 2, free: int = 10**9) -> BatchPlan:
+    names = [f"{at}.jpg" for at in range(len(surveys))]
+    return plan_of(names, surveys, jobs=jobs, pace=2.0, budget_bytes=None, free_disk_bytes=free)
 
 
 def test_disk_and_memory() -> None:
     """All at their ends, and as many as go on at a time at their largest."""
-    looks = [
-        Look(NEW, 100, final_disk_bytes=50, disk_bytes=90, memory_bytes=7),
-        Look(UNFINISHED, 200, final_disk_bytes=10, disk_bytes=40, memory_bytes=9),
-        Look(NEW, 300, final_disk_bytes=5, disk_bytes=10, memory_bytes=8),
-        Look(FINISHED, 1000, seconds=3.0),
-        Look(FAILING, reason="no picture"),
+    surveys = [
+        Survey(state=NEW, pixels=100, final_disk_bytes=50, disk_bytes=90, memory_bytes=7),
+        Survey(state=UNFINISHED, pixels=200, final_disk_bytes=10, disk_bytes=40, memory_bytes=9),
+        Survey(state=NEW, pixels=300, final_disk_bytes=5, disk_bytes=10, memory_bytes=8),
+        Survey(state=FINISHED, pixels=1000, seconds=3.0),
+        Survey(state=FAILING, reason="no picture"),
     ]
-    plan = planned(looks)
+    plan = planned(surveys)
     assert (plan.new, plan.unfinished, plan.finished, plan.failing, plan.pictures) == (2, 1, 1, 1, 5)
     assert (plan.pixels, plan.memory_bytes) == (600, 17)
     assert (plan.final_disk_bytes, plan.disk_bytes) == (65, 65 + 40 + 30)
@@ -68,10 +68,10 @@ def test_disk_and_memory() -> None:
 
 
 def test_time() -> None:
-    new = [Look(NEW, expected_seconds=5.0)] * 4
+    new = [Survey(state=NEW, expected_seconds=5.0)] * 4
     assert planned(new).seconds == pytest.approx(20)  # twice as long as expected, by two
     assert planned(new[:1]).seconds == pytest.approx(10)  # which two workers do no sooner
-    slow = [Look(FINISHED, expected_seconds=5.0, seconds=30.0)] * 3
+    slow = [Survey(state=FINISHED, expected_seconds=5.0, seconds=30.0)] * 3
     assert planned(new + slow).seconds == pytest.approx(60)
     assert planned(new + slow[:2]).seconds == pytest.approx(20)
     assert planned([]).seconds == 0

@@ -12,7 +12,7 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from netsounds_stream.batches.inputs import folders, given
+from netsounds_stream.batches.inputs import folders_of, inputs_of
 from netsounds_stream.errors import OptionError
 from netsounds_stream.picture.demo_picture import draw
 
@@ -33,7 +33,7 @@ _TAKEN = {"batch.jsonl", "index.html", "thumbnails", "run.json"}
 @drawn(st.lists(_PLACES, min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_no_two_folders_meet(places: list[PurePath], rng: random.Random) -> None:
     told_apart = [(place, f"/{at}/{place}") for at, place in enumerate(places)]
-    names = folders(told_apart)
+    names = folders_of(told_apart)
     keys = [PurePosixPath(name.casefold()) for name in names]
     for at, key in enumerate(keys):
         assert not key.is_absolute() and ".." not in key.parts
@@ -43,7 +43,7 @@ def test_no_two_folders_meet(places: list[PurePath], rng: random.Random) -> None
             assert key not in other.parents and other not in key.parents
     shuffled = told_apart[:]
     rng.shuffle(shuffled)
-    assert dict(zip(shuffled, folders(shuffled), strict=True)) == dict(zip(told_apart, names, strict=True))
+    assert dict(zip(shuffled, folders_of(shuffled), strict=True)) == dict(zip(told_apart, names, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_no_two_folders_meet(places: list[PurePath], rng: random.Random) -> None
     ],
 )
 def test_names(places: list[str], names: list[str]) -> None:
-    assert folders([(PurePath(place), place) for place in places]) == names
+    assert folders_of([(PurePath(place), place) for place in places]) == names
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def found(*patterns: str, lines: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    return [(str(each.picture), each.folder) for each in given(patterns, Path("p/out"), lines)]
+    return [(str(each.picture), each.folder) for each in inputs_of(patterns, Path("p/out"), lines)]
 
 
 def test_a_folder(tree: Path) -> None:
