@@ -72,7 +72,7 @@ def rows_facts() -> Facts:
     for stage in stream.stages:
         band = stage(band)
     layers, given, stride, offset = [], _PUSHED, 1, 0
-    for layer, name in zip(LAYERS, stream.station_names, strict=False):
+    for layer, name in zip(LAYERS, stream.stage_names, strict=False):
         kind = "conv 7x7" if isinstance(layer, Conv) else "3x3" if isinstance(layer, Fire) else "pool 3x3"
         layers.append(
             {

@@ -12,13 +12,14 @@ from .base.device import reserve
 from .base.journal import read_journal
 from .base.progress import Listener, Stages, Stop
 from .base.units import parse_bytes
-from .cluster.checks import check_seen_by_workers, check_shared, check_shared_work
-from .engine import Beginning, limits_of
+from .cluster.checks import check_cluster, check_seen_by_workers
+from .engine import RunRequest, carry_out, limits_of
 from .errors import UnfinishedError
 from .network.compute import choose_compute
 from .network.weights import PRETRAINED, UNTRAINED, Weights, load_weights
 from .picture.in_memory import PictureInput, PixelSource, pixel_source
 from .picture.opening import opened_picture
+from .planning.how_to_run import HowToRun
 from .planning.keywords import SonifyKeywords
 from .planning.options import SonifyOptions, resolve_options
 from .planning.plan import Plan
@@ -144,13 +145,21 @@ def sonify(
     options = resolve_options(options, words)
     if options.weights not in (PRETRAINED, UNTRAINED):  # a resume may come from another folder
         options = replace(options, weights=str(Path(options.weights).absolute()))
-    shared = check_shared(options.device, cluster, segment_rows)
-    check_shared_work(cluster, out, work)
-    check_seen_by_workers(cluster, image)
-    beginning = Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared, load)
-    given = image if isinstance(image, str | Path) else pixel_source(image)
+    how = HowToRun(
+        checkpoint_seconds=checkpoint_seconds,
+        stop=stop,
+        on_plan=on_plan,
+        on_progress=on_progress,
+        cluster=cluster,
+        segment_rows=segment_rows,
+        work=work,
+    )
+    check_cluster(how, options.device, out)
+    check_seen_by_workers(how, image)
+    picture = image if isinstance(image, str | Path) else pixel_source(image)
+    request = RunRequest(image=picture, options=options, how=how, overwrite=overwrite, notes=notes, load=load)
     with location_of(out, work).folder(overwrite=overwrite) as folder:
-        if isinstance(given, PixelSource):
+        if isinstance(picture, PixelSource):
             folder.resumed_by = f"sonify(picture, {str(out)!r}, resume=True)"
         folder.check(overwrite=overwrite)  # again: it may have been found whole, and put there
         left = read_journal(folder.path) if resume or not overwrite else None
@@ -159,7 +168,7 @@ def sonify(
                 f"{folder.given} holds a stopped run; use --resume to continue it, or --overwrite to start "
                 "again"
             )
-        return beginning.run(given, folder, left, overwrite=overwrite, notes=notes)
+        return carry_out(request, folder, left)
 
 
 def resume(
@@ -209,11 +218,19 @@ def resume(
         if memory is not None:
             budget = parse_bytes(memory) if isinstance(memory, str) else memory
             options = replace(options, memory_bytes=budget)
-        shared = check_shared(options.device, cluster, segment_rows)
-        check_shared_work(cluster, folder, work)
-        beginning = Beginning(options, checkpoint_seconds, stop, on_plan, on_progress, *shared)
+        how = HowToRun(
+            checkpoint_seconds=checkpoint_seconds,
+            stop=stop,
+            on_plan=on_plan,
+            on_progress=on_progress,
+            cluster=cluster,
+            segment_rows=segment_rows,
+            work=work,
+        )
+        check_cluster(how, options.device, folder)
+        request = RunRequest(image=image, options=options, how=how, overwrite=left["overwrite"])
         with location.folder(overwrite=left["overwrite"]) as at:
             left = read_journal(at.path)
             if left is not None:
-                return beginning.run(image, at, left, overwrite=left["overwrite"], notes=())
+                return carry_out(request, at, left)
     return location.finished()

@@ -1,4 +1,5 @@
-"""Foundations that would serve any program: memory, devices, threads, progress, checksums, the journal.
+"""What the rest stands on and what would serve another program as well: the machine's memory, devices and
+locks, the worker pipeline, progress and cancellation, checksums, checkpoints and the journal.
 
-Pictures, networks and sound never appear here.
+Nothing here ever knows of pictures, networks or sound.
 """

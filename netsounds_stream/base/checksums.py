@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import google_crc32c
 import numpy as np
@@ -27,6 +27,13 @@ _SEAL = "crc32c"  # the key of a sealed text's own checksum
 _UNSEALED = "0" * 8  # stands in the checksum's place while it is computed
 
 
+class SumJson(TypedDict):
+    """A `FileSum` as JSON has it; the CRC as eight hexadecimal digits."""
+
+    bytes: int
+    crc32c: str
+
+
 @dataclass(frozen=True)
 class FileSum:
     """Length in bytes and CRC-32C of a whole file."""
@@ -34,12 +41,12 @@ class FileSum:
     bytes: int
     crc32c: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SumJson:
         """Return the fields as a record holds them: the CRC as eight hexadecimal digits."""
         return {"bytes": self.bytes, "crc32c": f"{self.crc32c:08x}"}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> FileSum:
+    def from_json(cls, value: SumJson) -> FileSum:
         """Restore a value from what `to_json` returned."""
         return cls(int(value["bytes"]), int(value["crc32c"], 16))
 

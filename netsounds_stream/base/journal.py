@@ -1,10 +1,9 @@
-"""What of a run is durably on disk, and how to go on from there.
+"""The journal of a run: what is durably on disk, and how to resume from there.
 
 A run is a row of *steps*: the spooled picture, the network, each bank's passes over its frames. Each has a
-state, a small JSON object, that says how far its files are whole; `{"whole": true}` says that it is done.
-A *commit* makes files durable first (fsync), then replaces `journal.json` by one rename: so what the journal
-says is on the disk is there, whenever the process or the machine ends. Commits run on a thread of their own,
-one at a time, while the work goes on.
+state, a small JSON object that says how far its files are complete. A *commit* makes files durable (fsync),
+then replaces `journal.json` by one rename: so what the journal says is on the disk is there, whenever the
+process or the machine ends. Commits run on a thread of their own, one at a time, while the work goes on.
 """
 
 from __future__ import annotations
@@ -15,37 +14,65 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Generic, TypedDict, TypeVar, cast
 
 from ..errors import OutputError, StoreError
 from .checksums import FileSum, is_sealed, sealed
 from .progress import Stop
 
 JOURNAL_NAME = "journal.json"
-_FORMAT = 2
-State = Mapping[str, Any]
-#: Files that are written, with their sums where they are whole. A `Path` is synced; a name that is none is
-#: an object's, whose store has acknowledged it.
+_FORMAT = 3
+#: Files that are written, with their checksums where they are complete. A `Path` is synced; a name that is
+#: none is an object's, whose store has acknowledged it.
 Files = Mapping[PurePath, FileSum | None] | Mapping[Path, FileSum | None]
-GiveFiles = Callable[[Callable[[], bool]], Files]
-_Note = tuple[str, State, GiveFiles, Callable[[], None]]
+#: Waits until the files of a state are written and returns them. It is given a function that says whether the
+#: commit is cancelled, and waiting in vain.
+WrittenFiles = Callable[[Callable[[], bool]], Files]
 # Between commits: this, or this share of the time since the beginning if that is more. What a kill takes
 # is that and the commit under way; the promise is 10 s or 2 % of the run.
 EVERY_SECONDS = 8.0
 _EVERY_SHARE = 0.015
 
 
+class Complete(TypedDict):
+    """The state of a step that is done, or not at all."""
+
+    complete: bool
+
+
+S = TypeVar("S", bound=Mapping[str, object])
+
+
+@dataclass(frozen=True)
+class Step(Generic[S]):
+    """A step of a run, by its name in the journal; its state is an `S`."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Note:
+    """A step's state that waits for the next commit."""
+
+    step: str
+    state: Mapping[str, Any]
+    files: WrittenFiles
+    after: Callable[[], None]
+
+
 class Journal:
     """The journal of the run in `folder`; without a folder nothing is kept, and every step begins anew.
 
     Args:
-        content: what `read` gave, or `new_journal`.
+        content: what `read_journal` returned, or `new_journal`.
+        stop: cancels the run.
         every_seconds: between commits; None: `EVERY_SECONDS`, more in long runs.
-        facts: what else to write down with each commit.
+        facts: returns what else to write down with each commit.
 
     Attributes:
-        on_whole: called by each commit with the files that are whole from then on.
+        on_complete: called by each commit with the files that are complete from then on.
     """
 
     def __init__(
@@ -57,8 +84,11 @@ class Journal:
         every_seconds: float | None = None,
         facts: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        self._folder, self._content, self._facts = folder, content, facts
-        self._stop, self._every_seconds = stop or Stop(), every_seconds
+        self._folder = folder
+        self._content = content
+        self._facts = facts
+        self._stop = stop or Stop()
+        self._every_seconds = every_seconds
         self._started = self._last = time.monotonic()
         # An event, for a Ctrl-C that meets Thread.join makes the next join return at once (CPython 3.11).
         self._ended = threading.Event()
@@ -66,18 +96,19 @@ class Journal:
         self._error: BaseException | None = None
         self._abandoned = False
         self._noted: list[_Note] = []
-        self._put_off, self._lock = False, threading.Lock()
-        self._steps: dict[str, State] = dict(content["steps"])  # with what is noted only
-        self.on_whole: Callable[[Mapping[Path, FileSum]], None] = lambda files: None
+        self._put_off = False
+        self._lock = threading.Lock()
+        self._steps: dict[str, Mapping[str, Any]] = dict(content["steps"])  # with what is only noted
+        self.on_complete: Callable[[Mapping[Path, FileSum]], None] = lambda files: None
 
     @classmethod
     def nowhere(cls) -> Journal:
-        """One that keeps nothing."""
+        """Return a journal that keeps nothing."""
         return cls(None, new_journal({}))
 
     @property
     def content(self) -> dict[str, Any]:
-        """All of it, as of the last commit; not to be changed."""
+        """The whole content as of the last commit; do not change it."""
         return self._content
 
     @property
@@ -87,34 +118,34 @@ class Journal:
 
     @property
     def stop(self) -> Stop:
-        """The wish that the work be put down."""
+        """The run's cancellation token."""
         return self._stop
 
     @property
     def stopping(self) -> bool:
-        """Whether the work should be put down at the next place that can be gone on from."""
+        """Whether to suspend the work at the next place from which it can be resumed."""
         return self._stop.asked
 
-    def state(self, step: str) -> State | None:
-        """How far `step` had come; None: it has not begun."""
-        state: State | None = self._steps.get(step)
-        return state
+    def state(self, step: Step[S]) -> S | None:
+        """Return how far a step has come; None where it has not begun."""
+        return cast("S | None", self._steps.get(step.name))
 
     @property
-    def noted_steps(self) -> dict[str, State]:
-        """The states of all steps, those that are only noted, too."""
+    def noted_steps(self) -> dict[str, Mapping[str, Any]]:
+        """The states of all steps by name, including those that wait for a commit."""
         return dict(self._steps)
 
-    def done(self, step: str) -> bool:
-        return bool((self.state(step) or {}).get("whole"))
+    def done(self, step: Step[Any]) -> bool:
+        """Return whether a step is complete."""
+        return bool(self._steps.get(step.name, {}).get("complete"))
 
     def due(self) -> bool:
-        """Whether something should be noted and committed now; True once, then not for a while.
+        """Return whether a state should be noted and committed now; True once, then not for a while.
 
-        To be asked often: it also begins the commit that `flush_soon` put off.
+        Call it often: it also begins the commit that `flush_soon` put off.
 
         Raises:
-            NetsoundsError: what the last commit failed with.
+            NetsoundsError: the last commit failed.
         """
         if self._folder is None or self.busy:
             return False
@@ -130,24 +161,27 @@ class Journal:
         return True
 
     def reached(
-        self,
-        step: str,
-        state: State,
-        files: GiveFiles,
-        after: Callable[[], None] = lambda: None,
+        self, step: Step[S], state: S, files: WrittenFiles, after: Callable[[], None] = lambda: None
     ) -> None:
-        """Note that `step` has come to `state`, for the next commit.
+        """Note that a step has come to `state`, for the next commit.
 
         Args:
-            files: waits until what the state speaks of is written, and gives the files to be synced, with
-                their sums where they are whole; it is handed a function that says when waiting has lost
-                its sense.
+            step: the step.
+            state: its state from now on.
+            files: returns the files to be synced for it.
             after: called when it is durable.
         """
-        self._steps[step] = state
+        self._steps[step.name] = state
         if self._folder is not None:
             with self._lock:
-                self._noted.append((step, state, files, after))
+                self._noted.append(_Note(step=step.name, state=state, files=files, after=after))
+
+    def completed(
+        self, step: Step[Complete], files: WrittenFiles, after: Callable[[], None] = lambda: None
+    ) -> None:
+        """Note that a step is complete: see `reached`."""
+        complete: Complete = {"complete": True}
+        self.reached(step, complete, files, after)
 
     def flush_soon(self) -> None:
         """Commit what was noted, or have the next `due` do so where a commit is under way. Never waits."""
@@ -155,9 +189,9 @@ class Journal:
             self._begin_commit(self._folder)
 
     def flush(self) -> None:
-        """Commit what was noted, and wait until it is durable. Not from a station: see `overlap`.
+        """Commit what was noted, and wait until it is durable. Not from a pipeline's stage.
 
-        A commit may wait for what only a worker that is in no station does.
+        A commit may wait for what only a worker that is in no stage does.
         """
         if self._folder is None:
             return
@@ -166,14 +200,37 @@ class Journal:
             self.settle()
         self.settle()
 
+    def step_ended(self) -> None:
+        """Commit, unless a commit is under way: the disk works while the next step computes."""
+        if self.due() or self._every_seconds is None:
+            self.flush_soon()
+
+    def write(self) -> None:
+        """Write the journal to the disk as it is."""
+        assert self._folder is not None
+        durably_replace(self._folder / JOURNAL_NAME, sealed(self._content))
+
+    def settle(self) -> None:
+        """Wait for the commit under way, and raise the error that it failed with."""
+        self._ended.wait()
+        self._raise_failure()
+        self._last = time.monotonic()
+
+    def abandon(self) -> None:
+        """Cancel the commit under way, since the work has failed, and wait for its end."""
+        self._abandoned = True
+        while self.busy:  # nothing may write on when the lock is released
+            with contextlib.suppress(KeyboardInterrupt):
+                self._ended.wait()
+
     def _begin_commit(self, folder: Path) -> bool:
         with self._lock:
             self._put_off = self.busy
             if self._put_off:
                 return False
-            self._raise_failure()  # what that one spoke of is not durable: nothing may build on it
+            self._raise_failure()  # its states are not durable: nothing may build on them
             noted, self._noted = self._noted, []
-            thread = threading.Thread(target=lambda: self._commit(folder, noted), name="journal")
+            thread = threading.Thread(target=lambda: self._run_commit(folder, noted), name="journal")
             self._ended.clear()
             try:
                 thread.start()
@@ -183,63 +240,40 @@ class Journal:
                 raise
         return True
 
-    def _commit(self, folder: Path, noted: Sequence[_Note]) -> None:
+    def _run_commit(self, folder: Path, noted: Sequence[_Note]) -> None:
         try:
-            files = {path: each for *_, give, _ in noted for path, each in give(self._is_cancelled).items()}
-            if self._abandoned:
-                return
-            here = {path: each for path, each in files.items() if isinstance(path, Path)}
-            sync(here, {each for path in here for each in path.parents if each.is_relative_to(folder)})
-            sums = {
-                (path.relative_to(folder) if path in here else path).as_posix(): each.to_json()
-                for path, each in files.items()
-                if each is not None
-            }
-            self._replace({step: dict(state) for step, state, *_ in noted}, sums)
-            for *_, after in noted:
-                after()
-            self.on_whole({path: each for path, each in here.items() if each is not None})
+            self._commit(folder, noted)
         except BaseException as error:  # noqa: BLE001  (raised again in `due` or `settle`)
             self._error = error
         finally:
             self._last = time.monotonic()
             self._ended.set()
 
-    def step_ended(self) -> None:
-        """Commit, if nothing is being committed: the disk works on while the next step computes."""
-        if self.due() or self._every_seconds is None:
-            self.flush_soon()
-
-    def _is_cancelled(self) -> bool:
-        return self._abandoned
-
-    def write(self) -> None:
-        """Put the journal as it is on the disk."""
-        assert self._folder is not None
-        durably_replace(self._folder / JOURNAL_NAME, sealed(self._content))
-
-    def settle(self) -> None:
-        """Wait for the commit under way, and raise what it failed with."""
-        self._ended.wait()
-        self._raise_failure()
-        self._last = time.monotonic()
-
-    def abandon(self) -> None:
-        """The work has failed: let the commit under way end, as it can."""
-        self._abandoned = True
-        while self.busy:  # nothing may write on when the lock is given up
-            with contextlib.suppress(KeyboardInterrupt):
-                self._ended.wait()
-
-    def _replace(self, steps: Mapping[str, State], checksums: Mapping[str, Any]) -> None:
+    def _commit(self, folder: Path, noted: Sequence[_Note]) -> None:
+        files = {path: known for note in noted for path, known in note.files(self._is_abandoned).items()}
+        if self._abandoned:
+            return
+        local = {path: known for path, known in files.items() if isinstance(path, Path)}
+        sync(local, {parent for path in local for parent in path.parents if parent.is_relative_to(folder)})
+        checksums = {
+            (path.relative_to(folder) if path in local else path).as_posix(): known.to_json()
+            for path, known in files.items()
+            if known is not None
+        }
         content = self._content
         self._content = {
             **content,
             **self._facts(),
-            "steps": {**content["steps"], **steps},
+            "steps": {**content["steps"], **{note.step: dict(note.state) for note in noted}},
             "checksums": {**content["checksums"], **checksums},
         }
         self.write()
+        for note in noted:
+            note.after()
+        self.on_complete({path: known for path, known in local.items() if known is not None})
+
+    def _is_abandoned(self) -> bool:
+        return self._abandoned
 
     def _raise_failure(self) -> None:
         error, self._error = self._error, None
@@ -253,20 +287,23 @@ class Journal:
 
 
 def new_journal(record: dict[str, Any]) -> dict[str, Any]:
-    """The content for a run that has done nothing yet."""
+    """Return the content for a run that has done nothing yet."""
     return {"format": _FORMAT, "record": record, "steps": {}, "checksums": {}, "seconds": {}, "starts": 0}
 
 
 def no_files(cancelled: Callable[[], bool]) -> Files:
-    """For a step that wrote nothing."""
+    """Return the files of a step that wrote nothing."""
     return {}
 
 
 def read_journal(folder: Path) -> dict[str, Any] | None:
-    """The content of the journal in `folder`; None if there is none.
+    """Read the journal in `folder`.
+
+    Returns:
+        Its content; None if there is no journal.
 
     Raises:
-        StoreError: there is one that is damaged, or of another version of this package.
+        StoreError: the journal is damaged, or of another version of this package.
     """
     path = folder / JOURNAL_NAME
     if not path.exists():
@@ -289,7 +326,7 @@ def read_journal(folder: Path) -> dict[str, Any] | None:
 
 
 def sync(files: Iterable[Path], folders: Iterable[Path]) -> None:
-    """Have files, and the names in folders, on the disk."""
+    """Make files, and the names in folders, durable."""
     for file in files:
         _fsync(file)
     for folder in folders:

@@ -1,7 +1,7 @@
-"""The network's stage on a cluster: segments given out, and what each leaves taken up in the picture's order.
+"""The network's stage on a cluster: segments handed out, and their results merged in the picture's order.
 
 What is summed over the whole picture is summed here as the single stream would, row after row, while workers
-are at the segments behind. So the results are the same, to the bit; and this is what cannot be shared out.
+compute the segments behind. So the results are the same, to the bit; and this is what cannot be shared out.
 """
 
 from __future__ import annotations
@@ -11,21 +11,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import PurePath
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..base.checkpoint import CheckpointReader, CheckpointWriter
-from ..base.checksums import FileSum, file_sum
+from ..base.checkpoint import CheckpointReader
+from ..base.checksums import FileSum
 from ..base.journal import Journal
 from ..base.pipeline import threads
 from ..errors import OutputError, Stopped
-from ..picture.overview import Overview
 from ..planning.geometry import CLASSES
-from ..stages.forward import PREVIEW, STEP, network_ended, remove_states, state_path, written
-from ..stages.sinks import Sinks
+from ..planning.steps import NETWORK, NetworkState
+from ..stages.sinks import BankSinks, NetworkSinks, Snapshot, open_snapshot, remove_snapshots
 from .compatibility import processors_note
 from .dask_cluster import Cluster
 from .segment_worker import SEGMENT, UNFINISHED, Done, Job, do_segment
@@ -33,146 +31,150 @@ from .segments import Segment, segments_of
 
 
 class Merge:
-    """Takes segments' results, in order, into a run's sinks.
+    """Merges segments' results, in order, into a run's sinks.
 
     Args:
-        state: as the journal has it, to go on from.
+        job: what every segment needs.
+        sinks: the run's.
+        state: the state to resume from; None: it begins.
+
+    Attributes:
+        rows: rows of the picture that are merged.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        sinks: Mapping[int, Sinks],
-        preview: Overview | None,
-        state: Mapping[str, Any] | None,
-    ) -> None:
-        self._job, self._sinks, self._preview = job, sinks, preview
+    def __init__(self, job: Job, sinks: NetworkSinks, state: NetworkState | None) -> None:
+        self._job = job
+        self._sinks = sinks
         self._total = torch.zeros(CLASSES, dtype=torch.float64)
         self._positions = 0
         self.rows = 0
         if state is not None:
-            self.rows, self._positions = int(state["rows"]), int(state["positions"])
+            self.rows = state["rows"]
+            self._positions = state["positions"]
             self._total = torch.tensor(state["classes"], dtype=torch.float64)
-            with CheckpointReader(
-                job.layout.folder / state["file"], FileSum.from_json(state["sum"])
-            ) as reader:
-                for number, sink in sinks.items():
-                    sink.restore(state["banks"][str(number)], reader, f"bank-{number}")
-                if preview is not None:
-                    preview.restore(reader.tensors(PREVIEW)["cells"])
+            with open_snapshot(job.layout.folder, state) as reader:
+                sinks.restore(state, reader)
 
     def add(self, segment: Segment, expected: FileSum) -> None:
-        """Take the next one up.
+        """Merge the next segment.
+
+        Args:
+            segment: the segment.
+            expected: checksum of its result file.
 
         Raises:
             StoreError: its result is not as the worker wrote it.
         """
         assert segment.start == self.rows
         with CheckpointReader(self._job.result(segment), expected) as reader:
-            for number, sink in self._sinks.items():
-                _add_bank(sink, partial(reader.each), f"bank-{number}")
-            if self._preview is not None:
+            for number, sinks in self._sinks.banks.items():
+                _add_bank(sinks, reader.each, f"bank-{number}")
+            if self._sinks.preview is not None:
                 for cells in reader.each("picture/cells"):
-                    self._preview.add(*cells.chunk(2, 1))
-            for sums in reader.each("classifier/sums"):
-                for each in sums:
-                    self._total += each[:CLASSES]
-                    self._positions += int(each[CLASSES])
+                    self._sinks.preview.add(*cells.chunk(2, 1))
+            for block in reader.each("classifier/sums"):
+                for sums in block:
+                    self._total += sums[:CLASSES]
+                    self._positions += int(sums[CLASSES])
         self.rows = segment.stop
 
-    def keep(self, journal: Journal, shards: Mapping[str, FileSum]) -> None:
-        """Have what was taken up so far committed; with it, the segments' shards."""
-        path = state_path(self._job.layout.folder, journal, self.rows)
-        writer = CheckpointWriter(path)
-        for number, sink in self._sinks.items():
-            sink.keep(writer, f"bank-{number}")
-        if self._preview is not None:
-            writer.add(f"{PREVIEW}/cells", self._preview.waiting)
-        writer.close()
-        banks = {str(number): sink.state() for number, sink in self._sinks.items()}
-        state: dict[str, Any] = {
-            "whole": False,
-            "segments": True,
-            "rows": self.rows,
-            "file": path.name,
-            "banks": banks,
-            "preview": None if self._preview is None else self._preview.state(),
-            "classes": self._total.tolist(),
-            "positions": self._positions,
-        }
-        more = {self._job.shard(name): each for name, each in shards.items()}
-
-        def files(cancelled: Callable[[], bool]) -> dict[PurePath, FileSum | None]:
-            state["sum"] = file_sum(path).to_json()
-            return {path: None, **more, **written(self._sinks, self._preview, banks, cancelled)}
-
-        journal.reached(STEP, state, files, after=lambda: remove_states(path.parent, path))
-        journal.flush_soon()
+    def commit(self, journal: Journal, shards: Mapping[str, FileSum]) -> None:
+        """Have what is merged so far committed, and with it the segments' shards."""
+        snapshot = Snapshot(journal, self._job.layout.folder, self.rows, self._sinks)
+        for number in self._sinks.banks:
+            snapshot.save_bank(number)
+        snapshot.save_preview()
+        files = {self._job.shard(name): checksum for name, checksum in shards.items()}
+        snapshot.commit(files=files, segments=(self._total, self._positions))
 
     def logits(self) -> Tensor:
-        """The classifier's average over all positions so far: see `RowStream.logits`."""
+        """Return the classifier's average over all positions so far: see `RowStream.logits`."""
         return self._total / max(1, self._positions)
 
 
-def _add_bank(sink: Sinks, each: Callable[[str], Iterator[Tensor]], folder: str) -> None:
-    for half in each(f"{folder}/half"):
-        sink.take_half(half)
-    for columns in each(f"{folder}/columns"):
-        sink.take_columns(columns)
-    for cells in each(f"{folder}/cells"):
-        sink.take_cells(*cells.chunk(2, 1))
-    for pieces in each(f"{folder}/energies"):
-        for found in pieces:
-            sink.take_energies(found)
-    for loudest in each(f"{folder}/loudest"):
-        sink.meter.add_means(0, loudest)
+def _add_bank(sinks: BankSinks, tensors: Callable[[str], Iterator[Tensor]], folder: str) -> None:
+    """Pass a segment's rows of a bank to its sinks."""
+    for half in tensors(f"{folder}/half"):
+        sinks.take_half(half)
+    for columns in tensors(f"{folder}/columns"):
+        sinks.take_columns(columns)
+    for cells in tensors(f"{folder}/cells"):
+        sinks.take_cells(*cells.chunk(2, 1))
+    for pieces in tensors(f"{folder}/energies"):
+        for energies in pieces:
+            sinks.take_energies(energies)
+    for loudest in tensors(f"{folder}/loudest"):
+        sinks.meter.add_means(0, loudest)
 
 
-@dataclass(frozen=True)
-class Shared:
-    """A cluster for a run, and about how many of the picture's rows a segment has.
+@dataclass(frozen=True, kw_only=True)
+class ClusterRun:
+    """A cluster that computes a run.
 
-    `done` gathers what each segment took, `merging` what the command took for each to be taken up.
+    Attributes:
+        cluster: the cluster.
+        segment_rows: about how many of the picture's rows a segment has.
+        done: every finished segment.
+        merge_seconds: time that this process took to merge each.
     """
 
     cluster: Cluster
     segment_rows: int
     done: list[Done] = field(default_factory=list)
-    merging: list[float] = field(default_factory=list)
+    merge_seconds: list[float] = field(default_factory=list)
 
-    def run(
-        self,
-        job: Job,
-        sinks: Mapping[int, Sinks],
-        preview: Overview | None,
-        journal: Journal,
-        advance: Callable[[int], None],
-    ) -> Tensor:
-        """Have all segments made, and taken up; the logits' average.
+    def run(self, job: Job, sinks: NetworkSinks, journal: Journal, advance: Callable[[int], None]) -> Tensor:
+        """Have all segments computed, and merge them.
 
         Args:
+            job: what every segment needs.
+            sinks: the run's.
+            journal: where the stage's state is kept.
             advance: called with the pixels of each segment that is done.
+
+        Returns:
+            The logits' average over the picture, float64 `[class=1000]`.
 
         Raises:
             Stopped: the run was asked to stop; what was finished is kept.
-            OutputError: the run was begun otherwise.
+            OutputError: the run was begun with segments of another size.
             NetsoundsError: a segment failed, or the cluster did.
         """
-        state = journal.state(STEP)
-        merge = Merge(job, sinks, preview, state)
+        merge = Merge(job, sinks, journal.state(NETWORK))
         segments = segments_of(job.plan, self.segment_rows)
         if merge.rows not in (0, *(segment.stop for segment in segments)):
             raise OutputError(
                 "the run was started with another --segment-rows; give that, or start again with --overwrite"
             )
         left = [segment for segment in segments if segment.start >= merge.rows]
+        shards = self._merge(job, merge, left, journal, advance)
+        logits = merge.logits()
+        arrays = [job.layout.array(planned.number) for planned in job.plan.banks if job.plan.stored]
+        last = {job.shard(name): checksum for name, checksum in shards.items()}
+        sinks.complete(
+            journal,
+            logits,
+            files=lambda: {**last, **{array / "zarr.json": None for array in arrays}},
+            after=lambda: _clear(job),
+        )
+        return logits
+
+    def _merge(
+        self,
+        job: Job,
+        merge: Merge,
+        left: list[Segment],
+        journal: Journal,
+        advance: Callable[[int], None],
+    ) -> dict[str, FileSum]:
+        """Merge the segments that are left, and return the shards that are not committed yet."""
         across = job.plan.pixels // job.plan.rows_along
 
         def note(segment: Segment, done: Done) -> None:
             self.done.append(done)
             advance((segment.stop - segment.start) * across)
 
-        shards: dict[str, FileSum] = {}  # not committed yet
+        shards: dict[str, FileSum] = {}
         with threads(job.plan.threads_each):  # more would wait for cores that workers are busy on
             try:
                 for done in self.cluster.in_order(
@@ -180,53 +182,42 @@ class Shared:
                 ):
                     began = time.monotonic()
                     merge.add(left.pop(0), done.result)
-                    self.merging.append(time.monotonic() - began)
+                    self.merge_seconds.append(time.monotonic() - began)
                     shards |= done.shards
                     if left and journal.due():
-                        merge.keep(journal, shards)
+                        merge.commit(journal, shards)
                         shards = {}
             except Stopped:
-                merge.keep(journal, shards)
+                merge.commit(journal, shards)
                 raise
-        logits = merge.logits()
-        arrays = [job.layout.array(each.number) for each in job.plan.banks if job.plan.stored]
-        last = {job.shard(name): each for name, each in shards.items()}
-        network_ended(
-            journal,
-            sinks,
-            preview,
-            logits,
-            files=lambda: {**last, **{array / "zarr.json": None for array in arrays}},
-            after=lambda: _clear(job),
-        )
-        return logits
+        return shards
 
     @property
     def notes(self) -> list[str]:
-        """For the run's record: what lets its bytes be others than one machine's."""
+        """Notes for the run's record: reasons why its bytes may differ from one machine's."""
         return processors_note(self._processors)
 
     @property
     def _processors(self) -> set[str]:
-        """Of who made the segments, in attempts before, too, and of who was at the sound."""
+        """Processors of the workers that computed segments, also in earlier attempts, and sound."""
         return {*self.cluster.processors, *(each.processor for each in self.done)}
 
     def facts(self) -> dict[str, Any]:
-        """For the run's record: of the segments that were made or found in this attempt."""
+        """Return what the run's record says of the segments that were computed or found in this attempt."""
         return {
             "workers": self.cluster.workers,
             "segments": len(self.done),
             "segment_rows": self.segment_rows,
             "cpu_seconds": round(sum(each.cpu_seconds for each in self.done), 3),
-            "merge_seconds": round(sum(self.merging), 3),
+            "merge_seconds": round(sum(self.merge_seconds), 3),
             "peak_worker_memory_bytes": max((each.peak_memory_bytes for each in self.done), default=0),
             "processors": sorted(self._processors),
         }
 
 
 def _clear(job: Job) -> None:
-    """Remove what only the segments needed, and what workers that were killed left."""
-    remove_states(job.layout.folder)
+    """Remove what only the segments needed, and what killed workers left."""
+    remove_snapshots(job.layout.folder)
     for path in job.layout.temporary.glob(f"{SEGMENT}*"):
         path.unlink(missing_ok=True)
     for each in job.plan.banks:

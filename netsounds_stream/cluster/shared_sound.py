@@ -14,23 +14,25 @@ from ..base.pipeline import workers
 from ..base.progress import Advance, Stop
 from ..errors import Stopped
 from ..planning.plan import AHEAD
-from ..sound.filters import Inversion
+from ..sound.filters import Inversion, InvertedBlock
 from ..store.arrays import Activations, open_activations
 from ..store.blocks import Block
 from .dask_cluster import Cluster
 from .guards import FencingToken, require_within
 
-_Found = list[tuple[Block, list[int]]]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SharedSound:
-    """What a bank's `Rendering` is given to have its blocks inverted by a cluster: see `sound.Share`.
+    """Inverts a bank's blocks on a cluster: see `raw.Share`.
 
     Attributes:
-        array: of a bank's number: its stored activations, which all workers see by that name.
-        url: of the object store that they lie in; None: where `array` says.
+        cluster: the cluster.
+        token: the attempt that the work belongs to.
+        array: returns the path of a bank's stored activations, which all workers see by that name.
+        time_axis: the picture's axis along time.
         threads: that each worker's torch may use.
+        stop: cancels the run.
+        url: of the object store that the activations lie in; None: where `array` says.
     """
 
     cluster: Cluster
@@ -46,30 +48,37 @@ class SharedSound:
         inversion: Inversion,
         number: int,
         blocks: Sequence[Block],
-        add: Callable[[tuple[Block, list[int]]], None],
+        add: Callable[[InvertedBlock], None],
         advance: Advance,
     ) -> None:
-        # a filter's frames stay together: what is seen of it is widened by one worker
-        groups = [list(each) for _, each in groupby(blocks, key=lambda block: block.channels.start)]
-        there = replace(inversion, device="cpu")
-        work = _Work(self.token, there, self.array(number), self.time_axis, self.threads, self.url)
+        """Invert `blocks`, and call `add` for each in their order."""
+        # a filter's frames stay together: its extremes are widened by one worker
+        groups = [list(group) for _, group in groupby(blocks, key=lambda block: block.channels.start)]
+        work = _Work(
+            token=self.token,
+            inversion=replace(inversion, device="cpu"),
+            array=self.array(number),
+            time_axis=self.time_axis,
+            threads=self.threads,
+            url=self.url,
+        )
 
-        def note(group: list[Block], found: _Found) -> None:
-            frames = sum(each.frames.stop - each.frames.start for each in group)
+        def note(group: list[Block], inverted: list[InvertedBlock]) -> None:
+            frames = sum(block.frames.stop - block.frames.start for block in group)
             filters = group[0].channels.stop - group[0].channels.start
             advance(frames * filters * inversion.frequencies)
 
         try:
-            for found in self.cluster.in_order(
+            for group in self.cluster.in_order(
                 partial(_inverted, work), groups, name="sound", stop=self.stop, on_end=note
             ):
-                for each in found:
-                    add(each)
+                for block in group:
+                    add(block)
         except Stopped:
-            return  # the pass says so itself, once it has kept what is done
+            return  # the pass raises it itself, once it has noted what is done
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Work:
     token: FencingToken
     inversion: Inversion
@@ -79,25 +88,25 @@ class _Work:
     url: str | None
 
 
-def _inverted(work: _Work, blocks: Sequence[Block]) -> _Found:
-    """On a worker: the blocks' samples in their files; what `Inversion.invert` gives for each."""
+def _inverted(work: _Work, blocks: Sequence[Block]) -> list[InvertedBlock]:
+    """Invert blocks into their files; runs on a worker."""
     require_within([work.array, *work.inversion.paths], work.url)
     work.token.require()
-    found = list[tuple[Block, list[int]]]()
+    inverted: list[InvertedBlock] = []
     with ExitStack() as opened:
         source = _source(work, opened)
         files = {
             number: opened.enter_context(work.inversion.laid_out(number, 0))
             for number in work.inversion.files_of(blocks[0])
         }
-        seen = work.inversion.seen(opened)
+        extremes = work.inversion.open_extremes(opened)
         with workers(1, work.threads) as pipeline:
             pipeline.run(
                 source.prefetched(blocks),
-                lambda block: work.inversion.invert(source, block, files, seen, lambda _: None),
-                [found.append],
+                lambda block: work.inversion.invert(source, block, files, extremes, lambda _: None),
+                [inverted.append],
             )
-    return found
+    return inverted
 
 
 def _source(work: _Work, opened: ExitStack) -> Activations:

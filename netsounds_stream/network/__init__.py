@@ -1,4 +1,5 @@
-"""The line-buffered network: weights, layers, the row stream made of them, the label, and `verify`.
+"""The line-buffered network: weights, layers that retain the rows they still need, the stream made of them,
+the label, and the comparison with the network run on the whole picture.
 
-Each layer retains only the rows that it still needs. Nothing here ever writes a file of a run.
+Nothing here ever writes a file of a run.
 """

@@ -222,7 +222,7 @@ class RowStream:
             stage.restore({name: values.to(self._device) for name, values in state.items()})
 
     @property
-    def station_names(self) -> tuple[str, ...]:
+    def stage_names(self) -> tuple[str, ...]:
         """Names of the stages, in the order in which a band passes them."""
         return tuple(stage.layers[-1] for stage in self._stages)
 

@@ -14,16 +14,17 @@ Only the current row of cells is in memory. Completed ones are on disk in float1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..base.journal import Files
+from ..base.sink import ResumableSink
 from ..base.spool import Spool
 from ..planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Cells, Plan, cells_of
+from ..planning.steps import OverviewState
 
 
 def across_cells(values: Tensor, factor: int) -> tuple[Tensor, Tensor]:
@@ -48,7 +49,7 @@ def across_cells(values: Tensor, factor: int) -> tuple[Tensor, Tensor]:
     return sums, maxima
 
 
-class Overview:
+class Overview(ResumableSink[OverviewState]):
     """Reduces the rows of a bank or a picture to cells in a spool file, which is kept.
 
     Holds the current row of cells, float32 `[2, cell, channel]`: their sums so far, and their maxima.
@@ -57,14 +58,14 @@ class Overview:
         path: the spool file.
         cells: the grid of cells.
         channels: number of channels.
-        state: `state()` of an earlier overview to resume; `restore` then takes its `waiting`.
+        state: `state()` of an earlier overview to resume; `restore` then takes what it retained.
 
     Attributes:
         path: the spool file.
         cells: the grid of cells.
     """
 
-    def __init__(self, path: Path, cells: Cells, channels: int, state: Mapping[str, Any] | None) -> None:
+    def __init__(self, path: Path, cells: Cells, channels: int, state: OverviewState | None) -> None:
         self.path = path
         self.cells = cells
         self._rows = 0 if state is None else int(state["came"])
@@ -75,26 +76,25 @@ class Overview:
             completed = cells.along
         self._spool = Spool(path, shape, completed, torch.float16)
 
-    def __enter__(self) -> Overview:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the spool file."""
         self._spool.close()
 
-    @property
-    def waiting(self) -> Tensor:
-        """The current row of cells, float32 `[2, cell, channel]`: sums and maxima."""
-        return self._current
-
-    def state(self) -> dict[str, int]:
+    def state(self) -> OverviewState:
         """Return what the journal keeps: the number of rows so far, `came`."""
         return {"came": self._rows}
 
-    def restore(self, waiting: Tensor) -> None:
-        """Restore the current row of cells, `waiting` of an earlier overview."""
-        self._current.copy_(waiting)
+    def retained(self) -> dict[str, Tensor]:
+        """Return the current row of cells, float32 `[2, cell, channel]`: sums and maxima."""
+        return {"cells": self._current}
+
+    def restore(self, state: OverviewState, retained: Mapping[str, Tensor]) -> None:
+        """Restore the current row of cells."""
+        self._current.copy_(retained["cells"])
+
+    def files(self, state: OverviewState, cancelled: Callable[[], bool]) -> Files:
+        """Return the spool file."""
+        return {self.path: None}
 
     def add(self, sums: Tensor, maxima: Tensor) -> None:
         """Add the next rows, reduced across by `across_cells`.
@@ -137,13 +137,13 @@ class Overview:
         return torch.stack(list(rows))
 
 
-def bank_overview(path: Path, bank: BankPlan, state: Mapping[str, Any] | None) -> Overview:
+def bank_overview(path: Path, bank: BankPlan, state: OverviewState | None) -> Overview:
     """Open the overview of a bank's filters at `path`, new or resumed from `state`."""
     cells = cells_of(bank.frames, bank.frequencies, FILTER_CELLS)
     return Overview(path, cells, bank.channels, state)
 
 
-def picture_overview(path: Path, plan: Plan, state: Mapping[str, Any] | None) -> Overview:
+def picture_overview(path: Path, plan: Plan, state: OverviewState | None) -> Overview:
     """Open the overview of the rows that the plan decodes at `path`, new or resumed from `state`."""
     rows = plan.rows_along
     cells = cells_of(rows, plan.pixels // rows, PICTURE_CELLS)

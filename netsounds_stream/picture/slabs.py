@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.journal import Journal
 from ..base.progress import Stages
 from ..errors import Stopped
 from ..planning.plan import Plan
+from ..planning.steps import DECODE
 from .picture import Picture, Slab, slabs, write_spool
 
-_STEP = "decode"
+
+@dataclass(frozen=True)
+class PixelBand:
+    """Rows of the picture that enter the network at a time.
+
+    Attributes:
+        row: its first row's place in the picture, along the time axis.
+        values: integer pixels `[time, frequency, rgb]`.
+    """
+
+    row: int
+    values: Slab
+
+
+def bands_of(slabs: Iterable[Slab], rows: int, first: int) -> Iterator[PixelBand]:
+    """Cut slabs into bands.
+
+    Args:
+        slabs: integer pixels `[time, frequency, rgb]`, in time order.
+        rows: rows of a band; the last of a slab may have fewer.
+        first: row of the picture at which the first slab begins.
+
+    Yields:
+        The bands, in order.
+    """
+    for slab in slabs:
+        for start in range(0, slab.shape[0], rows):
+            values = slab[start : start + rows]
+            yield PixelBand(first, values)
+            first += values.shape[0]
 
 
 def planned_slabs(picture: Picture, plan: Plan, spool: Path, first: int) -> Iterator[Slab]:
@@ -42,9 +73,9 @@ def spool_picture(picture: Picture, plan: Plan, spool: Path, journal: Journal, s
     Raises:
         Stopped: the run was cancelled; a resumed run starts this step over.
     """
-    if journal.done(_STEP):
+    if journal.done(DECODE):
         return
-    with stages.stage(_STEP, plan.pixels, "px") as advance:
+    with stages.stage(DECODE.name, plan.pixels, "px") as advance:
         shares = [0.0]
 
         def on_spooled(share: float) -> None:
@@ -54,5 +85,5 @@ def spool_picture(picture: Picture, plan: Plan, spool: Path, journal: Journal, s
             shares.append(share)
 
         write_spool(picture, spool, on_spooled)
-    journal.reached(_STEP, {"whole": True}, lambda cancelled: {spool: None})
+    journal.completed(DECODE, lambda cancelled: {spool: None})
     journal.step_ended()

@@ -22,6 +22,7 @@ from ..base.pipeline import Pipeline
 from ..base.progress import Advance
 from ..planning.plan import AudioPlan
 from ..planning.sound_options import SoundOptions
+from ..planning.steps import form_step
 from ..run.layout import REPORT
 from ..sound.finished_files import finish_files
 from ..sound.finishing import PIECE_SAMPLES, Finish, Segment
@@ -85,9 +86,9 @@ class FormWriter:
         jobs = []
         for form, file, start, length in zip(forms, files, starts, lengths, strict=True):
             pieces = partial(_pieces, partial(self.opened, self.folder / file), start, length)
-            segment = Segment(length, pieces, factor=1 / max(_FULL_SCALE, peak))
+            segment = Segment(samples=length, pieces=pieces, factor=1 / max(_FULL_SCALE, peak))
             jobs.append((self._finish(sound, form, length), [segment]))
-        finish_files(self.journal, self.pipeline, f"form: {name}", jobs, advance)
+        finish_files(self.journal, self.pipeline, form_step(name), jobs, advance)
         return replace(sound, forms=forms)
 
     def _finish(self, sound: Played, form: str, samples: int) -> Finish:

@@ -17,6 +17,7 @@ from ..base.checksums import FileSum
 from ..base.journal import Journal, no_files
 from ..errors import Stopped
 from ..planning.plan import AHEAD, Plan
+from ..planning.steps import upload_step
 from ..store.arrays import Activations, UploadQueue
 from ..store.object_store import ObjectFolder
 from ..store.remote_arrays import open_remote
@@ -48,7 +49,7 @@ class ObjectStorage(StorageBackend):
         self._failure: BaseException | None = None
         self._local_bytes: dict[str, int] = {}  # of each complete file that is still in the folder
         self._changed = threading.Condition()
-        journal.on_whole = self._enqueue
+        journal.on_complete = self._enqueue
         checksums = journal.content["checksums"].items()
         self._enqueue({folder / name: FileSum.from_json(checksum) for name, checksum in checksums})
 
@@ -132,7 +133,9 @@ class ObjectStorage(StorageBackend):
     def _uploading_bytes(self) -> int:
         """Return the bytes of files in the folder whose upload has not ended."""
         return sum(
-            size for name, size in list(self._local_bytes.items()) if not self._journal.done(_step(name))
+            size
+            for name, size in list(self._local_bytes.items())
+            if not self._journal.done(upload_step(name))
         )
 
     def _enqueue(self, files: Mapping[Path, FileSum]) -> None:
@@ -142,7 +145,7 @@ class ObjectStorage(StorageBackend):
             top = name.split("/")[0]
             if top == TEMPORARY or top.endswith(".zarr") or name in self._local_bytes:
                 continue
-            if not self._journal.done(_step(name)):
+            if not self._journal.done(upload_step(name)):
                 self._local_bytes[name] = checksum.bytes
                 self._uploading.submit(self._upload, name, path)
             elif path.exists():  # killed before it was removed
@@ -152,9 +155,7 @@ class ObjectStorage(StorageBackend):
         try:
             if self._failure is None:
                 self._objects.put_file(name, path, lambda: self._closed)
-                self._journal.reached(
-                    _step(name), {"whole": True}, no_files, after=lambda: self._remove_local(name)
-                )
+                self._journal.completed(upload_step(name), no_files, after=lambda: self._remove_local(name))
         except BaseException as error:  # noqa: BLE001  (raised again in `check`)
             self._failure = error
         with self._changed:
@@ -168,10 +169,6 @@ class ObjectStorage(StorageBackend):
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._folder).as_posix()
-
-
-def _step(name: str) -> str:
-    return f"put: {name}"
 
 
 class _SoundObject:

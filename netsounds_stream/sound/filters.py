@@ -22,17 +22,30 @@ from .view import FilterExtremes
 from .wav import LaidOutWav, full_scale, to_samples
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class InvertedBlock:
+    """A block whose samples are in their files, and the linear checksum of each filter's stretch of them."""
+
+    block: Block
+    checksums: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inversion:
     """How a bank's filters are inverted, and which samples of which files they are.
 
     Attributes:
+        options: how activations become sound.
+        audio: the plan of each file.
         paths: one file for all filters, end to end; or one a filter, in the order of `place`.
-        infos: of each file, see `tags.info_chunk`.
-        factor, offset: by filter; samples are scaled by them.
-        place: of the filters that sound, in order: which is which.
-        per_filter: samples.
-        extremes: a path, filters and frames, for `FilterExtremes`; None where nothing is to be seen.
+        infos: the chunk before the samples of each file, see `tags.info_chunk`.
+        factor: by filter; samples are multiplied by it.
+        offset: by filter; then it is added.
+        place: position of each selected filter among them.
+        filter_samples: samples of a filter.
+        frequencies: values of a frame.
+        device: where the frames are inverted.
+        extremes: path, filters and frames for `FilterExtremes`; None without a report.
     """
 
     options: SoundOptions
@@ -42,85 +55,105 @@ class Inversion:
     factor: Floats
     offset: Floats
     place: Mapping[int, int]
-    per_filter: int
+    filter_samples: int
     frequencies: int
     device: str
     extremes: tuple[Path, int, int] | None
 
     @property
     def together(self) -> bool:
-        """Whether one file takes all filters."""
+        """Whether one file holds all filters."""
         return self.audio.scheme == "concat"
 
     @property
     def cut(self) -> bool:
         """Whether files end before the filters do, as a preview's."""
-        return self.audio.samples < self.per_filter * (len(self.place) if self.together else 1)
+        return self.audio.samples < self.filter_samples * (len(self.place) if self.together else 1)
 
-    def begins(self, block: Block, at: int = 0) -> int:
-        """The sample of its file where the block's filter `at` begins."""
+    def first_sample(self, block: Block, position: int = 0) -> int:
+        """Return the sample of its file at which a filter of the block begins.
+
+        Args:
+            block: the block.
+            position: the filter's, counted from the block's first.
+        """
         first: int = block.frames.start * self.frequencies
-        return first + self.together * (self.place[block.channels.start] + at) * self.per_filter
+        if self.together:
+            first += (self.place[block.channels.start] + position) * self.filter_samples
+        return first
 
     def files_of(self, block: Block) -> list[int]:
-        """The numbers of the files that it goes to: filters, or 0 for all."""
+        """Return the numbers of the block's files: its filters, or 0 for the one file of all."""
         return [0] if self.together else list(range(block.channels.start, block.channels.stop))
 
     def laid_out(self, number: int, checksum: int | None) -> LaidOutWav:
-        """A file, new; or with a checksum one that is gone on with."""
-        at = 0 if self.together else self.place[number]
-        return LaidOutWav(self.paths[at], self.audio, self.options, checksum, self.infos[at])
+        """Open a file: a new one, or with a checksum one to be resumed."""
+        position = 0 if self.together else self.place[number]
+        return LaidOutWav(self.paths[position], self.audio, self.options, checksum, self.infos[position])
 
-    def seen(self, opened: ExitStack) -> FilterExtremes | None:
-        """What takes the samples' extremes, until `opened` closes it."""
-        return None if self.extremes is None else opened.enter_context(FilterExtremes(*self.extremes))
+    def open_extremes(self, stack: ExitStack) -> FilterExtremes | None:
+        """Open the file of the samples' extremes, until `stack` is closed; None without a report."""
+        return None if self.extremes is None else stack.enter_context(FilterExtremes(*self.extremes))
 
     def invert(
         self,
         source: Activations,
         block: Block,
         files: Mapping[int, LaidOutWav],
-        seen: FilterExtremes | None,
+        extremes: FilterExtremes | None,
         advance: Callable[[float], None],
-    ) -> tuple[Block, list[int]]:
-        """Have a block's samples in their files; the linear parts of each filter's stretch."""
+    ) -> InvertedBlock:
+        """Invert a block and write its samples into their files.
+
+        Args:
+            source: the stored activations.
+            block: which of them.
+            files: the open files, by their numbers.
+            extremes: takes the samples' extremes; None without a report.
+            advance: called with the number of samples.
+        """
         values = source.read(block.channels, block.frames).to(self.device)
         half = half_frames(values.float())
         half.mul_(self._column(self.factor, block)).add_(self._column(self.offset, block))
-        taken = to_samples(half, self.options.subtype, bounded=self.options.scale != "none")
-        if seen is not None:
+        rounded = to_samples(half, self.options.subtype, bounded=self.options.scale != "none")
+        if extremes is not None:
             low, high = (
-                each.cpu().float() / full_scale(self.options.subtype) for each in torch.aminmax(taken, dim=2)
+                extreme.cpu().float() / full_scale(self.options.subtype)
+                for extreme in torch.aminmax(rounded, dim=2)
             )
-            seen.add(self.place[block.channels.start], block.frames.start, low.numpy(), high.numpy())
-        samples = mirrored(taken, self.frequencies).cpu().numpy()
-        parts, cut = [], self.cut
-        for at, (sound, number) in enumerate(zip(samples, self._numbers(block), strict=True)):
-            first = self.begins(block, at)
-            heard = sound.reshape(-1)[: max(0, self.audio.samples - first)] if cut else sound
-            parts.append(files[number].write(first, heard) if heard.size else 0)
+            extremes.add(self.place[block.channels.start], block.frames.start, low.numpy(), high.numpy())
+        samples = mirrored(rounded, self.frequencies).cpu().numpy()
+        checksums = []
+        cut = self.cut
+        for position, (sound, number) in enumerate(zip(samples, self._numbers(block), strict=True)):
+            first = self.first_sample(block, position)
+            written = sound.reshape(-1)[: max(0, self.audio.samples - first)] if cut else sound
+            checksums.append(files[number].write(first, written) if written.size else 0)
         advance(samples.size)
-        return block, parts
+        return InvertedBlock(block=block, checksums=checksums)
 
-    def add_sums(self, block: Block, parts: list[int], files: Mapping[int, LaidOutWav]) -> None:
-        """Have what `invert` gave in the files' checksums."""
+    def add_checksums(self, inverted: InvertedBlock, files: Mapping[int, LaidOutWav]) -> None:
+        """Add a block's checksums to those of its files."""
+        block, parts = inverted.block, inverted.checksums
         length = (block.frames.stop - block.frames.start) * self.frequencies
-        ends = [min(self.audio.samples, self.begins(block, at) + length) for at in range(len(parts))]
+        ends = [
+            min(self.audio.samples, self.first_sample(block, position) + length)
+            for position in range(len(parts))
+        ]
         if self.together and not self.cut:
-            one = files[0]
-            one.checksum ^= shifted(
-                combined(parts, self.per_filter * one.sample_bytes), one.bytes_after(ends[-1])
-            )
+            file = files[0]
+            stretch = combined(parts, self.filter_samples * file.sample_bytes)
+            file.checksum ^= shifted(stretch, file.bytes_after(ends[-1]))
             return
         for part, end, number in zip(parts, ends, self._numbers(block), strict=True):
             file = files[number]
             file.checksum ^= shifted(part, file.bytes_after(end)) if part else 0
 
     def _numbers(self, block: Block) -> list[int]:
-        """Of each of the block's filters, its file."""
+        """Return the number of the file of each of the block's filters."""
         filters = range(block.channels.start, block.channels.stop)
-        return [0 for _ in filters] if self.together else list(filters)
+        return [0] * len(filters) if self.together else list(filters)
 
     def _column(self, values: Floats, block: Block) -> Tensor:
-        taken = np.ascontiguousarray(values[block.channels])
-        return torch.tensor(taken, dtype=torch.float32, device=self.device).view(-1, 1, 1)
+        selected = np.ascontiguousarray(values[block.channels])
+        return torch.tensor(selected, dtype=torch.float32, device=self.device).view(-1, 1, 1)

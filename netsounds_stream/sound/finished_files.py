@@ -1,4 +1,4 @@
-"""Finished files: what finishing one leaves, and several finished side by side as a step of a run."""
+"""Finished sound files: several finished side by side as a step of a run, and what finishing one leaves."""
 
 from __future__ import annotations
 
@@ -7,36 +7,45 @@ from pathlib import Path
 from typing import Any
 
 from ..base.checksums import FileSum
-from ..base.journal import Files, Journal
+from ..base.journal import Files, Journal, Step
 from ..base.pipeline import Pipeline
 from ..base.progress import Advance
+from ..planning.steps import FinishedState
 from ..store.blocks import Block, Pass
 from .finishing import Finish, Segment, finish
 
-#: How the folder of a bank's files, one a filter, ends.
+#: Ending of the folder with a bank's files, one a filter.
 FILTERS = "_filters"
 
 
 def finish_files(
     journal: Journal,
     pipeline: Pipeline,
-    step: str,
+    step: Step[FinishedState],
     jobs: Sequence[tuple[Finish, Sequence[Segment]]],
     advance: Advance,
 ) -> None:
-    """Finish several files side by side: the `step` of that name, one file after another."""
+    """Finish several files side by side.
+
+    Args:
+        journal: where the state of `step` is kept: the files that are done, one after another.
+        pipeline: the workers.
+        step: the step.
+        jobs: how each file is finished, and its segments.
+        advance: called with the samples of each file.
+    """
     work = Pass(journal, step, [Block(slice(at, at + 1), slice(0, 1)) for at in range(len(jobs))])
-    measured = dict((work.state or {}).get("measured", {}))
+    measured = {} if work.state is None else dict(work.state["measured"])
     targets = {target.path: target for target, _ in jobs}
     written: dict[Path, FileSum | None] = {}
 
-    def one(block: Block) -> tuple[Path, FileSum, dict[str, Any]]:
+    def finish_one(block: Block) -> tuple[Path, FileSum, dict[str, Any]]:
         target, segments = jobs[block.channels.start]
         return target.path, *finish(target, segments, advance)
 
     def add(found: tuple[Path, FileSum, dict[str, Any]]) -> None:
-        path, whole, facts = found
-        written.update(with_view(targets[path], whole))
+        path, checksum, facts = found
+        written.update(with_view(targets[path], checksum))
         if facts:
             measured[named(path)] = facts
         work.reached(lambda: {"measured": dict(measured)}, files)
@@ -46,16 +55,16 @@ def finish_files(
         written.clear()
         return found
 
-    pipeline.run(work.remaining(Advance("", 1, "", lambda progress: None), 0), one, [add])
+    pipeline.run(work.remaining(Advance("", 1, "", lambda progress: None), 0), finish_one, [add])
     work.end(lambda: {"measured": dict(measured)}, files)
 
 
 def named(path: Path) -> str:
-    """A sound file's name in its run's folder."""
+    """Return a sound file's name in its run's folder."""
     return f"{path.parent.name}/{path.name}" if path.parent.name.endswith(FILTERS) else path.name
 
 
 def with_view(target: Finish, written: FileSum) -> dict[Path, FileSum | None]:
-    """The files that finishing one wrote."""
+    """Return the files that finishing one wrote."""
     view: dict[Path, FileSum | None] = {} if target.view is None else {target.view[0]: None}
     return {target.path: written, **view}

@@ -41,7 +41,7 @@ _FADE_SECONDS = 0.01
 PIECE_SAMPLES = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Segment:
     """Some of a file's sound: `factor` times what `pieces` gives, plus `offset`.
 
@@ -67,7 +67,7 @@ class Gain:
     limits: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finish:
     """How one file is finished; `loudness_lufs` None leaves the segments' own levels, to within full scale.
 

@@ -6,21 +6,21 @@ without an IFFT. Only the lowest sample needs one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..base.sink import ResumableSink
 from ..errors import StoreError
+from ..planning.steps import LevelState
 from .dsp.half_ifft import half_frames
 
 Floats = NDArray[np.float64]
-_EXTREMES = ("low", "high", "peak")
 
 
 @dataclass(frozen=True)
@@ -111,28 +111,34 @@ def energies(block: Tensor) -> Tensor:
     return torch.bmm(across, block.square()).double().sum(0)
 
 
-class LevelMeter:
+class LevelMeter(ResumableSink[LevelState]):
     """Gathers the extremes of each filter's samples, block by block.
 
     Args:
         state: what another meter had gathered; see `state`.
     """
 
-    def __init__(self, channels: int, state: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, channels: int, state: LevelState | None = None) -> None:
         self._low = np.full(channels, np.inf)
         self._high = np.full(channels, -np.inf)
         self._peak = np.zeros(channels)
         self._energy: Floats | None = None
         if state is not None:
-            self._low, self._high, self._peak = (np.array(state[name], float) for name in _EXTREMES)
-            if state.get("energy") is not None:
+            self._low = np.array(state["low"], float)
+            self._high = np.array(state["high"], float)
+            self._peak = np.array(state["peak"], float)
+            if "energy" in state:
                 self._energy = np.array(state["energy"], float)
 
-    def state(self) -> dict[str, Any]:
-        """What was gathered so far, JSON-ready and exact."""
-        gathered = (self._low, self._high, self._peak)
-        found: dict[str, Any] = {name: each.tolist() for name, each in zip(_EXTREMES, gathered, strict=True)}
-        return found if self._energy is None else {**found, "energy": self._energy.tolist()}
+    def state(self) -> LevelState:
+        state: LevelState = {
+            "low": self._low.tolist(),
+            "high": self._high.tolist(),
+            "peak": self._peak.tolist(),
+        }
+        if self._energy is not None:
+            state["energy"] = self._energy.tolist()
+        return state
 
     def add(self, first_channel: int, low: Tensor, high: Tensor, peak: Tensor) -> None:
         """Take the `extremes` of a block whose filters begin at `first_channel`."""

@@ -1,7 +1,7 @@
-"""The mix: the banks' windowed sums at one level, set beside each other, added, and brought to a loudness.
+"""The mix: the banks' windowed sums at one level, panned, added, and brought to a loudness.
 
-A bank with next to nothing to say is not raised to the others' level, nor a nearly even picture to that of
-full ones (`spectra.Background.presence`).
+A bank with hardly any content is not raised to the others' level, nor a nearly even picture to that of full
+ones (`background.Background.presence`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..base.spool import Spool
 from ..errors import Stopped
 from ..planning.plan import AudioPlan
 from ..planning.sound_options import MIX_LUFS, SoundOptions
+from ..planning.steps import MIX
 from .finished_files import with_view
 from .finishing import PIECE_SAMPLES, Finish, finish, gain_for
 from .levels import LevelMeter
@@ -35,78 +36,122 @@ _APART = 0.35  # of the way from the middle to a side, at which the banks are se
 
 
 def write_mix(
-    to: Windowing,
+    windowing: Windowing,
     banks: Mapping[int, SpectraSpool],
     path: Path,
     audio: AudioPlan,
     advance: Advance,
     parts: Mapping[int, Sequence[tuple[AudioPlan, Path]]],
 ) -> None:
-    """Lay the banks' sums over one another and write them as one file; and each bank's part of it.
+    """Write the mix of the banks' sums as one file, and each bank's part of it.
 
     Args:
+        windowing: how the signals are made.
+        banks: magnitudes of each bank's sum, by its number.
+        path: the mix's file.
+        audio: its plan.
+        advance: called with the number of samples of each pass.
         parts: by bank, the files that its part goes to; none where parts are not wanted.
+
+    Raises:
+        Stopped: the run was asked to stop.
     """
+    context = windowing.context
     with ExitStack() as stack:
 
         def spool(name: str) -> Spool:
-            return stack.enter_context(Spool(to.folder / f"{name}.spool", (audio.channels,)))
+            return stack.enter_context(Spool(context.temporary / f"{name}.spool", (audio.channels,)))
 
-        signals, mixed = {number: spool(f"mix-{number}") for number in banks}, spool("mix")
-
-        def signal(number: int) -> None:
-            stretches = to.signal(banks[number].blocks(), to.seed(number, 0))
-            spooled(stretches, signals[number], 0, LevelMeter(1), advance)
-
-        to.pipeline.run(banks, signal, [])
-        if to.journal.stopping:
-            raise Stopped
+        signals = {number: spool(f"mix-{number}") for number in banks}
+        mixed = spool("mix")
+        _synthesise(windowing, banks, signals, advance)
+        levelled = _levelled(banks, signals)
+        target = _mix_finish(windowing, banks, path, audio)
+        loudness = windowing.meter(audio, target.loudness_lufs)
         level = LevelMeter(1)
-        present = {number: each.presence for number, each in banks.items()}
-        # each at one level, less where a bank has next to nothing to say
-        levelled = [
-            (place * np.float32(present[number] / each.level if each.level else 0.0), signals[number])
-            for (number, each), place in zip(banks.items(), _layout(len(banks)), strict=True)
-        ]
-        wanted = MIX_LUFS if to.sound.loudness_lufs is None else to.sound.loudness_lufs
-        share = sum(each**2 for each in present.values()) / len(present)
-        wanted += 10 * math.log10(share) if share else 0.0
-        heard = to.meter(audio, wanted)
-        spooled(_added(levelled, to.stft.sounded), mixed, 0, level, lambda amount: None, heard)
-        (segment,) = segments_of(mixed, to, [level.levels()])
-        tags = to.tags(",".join(map(str, banks)), "mix")
-        view = None
-        if to.views is not None:
-            plan = view_plan(audio, to.sound, windowed=True, filter_samples=0)
-            view = to.views.path(0, "mix"), plan
-        target = Finish(path, audio, to.sound, tags, wanted, True, to.seed(0), view)
-        gain = gain_for(target, [segment], advance, known(heard, segment))
+        spooled(_added(levelled, windowing.stft.sounded), mixed, 0, level, lambda amount: None, loudness)
+        (segment,) = segments_of(mixed, windowing, [level.levels()])
+        gain = gain_for(target, [segment], advance, known(loudness, segment))
         written, measured = finish(target, [segment], advance, gain)
-        measured = {**measured, "wanted_lufs": round(wanted, 2)}
-        files, facts = with_view(target, written), ended(path, measured)
+        assert target.loudness_lufs is not None
+        state = ended(path, {**measured, "wanted_lufs": round(target.loudness_lufs, 2)})
+        files = with_view(target, written)
         if any(parts.values()):
-            made = [
+            each = [
                 Part(
-                    part_of(segment, *of, len(banks)),
-                    [_part_file(to, number, *each) for each in parts[number]],
+                    segment=part_of(segment, gains, signal, len(banks)),
+                    files=[_part_finish(windowing, number, *file) for file in parts[number]],
                 )
-                for number, of in zip(banks, levelled, strict=True)
+                for number, (gains, signal) in zip(banks, levelled, strict=True)
             ]
-            more, down_db = write_parts(made, gain.factor, to.pipeline, to.journal, advance)
-            files, facts = {**files, **more}, {**facts, "stems": {"gain_db": round(down_db, 2)}}
-        waiting = [mixed.path, *(each.path for each in signals.values())]
-    to.journal.reached("mix", facts, lambda cancelled: files, removal(*waiting))
+            part_files, down_db = write_parts(each, gain.factor, context.pipeline, context.journal, advance)
+            files |= part_files
+            state["stems"] = {"gain_db": round(down_db, 2)}
+        temporary = [mixed.path, *(signal.path for signal in signals.values())]
+    context.journal.reached(MIX, state, lambda cancelled: files, removal(*temporary))
+
+
+def _synthesise(
+    windowing: Windowing, banks: Mapping[int, SpectraSpool], signals: Mapping[int, Spool], advance: Advance
+) -> None:
+    """Synthesise each bank's signal into its spool, side by side."""
+
+    def synthesise(number: int) -> None:
+        pieces = windowing.signal(banks[number].blocks(), windowing.seed(number, 0))
+        spooled(pieces, signals[number], 0, LevelMeter(1), advance)
+
+    windowing.context.pipeline.run(banks, synthesise, [])
+    if windowing.context.journal.stopping:
+        raise Stopped
+
+
+def _levelled(
+    banks: Mapping[int, SpectraSpool], signals: Mapping[int, Spool]
+) -> list[tuple[NDArray[np.float32], Spool]]:
+    """Return each signal with its gains `[channel]`: at one level, less where a bank lacks content."""
+    return [
+        (place * np.float32(bank.presence / bank.level if bank.level else 0.0), signals[number])
+        for (number, bank), place in zip(banks.items(), _panned(len(banks)), strict=True)
+    ]
+
+
+def _mix_finish(
+    windowing: Windowing, banks: Mapping[int, SpectraSpool], path: Path, audio: AudioPlan
+) -> Finish:
+    """Return how the mix is finished: at the wanted loudness, less where the banks lack content."""
+    context = windowing.context
+    wanted = context.options.loudness_lufs
+    loudness_lufs = MIX_LUFS if wanted is None else wanted
+    share = sum(bank.presence**2 for bank in banks.values()) / len(banks)
+    loudness_lufs += 10 * math.log10(share) if share else 0.0
+    view = None
+    if context.views is not None:
+        plan = view_plan(audio, context.options, windowed=True, filter_samples=0)
+        view = context.views.path(0, "mix"), plan
+    return Finish(
+        path=path,
+        audio=audio,
+        sound=context.options,
+        tags=context.tags(",".join(map(str, banks)), "mix"),
+        loudness_lufs=loudness_lufs,
+        dithered=True,
+        seed=windowing.seed(0),
+        view=view,
+    )
 
 
 def mix_work(samples: int, sound: SoundOptions, parts: Mapping[int, Sequence[tuple[AudioPlan, Path]]]) -> int:
-    """Return what a mix of so many samples, in both channels, and its parts advance by."""
+    """Return how much a mix of so many samples, in both channels, and its parts advance by."""
     work = len(parts) * samples + signal_work(samples, sound, MIX_LUFS) - samples
     return work + sum(samples * (1 + len(files)) for files in parts.values() if files)
 
 
-def _layout(count: int) -> NDArray[np.float32]:
-    """Return gains `[signal, channel]` that set signals beside each other: left and right in turn, a last
-    one without a partner in the middle; by constant power."""
+def _panned(count: int) -> NDArray[np.float32]:
+    """Return gains that pan signals left and right in turn, a last one without a partner to the middle.
+
+    Returns:
+        float32 `[signal, channel]`, of constant power.
+    """
     sides = np.array([(-1) ** (at + 1) for at in range(count)], dtype=np.float64)
     if count % 2:
         sides[-1] = 0
@@ -116,7 +161,7 @@ def _layout(count: int) -> NDArray[np.float32]:
 
 
 def _added(signals: Sequence[tuple[NDArray[np.float32], Spool]], samples: int) -> Iterator[Tensor]:
-    """Add signals, each by its gains `[channel]`: `[channel, sample]`, by pieces."""
+    """Add signals, each times its gains `[channel]`, and yield the sum `[channel, sample]` in pieces."""
     for start in range(0, samples, PIECE_SAMPLES):
         count = min(PIECE_SAMPLES, samples - start)
         total = torch.zeros(count, 2)
@@ -125,13 +170,22 @@ def _added(signals: Sequence[tuple[NDArray[np.float32], Spool]], samples: int) -
         yield total.T
 
 
-def _part_file(to: Windowing, number: int, audio: AudioPlan, path: Path) -> Finish:
-    """Return how a bank's part of the mix is written: as a stem, in the run's format, or for the page."""
-    sound, view = to.sound, None
+def _part_finish(windowing: Windowing, number: int, audio: AudioPlan, path: Path) -> Finish:
+    """Return how a bank's part of the mix is finished: as a stem, in the run's format, or for the page."""
+    context, view = windowing.context, None
+    sound = context.options
     if audio.scheme == "part":
         sound = replace(sound, format="flac", subtype="PCM_16", scale="peak")
-        if to.views is not None:
-            plan = view_plan(audio, to.sound, windowed=True, filter_samples=0)
-            view = to.views.path(number, audio.scheme), plan
-    seed = to.seed(number, crc32(audio.scheme.encode()))
-    return Finish(path, audio, sound, to.tags(str(number), audio.scheme), None, True, seed, view)
+        if context.views is not None:
+            plan = view_plan(audio, context.options, windowed=True, filter_samples=0)
+            view = context.views.path(number, audio.scheme), plan
+    return Finish(
+        path=path,
+        audio=audio,
+        sound=sound,
+        tags=context.tags(str(number), audio.scheme),
+        loudness_lufs=None,
+        dithered=True,
+        seed=windowing.seed(number, crc32(audio.scheme.encode())),
+        view=view,
+    )

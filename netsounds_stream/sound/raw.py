@@ -1,11 +1,11 @@
-"""From stored activations, or from their running sum, to WAV files, in blocks.
+"""Raw sound: stored activations, or their running sum, inverted frame by frame into WAV files, in blocks.
 
 Sample n of a filter's frame is y[n] = real(ifft(x))[n] over the frequency axis; frames follow one another
 in time order. A scheme says which samples make a file, a balance whether filters are levelled first, a
 scale how the result fills [-1, 1]; `minmax` with `filter` is what netsounds recorded.
 
 The inversion is linear: a sum of filters takes one IFFT a frame, not one a filter. Every pass over the
-store is a step of the run's journal, and goes on where it was put down.
+store is a step of the run's journal, and can be suspended and resumed.
 """
 
 from __future__ import annotations
@@ -20,195 +20,260 @@ import numpy as np
 from torch import Tensor
 
 from ..base.checksums import FileSum
-from ..base.journal import Files, Journal
-from ..base.pipeline import Pipeline
+from ..base.journal import Files
 from ..base.progress import Advance, Stages
 from ..errors import Stopped
 from ..planning.plan import AudioPlan
-from ..planning.sound_options import SoundOptions
+from ..planning.steps import FiltersState, LevelsPassState, SoundState, filters_step, levels_step, sum_step
 from ..store.arrays import Activations
 from ..store.blocks import Block, Pass, blocks_of
-from .filters import Inversion
+from .context import StageContext
+from .filters import Inversion, InvertedBlock
 from .levels import LevelMeter, Levels, energies, extremes, gains
 from .mixture import chosen
 from .sum_spool import SumSpool
-from .tags import Tags, info_chunk
-from .view import SoundMeter, Views, view_plan
+from .tags import info_chunk
+from .view import SoundMeter, view_plan
 from .wav import LaidOutWav
 
-#: Has a bank's blocks inverted elsewhere, into files laid out here; gives on what `invert` gives, in order.
-Share = Callable[[Inversion, int, list[Block], Callable[[tuple[Block, list[int]]], None], Advance], None]
+#: Inverts a bank's blocks on other machines into preallocated WAV files, and hands on what `Inversion.invert`
+#: returns for each, in block order.
+Share = Callable[[Inversion, int, list[Block], Callable[[InvertedBlock], None], Advance], None]
 
 
-@dataclass(frozen=True)
-class Rendering:
-    """What every pass over a bank's store needs.
+@dataclass(frozen=True, kw_only=True)
+class RawSound:
+    """A bank whose sound is made of stored activations, or of sums that are known.
 
     Attributes:
-        stored: the activations; None where there are none and nothing but known sums is written.
-        options: how they become sound.
-        block_values: worked on at a time.
-        line: the workers.
-        journal: where the passes' steps are kept.
-        name: of the bank's stage, and the first word of its steps.
-        tags: of each file, by its scheme.
-        device: where filters are inverted, one by one.
+        context: options, journal, workers and folders.
         number: the bank's.
-        views: where what is seen of the files is kept, if it is wanted.
-        share: what has blocks inverted elsewhere, if something does.
+        stage: name of its stage, with which its steps' names begin.
+        stored: its activations; None where nothing but known sums is written.
+        block_values: values that are worked on at a time.
+        share: inverts blocks on other machines; None: they are inverted here.
     """
 
+    context: StageContext
+    number: int
+    stage: str
     stored: Activations | None
-    options: SoundOptions
     block_values: int
-    pipeline: Pipeline
-    journal: Journal
-    name: str
-    tags: Callable[[str], Tags]
-    device: str = "cpu"
-    number: int = 0
-    views: Views | None = None
     share: Share | None = None
 
     @property
     def source(self) -> Activations:
+        """The stored activations, which must be there."""
         assert self.stored is not None
         return self.stored
 
 
-def measure_levels(to: Rendering, *, lowest: bool, advance: Advance) -> Levels:
-    """The extremes of each filter of stored activations, and its energy if wanted, in one pass over them."""
-    source, work = to.source, Pass(to.journal, f"{to.name}: levels", blocks_of(to.source, to.block_values))
+@dataclass(frozen=True, kw_only=True)
+class _BlockLevels:
+    """Extremes of a block's filters, `[channel]` each, and their energies where they are wanted."""
+
+    first: int
+    extremes: tuple[Tensor, Tensor, Tensor]
+    energies: Tensor | None
+
+
+def measure_levels(raw: RawSound, *, lowest: bool, advance: Advance) -> Levels:
+    """Measure the extremes of each filter, and its energy where it is wanted, in one pass over its store.
+
+    Args:
+        raw: the bank.
+        lowest: whether the lowest sample is wanted, too, for which every frame is inverted.
+        advance: called with the number of values.
+    """
+    context, source = raw.context, raw.source
+    work: Pass[LevelsPassState] = Pass(
+        context.journal, levels_step(raw.stage), blocks_of(source, raw.block_values)
+    )
     meter = LevelMeter(source.channels, work.state)
 
-    def measure(block: Block) -> tuple[int, tuple[Tensor, Tensor, Tensor], Tensor | None]:
+    def measure(block: Block) -> _BlockLevels:
         values = source.read(block.channels, block.frames)
-        low, high, peak = (each.cpu() for each in extremes(values.to(to.device), lowest=lowest))
-        squares = energies(values.float().permute(1, 2, 0)) if to.options.needs_energies else None
+        low, high, peak = (extreme.cpu() for extreme in extremes(values.to(context.device), lowest=lowest))
+        wanted = context.options.needs_energies
+        squares = energies(values.float().permute(1, 2, 0)) if wanted else None
         advance(values.numel())
-        return block.channels.start, (low, high, peak), squares
+        return _BlockLevels(first=block.channels.start, extremes=(low, high, peak), energies=squares)
 
-    def add(found: tuple[int, tuple[Tensor, Tensor, Tensor], Tensor | None]) -> None:
-        first, levels, squares = found
-        meter.add(first, *levels)
-        if squares is not None:
-            meter.add_energies(first, squares)
+    def add(block: _BlockLevels) -> None:
+        meter.add(block.first, *block.extremes)
+        if block.energies is not None:
+            meter.add_energies(block.first, block.energies)
         work.reached(meter.state, dict)
 
-    to.pipeline.run(source.prefetched(work.remaining(advance, source.frequencies)), measure, [add])
+    context.pipeline.run(source.prefetched(work.remaining(advance, source.frequencies)), measure, [add])
     work.end(meter.state, dict)
     return meter.levels()
 
 
 def write_filters(
-    to: Rendering, levels: Levels, paths: Sequence[Path], audio: AudioPlan, advance: Advance
+    raw: RawSound, levels: Levels, paths: Sequence[Path], audio: AudioPlan, advance: Advance
 ) -> None:
     """Write every filter's sound, in one pass over stored activations.
 
-    Into one path, filters end to end; or into a path a filter. Inverted, scaled and rounded on the device.
-    """
-    source, options = to.source, to.options
-    together = audio.scheme == "concat"
-    numbers = chosen(source.channels, options, levels)
-    place = {number: at for at, number in enumerate(numbers)}
-    each = levels if options.balance == "filter" else levels.of(numbers).whole()
-    factor, offset = (np.broadcast_to(values, source.channels) for values in gains(each, options.scale))
-    inversion = Inversion(
-        options,
-        audio,
-        tuple(paths),
-        tuple(
-            info_chunk(to.tags("concat" if together else f"filter {number}"))
-            for number in ([0] if together else numbers)
-        ),
-        factor,
-        offset,
-        place,
-        source.frames * source.frequencies,
-        source.frequencies,
-        to.device,
-        None if to.views is None else (to.views.extremes_path(to.number), len(numbers), source.frames),
-    )
-    blocks = [
-        block
-        for block in blocks_of(source, to.block_values, chosen=numbers)
-        if inversion.begins(block) < audio.samples
-    ]
-    last_frame = max(block.frames.stop for block in blocks)
-    work = Pass(to.journal, f"{to.name}: {audio.scheme}", blocks)
-    left_open = dict((work.state or {}).get("open", {}))
-    files: dict[int, LaidOutWav] = {}
-    whole: dict[Path, FileSum | None] = {}  # closed, and not kept yet
+    Filters are inverted, scaled and rounded on the device.
 
-    def opening(opened: ExitStack) -> Iterator[Block]:
-        for block in source.prefetched(work.remaining(advance, source.frequencies)):
-            for number in inversion.files_of(block):
-                if number not in files:
-                    wav = inversion.laid_out(number, left_open.pop(str(number), None))
-                    files[number] = opened.enter_context(wav)
+    Args:
+        raw: the bank.
+        levels: the filters' extremes.
+        paths: one file for all filters, end to end; or a file a filter.
+        audio: the plan of each file.
+        advance: called with the number of samples.
+
+    Raises:
+        Stopped: the run was asked to stop.
+    """
+    writer = _FilterWriter(raw, _inversion(raw, levels, paths, audio), advance)
+    with ExitStack() as stack:
+        if raw.share is None:
+            writer.write_here(stack)
+        else:
+            writer.write_elsewhere(stack, raw.share)
+        writer.end()
+
+
+def _inversion(raw: RawSound, levels: Levels, paths: Sequence[Path], audio: AudioPlan) -> Inversion:
+    context, source = raw.context, raw.source
+    options = context.options
+    numbers = chosen(source.channels, options, levels)
+    together = audio.scheme == "concat"
+    schemes = ["concat"] if together else [f"filter {number}" for number in numbers]
+    by = levels if options.balance == "filter" else levels.of(numbers).whole()
+    factor, offset = (np.broadcast_to(values, source.channels) for values in gains(by, options.scale))
+    seen = None
+    if context.views is not None:
+        seen = context.views.extremes_path(raw.number), len(numbers), source.frames
+    return Inversion(
+        options=options,
+        audio=audio,
+        paths=tuple(paths),
+        infos=tuple(info_chunk(context.tags(bank_tag(raw.number), scheme)) for scheme in schemes),
+        factor=factor,
+        offset=offset,
+        place={number: position for position, number in enumerate(numbers)},
+        filter_samples=source.frames * source.frequencies,
+        frequencies=source.frequencies,
+        device=context.device,
+        extremes=seen,
+    )
+
+
+def bank_tag(number: int) -> str:
+    """Return what a file's tags say of its bank; nothing of one that is not known."""
+    return str(number or "")
+
+
+class _FilterWriter:
+    """One pass that inverts filters into files, each of which is open from its first block to its last."""
+
+    def __init__(self, raw: RawSound, inversion: Inversion, advance: Advance) -> None:
+        self._raw = raw
+        self._inversion = inversion
+        self._advance = advance
+        self._blocks = [
+            block
+            for block in blocks_of(raw.source, raw.block_values, chosen=list(inversion.place))
+            if inversion.first_sample(block) < inversion.audio.samples
+        ]
+        self._last_frame = max(block.frames.stop for block in self._blocks)
+        self._pass: Pass[FiltersState] = Pass(
+            raw.context.journal, filters_step(raw.stage, inversion.audio.scheme), self._blocks
+        )
+        self._left_open = {} if self._pass.state is None else dict(self._pass.state["open"])
+        self._files: dict[int, LaidOutWav] = {}
+        self._closed: dict[Path, FileSum | None] = {}  # since the last commit
+
+    def write_here(self, stack: ExitStack) -> None:
+        """Invert the blocks on this machine's workers."""
+        extremes = self._inversion.open_extremes(stack)
+
+        def invert(block: Block) -> InvertedBlock:
+            return self._inversion.invert(self._raw.source, block, self._files, extremes, self._advance)
+
+        self._raw.context.pipeline.run(self._opening(stack), invert, [self._add])
+
+    def write_elsewhere(self, stack: ExitStack, share: Share) -> None:
+        """Lay the files out, and have other machines invert the blocks into them."""
+        blocks = []
+        for block in self._opening(stack):
+            blocks.append(block)
+            for number in self._inversion.files_of(block):
+                self._files[number].close()  # opened again where it is written
+        share(self._inversion, self._raw.number, blocks, self._add, self._advance)
+
+    def end(self) -> None:
+        """Note how far the pass has come."""
+        self._pass.end(self._state, self._written)
+
+    def _opening(self, stack: ExitStack) -> Iterator[Block]:
+        """Yield the blocks that are left, with their files open."""
+        source = self._raw.source
+        for block in source.prefetched(self._pass.remaining(self._advance, source.frequencies)):
+            for number in self._inversion.files_of(block):
+                if number not in self._files:
+                    wav = self._inversion.laid_out(number, self._left_open.pop(str(number), None))
+                    self._files[number] = stack.enter_context(wav)
             yield block
 
-    def add(found: tuple[Block, list[int]]) -> None:
-        block, parts = found
-        inversion.add_sums(block, parts, files)
-        # in order: all before it are written
-        ended = block == blocks[-1] if together else block.frames.stop == last_frame
-        for number in inversion.files_of(block) if ended else []:
-            wav = files.pop(number)
+    def _add(self, inverted: InvertedBlock) -> None:
+        block = inverted.block
+        self._inversion.add_checksums(inverted, self._files)
+        # blocks come in order: all before this one are written
+        together = self._inversion.together
+        ended = block == self._blocks[-1] if together else block.frames.stop == self._last_frame
+        for number in self._inversion.files_of(block) if ended else []:
+            wav = self._files.pop(number)
             wav.close()
-            whole[wav.path] = wav.file_sum()
-        work.reached(state, written)
+            self._closed[wav.path] = wav.file_sum()
+        self._pass.reached(self._state, self._written)
 
-    def state() -> Mapping[str, Any]:
+    def _state(self) -> Mapping[str, Any]:
         # as a list first: another worker may open files meanwhile
-        return {"open": {str(number): wav.checksum for number, wav in list(files.items())}}
+        return {"open": {str(number): wav.checksum for number, wav in list(self._files.items())}}
 
-    def written() -> Files:
-        found = {**whole, **{wav.path: None for wav in list(files.values())}}
-        if to.views is not None:
-            found[to.views.extremes_path(to.number)] = None
-        whole.clear()
-        return found
-
-    with ExitStack() as opened:
-        if to.share is not None:
-            blocks = []
-            for block in opening(opened):
-                blocks.append(block)
-                for number in inversion.files_of(block):
-                    files[number].close()  # laid out, and opened again where it is written
-            to.share(inversion, to.number, blocks, add, advance)
-        else:
-            seen = inversion.seen(opened)
-            to.pipeline.run(
-                opening(opened), lambda block: inversion.invert(source, block, files, seen, advance), [add]
-            )
-        work.end(state, written)
+    def _written(self) -> Files:
+        files = {**self._closed, **{wav.path: None for wav in list(self._files.values())}}
+        self._closed.clear()
+        views = self._raw.context.views
+        if views is not None:
+            files[views.extremes_path(self._raw.number)] = None
+        return files
 
 
-def write_sum(to: Rendering, total: SumSpool, path: Path, audio: AudioPlan, advance: Advance) -> None:
-    """Write the sum of a bank's filters. A step that is begun again: it is a hundredth of a run."""
-    step, options, seen = f"{to.name}: sum", to.options, None
-    if to.journal.done(step):
+def write_sum(raw: RawSound, total: SumSpool, path: Path, audio: AudioPlan, advance: Advance) -> None:
+    """Write the sum of a bank's filters.
+
+    A step that was stopped begins again: it is a hundredth of a run.
+
+    Raises:
+        Stopped: the run was asked to stop.
+    """
+    context, step = raw.context, sum_step(raw.stage)
+    if context.journal.done(step):
         advance.skip(audio.samples * audio.channels)
         return
-    if to.journal.stopping:
+    if context.journal.stopping:
         raise Stopped
-    if to.views is not None:
-        seen = SoundMeter(view_plan(audio, options, windowed=False, filter_samples=0))
-    info = info_chunk(to.tags("sum"))
-    files: dict[Path, FileSum | None] = {
-        path: total.write_wav(path, audio, options, to.block_values, advance, info, seen)
-    }
-    if to.views is not None and seen is not None:
-        view = to.views.path(to.number, "sum")
-        seen.finish().save(view)
+    meter = None
+    if context.views is not None:
+        meter = SoundMeter(view_plan(audio, context.options, windowed=False, filter_samples=0))
+    info = info_chunk(context.tags(bank_tag(raw.number), "sum"))
+    written = total.write_wav(path, audio, context.options, raw.block_values, advance, info, meter)
+    files: dict[Path, FileSum | None] = {path: written}
+    if context.views is not None and meter is not None:
+        view = context.views.path(raw.number, "sum")
+        meter.finish().save(view)
         files[view] = None
-    to.journal.reached(step, {"whole": True}, lambda cancelled: files)
+    state: SoundState = {"complete": True}
+    context.journal.reached(step, state, lambda cancelled: files)
 
 
 def render_bank(
-    to: Rendering,
+    raw: RawSound,
     files: Sequence[tuple[AudioPlan, Sequence[Path]]],
     stages: Stages,
     *,
@@ -218,19 +283,21 @@ def render_bank(
     """Write all of a bank's raw sound out of its stored activations.
 
     Args:
+        raw: the bank.
         files: what to write: a file for 'sum' and 'concat', a file a filter for 'filters'.
+        stages: the run's progress.
         levels: the filters' extremes, where they are written one by one; by 'minmax' the lowest, too.
-        total: the sum of the filters, where there is one to be written.
+        total: the sum of the filters, where it is written.
 
     Raises:
         Stopped: the run was asked to stop; what is done is noted in the journal.
     """
     work = sum(audio.files * audio.samples * audio.channels for audio, _ in files)
-    with stages.stage(to.name, work, "samples") as advance:
+    with stages.stage(raw.stage, work, "samples") as advance:
         for audio, paths in files:
             if audio.scheme == "sum":
                 assert total is not None
-                write_sum(to, total, paths[0], audio, advance)
+                write_sum(raw, total, paths[0], audio, advance)
             else:
                 assert levels is not None
-                write_filters(to, levels, paths, audio, advance)
+                write_filters(raw, levels, paths, audio, advance)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -23,8 +22,9 @@ from ..planning.planner import split_threads
 from ..planning.sound_options import FORMATS
 from ..planning.sound_plan import audio_plan, stft_plan
 from ..store.arrays import Activations, open_activations
-from .bank import BankSound
-from .raw import Rendering
+from .bank import BankSound, BankSums
+from .context import StageContext
+from .raw import RawSound
 from .tags import Tags
 from .windowed import Windowing
 
@@ -87,7 +87,6 @@ def render(
         )
     stft = stft_plan(rows, sound)
     audio = audio_plan(scheme, source.channels, source.frames, source.frequencies, sound, stft)
-    stages, journal = Stages(on_progress), Journal.nowhere()
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as temporary:
         made = Path(temporary) / target.name
         (folder := Path(temporary) / "temporary").mkdir()
@@ -97,16 +96,18 @@ def render(
             return Tags(f"{label}, {scheme}", picture, label, scheme, sound.method, version, bank)
 
         with workers(*split_threads(torch.get_num_threads())) as pipeline:
-            flipped = (source.time_axis == "x") != sound.flip_frequency
-            windowing = (
-                None if stft is None else Windowing(stft, sound, journal, folder, pipeline, tags, flipped)
+            context = StageContext(
+                options=sound, journal=Journal.nowhere(), pipeline=pipeline, temporary=folder, tags=tags
             )
-            raw = Rendering(
-                source, sound, _BLOCK_VALUES, pipeline, journal, "sound", partial(tags, str(number or ""))
+            windowing = None
+            if stft is not None:
+                flipped = (source.time_axis == "x") != sound.flip_frequency
+                windowing = Windowing(context=context, stft=stft, flipped=flipped)
+            raw = RawSound(
+                context=context, number=number, stage="sound", stored=source, block_values=_BLOCK_VALUES
             )
-            BankSound(number, raw, windowing, folder, source.frames).write(
-                [(audio, [made])], stages, None, None, {}
-            )
+            bank = BankSound(raw=raw, windowing=windowing, whole_frames=source.frames)
+            bank.write([(audio, [made])], Stages(on_progress), BankSums(spectra={}))
         made.replace(target)
     return audio
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor
 
+from ..base.journal import Files
+from ..base.sink import ResumableSink
 from ..base.spool import Spool
 from ..planning.geometry import inside
 from ..planning.plan import Stft
 from ..planning.sound_options import SoundOptions
+from ..planning.steps import SpectraState
 from .background import USUAL, Background
 from .dsp.spectrum import FrequencyMap, FrequencyScale, TimeMap
 
@@ -22,6 +24,12 @@ from .dsp.spectrum import FrequencyMap, FrequencyScale, TimeMap
 _ROWS = 32
 _LEAST = 1e-30  # in place of nothing, to divide by
 _FRAMES = 64  # frames made of them at a time, at most
+
+
+class _MapState(TypedDict):
+    seen: int
+    came: int
+    made: int
 
 
 class SpectraMap:
@@ -81,13 +89,16 @@ class SpectraMap:
         return self._background.presence(loudest, self._frequencies, self._contrast)
 
     @property
-    def state(self) -> dict[str, int]:
+    def state(self) -> _MapState:
+        """How far it has come, JSON-ready."""
         return {"seen": self._seen, "came": self._came, "made": self._made}
 
-    def restore(self, state: Mapping[str, Any], waiting: Tensor) -> None:
-        """Go on where another was."""
-        self._came, self._made, self._kept = int(state["came"]), int(state["made"]), waiting
-        self._seen = int(state["seen"])
+    def restore(self, state: _MapState, waiting: Tensor) -> None:
+        """Resume where another map was, whose rows are `waiting`."""
+        self._came = state["came"]
+        self._made = state["made"]
+        self._seen = state["seen"]
+        self._kept = waiting
         self._first = self._came - waiting.shape[0]
 
     def __call__(self, rows: Tensor) -> Iterator[Tensor]:
@@ -163,40 +174,49 @@ def _root_of_squares(sizes: Tensor) -> Tensor:
     return sizes.square().sum(1, keepdim=True).sqrt_()
 
 
-class SpectraSpool:
+class SpectraSpool(ResumableSink[SpectraState]):
     """Magnitudes of one signal of several channels, float32 `[frame, channel, bin]`, in a file, which stays.
 
     Args:
-        state: of a spool left before, to go on with; `made_by` is to be restored, too.
+        path: the file.
+        stft: sizes of the frames.
+        channels: of the signal.
+        spectra: makes them of rows.
+        state: state of a spool to resume, whose retained rows are to be restored; None: a new one.
 
     Attributes:
-        made_by: what makes them of rows.
+        path: the file.
         loudest: the largest energy of a frame.
     """
 
     def __init__(
-        self, path: Path, stft: Stft, channels: int, made_by: SpectraMap, state: Mapping[str, Any] | None
+        self, path: Path, stft: Stft, channels: int, spectra: SpectraMap, state: SpectraState | None
     ) -> None:
-        self.path, self.made_by, self._stft = path, made_by, stft
+        self.path = path
+        self._map = spectra
+        self._stft = stft
         self._energy = 0.0 if state is None else float(state["energy"])
         self.loudest = 0.0 if state is None else float(state["loudest"])
         self._spool = Spool(path, (channels, stft.bins), None if state is None else int(state["made"]))
 
-    def __enter__(self) -> SpectraSpool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._spool.close()
 
-    def state(self) -> dict[str, Any]:
-        """How far it is, JSON-ready and exact."""
-        return {**self.made_by.state, "energy": self._energy, "loudest": self.loudest}
+    def state(self) -> SpectraState:
+        return {**self._map.state, "energy": self._energy, "loudest": self.loudest}
+
+    def retained(self) -> dict[str, Tensor]:
+        return {"rows": self._map.waiting}
+
+    def restore(self, state: SpectraState, retained: Mapping[str, Tensor]) -> None:
+        self._map.restore(state, retained["rows"])
+
+    def files(self, state: SpectraState, cancelled: Callable[[], bool]) -> Files:
+        return {self.path: None}
 
     def add(self, rows: Tensor) -> None:
         """Take the next rows, float32 `[row, channel, frequency]`."""
-        for made in self.made_by(rows):
+        for made in self._map(rows):
             energies = made.double().square_().sum((1, 2))
             self._energy += float(energies.sum())
             self.loudest = max(self.loudest, float(energies.max()))
@@ -205,7 +225,7 @@ class SpectraSpool:
     @property
     def presence(self) -> float:
         """How much content there is, from 0, nothing, to 1: see `Background.presence`."""
-        return self.made_by.presence(self.loudest)
+        return self._map.presence(self.loudest)
 
     @property
     def level(self) -> float:

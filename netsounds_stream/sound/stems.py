@@ -25,16 +25,23 @@ from ..planning.sound_options import SoundOptions
 from .finishing import CEILING, CEILING_DBTP, PIECE_SAMPLES, Finish, Gain, Segment, finish, true_peak
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Part:
-    """One bank's part: the files that it is written to, all of them with the same samples."""
+    """One bank's part of the mix, and the files that it is written to, all with the same samples."""
 
     segment: Segment
     files: Sequence[Finish]
 
 
 def part_of(mix: Segment, gains: NDArray[np.float32], spool: Spool, banks: int) -> Segment:
-    """Return a bank's part of the mix: times its `gains` there, `[channel]`, and faded as all of it is."""
+    """Return a bank's part of the mix, faded as the mix is.
+
+    Args:
+        mix: the mix.
+        gains: the bank's in it, float32 `[channel]`.
+        spool: the bank's signal.
+        banks: how many banks the mix has.
+    """
 
     def pieces() -> Iterator[Any]:
         for start in range(0, mix.samples, PIECE_SAMPLES):
@@ -49,7 +56,10 @@ def write_parts(
     """Write all parts, side by side.
 
     Args:
-        gain: the mix's.
+        parts: the parts.
+        gain: the mix's gain.
+        pipeline: the workers.
+        journal: says whether the run was asked to stop.
         advance: called with every sample of the passes: one, and another for each file.
 
     Returns:
@@ -61,7 +71,7 @@ def write_parts(
     peaks: list[float] = []
 
     def measure(part: Part) -> float:
-        _heed(journal)
+        _check_stop(journal)
         return true_peak(part.files[0], [part.segment], advance)
 
     pipeline.run(parts, measure, [peaks.append])
@@ -72,7 +82,7 @@ def write_parts(
     def write(part: Part) -> dict[Path, FileSum | None]:
         found: dict[Path, FileSum | None] = {}
         for to in part.files:
-            _heed(journal)
+            _check_stop(journal)
             to.path.parent.mkdir(exist_ok=True)
             found[to.path] = finish(to, [part.segment], advance, Gain(gain * down))[0]
             if to.view is not None:
@@ -99,6 +109,6 @@ def stems_notes(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _heed(journal: Journal) -> None:
+def _check_stop(journal: Journal) -> None:
     if journal.stopping:
         raise Stopped

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..base.checksums import FileSum, shifted
+from ..base.journal import Files
 from ..base.progress import Advance
+from ..base.sink import ResumableSink
 from ..base.spool import Spool
 from ..planning.plan import AudioPlan
 from ..planning.sound_options import SoundOptions
+from ..planning.steps import SumState
 from .dsp.half_ifft import half_length, mirrored
 from .levels import Levels, gains, require_finite
 from .view import SoundMeter
@@ -27,11 +28,14 @@ def sum_spool_path(folder: Path, number: int) -> Path:
     return folder / f"sum-{number}.spool"
 
 
-class SumSpool:
-    """Half frames, float32 `[frame, channel, sample]`, in a file at `path`, which stays.
+class SumSpool(ResumableSink[SumState]):
+    """Half frames of a bank's sum, float32 `[frame, channel, sample]`, in a file, which stays.
 
     Args:
-        state: of a spool left before, to go on with; see `state`.
+        path: the file.
+        frames: how many will come.
+        frequencies: values of a frame.
+        state: state of a spool to resume; None: a new one.
         channels: 1, or 2 for stereo.
     """
 
@@ -40,27 +44,26 @@ class SumSpool:
         path: Path,
         frames: int,
         frequencies: int,
-        state: Mapping[str, Any] | None = None,
+        state: SumState | None = None,
         channels: int = 1,
     ) -> None:
-        self.path, self._frames, self._frequencies = path, frames, frequencies
-        self._low, self._high, self._peak = np.inf, -np.inf, 0.0
-        if state is not None:
-            self._low, self._high, self._peak = state["low"], state["high"], state["peak"]
-        left = None if state is None else int(state["frames"])
+        self.path = path
+        self._frames = frames
+        self._frequencies = frequencies
+        self._low = np.inf if state is None else state["low"]
+        self._high = -np.inf if state is None else state["high"]
+        self._peak = 0.0 if state is None else state["peak"]
+        left = None if state is None else state["frames"]
         self._spool = Spool(path, (channels, half_length(frequencies)), left)
 
-    def __enter__(self) -> SumSpool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._spool.close()
 
-    def state(self) -> dict[str, Any]:
-        """How far it has come, JSON-ready."""
+    def state(self) -> SumState:
         return {"frames": self._spool.rows, "low": self._low, "high": self._high, "peak": self._peak}
+
+    def files(self, state: SumState, cancelled: Callable[[], bool]) -> Files:
+        return {self.path: None}
 
     def add(self, half: Tensor) -> None:
         """Take the next summed frames, inverted: first halves, float32 `[frame, channel, sample]`."""
@@ -80,7 +83,20 @@ class SumSpool:
         info: bytes = b"",
         seen: SoundMeter | None = None,
     ) -> FileSum:
-        """Scale what was gathered and write it as one WAV, `seen` by a meter if there is one."""
+        """Scale the sum and write it as one WAV.
+
+        Args:
+            path: the file.
+            audio: its plan.
+            options: how it is scaled.
+            block_values: values that are worked on at a time.
+            advance: called with the number of samples.
+            info: the chunk before its samples.
+            seen: takes its samples for the report; None without one.
+
+        Returns:
+            The file's checksum.
+        """
         assert self._spool.rows == self._frames
         levels = Levels(np.array([self._low]), np.array([self._high]), np.array([self._peak]))
         (factor,), (offset,) = gains(levels, options.scale)

@@ -1,12 +1,13 @@
 """Windowed sound: signals synthesised into spools, from there finished into files.
 
-A bank's sum, or each of its filters, is a signal of the planned length (for the mix of banks see `mixdown`).
+A bank's sum, or each of its filters, is a signal of the planned length (for the mix of banks see `mix`).
 A signal is a fraction of a minute of work: one that was stopped begins again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,252 +16,345 @@ from zlib import crc32
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..base.journal import Journal, no_files
-from ..base.pipeline import Pipeline
+from ..base.journal import no_files
 from ..base.progress import Advance
 from ..base.spool import Spool
 from ..errors import Stopped
 from ..planning.plan import AudioPlan, Stft
 from ..planning.sound_options import MIX_LUFS, SoundOptions
-from ..store.arrays import Activations
+from ..planning.steps import (
+    SignalsState,
+    SoundState,
+    SpectraState,
+    signals_step,
+    spooled_step,
+    sum_step,
+    windowed_files_step,
+)
 from ..store.blocks import Block, Pass
 from .background import Background, Baseline
+from .context import StageContext
 from .dsp.loudness import Loudness, LoudnessMeter
 from .dsp.synthesis import synthesised
 from .finished_files import finish_files, named, with_view
 from .finishing import PIECE_SAMPLES, Finish, Segment, finish, gain_for, note_of, passes
 from .levels import LevelMeter, Levels, gains
-from .mixture import chosen
+from .mixture import Mixture, chosen
+from .raw import RawSound
 from .spectra import SpectraMap, SpectraSpool, in_blocks
-from .tags import Tags
-from .view import Views, view_plan
+from .view import view_plan
 
 _FRAMES_READ = 64
-_OF_FILTERS = 1  # in seeds: what is drawn for filter n of a bank is of no other signal
+_OF_FILTERS = 1  # in seeds: the random numbers of a bank's filter n are no other signal's
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Windowing:
-    """What every windowed signal of a run needs; `folder` is for what waits, `tags` of a bank and a scheme.
+    """How every windowed signal of a run is made.
 
     Attributes:
+        context: options, journal, workers and folders.
+        stft: sizes of frames and signals.
         flipped: whether a frame's first value is its highest frequency.
-        views: where what is seen of the files is kept, if it is wanted.
         baselines: what of each bank is no content, by its number: left out of the mix.
     """
 
+    context: StageContext
     stft: Stft
-    sound: SoundOptions
-    journal: Journal
-    folder: Path
-    pipeline: Pipeline
-    tags: Callable[[str, str], Tags]
     flipped: bool
-    views: Views | None = None
     baselines: Mapping[int, Baseline] = field(default_factory=dict)
 
-    def spectra(
+    def open_spectra(
         self,
-        name: str,
         number: int,
         rows: tuple[int, int],
         frequencies: int,
-        weights: NDArray[np.float32],
-        state: Mapping[str, Any] | None,
-    ) -> SpectraSpool:
-        """Open a signal's magnitudes: new, or as they were left.
+        mixture: Mixture,
+        states: Sequence[SpectraState] | None,
+        stack: ExitStack,
+    ) -> dict[str, SpectraSpool]:
+        """Open the magnitudes of a bank's windowed sums: new, or as they were left.
 
         Args:
-            name: the signal's, 'mix' or 'sum'.
-            number: of the bank whose filters it sums.
-            rows: see `SpectraMap`.
-            weights: that they are summed by, `[filter, column]`.
+            number: the bank's.
+            rows: its rows, and those of the whole picture: see `SpectraMap`.
+            frequencies: values of a row.
+            mixture: the weights that its filters are summed by.
+            states: the states to resume from; None: the spools are new.
+            stack: closes them.
+
+        Returns:
+            The spools by their names, 'mix' and 'sum', in the mixture's order.
         """
-        path = self.folder / f"{name}-{number}.spectra"
-        background = None
-        if name == "mix" and number in self.baselines:
-            background = self.baselines[number].background(weights)
-        made_by = self.map(rows, frequencies, background)
-        return SpectraSpool(path, self.stft, weights.shape[1], made_by, state)
+        spools = {}
+        for position, (name, part) in enumerate(mixture.spectra):
+            weights = mixture.weights[:, part]
+            background = None
+            if name == "mix" and number in self.baselines:
+                background = self.baselines[number].background(weights)
+            spool = SpectraSpool(
+                self.context.temporary / f"{name}-{number}.spectra",
+                self.stft,
+                weights.shape[1],
+                self.map(rows, frequencies, background),
+                None if states is None else states[position],
+            )
+            spools[name] = stack.enter_context(spool)
+        return spools
 
     def map(
         self, rows: tuple[int, int], frequencies: int, background: Background | None = None
     ) -> SpectraMap:
-        return SpectraMap(
-            *rows, frequencies, self.stft, self.sound, flipped=self.flipped, background=background
-        )
+        """Return what turns rows into magnitudes."""
+        options = self.context.options
+        return SpectraMap(*rows, frequencies, self.stft, options, flipped=self.flipped, background=background)
 
     def seed(self, *numbers: int) -> tuple[int, ...]:
-        return (self.sound.seed, *numbers)
+        """Return the seed of a signal that these numbers identify."""
+        return (self.context.options.seed, *numbers)
 
     def meter(self, audio: AudioPlan, loudness_lufs: float | None) -> LoudnessMeter | None:
-        """To be there while a signal is made; None where its loudness would be another's in the file."""
-        sound = self.sound
+        """Return a meter for a signal that is being made; None where the file's loudness will be another."""
+        sound = self.context.options
         if loudness_lufs is None or sound.resample_hz is not None or sound.scale == "minmax":
             return None
         return LoudnessMeter(sound.sample_rate_hz, audio.channels)
 
     def signal(self, blocks: Iterable[Tensor], seed: tuple[int, ...]) -> Iterator[Tensor]:
-        """See `synthesised`; ends early where the run is asked to stop."""
-        sound = self.sound
+        """Synthesise a signal: see `synthesised`.
+
+        Raises:
+            Stopped: the run was asked to stop.
+        """
+        sound = self.context.options
         for samples in synthesised(
             blocks, self.stft, sound.first_phase, sound.griffin_lim_iterations, seed, sound.audible_bins
         ):
-            if self.journal.stopping:
+            if self.context.journal.stopping:
                 raise Stopped
             yield samples
 
+    def finish(self, path: Path, audio: AudioPlan, number: int, scheme: str) -> Finish:
+        """Return how a file of a bank is finished.
 
-def write_voice(
-    to: Windowing,
-    name: str,
-    number: int,
+        Args:
+            path: the file.
+            audio: its plan.
+            number: the bank's.
+            scheme: the file's scheme; 'filter N' for one of 'filters'.
+        """
+        context, view = self.context, None
+        if context.views is not None:
+            plan = view_plan(audio, context.options, windowed=True, filter_samples=self.stft.sounded)
+            view = context.views.path(number, scheme), plan
+        return Finish(
+            path=path,
+            audio=audio,
+            sound=context.options,
+            tags=context.tags(str(number), scheme),
+            loudness_lufs=context.options.loudness_lufs,
+            dithered=True,
+            seed=self.seed(number, crc32(scheme.encode())),
+            view=view,
+        )
+
+
+def write_windowed_sum(
+    windowing: Windowing,
+    raw: RawSound,
     spectra: SpectraSpool,
     path: Path,
     audio: AudioPlan,
     advance: Advance,
 ) -> None:
-    """Write a bank's windowed sum."""
-    step = f"{name}: sum"
-    if to.journal.done(step):
+    """Write a bank's windowed sum.
+
+    Args:
+        windowing: how the signal is made.
+        raw: the bank.
+        spectra: the sum's magnitudes.
+        path: the file.
+        audio: its plan.
+        advance: called with the number of samples of each pass.
+    """
+    context, step = windowing.context, sum_step(raw.stage)
+    if context.journal.done(step):
         return
-    with Spool(to.folder / f"voice-{number}.spool", (audio.channels,)) as spool:
-        level, heard = LevelMeter(1), to.meter(audio, to.sound.loudness_lufs)
-        spooled(to.signal(spectra.blocks(), to.seed(number, 0)), spool, 0, level, advance, heard)
-        (segment,) = segments_of(spool, to, [level.levels()])
-        target = _finish(to, path, audio, number, "sum")
-        gain = gain_for(target, [segment], advance, known(heard, segment))
+    with Spool(context.temporary / f"windowed-{raw.number}.spool", (audio.channels,)) as spool:
+        level = LevelMeter(1)
+        loudness = windowing.meter(audio, context.options.loudness_lufs)
+        signal = windowing.signal(spectra.blocks(), windowing.seed(raw.number, 0))
+        spooled(signal, spool, 0, level, advance, loudness)
+        (segment,) = segments_of(spool, windowing, [level.levels()])
+        target = windowing.finish(path, audio, raw.number, "sum")
+        gain = gain_for(target, [segment], advance, known(loudness, segment))
         written, measured = finish(target, [segment], advance, gain)
     files = with_view(target, written)
-    to.journal.reached(step, ended(path, measured), lambda cancelled: files, removal(spool.path))
+    context.journal.reached(step, ended(path, measured), lambda cancelled: files, removal(spool.path))
 
 
-def write_filters(
-    to: Windowing,
-    name: str,
-    number: int,
-    source: Activations,
-    whole_frames: int,
-    levels: Levels,
-    files: Sequence[tuple[AudioPlan, Sequence[Path]]],
-    advance: Advance,
-) -> None:
-    """Write the windowed sound of a bank's filters, end to end or a file each."""
-    if to.journal.done(f"{name}: spooled"):
-        return
-    numbers, samples = chosen(source.channels, to.sound, levels), to.stft.sounded
-    longest = max(audio.temporary_bytes // 4 for audio, _ in files)
-    numbers = numbers[: -(-longest // samples)]  # a preview may be through before the last one
-    blocks = [Block(slice(each, each + 1), slice(0, source.frames)) for each in numbers]
-    work = Pass(to.journal, f"{name}: signals", blocks)
-    place = {each: at for at, each in enumerate(numbers)}
-    meter = LevelMeter(len(numbers), work.state)
-    path = to.folder / f"signals-{number}.spool"
+class FilterSignals:
+    """The windowed signals of a bank's filters, synthesised end to end into a spool, and their files.
 
-    def pieces(channel: slice) -> Iterator[Tensor]:
-        made_by = to.map((source.frames, whole_frames), source.frequencies)
+    Args:
+        windowing: how the signals are made.
+        raw: the bank.
+        whole_frames: frames of the whole picture; more than are stored in a preview.
+        levels: the filters' extremes, which decide which filters are selected.
+        advance: called with the number of samples of each pass.
+    """
+
+    def __init__(
+        self, windowing: Windowing, raw: RawSound, whole_frames: int, levels: Levels, advance: Advance
+    ) -> None:
+        self._windowing = windowing
+        self._raw = raw
+        self._whole_frames = whole_frames
+        self._advance = advance
+        self._numbers = chosen(raw.source.channels, raw.context.options, levels)
+        self._samples = windowing.stft.sounded
+        self._path = raw.context.temporary / f"signals-{raw.number}.spool"
+
+    def write(self, files: Sequence[tuple[AudioPlan, Sequence[Path]]]) -> None:
+        """Write the filters' sound, end to end or a file each, as each plan's scheme says.
+
+        Raises:
+            Stopped: the run was asked to stop.
+        """
+        journal, step = self._raw.context.journal, spooled_step(self._raw.stage)
+        if journal.done(step):
+            return
+        longest = max(audio.temporary_bytes // 4 for audio, _ in files)
+        # a preview may end before the last filter
+        self._numbers = self._numbers[: -(-longest // self._samples)]
+        source = self._raw.source
+        blocks = [Block(slice(number, number + 1), slice(0, source.frames)) for number in self._numbers]
+        work: Pass[SignalsState] = Pass(journal, signals_step(self._raw.stage), blocks)
+        rows = None if work.state is None else work.state["rows"]
+        with Spool(self._path, (1,), rows) as spool:
+            levels = self._synthesised(spool, work)
+            each = [levels.of([position]) for position in range(len(self._numbers))]
+            self._finish(files, segments_of(spool, self._windowing, each))
+        journal.completed(step, no_files, removal(self._path))
+
+    def _synthesised(self, spool: Spool, work: Pass[SignalsState]) -> Levels:
+        """Synthesise the signals that are left into `spool`, and return the levels of all."""
+        meter = LevelMeter(len(self._numbers), work.state)
+        done = 0 if work.state is None else work.state["rows"] // self._samples
+        place = {number: position for position, number in enumerate(self._numbers)}
+
+        def signal(block: Block) -> LevelMeter:
+            number = block.channels.start
+            level = LevelMeter(1)
+            seed = self._windowing.seed(self._raw.number, _OF_FILTERS, number)
+            magnitudes = in_blocks(self._spectra(block.channels), self._windowing.stft)
+            pieces = self._windowing.signal(magnitudes, seed)
+            spooled(pieces, spool, place[number] * self._samples, level, self._advance)
+            return level
+
+        def add(level: LevelMeter) -> None:
+            nonlocal done
+            found = level.levels()
+            meter.add(done, *(torch.from_numpy(extreme) for extreme in (found.low, found.high, found.peak)))
+            done += 1
+            work.reached(state, lambda: {self._path: None})
+
+        def state() -> Mapping[str, Any]:
+            return {**meter.state(), "rows": done * self._samples}
+
+        blocks = work.remaining(self._advance, self._raw.source.frequencies)
+        self._raw.context.pipeline.run(blocks, signal, [add])
+        work.end(state, lambda: {self._path: None})
+        return meter.levels()
+
+    def _spectra(self, channel: slice) -> Iterator[Tensor]:
+        """Yield a filter's magnitudes, `[frame, channel=1, bin]`, some frames at a time."""
+        source = self._raw.source
+        spectra = self._windowing.map((source.frames, self._whole_frames), source.frequencies)
         starts = range(0, source.frames, _FRAMES_READ)
         blocks = [Block(channel, slice(start, min(start + _FRAMES_READ, source.frames))) for start in starts]
         for block in source.prefetched(blocks):
             values = source.read(block.channels, block.frames)
-            yield from made_by(values.float().transpose(0, 1))
+            yield from spectra(values.float().transpose(0, 1))
 
-    with Spool(path, (1,), None if work.state is None else int(work.state["rows"])) as spool:
-
-        def signal(block: Block) -> LevelMeter:
-            filter_number = block.channels.start
-            level = LevelMeter(1)
-            seed = to.seed(number, _OF_FILTERS, filter_number)
-            stretches = to.signal(in_blocks(pieces(block.channels), to.stft), seed)
-            spooled(stretches, spool, place[filter_number] * samples, level, advance)
-            return level
-
-        done = [0 if work.state is None else int(work.state["rows"]) // samples]
-
-        def add(level: LevelMeter) -> None:
-            found = level.levels()
-            meter.add(done[0], *(torch.from_numpy(each) for each in (found.low, found.high, found.peak)))
-            done[0] += 1
-            work.reached(state, lambda: {path: None})
-
-        def state() -> dict[str, Any]:
-            return {**meter.state(), "rows": done[0] * samples}
-
-        to.pipeline.run(work.remaining(advance, source.frequencies), signal, [add])
-        work.end(state, lambda: {path: None})
-        found = meter.levels()
-        each_level = [found.of([at]) for at in range(len(numbers))]
-        segments = segments_of(spool, to, each_level)
+    def _finish(self, files: Sequence[tuple[AudioPlan, Sequence[Path]]], segments: Sequence[Segment]) -> None:
+        raw, finish_of = self._raw, self._windowing.finish
         for audio, paths in files:
-            if audio.scheme != "sum":
-                if audio.scheme == "concat":
-                    jobs: list[tuple[Finish, Sequence[Segment]]] = [
-                        (_finish(to, paths[0], audio, number, "concat"), segments)
-                    ]
-                else:
-                    jobs = [
-                        (_finish(to, each, audio, number, f"filter {of}"), [segment])
-                        for each, of, segment in zip(paths, numbers, segments, strict=True)
-                    ]
-                finish_files(to.journal, to.pipeline, f"{name}: {audio.scheme}", jobs, advance)
-    to.journal.reached(f"{name}: spooled", {"whole": True}, no_files, removal(path))
+            jobs: list[tuple[Finish, Sequence[Segment]]]
+            if audio.scheme == "concat":
+                jobs = [(finish_of(paths[0], audio, raw.number, "concat"), segments)]
+            else:
+                jobs = [
+                    (finish_of(path, audio, raw.number, f"filter {number}"), [segment])
+                    for path, number, segment in zip(paths, self._numbers, segments, strict=True)
+                ]
+            step = windowed_files_step(raw.stage, audio.scheme)
+            finish_files(raw.context.journal, raw.context.pipeline, step, jobs, self._advance)
 
 
 def measured_levels(steps: Mapping[str, Any]) -> dict[str, Any]:
-    """Loudness and true peak of each file that was brought to a loudness, by its name."""
+    """Return loudness and true peak of each file that was brought to a loudness, by its name."""
     return {name: facts for step in steps.values() for name, facts in step.get("measured", {}).items()}
 
 
 def sound_notes(levels: Mapping[str, Any], sound: SoundOptions) -> list[str]:
-    """What to tell of files that did not come to their loudness."""
+    """Return notes on files that did not reach their loudness."""
     wanted = MIX_LUFS if sound.loudness_lufs is None else sound.loudness_lufs
     notes = (note_of(name, wanted, facts) for name, facts in levels.items())
     return [note for note in notes if note is not None]
 
 
 def signal_work(samples: int, sound: SoundOptions, loudness_lufs: float | None) -> int:
-    """What making and finishing a signal of so many samples, in all channels, advances by."""
+    """Return how much making and finishing a signal of so many samples, in all channels, advances by."""
     return samples * (1 + passes(sound, loudness_lufs))
 
 
 def spooled(
-    stretches: Iterable[Tensor],
+    pieces: Iterable[Tensor],
     spool: Spool,
     row: int,
     level: LevelMeter,
     advance: Callable[[float], None],
-    heard: LoudnessMeter | None = None,
+    loudness: LoudnessMeter | None = None,
 ) -> None:
-    """Write a signal's stretches from `row` on, and measure their extremes, and their loudness if wanted."""
-    for stretch in stretches:
-        low, high = torch.aminmax(stretch)
+    """Write a signal into a spool, and measure its extremes, and its loudness where it is wanted.
+
+    Args:
+        pieces: the signal, float32 `[channel, sample]`.
+        spool: takes its samples.
+        row: the spool's row where it begins.
+        level: takes its extremes.
+        advance: called with the number of samples.
+        loudness: takes its samples; None where its loudness is not wanted.
+    """
+    for piece in pieces:
+        low, high = torch.aminmax(piece)
         level.add(0, low[None], high[None], torch.maximum(low.abs(), high.abs())[None])
-        rows = stretch.T.contiguous()
+        rows = piece.T.contiguous()
         spool.put(row, rows)
-        if heard is not None:
-            heard.add(rows.numpy())
-        row += stretch.shape[1]
-        advance(stretch.numel())
+        if loudness is not None:
+            loudness.add(rows.numpy())
+        row += piece.shape[1]
+        advance(piece.numel())
 
 
-def known(heard: LoudnessMeter | None, segment: Segment) -> Loudness | None:
-    """What a meter heard of the signal that `segment` scales."""
-    if heard is None:
+def known(loudness: LoudnessMeter | None, segment: Segment) -> Loudness | None:
+    """Return what a meter measured of the signal that `segment` scales."""
+    if loudness is None:
         return None
-    return heard.finish().scaled(segment.factor)
+    return loudness.finish().scaled(segment.factor)
 
 
-def segments_of(spool: Spool, to: Windowing, levels: Sequence[Levels]) -> list[Segment]:
-    """Each signal in the spool, levelled by its own or by the common extremes."""
-    samples = to.stft.sounded
+def segments_of(spool: Spool, windowing: Windowing, levels: Sequence[Levels]) -> list[Segment]:
+    """Return each signal in the spool, levelled by its own or by their common extremes."""
+    sound, samples = windowing.context.options, windowing.stft.sounded
     every = Levels(
-        *(np.concatenate([getattr(each, name) for each in levels]) for name in ("low", "high", "peak"))
+        *(np.concatenate([getattr(level, name) for level in levels]) for name in ("low", "high", "peak"))
     )
-    together = every if to.sound.balance == "filter" else every.whole()
-    factors, offsets = (np.broadcast_to(values, len(levels)) for values in gains(together, to.sound.scale))
+    together = every if sound.balance == "filter" else every.whole()
+    factors, offsets = (np.broadcast_to(values, len(levels)) for values in gains(together, sound.scale))
 
     def pieces(first: int) -> Iterator[Any]:
         for start in range(first, first + samples, PIECE_SAMPLES):
@@ -268,32 +362,24 @@ def segments_of(spool: Spool, to: Windowing, levels: Sequence[Levels]) -> list[S
 
     return [
         Segment(
-            samples,
-            partial(pieces, at * samples),
-            float(factors[at]),
-            float(offsets[at]),
-            True,
-            to.stft.sounded == to.stft.samples,
+            samples=samples,
+            pieces=partial(pieces, position * samples),
+            factor=float(factors[position]),
+            offset=float(offsets[position]),
+            fades_in=True,
+            fades_out=samples == windowing.stft.samples,
         )
-        for at in range(len(levels))
+        for position in range(len(levels))
     ]
 
 
-def _finish(to: Windowing, path: Path, audio: AudioPlan, number: int, scheme: str) -> Finish:
-    tags, seed, view = to.tags(str(number), scheme), to.seed(number, crc32(scheme.encode())), None
-    if to.views is not None:
-        plan = view_plan(audio, to.sound, windowed=True, filter_samples=to.stft.sounded)
-        view = to.views.path(number, scheme), plan
-    return Finish(path, audio, to.sound, tags, to.sound.loudness_lufs, True, seed, view)
-
-
-def ended(path: Path, measured: Mapping[str, Any]) -> dict[str, Any]:
+def ended(path: Path, measured: Mapping[str, Any]) -> SoundState:
     """Return the state of a step that has written a file, with what was measured of it."""
-    return {"whole": True, "measured": {named(path): dict(measured)} if measured else {}}
+    return {"complete": True, "measured": {named(path): dict(measured)} if measured else {}}
 
 
 def removal(*paths: Path) -> Callable[[], None]:
-    """Return what removes files that wait no longer."""
+    """Return a function that removes temporary files."""
 
     def unlink() -> None:
         for path in paths:

@@ -1,7 +1,7 @@
-"""What is done with a bank's rows where the network gives them, a few at a time, while they are in the cache.
+"""What happens to a bank's rows where the network returns them, a few at a time, while they are in the cache.
 
-They are rounded to what is stored, summed, measured and reduced, then handed to what takes them: a run's
-`Sinks`, or a segment's.
+They are rounded to what is stored, summed, measured and reduced, then passed to a taker: a run's sinks, or a
+segment's output.
 """
 
 from __future__ import annotations
@@ -23,25 +23,24 @@ from ..sound.dsp.half_ifft import half_frames
 from ..sound.levels import energies
 from ..sound.mixture import Mixture
 
-# Of a bank, rounded, summed and handed to the store at a time: 1 MiB in float32.
+# Of a bank, rounded, summed and passed on at a time: 1 MiB in float32.
 _PIECE_VALUES = 1 << 18
 
 
 class Taker(Protocol):
-    """What takes one bank's rows, in order, as the network gives them.
-
-    Attributes:
-        mixture: what the filters are summed to as they come; None where only their plain sum is heard.
-        energies: whether the filters' energies are wanted.
-    """
+    """Takes one bank's rows, in order, as the network returns them."""
 
     @property
-    def mixture(self) -> Mixture | None: ...
+    def mixture(self) -> Mixture | None:
+        """What the filters are summed to as they come; None where only their plain sum is audible."""
+
     @property
-    def energies(self) -> bool: ...
+    def energies(self) -> bool:
+        """Whether the filters' energies are wanted."""
+
     @property
     def cell_factor(self) -> int | None:
-        """Of the overview's cells; None where there is no overview."""
+        """Side of an overview cell, in values; None where there is no overview."""
 
     @property
     def stored(self) -> bool:
@@ -49,127 +48,157 @@ class Taker(Protocol):
 
     @property
     def inverted(self) -> bool:
-        """Whether the raw sum is."""
+        """Whether the raw sum is wanted."""
 
     def take_parts(self, means: Tensor, parts: Parts) -> None:
-        """Frame means `[frame, channel]`, and float16 `[1, channel, frame, frequency]`, in parts."""
+        """Take activations.
 
-    def take_energies(self, found: Tensor) -> None:
-        """See `levels.energies`."""
+        Args:
+            means: of each frame, float32 `[frame, channel]`.
+            parts: float16 `[1, channel, frame, frequency]`, split along the channels.
+        """
+
+    def take_energies(self, energies: Tensor) -> None:
+        """Take what `levels.energies` returns."""
 
     def take_cells(self, sums: Tensor, highest: Tensor) -> None:
-        """See `overview.across_cells`."""
+        """Take what `overview.across_cells` returns."""
 
     def take_half(self, half: Tensor) -> None:
-        """The raw sum's frames, inverted: see `SumSpool.add`."""
+        """Take the raw sum's frames, inverted: see `SumSpool.add`."""
 
     def take_columns(self, columns: Tensor) -> None:
-        """The mixture's weighted sums `[frame, column, frequency]`."""
+        """Take the mixture's weighted sums, float32 `[frame, column, frequency]`."""
 
 
-def bank_hook(
-    number: int,
-    taker: Taker,
-    per_shard: int,
-    precision: str,
-    transfers: Transfers,
-    do: Callable[[Callable[[], None]], None],
-    own: tuple[int, int] | None = None,
-) -> Callable[[RowBlock], None]:
-    """What takes every block of the bank's rows.
+class BankHook:
+    """Takes every block of a bank's rows.
 
     Args:
-        per_shard: frames in a shard. No piece of what is measured lies across two, so that who begins with
-            a shard measures what the single stream does.
+        number: the bank's.
+        taker: takes what is made of the rows.
+        frames_per_shard: no piece of what is measured lies across two shards, so that a stream that begins
+            with a shard measures what the single stream does.
+        precision: what is computed in, for the error's text.
+        transfers: copies to the host.
         do: called with what is to be done once a band's results have arrived on the host.
-        own: the rows from and to which are handed on; None: all. On the CPU only.
+        own: the frames from and to which are passed on; None: all. On the CPU only.
 
     Raises:
-        RangeError: from what it gives, where an activation left float16's range.
+        RangeError: when called, where an activation left float16's range.
     """
-    weights = None if taker.mixture is None else torch.from_numpy(taker.mixture.weights)
-    raw = 0 if taker.mixture is None else taker.mixture.raw
 
-    def take(block: RowBlock) -> None:
-        mine = slice(0, block.rows) if own is None else _within(own, block)
-        if mine.start >= mine.stop:
+    def __init__(
+        self,
+        number: int,
+        taker: Taker,
+        *,
+        frames_per_shard: int,
+        precision: str,
+        transfers: Transfers,
+        do: Callable[[Callable[[], None]], None],
+        own: tuple[int, int] | None = None,
+    ) -> None:
+        self._number = number
+        self._taker = taker
+        self._frames_per_shard = frames_per_shard
+        self._precision = precision
+        self._transfers = transfers
+        self._do = do
+        self._own = own
+        mixture = taker.mixture
+        self._weights = None if mixture is None else torch.from_numpy(mixture.weights)
+        self._raw = 0 if mixture is None else mixture.raw
+
+    def __call__(self, block: RowBlock) -> None:
+        own = slice(0, block.rows) if self._own is None else _within(self._own, block)
+        if own.start >= own.stop:
             return
         totals: list[Tensor] = []
         mixed: list[Tensor] = []
         row = 0
-        for piece in [block.parts] if transfers.overlapped else _pieces(block, per_shard):
-            # Rounded to what is stored first: what is heard follows from the stored values.
+        overlapped = self._transfers.overlapped
+        for piece in [block.parts] if overlapped else _pieces(block, self._frames_per_shard):
+            # Rounded to what is stored first: what is audible follows from the stored values.
             parts = tuple(part.to(torch.float16) for part in piece)
-            on_it = None if weights is None else weights.to(parts[0].device)
-            sums = _sums(parts, on_it, taker.energies, taker.cell_factor)
+            weights = None if self._weights is None else self._weights.to(parts[0].device)
+            sums = _sums(parts, weights, energies_too=self._taker.energies, factor=self._taker.cell_factor)
             totals.append(sums.total)
             mixed.extend(sums.mixed)
-            if mine.start <= row < mine.stop:
-                hand_over(sums, parts)
+            if own.start <= row < own.stop:
+                self._pass_on(sums, parts)
             row += int(parts[0].shape[2])
         total = torch.cat(totals)
         columns = torch.cat(mixed).transpose(1, 2) if mixed else total.new_zeros(len(total), 0, 0)
-        heard = columns[:, :raw] if raw else total[:, None]
+        audible = columns[:, : self._raw] if self._raw else total[:, None]
         # an infinity in the sum becomes one, or NaN, in the half frame: either tells
-        half = half_frames(heard) if taker.inverted else total
-        do(partial(add, block.start + mine.start, transfers.to_host(half[mine], columns[mine])))
+        half = half_frames(audible) if self._taker.inverted else total
+        arrived = self._transfers.to_host(half[own], columns[own])
+        self._do(partial(self._take_sums, block.start + own.start, arrived))
 
-    def hand_over(sums: _Sums, parts: Parts) -> None:
-        if taker.stored:
-            do(partial(keep, transfers.to_host(sums.means, *parts)))
-        if taker.energies:
-            do(partial(measure, transfers.to_host(*sums.energies)))
+    def _pass_on(self, sums: _Sums, parts: Parts) -> None:
+        to_host = self._transfers.to_host
+        if self._taker.stored:
+            self._do(partial(self._take_parts, to_host(sums.means, *parts)))
+        if self._taker.energies:
+            self._do(partial(self._take_energies, to_host(*sums.energies)))
         if sums.cells:
-            do(partial(reduce, transfers.to_host(*sums.cells)))
+            self._do(partial(self._take_cells, to_host(*sums.cells)))
 
-    def keep(arrived: Arrived) -> None:
+    def _take_parts(self, arrived: Arrived) -> None:
         means, *parts = arrived()
-        taker.take_parts(means, tuple(parts))
+        self._taker.take_parts(means, tuple(parts))
 
-    def measure(arrived: Arrived) -> None:
-        for each in arrived():
-            taker.take_energies(each)
+    def _take_energies(self, arrived: Arrived) -> None:
+        for squares in arrived():
+            self._taker.take_energies(squares)
 
-    def reduce(arrived: Arrived) -> None:
-        taker.take_cells(*arrived())
+    def _take_cells(self, arrived: Arrived) -> None:
+        self._taker.take_cells(*arrived())
 
-    def add(start: int, arrived: Arrived) -> None:
+    def _take_sums(self, first_row: int, arrived: Arrived) -> None:
         half, columns = arrived()
         if not bool(torch.isfinite(half).all()):
-            way_out = "--precision fp32" if precision == "fp16" else "other --weights"
+            way_out = "--precision fp32" if self._precision == "fp16" else "other --weights"
             raise RangeError(
-                f"bank {number} has a value beyond float16's largest, 65504, near row {start} of it; "
-                f"use {way_out}, or leave bank {number} out with --banks"
+                f"bank {self._number} has a value beyond float16's largest, 65504, near row {first_row} of "
+                f"it; use {way_out}, or leave bank {self._number} out with --banks"
             )
-        if taker.inverted:
-            taker.take_half(half)
-        if taker.mixture is not None:
-            taker.take_columns(columns)
-
-    return take
+        if self._taker.inverted:
+            self._taker.take_half(half)
+        if self._taker.mixture is not None:
+            self._taker.take_columns(columns)
 
 
 def _within(own: tuple[int, int], block: RowBlock) -> slice:
-    """Which of the block's rows lie from `own[0]` to `own[1]`."""
-    first, last = (min(max(each - block.start, 0), block.rows) for each in own)
+    """Return which of the block's rows lie from `own[0]` to `own[1]`."""
+    first, last = (min(max(row - block.start, 0), block.rows) for row in own)
     return slice(first, last)
 
 
-def _pieces(block: RowBlock, per_shard: int) -> Iterator[Parts]:
-    """Rows a few at a time, small enough for a core's own cache to hold them through all that follows."""
+def _pieces(block: RowBlock, frames_per_shard: int) -> Iterator[Parts]:
+    """Yield rows a few at a time, few enough for a core's own cache to hold them through all that follows."""
     _, channels, _, cross = block.parts[0].shape
-    most, row = max(1, _PIECE_VALUES // (channels * cross)), 0
+    most = max(1, _PIECE_VALUES // (channels * cross))
+    row = 0
     while row < block.rows:
-        count = min(most, block.rows - row, per_shard - (block.start + row) % per_shard)
+        to_shard_end = frames_per_shard - (block.start + row) % frames_per_shard
+        count = min(most, block.rows - row, to_shard_end)
         yield tuple(part[:, :, row : row + count] for part in block.parts)
         row += count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Sums:
-    """Of a few rows: over all filters `[frame, frequency]`; each filter's frame means `[frame, channel]`; the
-    weighted sums `[frame, frequency, column]`, if any; the filters' `energies`, if wanted; sums and maxima
-    `[frame, cell, channel]` over the overview's cells, if there is one."""
+    """What is made of a few rows.
+
+    Attributes:
+        total: sum over all filters, `[frame, frequency]`.
+        means: each filter's frame means, `[frame, channel]`.
+        mixed: weighted sums, `[frame, frequency, column]`, if any.
+        energies: the filters' `levels.energies`, if they are wanted.
+        cells: sums and maxima over the overview's cells, `[frame, cell, channel]`, if there is one.
+    """
 
     total: Tensor
     means: Tensor
@@ -178,15 +207,26 @@ class _Sums:
     cells: tuple[Tensor, ...]
 
 
-def _sums(parts: tuple[Tensor, ...], weights: Tensor | None, wanted: bool, factor: int | None) -> _Sums:
-    """As products with a row of ones: `sum` over the outer axes of a channels_last tensor is 20 times slower.
+def _sums(
+    parts: tuple[Tensor, ...], weights: Tensor | None, *, energies_too: bool, factor: int | None
+) -> _Sums:
+    """Sum rows over filters and along frames.
+
+    Frame means are products with a row of ones: `sum` over the outer axes of a channels_last tensor is 20
+    times slower.
 
     Args:
-        weights: `[channel, column]`.
-        wanted: whether the energies are.
-        factor: of the overview's cells.
+        parts: float16 `[1, channel, frame, frequency]`, split along the channels.
+        weights: float32 `[channel, column]`; None where there are no weighted sums.
+        energies_too: whether the filters' energies are wanted.
+        factor: side of an overview cell; None where there is no overview.
     """
-    total, mixed, means, squares, cells, first = None, None, [], [], [], 0
+    total: Tensor | None = None
+    mixed: Tensor | None = None
+    means: list[Tensor] = []
+    squares: list[Tensor] = []
+    cells: list[tuple[Tensor, Tensor]] = []
+    first = 0
     for part in parts:
         values = part[0].permute(1, 2, 0).float()  # [frame, frequency, channel], contiguous
         filters = values.sum(dim=2)
@@ -196,16 +236,16 @@ def _sums(parts: tuple[Tensor, ...], weights: Tensor | None, wanted: bool, facto
         if weights is not None:
             weighted = values @ weights[first : first + values.shape[2]]
             mixed = weighted if mixed is None else mixed.add_(weighted)
-        if wanted:
+        if energies_too:
             squares.append(energies(values))
         if factor is not None:
             cells.append(across_cells(values, factor))
         first += values.shape[2]
     assert total is not None
     return _Sums(
-        total,
-        torch.cat(means, dim=1),
-        () if mixed is None else (mixed,),
-        (torch.cat(squares, dim=1),) if squares else (),
-        tuple(torch.cat(each, dim=2) for each in zip(*cells, strict=True)),
+        total=total,
+        means=torch.cat(means, dim=1),
+        mixed=() if mixed is None else (mixed,),
+        energies=(torch.cat(squares, dim=1),) if squares else (),
+        cells=tuple(torch.cat(part, dim=2) for part in zip(*cells, strict=True)),
     )

@@ -1,4 +1,5 @@
-"""The store: activations in compressed zarr arrays, on disk or in an object store.
+"""Activations in compressed zarr arrays: shards that are written as frames come and read by filters, on disk
+or in an object store.
 
-Shards are written as frames come, and read by filters. Nothing here ever computes an activation or a sample.
+Nothing here ever computes an activation or a sample.
 """

@@ -13,7 +13,7 @@ import threading
 import tokenize
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
@@ -27,6 +27,8 @@ import zarr.errors
 from torch import Tensor
 
 from ..base.checksums import FileSum, crc32c
+from ..base.journal import Files
+from ..base.sink import ResumableSink
 from ..errors import StoreError, cannot_write
 from ..planning.plan import AHEAD, BankPlan
 from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_path, shard_pieces
@@ -140,7 +142,7 @@ class UploadQueue(Protocol):
         """Raise the error of a failed upload, if there is one."""
 
 
-class ShardWriter:
+class ShardWriter(ResumableSink[int]):
     """Collects a bank's frames and writes them shard by shard.
 
     It holds the shard that is filling. A full shard is passed to `defer`, which encodes and writes it later,
@@ -212,32 +214,31 @@ class ShardWriter:
         """The file of the array's metadata."""
         return self._path / "zarr.json"
 
-    @property
-    def full_shards(self) -> int:
-        """Number of shards that are full; the frames behind them are in `waiting`."""
+    def state(self) -> int:
+        """Return the number of shards that are full; the frames behind them are retained."""
         return -(-self._start // self._bank.frames_per_shard)
 
-    def waiting(self) -> tuple[Tensor, ...]:
-        """Return the frames of the shard that is filling.
+    def retained(self) -> dict[str, Tensor]:
+        """Return the frames of the shard that fills.
 
         Returns:
-            float16 `[frame, frequency, channel]`, split along the channels as they came.
+            float16 `[frame, frequency, channel]`, split along the channels as they came, by their numbers.
         """
-        return tuple(part[: self._filled] for part in self._parts)
+        return {str(number): part[: self._filled] for number, part in enumerate(self._parts)}
 
-    def restore(self, full_shards: int, waiting: Sequence[Tensor]) -> None:
-        """Resume where another writer was.
-
-        Args:
-            full_shards: its `full_shards`.
-            waiting: its `waiting()`.
-        """
-        self._reported = full_shards
-        self._start = min(full_shards * self._bank.frames_per_shard, self._bank.frames)
-        self._parts = tuple(self._new_part(int(part.shape[2])) for part in waiting)
-        for filling, part in zip(self._parts, waiting, strict=True):
+    def restore(self, state: int, retained: Mapping[str, Tensor]) -> None:
+        """Resume where another writer was suspended."""
+        self._reported = state
+        self._start = min(state * self._bank.frames_per_shard, self._bank.frames)
+        parts = [retained[name] for name in sorted(retained, key=int)]
+        self._parts = tuple(self._new_part(int(part.shape[2])) for part in parts)
+        for filling, part in zip(self._parts, parts, strict=True):
             self._filled = int(part.shape[0])
             filling[: self._filled] = part
+
+    def files(self, state: int, cancelled: Callable[[], bool]) -> Files:
+        """Return the array's metadata, and the shards that were written since `files` was last called."""
+        return {self.metadata_path: None, **self.written(state, cancelled)}
 
     def written(self, shards: int, cancelled: Callable[[], bool]) -> dict[PurePath, FileSum]:
         """Wait until the first `shards` shards are written.

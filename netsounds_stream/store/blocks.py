@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
-from ..base.journal import Files, Journal
+from ..base.journal import Files, Journal, Step
 from ..base.progress import Advance
 from ..errors import Stopped
 from ..planning.planner import sound_block_channels
+from ..planning.steps import PassState
 from .arrays import Activations
 
 # Most filters in a block, and so most files that a worker has open: some systems allow a process 256.
 _FILES_AT_ONCE = 48
+
+
+S = TypeVar("S", bound=PassState)
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,12 @@ def _runs(numbers: Sequence[int]) -> list[slice]:
     return runs
 
 
-class Pass:
+class Pass(Generic[S]):
     """One resumable pass over a bank's blocks, in order.
 
     Args:
         journal: the run's journal.
-        step: name of the pass's step in the journal.
+        step: the pass's step in the journal.
         blocks: the blocks.
         group: the pass can be suspended after every `group` blocks.
 
@@ -92,13 +96,13 @@ class Pass:
         state: the state to resume from; None if the pass starts at its first block.
     """
 
-    def __init__(self, journal: Journal, step: str, blocks: Sequence[Block], group: int = 1) -> None:
+    def __init__(self, journal: Journal, step: Step[S], blocks: Sequence[Block], group: int = 1) -> None:
         self._journal = journal
         self._step = step
         self._blocks = blocks
         self._group = group
         self.state = journal.state(step)
-        self._done = 0 if self.state is None else int(self.state["blocks"])
+        self._done = 0 if self.state is None else self.state["blocks"]
 
     @property
     def channels(self) -> tuple[int, int]:
@@ -127,7 +131,7 @@ class Pass:
         """Record that one more block is done, and save the state where a commit is due.
 
         Args:
-            state: returns the state of what the pass writes, for the journal.
+            state: returns the fields of the step's state besides those of `PassState`.
             files: returns the files written so far.
         """
         self._done += 1
@@ -151,7 +155,8 @@ class Pass:
         self._journal.step_ended()
 
     def _save(self, state: Callable[[], Mapping[str, Any]], files: Callable[[], Files]) -> None:
-        reached = {**state(), "blocks": self._done, "whole": self._done == len(self._blocks)}
+        complete = self._done == len(self._blocks)
+        reached = cast(S, {**state(), "blocks": self._done, "complete": complete})
         written = files()  # called now, since there may be more files by the time of the commit
         self._journal.reached(self._step, reached, lambda cancelled: written)
 

@@ -14,7 +14,7 @@ import pyvips
 
 from netsounds_stream import check, resume, sonify
 from netsounds_stream.base.checksums import sealed
-from netsounds_stream.base.journal import Journal, new_journal, read_journal
+from netsounds_stream.base.journal import Journal, Step, new_journal, read_journal
 from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.errors import OutputError, PictureError, Stopped, StoreError
 from netsounds_stream.picture.demo_picture import draw
@@ -260,16 +260,16 @@ def test_a_failed_shard_stops_a_run_whose_commits_wait_for_it(
 def test_nothing_is_committed_on_top_of_a_commit_that_failed(tmp_path: Path) -> None:
     journal = Journal(tmp_path, new_journal({}))
     journal.write()
-    journal.reached("first", {"whole": True}, lambda cancelled: {tmp_path / "absent": None})
+    journal.completed(Step("first"), lambda cancelled: {tmp_path / "absent": None})
     with pytest.raises(OutputError, match="absent"):
         journal.flush()
-    journal.reached("first", {"whole": True}, lambda cancelled: {tmp_path / "absent": None})
+    journal.completed(Step("first"), lambda cancelled: {tmp_path / "absent": None})
     journal.flush_soon()
     for thread in threading.enumerate():
         if thread.name == "journal":
             thread.join()
     assert not journal.busy
-    journal.reached("second", {"whole": True}, lambda cancelled: {})
+    journal.completed(Step("second"), lambda cancelled: {})
     with pytest.raises(OutputError, match="absent"):
         journal.flush_soon()
     left = read_journal(tmp_path)

@@ -17,9 +17,9 @@ from netsounds_stream.errors import Stopped
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.plan import Stft
 from netsounds_stream.planning.sound_options import SoundOptions
-from netsounds_stream.sound.bank import Sums
 from netsounds_stream.sound.mixture import mixture_of
 from netsounds_stream.sound.spectra import SpectraMap, SpectraSpool
+from netsounds_stream.sound.summing import Sums
 from tests.helpers.reference import command
 from tests.helpers.runs import contents, kill_until_finished, stopped_run
 

@@ -26,7 +26,7 @@ from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.cluster import dask_cluster
 from netsounds_stream.cluster.dask_cluster import Cluster, check_address, connected
 from netsounds_stream.cluster.guards import TOKEN, VARIABLE, require_within
-from netsounds_stream.cluster.segment_merge import Shared
+from netsounds_stream.cluster.segment_merge import ClusterRun
 from netsounds_stream.cluster.segment_worker import Job, do_segment
 from netsounds_stream.cluster.segments import Segment
 from netsounds_stream.errors import ClusterError, OptionError, OutputError, Stopped
@@ -296,14 +296,14 @@ def test_every_segment_twice_and_in_another_order(
 ) -> None:
     jobs: list[Job] = []
     stand_ins: list[_Backwards] = []
-    run_on = Shared.run
+    run_on = ClusterRun.run
 
-    def backwards(shared: Shared, job: Job, *rest: Any) -> Any:
+    def backwards(run: ClusterRun, job: Job, *rest: Any) -> Any:
         jobs.append(job)
         stand_ins.append(_Backwards(job))
-        return run_on(Shared(stand_ins[0], shared.segment_rows), job, *rest)
+        return run_on(ClusterRun(cluster=stand_ins[0], segment_rows=run.segment_rows), job, *rest)
 
-    monkeypatch.setattr(Shared, "run", backwards)
+    monkeypatch.setattr(ClusterRun, "run", backwards)
     words = {**WORDS, "weights": str(weights_file)}
     run = sonify(long_picture, tmp_path / "run", cluster="local:1", segment_rows=512, **words)
     assert contents(run.folder) == alone[1]

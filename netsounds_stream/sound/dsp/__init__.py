@@ -1,5 +1,5 @@
-"""Signal processing on arrays: inverse transforms, phases, overlap-add, limiter and loudness.
+"""Signals as arrays: the inversion of frames, phases, overlap-add, limiter and loudness, each with the source
+of its formula.
 
-Each module names the source of its formulas. Nothing here ever touches a file, a journal or a command's
-options.
+Nothing here ever touches a file, a journal or an option of a command.
 """

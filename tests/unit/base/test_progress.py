@@ -25,6 +25,7 @@ from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import Limits, Source
 from netsounds_stream.planning.planner import make_plan
 from netsounds_stream.stages.forward import run_forward
+from netsounds_stream.stages.sinks import NetworkSinks
 
 #: Seconds of a run's stages as expected; one takes much less than the last.
 EXPECTED = {"label": 0.1, "network": 10.0, "sound 1": 0.2, "mix": 2.0, "report": 4.0, "sync": 0.05}
@@ -178,7 +179,7 @@ def test_a_band_counts_when_it_is_through_the_network(tmp_path: Path, workers: i
         [np.zeros((rows, cross, 3), np.uint8)] * bands,
         plan,
         pixel_network(load_weights("untrained"), 255, normalize=True, dtype=torch.float32),
-        {},
+        NetworkSinks(banks={}),
         compute=Compute("cpu", "fp32"),
         pipeline=pipeline,
         advance=advance,

@@ -85,10 +85,10 @@ def test_left_anywhere_and_gone_on_with(shape: tuple[Cells, int, list[int]], pla
         whole = gathered(Path(folder) / "whole", cells, values, [])
         with Overview(path, cells, channels, None) as overview:
             overview.add(sums[:at], highest[:at])
-            state, waiting = overview.state(), overview.waiting.clone()
+            state, waiting = overview.state(), overview.retained()["cells"].clone()
             overview.add(sums[at:], highest[at:] * 2)  # which the end of the process takes back
         with Overview(path, cells, channels, state) as overview:
-            overview.restore(waiting)
+            overview.restore(state, {"cells": waiting})
             overview.add(sums[at:], highest[at:])
             assert torch.equal(overview.read(0), whole[0]) and torch.equal(overview.read(1), whole[1])
         with Overview(path, cells, channels, overview.state()) as overview:  # whole, as the report opens it

@@ -123,7 +123,15 @@ def finish_of(path: Path, count: int, channels: int, loudness: float | None = No
         container=sound.format.upper(),
         channels=channels,
     )
-    return Finish(path, audio, sound, TAGS, loudness, dithered, seed)
+    return Finish(
+        path=path,
+        audio=audio,
+        sound=sound,
+        tags=TAGS,
+        loudness_lufs=loudness,
+        dithered=dithered,
+        seed=seed,
+    )
 
 
 def segment(samples: Samples, **words: Any) -> Segment:
@@ -133,7 +141,7 @@ def segment(samples: Samples, **words: Any) -> Segment:
         for start in range(0, len(samples), 10007):
             yield samples[start : start + 10007].copy()
 
-    return Segment(len(samples), pieces, **words)
+    return Segment(samples=len(samples), pieces=pieces, **words)
 
 
 def counting() -> tuple[Advance, Callable[[], float]]:

@@ -21,9 +21,10 @@ from netsounds_stream.base.progress import Stages
 from netsounds_stream.errors import OptionError, OutputError, StoreError
 from netsounds_stream.planning.sound_options import SUBTYPES, SoundOptions
 from netsounds_stream.planning.sound_plan import audio_plan
-from netsounds_stream.sound.bank import BankSound
+from netsounds_stream.sound.bank import BankSound, BankSums
+from netsounds_stream.sound.context import StageContext
 from netsounds_stream.sound.levels import LevelMeter, extremes
-from netsounds_stream.sound.raw import Rendering
+from netsounds_stream.sound.raw import RawSound
 from netsounds_stream.sound.render import render
 from netsounds_stream.sound.tags import Tags
 from netsounds_stream.sound.wav import LaidOutWav, to_samples
@@ -58,8 +59,16 @@ def test_every_scheme_in_any_blocks(
     options = SoundOptions(schemes=(scheme,), mix=False, balance=balance, scale=scale, subtype="FLOAT")
     audio = audio_plan(scheme, 7, source.frames, source.frequencies, options)
     paths = [tmp_path / f"{number}.wav" for number in range(audio.files)]
-    raw = Rendering(source, options, block_values, Pipeline(3), Journal.nowhere(), "sound", tags)
-    BankSound(1, raw, None, tmp_path, source.frames).write([(audio, paths)], Stages(), None, None, {})
+    context = StageContext(
+        options=options,
+        journal=Journal.nowhere(),
+        pipeline=Pipeline(3),
+        temporary=tmp_path,
+        tags=lambda bank, scheme: tags(scheme),
+    )
+    raw = RawSound(context=context, number=1, stage="sound", stored=source, block_values=block_values)
+    bank = BankSound(raw=raw, windowing=None, whole_frames=source.frames)
+    bank.write([(audio, paths)], Stages(), BankSums(spectra={}))
     sound = np.stack([soundfile.read(path)[0] for path in paths])
     expected = plain_sound(array, scheme, balance, scale, time_axis)
     assert sound.size == expected.size

@@ -262,13 +262,13 @@ def test_a_spool_goes_on_where_it_was(tmp_path: Path) -> None:
     with SpectraSpool(tmp_path / "parts", stft, 2, spectra_map(200, 200, stft), None) as spool:
         spool.add(values[:90])
         state, writer = spool.state(), CheckpointWriter(tmp_path / "rows")
-        writer.add("rows/0", spool.made_by.waiting)
+        writer.add("rows/0", spool.retained()["rows"])
         writer.close()
         spool.add(values[90:])  # what came after the state was taken is to be forgotten
     with CheckpointReader(tmp_path / "rows", file_sum(tmp_path / "rows")) as reader:
         waiting = reader.tensors("rows")["0"]
     with SpectraSpool(tmp_path / "parts", stft, 2, spectra_map(200, 200, stft), state) as spool:
-        spool.made_by.restore(state, waiting)
+        spool.restore(state, {"rows": waiting})
         spool.add(values[90:])
         assert torch.equal(blocks(spool), whole) and spool.level == level
     frames = -(-stft.frames // stft.block_frames) * stft.block_frames

@@ -1,0 +1,36 @@
+"""What all stages that make sound work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.journal import Journal
+from ..base.pipeline import Pipeline
+from ..planning.sound_options import SoundOptions
+from .tags import Tags
+from .view import Views
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageContext:
+    """What a stage is given besides its input and its output.
+
+    Attributes:
+        options: how activations become sound.
+        journal: where the steps' states are kept.
+        pipeline: the workers.
+        temporary: folder for files that the finished run does not have.
+        tags: returns a file's tags, from the numbers of its banks and its scheme.
+        views: where views of the files are kept for the report; None without a report.
+        device: where filters are inverted.
+    """
+
+    options: SoundOptions
+    journal: Journal
+    pipeline: Pipeline
+    temporary: Path
+    tags: Callable[[str, str], Tags]
+    views: Views | None = None
+    device: str = "cpu"

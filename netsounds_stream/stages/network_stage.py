@@ -1,0 +1,154 @@
+"""The network's stage of a run: bands of pixels in; activations, sums, levels and overviews out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ..base.journal import no_files
+from ..base.pipeline import Pipeline
+from ..errors import OutputError
+from ..network.compute import pixel_network
+from ..picture.overview import bank_overview, picture_overview
+from ..picture.slabs import planned_slabs, spool_picture
+from ..planning.plan import STORED_SPOOL, BankPlan
+from ..planning.steps import NETWORK, SPOOL, BankState
+from ..run.record import array_attributes
+from ..sound.levels import LevelMeter
+from ..store.arrays import ShardWriter, create_array
+from .context import RunContext
+from .forward import run_forward
+from .sinks import BankSinks, NetworkSinks, rows_done
+
+#: Computes the network into the sinks on other machines, calls back with the pixels that are through, and
+#: returns the logits' average.
+ComputeElsewhere = Callable[[NetworkSinks, Callable[[int], None]], Tensor]
+
+
+def run_network(run: RunContext, elsewhere: ComputeElsewhere | None = None) -> Tensor:
+    """Compute the network, unless that is done.
+
+    Args:
+        run: the run.
+        elsewhere: computes it on other machines; None: it is computed here.
+
+    Returns:
+        The logits' average over the picture, float64 `[class=1000]`.
+
+    Raises:
+        OutputError: the run was begun on a cluster and is resumed without, or the other way round.
+        Stopped: the run was asked to stop; how far it came is noted in the journal.
+    """
+    journal, plan = run.journal, run.plan
+    state = journal.state(NETWORK)
+    if state is not None and journal.done(NETWORK):
+        return torch.tensor(state["logits"], dtype=torch.float64)
+    if state is not None and (elsewhere is None) == ("segments" in state):
+        how = "on a cluster; resume it with" if elsewhere is None else "on one machine; resume it without"
+        raise OutputError(f"the run was started {how} --cluster")
+    spool = run.layout.picture_spool
+    with ExitStack() as stack:
+        pipeline = stack.enter_context(run.network_workers())
+        sinks = _open_sinks(run, pipeline, stack, stored_here=elsewhere is None)
+        if plan.picture_stored == STORED_SPOOL:
+            spool_picture(run.picture, plan, spool, journal, run.progress)
+        with run.progress.stage(NETWORK.name, plan.pixels, "px") as advance:
+            advance.skip(rows_done(journal) * plan.pixels // plan.rows_along)
+            if elsewhere is not None:
+                logits = elsewhere(sinks, advance)
+            else:
+                logits = _compute_here(run, sinks, pipeline, advance)
+            run.storage.network_ended()
+    if plan.picture_stored == STORED_SPOOL:
+        journal.completed(SPOOL, no_files, after=lambda: spool.unlink(missing_ok=True))
+    journal.step_ended()
+    return logits
+
+
+def _compute_here(
+    run: RunContext, sinks: NetworkSinks, pipeline: Pipeline, advance: Callable[[int], None]
+) -> Tensor:
+    first = rows_done(run.journal)
+    dtype = run.compute.dtype
+    return run_forward(
+        planned_slabs(run.picture, run.plan, run.layout.picture_spool, first),
+        run.plan,
+        pixel_network(run.weights, run.picture.full_scale, run.options.normalize, dtype),
+        sinks,
+        compute=run.compute,
+        pipeline=pipeline,
+        advance=advance,
+        journal=run.journal,
+        folder=run.layout.folder,
+    )
+
+
+def _open_sinks(run: RunContext, pipeline: Pipeline, stack: ExitStack, *, stored_here: bool) -> NetworkSinks:
+    """Open all sinks, new or as the journal has them; `stack` closes them."""
+    state = run.journal.state(NETWORK)
+    preview = None
+    if run.options.report:
+        left = None if state is None else state["preview"]
+        preview = stack.enter_context(picture_overview(run.layout.overview("picture"), run.plan, left))
+    banks = {}
+    for bank in run.plan.banks:
+        left_of_bank = None if state is None else state["banks"][str(bank.number)]
+        banks[bank.number] = _bank_sinks(run, bank, left_of_bank, pipeline, stack, stored_here=stored_here)
+    return NetworkSinks(banks=banks, preview=preview)
+
+
+def _bank_sinks(
+    run: RunContext,
+    bank: BankPlan,
+    state: BankState | None,
+    pipeline: Pipeline,
+    stack: ExitStack,
+    *,
+    stored_here: bool,
+) -> BankSinks:
+    sound = run.options.sound
+    total, spectra = run.open_sums(bank, pipeline, state, stack)
+    store = None
+    if run.plan.stored:
+        _create_array(run, bank, pipeline, begins=state is None, others_write=not stored_here)
+        if stored_here:
+            path, axis = run.layout.array(bank.number), run.plan.time_axis
+            store = ShardWriter(path, bank, axis, run.options.codec, pipeline.defer, run.storage.uploads)
+    mixture = None if sound.needs_second_pass else run.mixture(bank)
+    overview = None
+    if run.options.report:
+        path = run.layout.overview(f"bank-{bank.number}")
+        overview = bank_overview(path, bank, None if state is None else state["overview"])
+        stack.enter_context(overview)
+    return BankSinks(
+        meter=LevelMeter(bank.channels, None if state is None else state["levels"]),
+        store=store,
+        total=total,
+        mixture=mixture if mixture is not None and mixture.weights.size else None,
+        spectra=tuple(spectra.values()),
+        energies=sound.needs_energies,
+        overview=overview,
+    )
+
+
+def _create_array(
+    run: RunContext, bank: BankPlan, pipeline: Pipeline, *, begins: bool, others_write: bool
+) -> None:
+    """Create a bank's array where the stage begins; segments may be complete before the first commit."""
+    path = run.layout.array(bank.number)
+    if not begins or (others_write and (path / "zarr.json").exists()):
+        return
+    shutil.rmtree(path, ignore_errors=True)  # of a run that ended before its first commit
+    create = partial(
+        create_array,
+        path,
+        time_axis=run.plan.time_axis,
+        codec=run.options.codec,
+        attributes=array_attributes(bank, run.record),
+    )
+    pipeline.run([bank], create, [])  # by a worker, for Ctrl-C must not leave zarr writing behind

@@ -1,0 +1,247 @@
+"""The pump: carries bands of pixels through the network, and each bank's rows to where they go.
+
+    band ─> prepare ─> preview ─> layer 1 ─> layer 2 ─> ... ─> classifier ─> settle
+            any order  └───────────── a pipeline's stages, in order ───────────┘
+
+A run on one machine and a cluster's worker both use it. A snapshot, sent between two bands, passes every
+stage and every bank when all bands before it have passed there and none after it: so it is one moment of the
+stream, though no worker ever pauses. (Chandy and Lamport's snapshot, on a line.)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from torch import Tensor
+
+from ..base.device import Transfers
+from ..base.pipeline import Pipeline
+from ..network.compute import Compute, PixelNetwork, as_values
+from ..network.stream import Band, Hook, RowStream, exact_float32
+from ..picture.overview import across_cells
+from ..picture.slabs import PixelBand
+from ..planning.geometry import bank
+from ..planning.plan import Plan
+from .bank_hook import BankHook, Taker
+from .sinks import Snapshot
+
+
+class CellSink(Protocol):
+    """Takes the picture's cells, in order, as `across_cells` returns them, in 0 to 255."""
+
+    def add(self, sums: Tensor, highest: Tensor) -> None:
+        """Take the next rows' cells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """How the picture is reduced for the report.
+
+    Attributes:
+        sink: takes its cells.
+        factor: side of a cell, in pixels.
+        own: rows from and to which are taken; None: all.
+    """
+
+    sink: CellSink
+    factor: int
+    own: tuple[int, int] | None = None
+
+    def cells(self, band: PixelBand, values: Tensor, full_scale: int) -> tuple[Tensor, Tensor] | None:
+        """Return the cells of a band's own rows, in 0 to 255; None where it has none.
+
+        Args:
+            band: the band.
+            values: its pixels `[time, frequency, rgb]`.
+            full_scale: the largest value of a pixel.
+        """
+        rows = values.shape[0]
+        own = (0, band.row + rows) if self.own is None else self.own
+        start, stop = (min(max(row - band.row, 0), rows) for row in own)
+        if start == stop:
+            return None
+        sums, highest = across_cells(values[start:stop].float(), self.factor)
+        to_byte = 255 / full_scale
+        return sums * to_byte, highest * to_byte
+
+
+class BandPump:
+    """Carries bands through the network.
+
+    Args:
+        plan: the run's.
+        network: the weights, and how pixels become their input.
+        takers: take each bank's rows, by its number.
+        compute: device and precision.
+        preview: how the picture is reduced; None without a report.
+        advance: called with the pixels of each band that is through.
+        hooks: further hooks of layers, by their names.
+        first_row: row of the picture at which the stream begins.
+        own: the frames of each bank that are passed on, from and to, by its number; None: all.
+
+    Attributes:
+        stream: the network.
+        ended: whether the end of the picture has passed.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        network: PixelNetwork,
+        takers: Mapping[int, Taker],
+        compute: Compute,
+        *,
+        preview: Preview | None = None,
+        advance: Callable[[int], None] = lambda pixels: None,
+        hooks: Mapping[str, Hook] | None = None,
+        first_row: int = 0,
+        own: Mapping[int, tuple[int, int]] | None = None,
+    ) -> None:
+        self._network = network
+        self._compute = compute
+        self._preview = preview
+        self._advance = advance
+        self._transfers = Transfers(compute.device)
+        self._pending = _Pending()
+        self._under_way = set[_Barrier]()
+        self.ended = False
+        do = self._pending.later if self._transfers.overlapped else _now
+        self._do: Callable[[Callable[[], None]], None] = do
+        shard_frames = {planned.number: planned.frames_per_shard for planned in plan.banks}
+        bank_hooks = {
+            bank(number).layer: BankHook(
+                number,
+                taker,
+                frames_per_shard=shard_frames[number],
+                precision=compute.precision,
+                transfers=self._transfers,
+                do=do,
+                own=None if own is None else own[number],
+            )
+            for number, taker in takers.items()
+        }
+        self._layers = {bank(number).layer: number for number in takers}
+        self.stream = RowStream(
+            network.state,
+            {**(hooks or {}), **bank_hooks},
+            transposed=plan.time_axis == "x",
+            dtype=compute.dtype,
+            device=compute.device,
+            first_row=first_row,
+        )
+
+    def run(self, items: Iterable[PixelBand | Snapshot | None], pipeline: Pipeline) -> None:
+        """Carry every item through.
+
+        Args:
+            items: bands in order; a snapshot that is to be taken between two of them; None at the picture's
+                end, after which every layer returns what waited for more rows.
+            pipeline: the workers.
+
+        Raises:
+            RangeError: an activation left float16's range.
+        """
+        stages = (self._reduce, *(_of_band(stage) for stage in self.stream.stages), self._settle)
+        try:
+            with exact_float32(self._compute.device):
+                pipeline.run(items, self._prepare, stages)
+        finally:
+            for barrier in self._under_way:
+                barrier.snapshot.discard()
+
+    def _prepare(self, item: PixelBand | Snapshot | None) -> _Carried:
+        """Turn an item into a band for the network, on any worker, in any order."""
+        if item is None:
+            self.ended = True
+            return _Carried(self.stream.ending())
+        if isinstance(item, Snapshot):
+            barrier = _Barrier(item, self._layers, self._do)
+            self._under_way.add(barrier)
+            return _Carried(self.stream.keeping(barrier), barrier=barrier)
+        values = as_values(item.values, self._compute.device)
+        pixels = values.shape[0] * values.shape[1]
+        self._pending.later(partial(self._advance, pixels))  # counted when it is through
+        cells = None
+        if self._preview is not None:
+            cells = self._preview.cells(item, values, self._network.full_scale)
+        image = self._transfers.to_device(values).float().permute(2, 0, 1)
+        return _Carried(self.stream.enter(self._network.prepare(image)), cells=cells)
+
+    def _reduce(self, carried: _Carried) -> _Carried:
+        if self._preview is not None and carried.cells is not None:
+            self._preview.sink.add(*carried.cells)
+        if carried.barrier is not None:
+            carried.barrier.snapshot.save_preview()
+        return _Carried(carried.band, barrier=carried.barrier)
+
+    def _settle(self, carried: _Carried) -> _Carried:
+        self._pending.settle()
+        if carried.barrier is not None:
+            carried.barrier.snapshot.commit()
+            self._under_way.remove(carried.barrier)
+        return carried
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """What a worker carries through the stages: a band, its cells until they are taken, or a barrier."""
+
+    band: Band
+    cells: tuple[Tensor, Tensor] | None = None
+    barrier: _Barrier | None = None
+
+
+def _of_band(stage: Callable[[Band], Band]) -> Callable[[_Carried], _Carried]:
+    """Return a layer's stage as one that takes what workers carry."""
+
+    def step(carried: _Carried) -> _Carried:
+        return _Carried(stage(carried.band), barrier=carried.barrier)
+
+    return step
+
+
+class _Barrier:
+    """A snapshot on its way through the stages: saves what each retains, and the banks behind its layers."""
+
+    def __init__(
+        self, snapshot: Snapshot, banks: Mapping[str, int], do: Callable[[Callable[[], None]], None]
+    ) -> None:
+        self.snapshot = snapshot
+        self._banks = banks
+        self._do = do
+
+    def __call__(self, name: str, layers: tuple[str, ...], retained: Mapping[str, Tensor]) -> None:
+        self.snapshot.save_layer(name, retained)
+        for layer in layers:
+            if layer in self._banks:
+                self._do(partial(self.snapshot.save_bank, self._banks[layer]))
+
+
+class _Pending:
+    """Work on the band that the calling thread carries, put off to the pipeline's last stage.
+
+    On a GPU results are on their way when a hook returns, and to wait for them there would keep the next
+    band from that layer. So they are taken at the last stage, band after band.
+    """
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+
+    def later(self, job: Callable[[], None]) -> None:
+        """Put `job` off."""
+        self._own.jobs = [*getattr(self._own, "jobs", []), job]
+
+    def settle(self) -> None:
+        """Do what was put off."""
+        jobs = getattr(self._own, "jobs", [])
+        self._own.jobs = []
+        for job in jobs:
+            job()
+
+
+def _now(job: Callable[[], None]) -> None:
+    job()

@@ -1,0 +1,97 @@
+"""The report stage of a run: what its page shows, gathered from the stages before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..base.checksums import file_sum
+from ..base.pipeline import Pipeline
+from ..picture.overview import bank_overview, picture_overview
+from ..planning.plan import BankPlan
+from ..planning.steps import REPORT
+from ..report.contact_sheets import BankPictures
+from ..report.report import BankReport, Report, report_files
+from ..run.record import tags_of
+from .context import RunContext
+
+
+def write_run_report(run: RunContext, pipeline: Pipeline, record: Callable[[], Mapping[str, Any]]) -> None:
+    """Write the run's report, unless that is done.
+
+    Args:
+        run: the run, all of whose sound is written.
+        pipeline: the workers.
+        record: returns the run's record, as far as it is known when the page is written.
+
+    Raises:
+        Stopped: the run was asked to stop.
+    """
+    if run.journal.done(REPORT):
+        return
+    layout, views = run.layout, run.views
+    assert views is not None
+    with ExitStack() as stack:
+        banks = [_bank_report(run, bank, stack) for bank in run.plan.banks]
+        state = run.network_state()["preview"]
+        preview = stack.enter_context(picture_overview(layout.overview("picture"), run.plan, state))
+        report = Report(
+            folder=layout.folder,
+            plan=run.plan,
+            sound=run.options.sound,
+            views=views,
+            pipeline=pipeline,
+            journal=run.journal,
+            tags=partial(tags_of, run.record),
+            banks=banks,
+            mix=None if run.plan.mix is None else layout.mix,
+            preview=preview,
+            storage=run.storage,
+            single_file=run.options.single_file,
+        )
+        names = [path.relative_to(layout.folder).as_posix() for path in _linked(run)]
+        report.write(record, names, run.progress)
+    written = report_files(layout.folder)
+    run.journal.completed(
+        REPORT, lambda cancelled: {path: file_sum(path) for path in written if path.exists()}
+    )
+
+
+def _bank_report(run: RunContext, bank: BankPlan, stack: ExitStack) -> BankReport:
+    """Return a bank as the report shows it; its overview is closed with `stack`."""
+    state = run.network_state()["banks"][str(bank.number)]["overview"]
+    path = run.layout.overview(f"bank-{bank.number}")
+    overview = stack.enter_context(bank_overview(path, bank, state))
+    pictures = BankPictures(bank.number, overview, bank.channels, run.plan.time_axis)
+    source = None
+    if _kept(run):
+        source = run.storage.activations(run.layout.array(bank.number), run.plan.time_axis)
+    return BankReport(
+        planned=bank,
+        pictures=pictures,
+        source=source,
+        files=run.sound_files(bank),
+        filters=run.selected(bank),
+        means=pictures.means(),
+        parts=run.layout.parts(bank.number, run.plan),
+    )
+
+
+def _linked(run: RunContext) -> list[Path]:
+    """Return the run's sounds and arrays, in the order of the page's links."""
+    paths = [] if run.plan.mix is None else [run.layout.mix]
+    for bank in run.plan.banks:
+        if _kept(run):
+            paths.append(run.layout.array(bank.number))
+        paths += [path for _, files in run.sound_files(bank) for path in files]
+        parts = run.layout.parts(bank.number, run.plan)
+        paths += [path for audio, path in parts if audio.scheme == "stem"]
+    return paths
+
+
+def _kept(run: RunContext) -> bool:
+    """Return whether the finished run has activations."""
+    return run.plan.stored and run.options.activations

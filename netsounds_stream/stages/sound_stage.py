@@ -1,0 +1,83 @@
+"""The sound stages of a run: each bank's sound, and the mix."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+
+from ..base.journal import no_files
+from ..base.pipeline import Pipeline
+from ..planning.plan import BankPlan
+from ..planning.steps import MIX, SpectraState, sound_stage, sound_step, summing_step
+from ..sound.bank import BankSound, BankSums
+from ..sound.mix import mix_work, write_mix
+from ..sound.raw import RawSound, Share
+from .context import RunContext
+
+
+def write_bank_sound(run: RunContext, bank: BankPlan, pipeline: Pipeline, share: Share | None) -> None:
+    """Write all of a bank's sound, unless that is done.
+
+    Args:
+        run: the run, whose network stage is done.
+        bank: the bank.
+        pipeline: the workers.
+        share: inverts filters on other machines; None: they are inverted here.
+
+    Raises:
+        Stopped: the run was asked to stop; what is done is noted in the journal.
+    """
+    stage = sound_stage(bank.number)
+    if run.journal.done(sound_step(stage)):
+        return
+    array = run.layout.array(bank.number)
+    with ExitStack() as stack:
+        state = run.network_state()["banks"][str(bank.number)]
+        total, spectra = run.open_sums(bank, pipeline, state, stack)
+        raw = RawSound(
+            context=run.stage(pipeline),
+            number=bank.number,
+            stage=stage,
+            stored=run.storage.activations(array, run.plan.time_axis) if run.plan.stored else None,
+            block_values=run.plan.block_values,
+            share=share,
+        )
+        sound = BankSound(raw=raw, windowing=run.windowing(pipeline), whole_frames=bank.whole_frames)
+        known = BankSums(levels=run.levels(bank), total=total, spectra=spectra)
+        sound.write(run.sound_files(bank), run.progress, known)
+    unwanted = run.plan.stored and not run.options.activations
+    forget = partial(run.storage.forget, array) if unwanted else lambda: None
+    run.journal.completed(sound_step(stage), no_files, after=forget)
+
+
+def write_run_mix(run: RunContext, pipeline: Pipeline) -> None:
+    """Write the mix and the banks' parts of it, where they are planned and not done.
+
+    Raises:
+        Stopped: the run was asked to stop.
+    """
+    audio = run.plan.mix
+    if audio is None or run.journal.done(MIX):
+        return
+    windowing = run.windowing(pipeline)
+    assert windowing is not None
+    parts = {bank.number: run.layout.parts(bank.number, run.plan) for bank in run.plan.banks}
+    work = mix_work(audio.temporary_bytes // 4, run.options.sound, parts)
+    with run.progress.stage(MIX.name, work, "samples") as advance, ExitStack() as stack:
+        banks = {}
+        for bank in run.plan.banks:
+            rows = bank.frames, bank.whole_frames
+            spools = windowing.open_spectra(
+                bank.number, rows, bank.frequencies, run.mixture(bank), _summed(run, bank), stack
+            )
+            banks[bank.number] = spools["mix"]
+        write_mix(windowing, banks, run.layout.mix, audio, advance, parts)
+
+
+def _summed(run: RunContext, bank: BankPlan) -> list[SpectraState]:
+    """Return the states of a bank's windowed sums, wherever they were summed."""
+    if not run.options.sound.needs_second_pass:
+        return run.network_state()["banks"][str(bank.number)]["spectra"]
+    state = run.journal.state(summing_step(sound_stage(bank.number)))
+    assert state is not None
+    return state["spectra"]
