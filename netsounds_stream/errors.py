@@ -12,6 +12,14 @@ class NetsoundsError(Exception):
 
     Attributes:
         exit_status: exit status of the command that raises it.
+
+    Example:
+        >>> from netsounds_stream import NetsoundsError, plan
+        >>> try:
+        ...     plan("nowhere.png", weights="untrained")
+        ... except NetsoundsError as error:
+        ...     print(error, error.exit_status)
+        no picture at nowhere.png; check the name 1
     """
 
     exit_status = 1
@@ -64,7 +72,13 @@ class DamagedError(NetsoundsError):
 
 
 class Stopped(NetsoundsError):
-    """A run stopped because it was asked to; the finished part is kept, to resume from."""
+    """A run stopped because it was asked to; the finished part is kept, to resume from.
+
+    Example:
+        >>> from netsounds_stream import Stopped
+        >>> Stopped.exit_status  # as of a command that Ctrl-C ends
+        130
+    """
 
     exit_status = 130
 

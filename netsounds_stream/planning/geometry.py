@@ -83,6 +83,12 @@ class Layer:
         stride: distance between the centres of neighbouring values, in pixels.
         offset: centre of the first value, in pixels.
         receptive_field: number of pixels, along an axis, that a value depends on.
+
+    Example:
+        >>> from netsounds_stream import layers
+        >>> pooled = layers()[2]
+        >>> pooled.name, pooled.stride, pooled.offset, pooled.receptive_field
+        ('features.2', 4, 5, 11)
     """
 
     name: str

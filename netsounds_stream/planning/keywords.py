@@ -16,7 +16,14 @@ from .sound_options import Balance, Format, Frequency, Method, Pan, Phase, Scale
 
 
 class NetworkKeywords(TypedDict, total=False):
-    """Options of a picture's way through the network, which `verify` takes."""
+    """Options of a picture's way through the network, which `verify` takes.
+
+    Example:
+        >>> from netsounds_stream import NetworkKeywords, verify
+        >>> words: NetworkKeywords = {"size": 64, "weights": "untrained"}
+        >>> verify("landscape.png", **words).agreed
+        True
+    """
 
     size: int | Literal["native"] | None
     """Short edge to which the picture is resized, in pixels. 'native' or None keeps its own size."""
@@ -41,7 +48,15 @@ class NetworkKeywords(TypedDict, total=False):
 
 
 class RenderKeywords(TypedDict, total=False):
-    """Options of turning activations into sound, which `render` takes."""
+    """Options of turning activations into sound, which `render` takes.
+
+    Example:
+        >>> from netsounds_stream import RenderKeywords, open_run, render
+        >>> array = next(path for path in open_run("landscape-netsounds").files if path.suffix == ".zarr")
+        >>> words: RenderKeywords = {"method": "istft", "duration": 0.5, "sample_rate": 16000}
+        >>> render(array, "istft.flac", **words).samples
+        8000
+    """
 
     balance: Balance
     """'bank' (the default): one scale for the whole bank. 'filter': scale each filter to full range first."""
@@ -98,7 +113,14 @@ class RenderKeywords(TypedDict, total=False):
 
 
 class SonifyKeywords(NetworkKeywords, RenderKeywords, total=False):
-    """All options of a run, which `sonify`, `plan`, `batch`, `plan_batch` and `bench` take."""
+    """All options of a run, which `sonify`, `plan`, `batch`, `plan_batch` and `bench` take.
+
+    Example:
+        >>> from netsounds_stream import SonifyKeywords, plan
+        >>> words: SonifyKeywords = {"weights": "untrained", "banks": (4,), "report": False}
+        >>> plan("landscape.png", **words).banks[0].shape
+        (512, 9, 14)
+    """
 
     preset: PresetName | None
     """Several options under one name; single options override it. 'netsounds': the sounds of netsounds,

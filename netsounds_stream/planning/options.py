@@ -75,6 +75,17 @@ class SonifyOptions:
     def __post_init__(self) -> None:
         if self.size is not None and self.size < 1:
             raise OptionError(f"size cannot be {self.size}; use 'native' or the short edge's pixels")
+        self._check_banks()
+        self._check_products()
+        one_of("time axis", self.time_axis, TIME_AXES)
+        one_of("precision", self.precision, PRECISIONS)
+        one_of("device", self.device, DEVICES)
+        one_of("codec", self.codec, CODECS)
+        self._check_limits()
+        self._check_filters()
+        self._check_label()
+
+    def _check_banks(self) -> None:
         if not self.banks:
             raise OptionError("no bank given; use some of 1, 2, 3, 4")
         for number in self.banks:
@@ -83,35 +94,43 @@ class SonifyOptions:
         if len(set(self.banks)) < len(self.banks):
             raise OptionError("a bank is given twice; give each once")
         object.__setattr__(self, "banks", tuple(sorted(self.banks)))
-        if self.sound.preview_s is not None:  # arrays of a part would pass for the whole's
+
+    def _check_products(self) -> None:
+        if self.sound.preview_s is not None:  # a preview's arrays could be mistaken for the whole picture's
             object.__setattr__(self, "activations", False)
         if not (self.activations or self.report or self.sound.mix or self.sound.schemes):
-            raise OptionError("nothing is to be made: no arrays, no sound and no page; ask for one of them")
+            raise OptionError("the run would make no arrays, no sound and no page; ask for one of them")
         if self.report and not (self.sound.mix or self.sound.schemes):
             raise OptionError(
                 "a page needs a sound: leave out --no-mix or --scheme none, or give --no-report"
             )
         if self.single_file and not self.report:
             raise OptionError("the single file holds the page: leave out --no-report, or --single-file")
-        one_of("time axis", self.time_axis, TIME_AXES)
-        one_of("precision", self.precision, PRECISIONS)
-        one_of("device", self.device, DEVICES)
-        one_of("codec", self.codec, CODECS)
+
+    def _check_limits(self) -> None:
         for name, budget in (("memory", self.memory_bytes), ("GPU memory", self.gpu_memory_bytes)):
             if budget is not None and budget < 1:
                 raise OptionError(f"{name} cannot be {budget} bytes; use a size such as 1GiB")
         if self.max_pixels is not None and self.max_pixels < 1:
             raise OptionError(f"max pixels cannot be {self.max_pixels}; use a number such as 100M")
+
+    def _check_filters(self) -> None:
+        if self.sound.filters is None:
+            return
         for number in self.banks:
             last = bank(number).channels - 1
-            if self.sound.filters is not None and self.sound.filters[-1] > last:
+            if self.sound.filters[-1] > last:
                 raise OptionError(
                     f"bank {number} has no filter {self.sound.filters[-1]}: its filters are 0 to {last}; "
                     f"give others, or other --banks"
                 )
-        if self.label is not None and any("\ud800" <= each <= "\udfff" for each in self.label):
+
+    def _check_label(self) -> None:
+        if self.label is None:
+            return
+        if any("\ud800" <= character <= "\udfff" for character in self.label):  # undecoded bytes
             raise OptionError(f"the label {self.label!a} is not UTF-8; give another, or leave --label out")
-        if self.label is not None and not self.label.strip():
+        if not self.label.strip():
             raise OptionError("the label is empty; give a word, or leave --label out")
 
     @property

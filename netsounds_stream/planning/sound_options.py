@@ -117,7 +117,7 @@ class SoundOptions:
         ):
             one_of(name, value, allowed)
         if self.stems and not self.mix:
-            raise OptionError("stems are parts of the mix: make it, too, or leave --stems out")
+            raise OptionError("stems are parts of the mix: leave out --no-mix, or --stems")
         self._check_levels()
         self._check_frames()
         self._check_frequencies()

@@ -52,5 +52,5 @@ def test_nothing_to_make() -> None:
     words: dict[str, Any] = {"scheme": (), "mix": False, "report": False}
     assert options_from_words(**words).activations
     for more in ({"activations": False}, {"preview": 1.0}):
-        with pytest.raises(OptionError, match="nothing is to be made"):
+        with pytest.raises(OptionError, match="no arrays, no sound and no page"):
             options_from_words(**words, **more)
