@@ -44,13 +44,24 @@ class LayerStage(Protocol):
         """Torchvision's names of the layers whose rows it emits; the last one names the stage."""
 
     def push(self, parts: Parts) -> Parts | None:
-        """Take new input rows and return the output rows that they complete, if any."""
+        """Push new input rows.
+
+        Args:
+            parts: `[1, channel, row, cross]`, one after another along the channels.
+
+        Returns:
+            The output rows that they complete, in the same form; None if they complete none.
+        """
 
     def flush(self) -> Parts | None:
         """Return the remaining output rows, if any; called once, after the last push."""
 
     def retained(self) -> dict[str, Tensor]:
-        """Return the state that it retains, by name; valid until the next call."""
+        """Describe the state that the stage retains.
+
+        Returns:
+            Tensors by name, valid until the next call.
+        """
 
     def restore(self, retained: Mapping[str, Tensor]) -> None:
         """Resume from the state that an earlier stage retained."""
@@ -308,7 +319,11 @@ def _split_weight(weight: Tensor, split: tuple[int, ...]) -> tuple[Tensor, ...]:
 
 
 def _conv1x1(parts: Parts, weights: Sequence[Tensor], bias: Tensor) -> Tensor:
-    """Convolve an input in several parts 1x1: the sum of the convolutions of each part."""
+    """Convolve an input in several parts by 1x1 kernels: the sum of the convolutions of each part.
+
+    Returns:
+        `[1, channel, row, cross]`.
+    """
     out = F.conv2d(parts[0], weights[0], bias)
     for part, weight in zip(parts[1:], weights[1:], strict=True):
         out.add_(F.conv2d(part, weight))
