@@ -66,7 +66,7 @@ def _be_the_command(
         traceback.print_exc()
     finally:
         try:
-            threading._shutdown()  # as at an interpreter's end, of which the rest takes a quarter of a second
+            threading._shutdown()  # type: ignore[attr-defined]  # as at an interpreter's end, of which the rest takes a quarter of a second
             sys.stdout.flush()
             sys.stderr.flush()
         finally:

@@ -66,7 +66,7 @@ def make_run(
         (folder / name).mkdir(parents=True, exist_ok=True)
     along, cross = FULL if time_axis == "x" else FULL[::-1]
     _picture(folder / "report/picture.webp", along, cross)
-    data = {
+    data: dict[str, Any] = {
         "format": 1,
         "title": title,
         "picture": {

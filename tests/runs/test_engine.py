@@ -133,12 +133,12 @@ def test_netsounds_own_activations(data: Path, tmp_path: Path) -> None:
 
 
 def test_verify_agrees(picture_file: Path, weights_file: Path) -> None:
-    result = verify(picture_file, weights=str(weights_file), report=False)
+    result = verify(picture_file, weights=str(weights_file))
     assert result.agreed
     assert (result.width, result.height) == (331, 230)
     assert all(0 < each.relative <= 1e-5 for each in result.banks)
     with pytest.raises(BudgetError, match="whole-image"):
-        verify(picture_file, weights=str(weights_file), report=False, size=20000)
+        verify(picture_file, weights=str(weights_file), size=20000)
 
 
 def test_verify_notices_a_difference(
@@ -148,7 +148,7 @@ def test_verify_notices_a_difference(
 
     whole = PoolStage._down
     monkeypatch.setattr(PoolStage, "_down", staticmethod(lambda line, n: whole(line, n) * 1.0001))
-    assert not verify(picture_file, weights=str(weights_file), report=False).agreed
+    assert not verify(picture_file, weights=str(weights_file)).agreed
 
 
 def test_an_existing_run_is_kept(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_failing_run_leaves_nothing(tmp_path: Path, weights: Weights, weights_
 
 def test_options_by_words() -> None:
     with pytest.raises(OptionError, match="colour"):
-        sonify("a.png", "out", colour="red")
+        sonify("a.png", "out", colour="red")  # type: ignore[call-arg]
     with pytest.raises(OptionError, match="not both"):
         sonify("a.png", "out", SonifyOptions(), size=3)
 
@@ -226,7 +226,7 @@ def test_half_precision_takes_white_in_16_bits(tmp_path: Path, weights_file: Pat
             a, b = (zarr.open_array(str(path), mode="r")[:].astype(np.float32) for path in (mine, theirs))
             # 11 and 8 significant bits through up to 26 layers
             assert np.abs(a - b).max() <= {"fp16": 1e-2, "bf16": 5e-2}[precision] * b.max()
-    assert verify(tmp_path / "a.png", weights=str(weights_file), report=False, precision=precision).agreed
+    assert verify(tmp_path / "a.png", weights=str(weights_file), precision=precision).agreed
 
 
 def test_only_runs_of_ours_are_replaced(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_result_that_cannot_be_had_yet(tmp_path: Path) -> None:
             found.append(each)
             (tmp_path / "release").touch()
     assert found[0] == "free"
-    assert sorted(found) == ["free"] * 9 + ["held"]
+    assert sorted(map(str, found)) == ["free"] * 9 + ["held"]
 
 
 def test_the_scheduler_is_killed(begun: Begun, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,11 +50,11 @@ def test_every_frame_is_some_segments(long: int, short: int, rows: int, banks: s
         assert segment.first <= segment.start < segment.stop <= segment.last <= plan.rows_along
         assert segment.last % plan.band_rows == 0 or segment.last == plan.rows_along
         assert segment.ends == (segment.last == plan.rows_along)
-        for each in BANKS:  # all that its own frames see has come
-            start, stop = segment.frames[each.number]
-            half = (each.field - 1) // 2
-            assert segment.first == 0 or segment.first <= each.stride * start + each.offset - half
-            assert segment.ends or segment.last > each.stride * (stop - 1) + each.offset + half
+        for every in BANKS:  # all that its own frames see has come
+            start, stop = segment.frames[every.number]
+            half = (every.field - 1) // 2
+            assert segment.first == 0 or segment.first <= every.stride * start + every.offset - half
+            assert segment.ends or segment.last > every.stride * (stop - 1) + every.offset + half
         assert segment.start % unit_rows(plan) == 0
 
 

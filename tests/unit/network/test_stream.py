@@ -6,6 +6,8 @@ products, which different kernels add in different orders: some 1e-6 in all (mea
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -72,7 +74,7 @@ def test_any_split_gives_the_whole(
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_trained_weights_on_a_strip(data, transposed: bool) -> None:
+def test_trained_weights_on_a_strip(data: Path, transposed: bool) -> None:
     trained = load_weights(str(data / TRAINED))
     pixels = normalised(draw(1201, 67))
     mine, logits = streamed(trained, pixels, [32], transposed)
@@ -108,7 +110,7 @@ def test_every_layer_can_be_tapped(weights: Weights) -> None:
         stream.push(pixels[:, start : start + 16])
     stream.flush()
 
-    module, seen = reference_module(weights), {}
+    module, seen = reference_module(weights), dict[str, torch.Tensor]()
     for name in taken:
         # clone: torchvision's ReLUs then work in place on what the hook saw
         hook = lambda _m, _i, out, name=name: seen.__setitem__(name, out[0].clone())  # noqa: E731

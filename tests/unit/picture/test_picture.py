@@ -18,7 +18,9 @@ from netsounds_stream.planning.plan import STORED_MEMORY, STORED_SPOOL, STORED_S
 STORAGES = (STORED_MEMORY, STORED_SPOOL, STORED_STREAM)
 
 
-def upright(path: Path, tmp_path: Path, time_axis: str, stored: str, rows: int = 50, size=None) -> np.ndarray:
+def upright(
+    path: Path, tmp_path: Path, time_axis: str, stored: str, rows: int = 50, size: int | None = None
+) -> np.ndarray:
     picture = open_picture(path, size)
     spool = tmp_path / "spool.tif"
     if stored == STORED_SPOOL:

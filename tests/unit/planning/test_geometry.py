@@ -72,7 +72,7 @@ def test_smallest_side_is_the_smallest(weights: Weights) -> None:
 
 def outputs(weights: Weights, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
     """What every module of torchvision's network gives, containers apart: `[channel, y, x]` by name."""
-    module, seen = reference_module(weights), {}
+    module, seen = reference_module(weights), dict[str, torch.Tensor]()
     for name, each in module.named_modules():
         if name and not isinstance(each, torch.nn.Sequential):
             # clone: torchvision's ReLUs then work in place on what the hook saw

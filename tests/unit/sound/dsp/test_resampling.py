@@ -76,7 +76,7 @@ def test_resampled_length_is_the_ceiling() -> None:
 
 @pytest.mark.parametrize("rates", [(7999, 48000), (48000, 7999), (192_001, 48000), (48000, 192_001), (0, 1)])
 def test_rates_that_are_not_resampled(rates: tuple[int, int]) -> None:
-    for make in (check_resampling, lambda *rates: Resampler(*rates, 1)):
+    for make in (check_resampling, lambda before, after: Resampler(before, after, 1)):
         with pytest.raises(OptionError) as raised:
             make(*rates)
         assert "\n" not in str(raised.value) and "use " in str(raised.value)
