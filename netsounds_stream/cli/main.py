@@ -179,7 +179,7 @@ def plan(
     made = api.plan(path, to, options, work=work)
     start = machine.seconds_since_start()
     seconds = forecast.run_seconds(made, options, start_seconds=start)
-    rate = options.sound.resample_hz or options.sound.sample_rate_hz
+    rate = options.sound.file_rate_hz
     if as_json:
         print_json(plan_facts(made, rate, seconds, notes))
     else:

@@ -334,7 +334,7 @@ def _report_disk_bytes(options: SonifyOptions, products: Products) -> int:
     if products.parts is not None:
         total += products.parts.files * products.parts.bytes_per_file
     if options.single_file:
-        rate = options.sound.resample_hz or options.sound.sample_rate_hz
+        rate = options.sound.file_rate_hz
         total += single_file_bytes(sum(audio.samples for audio in products.files) / rate)
     return total
 

@@ -143,7 +143,7 @@ def audio_plan(
     samples = samples if wanted is None else min(samples, wanted)
     file_channels = 2 if scheme == "mix" else sound.sum_channels if scheme == "sum" else 1
     temporary = 4 * files * samples * file_channels if windowed or sound.needs_finishing else 0
-    rate = sound.resample_hz or sound.sample_rate_hz
+    rate = sound.file_rate_hz
     samples = -(-samples * rate // sound.sample_rate_hz)
     check_format(sound.format, sound.subtype, rate, file_channels, samples)
     browser = 0
@@ -187,7 +187,7 @@ def stems_plan(mix: AudioPlan, banks: int) -> AudioPlan:
 
 def parts_plan(mix: AudioPlan, banks: int, sound: SoundOptions) -> AudioPlan | None:
     """Plan the banks' parts of the mix for the page, in FLAC; None if FLAC cannot hold them."""
-    rate = sound.resample_hz or sound.sample_rate_hz
+    rate = sound.file_rate_hz
     if not holds("flac", "PCM_16", rate, mix.channels, mix.samples):
         return None
     size = estimated_bytes("flac", "PCM_16", mix.channels, mix.samples, rate)

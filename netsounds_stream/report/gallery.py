@@ -19,7 +19,7 @@ from ..base.versions import PACKAGE, versions
 from ..errors import OptionError, OutputError, StoreError
 from ..planning.formats import media_type
 from ..run.layout import PAGE, RECORD_NAME, REPORT, Layout
-from ..run.record_file import read_record
+from ..run.record_file import finished_record
 from .images import save
 from .page import is_ours, write_gallery
 from .page_data import href
@@ -76,12 +76,7 @@ def gallery(
     into = Path(out)
     if not folders and not failed:
         raise OptionError("no run was given; give at least one run's folder")
-    records = []
-    for folder in folders:
-        record = read_record(folder / RECORD_NAME)
-        if record is None:
-            raise OutputError(f"{folder} holds no finished run; give runs' folders")
-        records.append(record)
+    records = [finished_record(folder) for folder in folders]
     if (into / RECORD_NAME).exists():
         raise OutputError(f"{into} holds a run; choose another --out")
     if (into / PAGE).exists() and not is_ours(into / PAGE):

@@ -15,9 +15,9 @@ from ..errors import OptionError, OutputError, StoreError
 from ..picture.overview import Overview, across_cells
 from ..planning.plan import FILTER_CELLS, AudioPlan, Plan, cells_of
 from ..planning.sound_options import SoundOptions, one_of
-from ..run.layout import PICTURES, RECORD_NAME, Layout, file_label
+from ..run.layout import PICTURES, Layout, file_label
 from ..run.record import recorded_options, recorded_plan
-from ..run.record_file import add_files, read_record
+from ..run.record_file import add_files, finished_record
 from ..sound.view import SoundMeter, View, view_plan
 from ..store.arrays import Activations, open_activations
 from ..store.blocks import blocks_of
@@ -145,9 +145,7 @@ def _finished_run(folder: str | Path) -> _Run:
         OutputError: `folder` holds no finished run.
         StoreError: the record cannot be understood.
     """
-    record = read_record(Path(folder) / RECORD_NAME)
-    if record is None:
-        raise OutputError(f"{folder} holds no finished run; give a run's folder")
+    record = finished_record(Path(folder))
     try:
         return _Run(
             folder=Path(folder),

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..base.checksums import file_sum, sealed
 from ..base.journal import durably_replace
+from ..errors import OutputError
 from .layout import RECORD_NAME
 
 
@@ -30,6 +31,24 @@ def read_record(path: Path) -> dict[str, Any] | None:
         return parsed_record(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def finished_record(folder: Path) -> dict[str, Any]:
+    """Read the record of the finished run in a folder.
+
+    Args:
+        folder: the run's folder.
+
+    Returns:
+        The record.
+
+    Raises:
+        OutputError: `folder` holds no finished run.
+    """
+    record = read_record(folder / RECORD_NAME)
+    if record is None:
+        raise OutputError(f"{folder} holds no finished run; give a run's folder")
+    return record
 
 
 def parsed_record(text: str) -> dict[str, Any] | None:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import zarr
 
 from ..base.locations import local_only
-from ..errors import OutputError
-from .layout import PAGE, PICTURES, RECORD_NAME, REPORT
+from .layout import PAGE, PICTURES, REPORT
 from .notebook import Mosaic, RunContents, Sound
-from .record_file import read_record
+from .record_file import finished_record
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -164,10 +163,7 @@ def open_run(folder: str | Path) -> Run:
         ('untrained', 'landscape-netsounds')
     """
     folder = local_only("open_run", folder)
-    record = read_record(folder / RECORD_NAME)
-    if record is None:
-        raise OutputError(f"{folder} holds no finished run; give a run's folder")
-    return as_run(folder, record)
+    return as_run(folder, finished_record(folder))
 
 
 def as_run(out: Path | str, record: dict[str, Any]) -> Run:

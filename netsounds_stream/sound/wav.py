@@ -56,7 +56,7 @@ def wav_header(audio: AudioPlan, options: SoundOptions, info: bytes = b"") -> by
     width = SAMPLE_BYTES[options.subtype]
     together = width * audio.channels
     tag, size = (_FLOAT if options.subtype == "FLOAT" else _PCM), audio.samples * together
-    rate = options.resample_hz or options.sample_rate_hz
+    rate = options.file_rate_hz
     form = struct.pack("<HHIIHH", tag, audio.channels, rate, rate * together, together, 8 * width)
     large = audio.container == "RF64"
     chunks = _chunk(b"fmt ", form + (b"\0\0" if tag == _FLOAT else b""))
