@@ -1,5 +1,4 @@
-"""What the rest stands on and what would serve another program as well: the machine's memory, devices and
-locks, the worker pipeline, progress and cancellation, checksums, checkpoints and the journal.
+"""Foundations that would serve any program: memory, devices, threads, progress, checksums, the journal.
 
-Nothing here ever knows of pictures, networks or sound.
+Pictures, networks and sound never appear here.
 """

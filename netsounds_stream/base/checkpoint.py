@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from ..errors import OutputError, StoreError
 from .checksums import FileSum, file_sum
+from .sink import Closable
 
 # Suffix of bfloat16 tensors' names: numpy lacks the dtype, so their bits are stored as int16.
 _BFLOAT16 = ".bfloat16"
@@ -79,7 +79,7 @@ class CheckpointWriter:
             ) from error
 
 
-class CheckpointReader:
+class CheckpointReader(Closable):
     """Reader of a checkpoint, verified against the checksum that was recorded when it was written.
 
     Args:
@@ -102,12 +102,8 @@ class CheckpointReader:
             raise StoreError(f"the run's saved state {path} is damaged; start again with --overwrite")
         self._zip = zipfile.ZipFile(path)
 
-    def __enter__(self) -> CheckpointReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._zip.close()
 
     def tensors(self, folder: str) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ _UNSEALED = "0" * 8  # stands in the checksum's place while it is computed
 
 
 class SumJson(TypedDict):
-    """A `FileSum` as JSON has it; the CRC as eight hexadecimal digits."""
+    """A `FileSum` in JSON, with the CRC as eight hexadecimal digits."""
 
     bytes: int
     crc32c: str

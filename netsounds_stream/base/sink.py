@@ -1,4 +1,4 @@
-"""Sinks: what takes values in order, and can resume where a stopped run left it."""
+"""Base classes of what can be closed, and of sinks, which take values in order and can be resumed."""
 
 from __future__ import annotations
 
@@ -24,35 +24,38 @@ class Closable(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close it; closing twice does nothing."""
+        """Close the resource; closing it twice has no effect."""
 
 
 class ResumableSink(Closable, Generic[S]):
-    """A sink whose state can be saved between two of the values that it takes, and restored.
+    """A sink whose state can be saved between two values and restored.
 
-    What is saved has three parts: an `S`, JSON-ready, for the journal; the tensors that it retains, for a
-    checkpoint; and files, which must be durable for both to hold.
+    The state has three parts: an `S`, JSON-ready, for the journal; retained tensors, for a checkpoint; and
+    files, which must be durable before the other two are committed.
     """
 
     @abstractmethod
     def state(self) -> S:
-        """Return how far it has come, JSON-ready and exact."""
+        """Return the part of the state that the journal keeps, JSON-ready and exact."""
 
     def retained(self) -> dict[str, Tensor]:
-        """Return the tensors that it retains for values to come, by name; valid until the next value."""
+        """Return the tensors that are retained for later values, by name; valid until the next value."""
         return {}
 
     def restore(self, state: S, retained: Mapping[str, Tensor]) -> None:
-        """Resume where another sink was that had this state and retained these tensors."""
+        """Restore what `state` and `retained` returned, perhaps in another process."""
 
     def files(self, state: S, cancelled: Callable[[], bool]) -> Files:
-        """Return the files that must be durable for `state` to hold, once they are written.
+        """Wait until the files that belong to a state are written.
 
         Args:
-            state: the state that is to be committed.
-            cancelled: returns True where waiting for them is in vain.
+            state: the state to be committed.
+            cancelled: returns True once the commit is cancelled, so that waiting is useless.
+
+        Returns:
+            The files to be made durable, with the checksums of those that are complete.
         """
         return {}
 
     def close(self) -> None:
-        """Close what it holds open."""
+        """Close open files, if there are any."""

@@ -7,12 +7,12 @@ import threading
 from io import FileIO
 from math import prod
 from pathlib import Path
-from types import TracebackType
 
 import torch
 from torch import Tensor
 
 from ..errors import StoreError, cannot_write
+from .sink import Closable
 
 
 class PlacedFile:
@@ -63,7 +63,7 @@ class PlacedFile:
         self._file.close()
 
 
-class Spool:
+class Spool(Closable):
     """Rows of one shape and dtype in a file, which remains when the `with` block is left.
 
     Args:
@@ -105,14 +105,6 @@ class Spool:
             raise StoreError(f"{path} is missing; start again with --overwrite") from error
         except OSError as error:
             raise cannot_write(self.path, error) from error
-
-    def __enter__(self) -> Spool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file, which remains on disk."""

@@ -117,7 +117,15 @@ class Bank:
 
 
 def length_after(layer: LayerSpec, length: int) -> int:
-    """Return the number of rows that `layer` outputs for `length` rows of input; 0 if there are too few."""
+    """Compute the length of a layer's output along one axis.
+
+    Args:
+        layer: the layer.
+        length: length of its input, in rows.
+
+    Returns:
+        The number of rows; 0 if the input is too short.
+    """
     match layer:
         case Conv(kernel=kernel, stride=stride):
             return max(0, (length - kernel) // stride + 1)
@@ -254,7 +262,15 @@ def bank(number: int) -> Bank:
 
 @cache
 def bank_length(number: int, length: int) -> int:
-    """Return a bank's number of values along an axis of `length` pixels; 0 if the axis is too short."""
+    """Compute the length of a bank along one axis.
+
+    Args:
+        number: number of the bank.
+        length: length of the picture, in pixels.
+
+    Returns:
+        The number of values; 0 if the picture is too short.
+    """
     for layer in LAYERS:
         length = length_after(layer, length)
         if (layer.activation_name if isinstance(layer, Conv) else layer.name) == bank(number).layer:

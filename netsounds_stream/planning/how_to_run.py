@@ -1,4 +1,4 @@
-"""How a run is carried out, beside what is wanted of it: nothing here changes a byte of its files."""
+"""Settings of how a run is carried out, as opposed to its options. None changes a byte of its files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .plan import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class HowToRun:
-    """How a run is carried out.
+    """Settings of how a run is carried out.
 
     Attributes:
-        checkpoint_seconds: how often the state is written to the disk. None: 8 s, less often in long runs.
-        stop: cancels the run.
+        checkpoint_seconds: seconds between checkpoints. None: 8, more in long runs.
+        stop: cancellation token of the run.
         on_plan: called with the plan before the work starts.
-        on_progress: called as the work goes on, from any thread.
-        cluster: address of the Dask cluster that computes the network; None: this machine does.
-        segment_rows: about how many rows of the picture a worker of the cluster gets at a time; None: the
-            usual number.
-        work: folder that a run to a URL is worked on in; None: a temporary one.
+        on_progress: called with each report of progress, from any thread.
+        cluster: address of the Dask cluster that runs the network; None: this machine does.
+        segment_rows: approximate number of the picture's rows that a worker of the cluster gets at a time;
+            None: the default.
+        work: local folder for the work on a run to a URL; None: a temporary one.
     """
 
     checkpoint_seconds: float | None = None

@@ -35,8 +35,9 @@ def widest_bytes(rows: int, across: int, value_bytes: int) -> int:
 def stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
     """Bound the network's memory on a CPU.
 
-    It holds a band's tensors for each worker with gaps in the heap between them, the layers' line buffers and
-    oneDNN's own memory.
+    Returns:
+        Bytes: a band's tensors for each worker with gaps in the heap between them, the layers' line buffers
+        and oneDNN's own memory.
     """
     widest = widest_bytes(rows, across, value_bytes)
     return 48 * MIB + int(3.5 * workers * widest) + 1024 * value_bytes * across
@@ -45,8 +46,9 @@ def stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
 def gpu_stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
     """Bound the network's memory on a GPU, where bands share one stream's memory. Not measured on a GPU yet.
 
-    It holds a band at its widest, the tensors of each worker's band, copies in flight and the convolutions'
-    workspaces.
+    Returns:
+        Bytes: a band at its widest, the tensors of each worker's band, copies in flight and the convolutions'
+        workspaces.
     """
     widest = widest_bytes(rows, across, value_bytes)
     return 128 * MIB + (4 + workers) * widest + 1024 * value_bytes * across
@@ -55,16 +57,25 @@ def gpu_stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> 
 def staging_bytes(rows: int, across: int, workers: int, *, stored: bool) -> int:
     """Bound the pinned host memory of copies to and from a GPU.
 
-    It holds a band's pixels on the way in and its activations, 50 values a pixel, on the way out; both twice,
-    for pinned memory may be allocated in powers of two.
+    Returns:
+        Bytes: a band's pixels on the way in and its activations, 50 values a pixel, on the way out; both
+        twice, for pinned memory may be allocated in powers of two.
     """
     return 64 * MIB + workers * rows * across * (12 + (256 if stored else 16))
 
 
 def picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) -> int:
-    """Bound the memory of decoding: the decoder's buffers, and slabs.
+    """Bound the memory of decoding a picture.
 
-    libvips keeps some 20 slabs of a file that it reads row by row.
+    Args:
+        source: the picture.
+        slab_rows: rows decoded at a time.
+        across: length of a row along the other axis, in pixels.
+        decoded: how the decoded picture is kept, see `Plan.picture_stored`.
+
+    Returns:
+        Bytes: the decoder's buffers, and slabs. libvips keeps some 20 slabs of a file that it reads row by
+            row.
     """
     slab = slab_rows * across * source.bytes_per_pixel
     whole = source.height * source.width * source.bytes_per_pixel if decoded == STORED_MEMORY else 0
@@ -72,10 +83,12 @@ def picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) -> 
 
 
 def store_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> int:
-    """Bound the store's memory: the shard being filled of each bank, those in the queue, and transpositions.
+    """Bound the memory of the store of activations.
 
-    The queue holds one shard of each bank, or the activations of the workers' bands (50 values a pixel) if
-    those are larger.
+    Returns:
+        Bytes: the shard being filled of each bank, the queue of those to be written, and transpositions. The
+        queue holds one shard of each bank, or the activations of the workers' bands (50 values a pixel) if
+        those are larger.
     """
     shards = [_shard_bytes(bank) for bank in banks]
     waiting = max(sum(shards), workers * 100 * band_pixels)
@@ -85,8 +98,9 @@ def store_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> 
 def uploading_bytes(banks: tuple[BankPlan, ...], workers: int) -> int:
     """Bound the memory of uploads to an object store.
 
-    They are encoded shards, those that workers hold until one has gone, the parts of a file and the requests.
-    An encoded shard is hardly ever as long as its values, but may be.
+    Returns:
+        Bytes: encoded shards in flight, those that workers hold meanwhile, the parts of a file and the
+        requests. An encoded shard may be as long as its values, though it hardly ever is.
     """
     return REQUESTS_BYTES + (PUTS + workers) * max(_shard_bytes(bank) for bank in banks)
 
@@ -97,6 +111,9 @@ def fetching_bytes(block: int, banks: tuple[BankPlan, ...]) -> int:
     Args:
         block: values in a block.
         banks: the banks that are read.
+
+    Returns:
+        Bytes: blocks fetched ahead, encoded and decoded, and the requests.
     """
     return REQUESTS_BYTES + 2 * (2 * AHEAD + 1) * _largest_block(block, banks)
 
@@ -155,6 +172,9 @@ def overview_disk_bytes(banks: tuple[BankPlan, ...], along: int, across: int) ->
         banks: the banks with their sound files.
         along: length of the picture's time axis, in pixels.
         across: length of its other axis, in pixels.
+
+    Returns:
+        Bytes: overviews of the banks and of the picture, views of the mix with its parts, and of each sound.
     """
     overviews = [(cells_of(bank.frames, bank.frequencies, FILTER_CELLS), bank.channels) for bank in banks]
     overviews.append((cells_of(along, across, PICTURE_CELLS), 3))
@@ -197,8 +217,9 @@ def spectra_bytes(stft: Stft, signals: int) -> int:
 def windowed_bytes(stft: Stft, banks: tuple[BankPlan, ...], iterations: int) -> int:
     """Bound the memory of synthesising one windowed signal of two channels.
 
-    It holds rows that become frames, a block of frames as magnitudes, spectra and samples, and the state of
-    each iteration.
+    Returns:
+        Bytes: rows that become frames, a block of frames as magnitudes, spectra and samples, and the state of
+        each iteration.
     """
     rows = max(64 + 4 * bank.frames // stft.frames for bank in banks)
     across = max(bank.frequencies for bank in banks)

@@ -56,7 +56,16 @@ class Cells:
 
 
 def cells_of(rows: int, cross: int, most: int) -> Cells:
-    """Choose the smallest cells of which no edge has more than `most`."""
+    """Choose the cells of an overview.
+
+    Args:
+        rows: rows of values.
+        cross: values in a row.
+        most: largest number of cells along either edge.
+
+    Returns:
+        The smallest square cells that suffice.
+    """
     return Cells(rows, cross, -(-max(rows, cross) // most))
 
 

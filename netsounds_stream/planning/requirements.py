@@ -162,7 +162,11 @@ class Products:
 
 
 def products_of(request: PlanRequest, choice: Choice) -> Products:
-    """Work out what the run makes, in a preview from as few whole bands as its sound needs."""
+    """Work out what a run makes.
+
+    Returns:
+        Plans of its banks and sound files; in a preview those of as few whole bands as the sound needs.
+    """
     options = request.options
     # whole bands, so that the network sees in a preview what it would see in the whole picture
     rows = min(request.along, -(-request.preview_rows // choice.band_rows) * choice.band_rows)
@@ -215,7 +219,11 @@ class Memory:
 
 
 def memory_of(request: PlanRequest, choice: Choice, products: Products) -> Memory:
-    """Add up what each stage holds at its peak."""
+    """Add up what each stage of a run holds at its peak.
+
+    Returns:
+        Peaks of the stages, the interpreter's own memory included, and how many workers the report can have.
+    """
     limits = request.limits
     report_workers = _report_workers(limits, choice, products)
     report = limits.baseline_bytes + report_bytes(report_workers, products.banks)
@@ -275,7 +283,11 @@ def _windowed_bytes(options: SonifyOptions, products: Products) -> int:
 
 
 def _report_workers(limits: Limits, choice: Choice, products: Products) -> int:
-    """Choose as many workers for the report as the budget holds, at least one."""
+    """Choose the number of workers for the report.
+
+    Returns:
+        As many as the budget holds, at least one.
+    """
     workers = choice.workers
     while workers > 1 and limits.baseline_bytes + report_bytes(workers, products.banks) > limits.budget_bytes:
         workers -= 1
@@ -292,7 +304,11 @@ class Disk:
 
 
 def disk_of(request: PlanRequest, choice: Choice, products: Products) -> Disk:
-    """Add up what the run writes, and which part of it lies on this machine."""
+    """Add up what a run writes.
+
+    Returns:
+        The largest and the final size on this machine, and the final size in an object store.
+    """
     options = request.options
     limits = request.limits
     report = _report_disk_bytes(options, products)
@@ -319,7 +335,11 @@ def disk_of(request: PlanRequest, choice: Choice, products: Products) -> Disk:
 
 
 def spool_bytes(request: PlanRequest, choice: Choice, rows: int) -> int:
-    """Return the size of the temporary TIFF, whose tiles are padded; 0 without one."""
+    """Compute the size of the temporary TIFF of the decoded picture, whose tiles are padded.
+
+    Returns:
+        Bytes; 0 if the plan has none.
+    """
     if choice.picture_stored != STORED_SPOOL:
         return 0
     tiles = -(-request.across // SPOOL_TILE) * -(-rows // SPOOL_TILE)

@@ -130,6 +130,9 @@ def audio_plan(
         sound: the options.
         stft: frames of windowed signals; may be None for raw sound.
 
+    Returns:
+        Lengths and sizes of the scheme's files, those of temporary files included.
+
     Raises:
         OptionError: the format cannot hold the sound.
     """
@@ -207,6 +210,9 @@ def raw_plan(audio: AudioPlan, inner: SoundOptions) -> AudioPlan:
     Args:
         audio: the file that it will become.
         inner: options of the temporary file.
+
+    Returns:
+        The temporary file, of which one is made for each file of `audio`.
     """
     samples = audio.temporary_bytes // (4 * audio.files * audio.channels)
     size, container = _wav_file(samples * audio.channels * SAMPLE_BYTES[inner.subtype])

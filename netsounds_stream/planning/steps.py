@@ -1,7 +1,7 @@
-"""The steps of a run, by their names in its journal, and what the journal keeps of each.
+"""Steps of a run: their names in its journal, and the types of their states.
 
-A stopped run resumes from these states, so every name and every field stands here once. A state is a small
-JSON object; tensors that are needed besides lie in a checkpoint file that it names.
+A stopped run resumes from these states, so every name and every field is defined once, here. A state is a
+small JSON object; the tensors that belong to it are in a checkpoint file that it names.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from ..base.journal import Complete, Step
 
 
 class PassState(TypedDict):
-    """How far a pass over stored blocks is."""
+    """Progress of a pass over stored blocks."""
 
     complete: bool
     blocks: int
 
 
 class LevelState(TypedDict):
-    """Extremes of each filter's samples so far, and the sums of its energy where they are wanted."""
+    """Extremes of each filter's samples so far, and sums of its energy if they are needed."""
 
     low: list[float]
     high: list[float]
@@ -29,7 +29,7 @@ class LevelState(TypedDict):
 
 
 class SumState(TypedDict):
-    """Half frames that are spooled, and their extremes so far."""
+    """Number of spooled half frames, and their extremes so far."""
 
     frames: int
     low: float
@@ -38,7 +38,15 @@ class SumState(TypedDict):
 
 
 class SpectraState(TypedDict):
-    """Rows that came, frames that were made of them, and the frames' energies."""
+    """State of a windowed sum's magnitudes.
+
+    Attributes:
+        seen: rows received.
+        came: rows taken in; the others wait.
+        made: frames made.
+        energy: energy of these frames.
+        loudest: largest energy of a frame.
+    """
 
     seen: int
     came: int
@@ -48,20 +56,20 @@ class SpectraState(TypedDict):
 
 
 class OverviewState(TypedDict):
-    """Rows that came."""
+    """Number of rows that an overview has seen."""
 
     came: int
 
 
 class BankState(TypedDict):
-    """What the network's stage has of a bank.
+    """State of one bank in the network's stage.
 
     Attributes:
         levels: extremes of its filters.
-        sum: its raw sum; None where it is not wanted.
-        shards: the shards that were full; None where activations are not stored.
+        sum: its raw sum; None if it is not needed.
+        shards: number of full shards; None if activations are not stored.
         spectra: its windowed sums, in the order of `Mixture.spectra`.
-        overview: its cells; None without a report.
+        overview: its overview; None without a report.
     """
 
     levels: LevelState
@@ -72,13 +80,19 @@ class BankState(TypedDict):
 
 
 class NetworkState(TypedDict):
-    """How far the network's stage is.
+    """Progress of the network's stage.
 
     Attributes:
-        rows: rows of the picture that are through; while it is not complete.
-        file: name of the checkpoint with what is retained behind them, and its checksum.
-        classes: sums over the classifier's positions, and their number, where a cluster computes.
-        logits: the classifier's average, once it is complete.
+        complete: whether the stage has ended.
+        banks: states of the banks, by their numbers.
+        preview: state of the picture's overview; None without a report.
+        rows: rows of the picture that have passed through the network; absent once complete.
+        file: name of the checkpoint of the tensors that the layers retain; absent once complete.
+        checksum: its checksum.
+        segments: present in a run on a cluster.
+        classes: sums over the classifier's positions, in a run on a cluster.
+        positions: number of these positions.
+        logits: the classifier's average, once complete.
     """
 
     complete: bool
@@ -104,10 +118,13 @@ class SignalsState(PassState, LevelState):
 
 
 class SummingState(PassState):
-    """A pass that sums filters, each times its weights.
+    """A pass that computes weighted sums of filters.
 
     Attributes:
-        waiting: name of the checkpoint with the rows that wait, and its checksum.
+        sum: the raw sum; None if it is not needed.
+        spectra: the windowed sums.
+        waiting: name of the checkpoint of rows that have not become frames yet.
+        waiting_sum: its checksum.
     """
 
     sum: SumState | None
@@ -120,26 +137,26 @@ class FiltersState(PassState):
     """A pass that inverts filters one by one.
 
     Attributes:
-        open: linear checksum of each file that is open, by its number.
+        open: linear part of the checksum of each open file, by its number.
     """
 
     open: dict[str, int]
 
 
 class FinishedState(PassState):
-    """Files that are finished one after another, with what was measured of them, by their names."""
+    """A pass that finishes files one after another, with their measurements by name."""
 
     measured: dict[str, Any]
 
 
 class SoundState(Complete):
-    """A file that was written at once: what was measured of it by its name, and of stems beside it."""
+    """A file that is written in one piece: its measurements by name, and those of the stems."""
 
     measured: NotRequired[dict[str, Any]]
     stems: NotRequired[dict[str, float]]
 
 
-#: The picture, decoded into a file where it cannot be streamed; that file's removal.
+#: Decoding of a picture that cannot be streamed into a temporary file; removal of that file.
 DECODE: Step[Complete] = Step("decode")
 SPOOL: Step[Complete] = Step("spool")
 NETWORK: Step[NetworkState] = Step("network")
@@ -148,12 +165,12 @@ REPORT: Step[Complete] = Step("report")
 
 
 def sound_stage(number: int) -> str:
-    """Return the name of a bank's sound stage, with which the names of its steps begin."""
+    """Return the name of a bank's sound stage, the prefix of its steps' names."""
     return f"sound {number}"
 
 
 def sound_step(stage: str) -> Step[Complete]:
-    """Return the step of all of a bank's sound."""
+    """Return the step of a bank's whole sound stage."""
     return Step(stage)
 
 
@@ -163,7 +180,7 @@ def levels_step(stage: str) -> Step[LevelsPassState]:
 
 
 def summing_step(stage: str) -> Step[SummingState]:
-    """Return the step that sums a bank's filters out of its store."""
+    """Return the step that sums a bank's stored filters."""
     return Step(f"{stage}: weighted sum")
 
 
@@ -183,7 +200,7 @@ def signals_step(stage: str) -> Step[SignalsState]:
 
 
 def spooled_step(stage: str) -> Step[Complete]:
-    """Return the step at whose end nothing of those signals is needed any more."""
+    """Return the step after which the spooled signals are no longer needed."""
     return Step(f"{stage}: spooled")
 
 
@@ -198,7 +215,7 @@ def finished_step(stage: str, scheme: str) -> Step[FinishedState]:
 
 
 def form_step(name: str) -> Step[FinishedState]:
-    """Return the step that writes a sound's forms for browsers."""
+    """Return the step that writes copies of a sound for browsers."""
     return Step(f"form: {name}")
 
 

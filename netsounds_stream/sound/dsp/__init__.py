@@ -1,5 +1,5 @@
-"""Signals as arrays: the inversion of frames, phases, overlap-add, limiter and loudness, each with the source
-of its formula.
+"""Signal processing on arrays: inverse transforms, phases, overlap-add, limiter and loudness.
 
-Nothing here ever touches a file, a journal or an option of a command.
+Each module names the source of its formulas. Nothing here ever touches a file, a journal or a command's
+options.
 """
