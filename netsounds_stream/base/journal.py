@@ -19,7 +19,7 @@ from pathlib import Path, PurePath
 from typing import Any, Generic, TypedDict, TypeVar, cast
 
 from ..errors import OutputError, StoreError
-from .checksums import FileSum, is_sealed, sealed
+from .checksums import FileSum, SumJson, is_sealed, sealed
 from .progress import Stop
 
 JOURNAL_NAME = "journal.json"
@@ -154,8 +154,10 @@ class Journal:
             self.flush_soon()
             return False
         now = time.monotonic()
-        every = max(EVERY_SECONDS, _EVERY_SHARE * (now - self._started))
-        if now - self._last < (every if self._every_seconds is None else self._every_seconds):
+        every = self._every_seconds
+        if every is None:
+            every = max(EVERY_SECONDS, _EVERY_SHARE * (now - self._started))
+        if now - self._last < every:
             return False
         self._last = now
         return True
@@ -168,8 +170,8 @@ class Journal:
         Args:
             step: the step.
             state: its state from now on.
-            files: returns the files to be synced for it.
-            after: called when it is durable.
+            files: returns the files that must be durable for it.
+            after: called when they are.
         """
         self._steps[step.name] = state
         if self._folder is not None:
@@ -189,10 +191,7 @@ class Journal:
             self._begin_commit(self._folder)
 
     def flush(self) -> None:
-        """Commit what was noted, and wait until it is durable. Not from a pipeline's stage.
-
-        A commit may wait for what only a worker that is in no stage does.
-        """
+        """Commit what was noted and wait for it; not in a pipeline's stage, which it may have to wait for."""
         if self._folder is None:
             return
         self.settle()
@@ -229,7 +228,8 @@ class Journal:
             if self._put_off:
                 return False
             self._raise_failure()  # its states are not durable: nothing may build on them
-            noted, self._noted = self._noted, []
+            noted = self._noted
+            self._noted = []
             thread = threading.Thread(target=lambda: self._run_commit(folder, noted), name="journal")
             self._ended.clear()
             try:
@@ -250,40 +250,46 @@ class Journal:
             self._ended.set()
 
     def _commit(self, folder: Path, noted: Sequence[_Note]) -> None:
-        files = {path: known for note in noted for path, known in note.files(self._is_abandoned).items()}
+        files = {path: known for note in noted for path, known in note.files(lambda: self._abandoned).items()}
         if self._abandoned:
             return
         local = {path: known for path, known in files.items() if isinstance(path, Path)}
         sync(local, {parent for path in local for parent in path.parents if parent.is_relative_to(folder)})
-        checksums = {
-            (path.relative_to(folder) if path in local else path).as_posix(): known.to_json()
-            for path, known in files.items()
-            if known is not None
-        }
         content = self._content
         self._content = {
             **content,
             **self._facts(),
             "steps": {**content["steps"], **{note.step: dict(note.state) for note in noted}},
-            "checksums": {**content["checksums"], **checksums},
+            "checksums": {**content["checksums"], **_recorded(files, folder)},
         }
         self.write()
         for note in noted:
             note.after()
         self.on_complete({path: known for path, known in local.items() if known is not None})
 
-    def _is_abandoned(self) -> bool:
-        return self._abandoned
-
     def _raise_failure(self) -> None:
-        error, self._error = self._error, None
-        if isinstance(error, OSError):
-            raise OutputError(
-                f"finished work in {self._folder} cannot be saved ({error}); make room on the "
-                f"disk, or make it writable"
-            ) from error
+        error = self._error
+        self._error = None
         if error is not None:
-            raise error
+            raise _worded(error, self._folder) from error
+
+
+def _worded(error: BaseException, folder: Path | None) -> BaseException:
+    """Return what to raise for a commit's error: one that the user can mend, where the disk failed."""
+    if not isinstance(error, OSError):
+        return error
+    return OutputError(
+        f"finished work in {folder} cannot be saved ({error}); make room on the disk, or make it writable"
+    )
+
+
+def _recorded(files: Files, folder: Path) -> dict[str, SumJson]:
+    """Return the checksums of files that are complete, by their paths in the run's folder, or their names."""
+    return {
+        (path.relative_to(folder) if isinstance(path, Path) else path).as_posix(): known.to_json()
+        for path, known in files.items()
+        if known is not None
+    }
 
 
 def new_journal(record: dict[str, Any]) -> dict[str, Any]:
