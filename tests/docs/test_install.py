@@ -169,6 +169,6 @@ def test_the_whole_installation(
 
 
 def test_a_failing_pip_ends_the_program(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="pip failed, and said why above"):
+    with pytest.raises(SystemExit, match="pip"):
         install.pip(Path(sys.executable), "no-such-command")
     assert "unknown command" in capfd.readouterr().err

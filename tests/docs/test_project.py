@@ -123,6 +123,6 @@ def test_a_distribution_that_differs_from_the_repository_is_told(tmp_path: Path)
 @pytest.mark.process
 def test_a_step_of_the_release_that_fails_ends_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     words = ("sh", "-c", "echo no network; exit 3")
-    with pytest.raises(SystemExit, match="the build failed with status 3, and said why above"):
+    with pytest.raises(SystemExit, match=r"the build.* 3"):
         release.run(*words, what="the build", folder=tmp_path, environment=dict(os.environ))
     assert capfd.readouterr().out == "no network\n\n"

@@ -208,7 +208,7 @@ def test_a_damaged_working_folder(
         content = bytearray(target.read_bytes())
         content[-40] ^= 1  # of the state, in the zip's directory, which its own checksums do not cover
         target.write_bytes(content)
-    with pytest.raises(StoreError, match="start again with --overwrite"):
+    with pytest.raises(StoreError, match="--overwrite"):
         resume(tmp_path / "run")
     assert work.exists()
     again = forked(

@@ -326,7 +326,7 @@ def test_a_run_of_other_options_is_gone_on_with_by_overwrite_only(
 
 @pytest.mark.usefixtures("quick_workers")
 def test_a_disk_too_small(small_disk: Path, both: Path, weights_file: Path) -> None:
-    with pytest.raises(BudgetError, match=r"this batch needs .* of disk"):
+    with pytest.raises(BudgetError, match="disk"):
         batch([both] * 3, small_disk / "out", jobs=1, weights=str(weights_file), method="ifft")
     assert not (small_disk / "out").exists()
 
@@ -334,11 +334,11 @@ def test_a_disk_too_small(small_disk: Path, both: Path, weights_file: Path) -> N
 @pytest.mark.usefixtures("quick_workers")
 def test_what_is_refused_before_the_work(tmp_path: Path, photos: Path, weights_file: Path) -> None:
     words = {**QUICK, "weights": str(weights_file), "jobs": 1}
-    with pytest.raises(OptionError, match="jobs cannot be 0"):
+    with pytest.raises(OptionError, match="jobs"):
         batch(photos, tmp_path / "out", **{**words, "jobs": 0})
-    with pytest.raises(OptionError, match="--jobs counts"):
+    with pytest.raises(OptionError, match="--jobs"):
         batch(photos, tmp_path / "out", cluster="local", **words)
-    with pytest.raises(WeightsError, match="no weights at"):
+    with pytest.raises(WeightsError, match=r"absent\.pth"):
         batch(photos, tmp_path / "out", **{**words, "weights": "absent.pth"})
     assert not (tmp_path / "out").exists()
     (tmp_path / "out").mkdir()

@@ -229,7 +229,7 @@ def test_the_run_is_stopped_and_gone_on_with(
     left = read_journal(work_path(tmp_path / "run"))
     assert left is not None
     assert 0 < left["steps"]["network"]["rows"] < 2300
-    with pytest.raises(OutputError, match="on a cluster; resume it with --cluster"):
+    with pytest.raises(OutputError, match="--cluster"):
         resume(tmp_path / "run")
     # segments that meet where it stands would do
     others = 1536 if left["steps"]["network"]["rows"] == 1792 else 1792
@@ -331,7 +331,7 @@ def test_what_is_no_address(address: str) -> None:
 
 def test_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_cluster, "_PATIENCE", "1s")
-    with pytest.raises(ClusterError, match="no cluster answers"), connected("tcp://127.0.0.1:9"):
+    with pytest.raises(ClusterError, match=r"127\.0\.0\.1:9"), connected("tcp://127.0.0.1:9"):
         pass
 
 
@@ -339,7 +339,7 @@ def test_an_address_in_the_clear_where_settings_want_tls() -> None:
     settings = {"distributed.comm.require-encryption": True}
     with (
         dask.config.set(settings),
-        pytest.raises(ClusterError, match=r"no cluster answers.*encryption"),
+        pytest.raises(ClusterError, match=r"127\.0\.0\.1:9.*encryption"),
         connected("tcp://127.0.0.1:9"),
     ):
         pass

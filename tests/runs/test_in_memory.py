@@ -225,7 +225,7 @@ def test_the_plan_counts_what_will_be_copied(tmp_path: Path) -> None:
     huge = np.broadcast_to(np.uint8(7), (40_000, 30_000, 3))  # one byte of memory, 3.4 GiB as a picture
     planned = plan(huge, tmp_path, SonifyOptions(weights="untrained"))
     assert planned.peak_memory_bytes > huge.nbytes
-    with pytest.raises(BudgetError, match="raise --memory"):
+    with pytest.raises(BudgetError, match="--memory"):
         sonify(huge, tmp_path / "run", weights="untrained")
     assert not (tmp_path / "run").exists()
 
@@ -270,7 +270,7 @@ def test_going_on(tmp_path: Path, weights_file: Path) -> None:
         )  # fmt: skip
     (note,) = stopped.value.__notes__
     assert note.endswith(f"sonify(picture, {str(out)!r}, resume=True)")
-    with pytest.raises(OutputError, match=r"numpy array, .* resume=True"):
+    with pytest.raises(OutputError, match="resume=True"):
         resume(out)
     with pytest.raises(PictureError) as refused:
         sonify(picture.T, out, resume=True, **words)
@@ -287,7 +287,7 @@ def test_going_on(tmp_path: Path, weights_file: Path) -> None:
 
 
 def test_where_a_picture_in_memory_cannot_go(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="workers of a cluster cannot see"):
+    with pytest.raises(OptionError, match="cluster"):
         sonify(LANDSCAPE, tmp_path / "run", weights="untrained", cluster="local:1")
     with pytest.raises(OptionError, match="batch takes paths"):
         batch([LANDSCAPE], tmp_path / "runs", weights="untrained")  # type: ignore[list-item]

@@ -75,17 +75,17 @@ def test_a_run_without_mix_and_page_shows_its_name(
         _ = bare.mix
     with pytest.raises(StoreError, match=r"netsounds-stream plot"):
         bare.mosaic(4)
-    with pytest.raises(StoreError, match=r"has no concat of bank 4: .* --scheme concat"):
+    with pytest.raises(StoreError, match="--scheme concat"):
         bare.sound(4, "concat")
-    with pytest.raises(StoreError, match=r"has no array of bank 1: its arrays are of bank 4; .* --banks 1,4"):
+    with pytest.raises(StoreError, match="--banks 1,4"):
         bare.array(1)
-    with pytest.raises(OptionError, match="no bank 7"):
+    with pytest.raises(OptionError, match="bank 7"):
         bare.sound(7)
 
 
 def test_a_run_without_arrays(tmp_path: Path, run: Run) -> None:
     record = {**run.record, "files": [name for name in run.record["files"] if ".zarr" not in name]}
-    with pytest.raises(StoreError, match=r"keeps no arrays; .* --activations"):
+    with pytest.raises(StoreError, match="--activations"):
         as_run(run.folder, record).array(3)
     with pytest.raises(StoreError, match=r"cannot be opened .* make the run again"):
         as_run(tmp_path, run.record).array(3)
@@ -164,7 +164,7 @@ def test_a_filter_of_concat_is_its_stretch(run: Run, number: int) -> None:
 
 
 def test_a_filter_that_does_not_sound(run: Run) -> None:
-    with pytest.raises(OptionError, match="filter 96 of bank 1 does not sound"):
+    with pytest.raises(OptionError, match="filter 96"):
         run.filter(1, 96)
 
 
@@ -184,7 +184,7 @@ def test_chosen_filters_files_and_previews(tmp_path: Path, small_picture: Path, 
         one.filter(1, 4)
     early = sonify(small_picture, tmp_path / "early", scheme="concat", preview=1.5, **given)
     assert len(early.filter(1, 7).read()) == each // 2
-    with pytest.raises(OptionError, match="ends before filter 90"):
+    with pytest.raises(OptionError, match="filter 90"):
         early.filter(1, 90)
     given["duration"] = 0.7333  # 32339 samples, which at this rate do not end with a sample
     other = sonify(small_picture, tmp_path / "other", scheme="concat", resample=16001, **given)

@@ -121,10 +121,10 @@ def test_a_cluster_puts_and_reads_there(
     server.faults()
     require_same("s3://bucket/cluster", tmp_path / "alone")
     assert alone.record["prediction"] == run.record["prediction"]
-    with pytest.raises(OptionError, match="needs --work"):
+    with pytest.raises(OptionError, match="--work"):
         sonify(picture, "s3://bucket/b", cluster="tcp://127.0.0.1:9", **here)
     monkeypatch.setenv(VARIABLE, f"{words['work']}:s3://bucket/other")
-    with pytest.raises(ClusterError, match="s3://bucket/mine is outside"):
+    with pytest.raises(ClusterError, match="s3://bucket/mine"):
         sonify(picture, "s3://bucket/mine", cluster="local:1", **words)
 
 
@@ -196,14 +196,14 @@ def test_what_is_there_is_kept_or_replaced_whole(
 ) -> None:
     objects = ObjectFolder("s3://bucket/again")
     objects.put("notes.txt", b"mine")
-    with pytest.raises(OutputError, match=r"other objects \(notes.txt\)"):
+    with pytest.raises(OutputError, match=r"notes\.txt"):
         sonify(small_picture, "s3://bucket/again", **words)
     objects.delete(["notes.txt"])
     sonify(small_picture, "s3://bucket/again", **{**words, "label": "b", "report": False})
     with pytest.raises(OutputError, match="holds a run already"):
         sonify(small_picture, "s3://bucket/again", **words)
     objects.put("notes.txt", b"mine")
-    with pytest.raises(OutputError, match=r"notes\.txt, which is not part"):
+    with pytest.raises(OutputError, match=r"notes\.txt"):
         sonify(small_picture, "s3://bucket/again", overwrite=True, **words)
     objects.delete(["notes.txt"])
     server.faults()
@@ -290,7 +290,7 @@ def test_a_picture_is_gone_on_with(server: Server, tmp_path: Path) -> None:
         about.write_text(about.read_text().replace('etag": "', 'etag": "another'))
         spool.write_bytes(b"x" * 3_000_000)
         assert fetched(url, folder, Stages()).read_bytes() == picture
-    with pytest.raises(PictureError, match=r"no picture at s3://bucket/pictures/none\.png"):
+    with pytest.raises(PictureError, match=r"s3://bucket/pictures/none\.png"):
         fetched("s3://bucket/pictures/none.png", tmp_path / "none", Stages())
     assert not (tmp_path / "none").exists()
 
@@ -343,7 +343,7 @@ def test_commands_that_read_folders_say_so(server: Server, tmp_path: Path) -> No
 def test_a_bucket_is_no_run(server: Server, small_picture: Path) -> None:
     with pytest.raises(OutputError, match="is a bucket"):
         sonify(small_picture, "s3://bucket")
-    with pytest.raises(RemoteError, match="no such bucket"):
+    with pytest.raises(RemoteError, match="nobucket"):
         sonify(small_picture, "s3://nobucket/run")
 
 

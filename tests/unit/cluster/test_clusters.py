@@ -67,5 +67,5 @@ def test_the_scheduler_is_killed(begun: Begun, monkeypatch: pytest.MonkeyPatch) 
         found = cluster.each(os.path.basename, ["a/b"] * 1000, name="item", stop=Stop())
         assert next(found) == ("a/b", "b")
         begun.processes[0].kill()
-        with pytest.raises(ClusterError, match="continue with --resume"):
+        with pytest.raises(ClusterError, match="--resume"):
             list(found)

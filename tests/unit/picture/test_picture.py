@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,7 @@ def test_what_is_no_picture_format_is_not_opened(tmp_path: Path, name: str) -> N
         (tmp_path / name).write_text('<svg xmlns="http://www.w3.org/2000/svg" width="90" height="80"/>')
     else:
         pyvips.Image.new_from_array(draw(90, 60))[0].write_to_file(str(tmp_path / name))
-    with pytest.raises(PictureError, match=rf"{name} is not a picture .*; give a JPEG"):
+    with pytest.raises(PictureError, match=re.escape(name)):
         open_picture(tmp_path / name)
 
 

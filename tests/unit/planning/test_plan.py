@@ -78,7 +78,7 @@ def test_a_small_budget_shrinks_the_buffers_then_refuses() -> None:
     tight = make_plan(source, SonifyOptions(), Limits(baseline_bytes=300 << 20, budget_bytes=500 << 20))
     tight.check()
     assert tight.peak_memory_bytes <= 500 << 20 < usual.peak_memory_bytes
-    with pytest.raises(BudgetError, match=r"needs .* MiB .* budget is 310 MiB; raise --memory"):
+    with pytest.raises(BudgetError, match=r"310 MiB.*--memory"):
         make_plan(source, SonifyOptions(), Limits(baseline_bytes=300 << 20, budget_bytes=310 << 20)).check()
 
 
@@ -88,7 +88,7 @@ def test_a_full_disk_is_refused() -> None:
         SonifyOptions(),
         Limits(baseline_bytes=300 << 20, budget_bytes=GIB, free_disk_bytes=10**9),
     )
-    with pytest.raises(BudgetError, match=r"GiB of disk and 954 MiB are free"):
+    with pytest.raises(BudgetError, match="954 MiB"):
         plan.check()
 
 
@@ -116,7 +116,7 @@ def test_a_gpu_takes_larger_bands_within_both_budgets() -> None:
     assert rows[0] > rows[2] and rows == sorted(rows, reverse=True)
     wide = make_plan(Source(height=32768, width=32768), SonifyOptions(), replace(roomy, gpu_budget_bytes=GIB))
     assert wide.gpu_memory_bytes <= GIB  # whatever the picture's size
-    with pytest.raises(BudgetError, match=r"on the GPU and may have 100 MiB; raise --gpu-memory"):
+    with pytest.raises(BudgetError, match="--gpu-memory"):
         make_plan(source, SonifyOptions(), replace(roomy, gpu_budget_bytes=100 << 20)).check()
     assert make_plan(source, SonifyOptions(), SOME).gpu_memory_bytes == 0
 
@@ -140,7 +140,7 @@ def test_every_worker_is_counted() -> None:
 
 
 def test_too_small_a_picture() -> None:
-    with pytest.raises(PictureError, match="at least 21 x 21"):
+    with pytest.raises(PictureError, match="21 x 21"):
         make_plan(Source(height=20, width=500), SonifyOptions(), SOME)
     make_plan(Source(height=21, width=21), SonifyOptions(), SOME)
 
