@@ -388,6 +388,7 @@ class ProgressReporter:
         self._pixels = plan.pixels
 
     def __call__(self, progress: Progress) -> None:
+        """Report the run's progress, where its remaining time is known."""
         if progress.run_seconds_left is not None:
             passed = time.perf_counter() - self._began
             pool.report(self._pixels * passed / max(passed + progress.run_seconds_left, 1e-9))

@@ -1,4 +1,4 @@
-"""`batch`, as the command line has it."""
+"""The command `batch`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import effective, importing, plain, print_json, stoppable
-from .options import BATCH, BATCH_NETWORK, CHECKPOINT, JSON, OVERWRITE, QUIET, RUN, chosen
+from .common import effective_options, importing, print_json, printable, stoppable
+from .options import BATCH, BATCH_NETWORK, CHECKPOINT, JSON, OVERWRITE, QUIET, RUN, chosen_options
 from .sections import SectionedCommand, stacked
 from .text import ended_text, plan_text, table_text
 
@@ -38,51 +38,51 @@ def batch(
     line, or - to read names from standard input. Finished runs are skipped, stopped ones are resumed. A
     picture that fails is listed in batch.jsonl and does not stop the others.
     """
-    options, notes = effective(chosen(words), cluster=cluster is not None, quiet=quiet)
+    options, notes = effective_options(chosen_options(words), cluster=cluster is not None, quiet=quiet)
     with importing():
         from ..base import machine
         from ..batches import batch
         from .display import display
 
-    where: dict[str, Any] = {"jobs": jobs, "cluster": cluster, "overwrite": overwrite}
-
-    def say(*lines: str) -> None:
-        for line in lines if not quiet else ():
-            click.echo(plain(line), err=True)
-
-    def told(made: BatchPlan) -> None:
-        say(*plan_text(made))
-
+    workers: dict[str, Any] = {"jobs": jobs, "cluster": cluster, "overwrite": overwrite}
     if only_plan:
         with stoppable(quiet=quiet) as stop:
-            made = batch.plan_batch(patterns, out, options, stop=stop, **where)
+            plan = batch.plan_batch(patterns, out, options, stop=stop, **workers)
         if as_json:
-            print_json(asdict(made))
+            print_json(asdict(plan))
         else:
-            click.echo("\n".join(map(plain, plan_text(made))))
-        made.check()
+            click.echo("\n".join(map(printable, plan_text(plan))))
+        plan.check()
         return
+
+    def note(*lines: str) -> None:
+        for line in lines if not quiet else ():
+            click.echo(printable(line), err=True)
+
+    def note_plan(plan: BatchPlan) -> None:
+        note(*plan_text(plan))
+
     with (
-        display(quiet=quiet, memory=machine.all_resident_bytes) as shown,
+        display(quiet=quiet, memory=machine.all_resident_bytes) as listener,
         stoppable(quiet=quiet) as stop,
     ):
-        ended = batch.batch(
+        finished = batch.batch(
             patterns,
             out,
             options,
             checkpoint_seconds=checkpoint_seconds,
             stop=stop,
-            on_plan=told,
-            on_progress=shown,
-            on_end=lambda result: say(ended_text(result)),
+            on_plan=note_plan,
+            on_progress=listener,
+            on_end=lambda result: note(ended_text(result)),
             notes=notes,
-            **where,
+            **workers,
         )
     if as_json:
-        print_json([asdict(each) for each in ended.results])
+        print_json([asdict(result) for result in finished.results])
     else:
-        for line in table_text(ended.results):
-            click.echo(plain(line))
-        if ended.page is not None:
-            click.echo(str(ended.page))
-    ended.require_all()
+        for line in table_text(finished.results):
+            click.echo(printable(line))
+        if finished.page is not None:
+            click.echo(str(finished.page))
+    finished.require_all()

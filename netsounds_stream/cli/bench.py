@@ -1,7 +1,7 @@
-"""A user's two questions about their machine: how fast will my picture go, and how large a picture fits?
+"""How fast a machine makes runs, and how large a picture fits in it: the command `bench`.
 
-The first is measured: whole runs, all defaults, on the demonstration picture with untrained weights, whose
-speed is that of trained ones. The second is the plan's: the largest square within memory and disk.
+The speed is measured: whole runs, all defaults, of the demo's picture with untrained weights, which are as
+fast as trained ones. The size comes from the plan: the largest square within memory and disk.
 """
 
 from __future__ import annotations
@@ -30,25 +30,26 @@ from ..planning.plan import Limits, Plan, Source
 from ..planning.planner import make_plan
 from ..planning.sound_options import SoundOptions
 
-#: Width, height and runs of the measured picture, and of the quick form.
-USUAL, QUICK = ((2048, 1536), 3), ((1024, 768), 1)
+#: Width, height and runs of the measured picture, and of that with `quick`.
+USUAL = ((2048, 1536), 3)
+QUICK = ((1024, 768), 1)
 WARM_UP = (256, 192)
-#: Pictures whose time is foretold, in pixels.
+#: Pictures whose time is predicted, in pixels.
 FORETOLD = (12_000_000, 100_000_000, 1_000_000_000)
 _LARGEST_SIDE = 1 << 19
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Speed:
     """The measured speed of one device: medians over the runs.
 
     Attributes:
         device: 'cpu', 'cuda' or 'mps'.
-        precision: what was computed in.
-        pixels: of the measured picture.
+        precision: number format that the network computed in.
+        pixels: pixels of the measured picture.
         network_seconds: time of the network's stage, with decoding and storing.
         sound_seconds: time of all raw sound files of a run.
-        cuda_peak_bytes: what torch held on the GPU at most; None on other devices.
+        cuda_peak_bytes: largest memory that torch held on the GPU; None on other devices.
     """
 
     device: str
@@ -80,9 +81,9 @@ class Room:
     """The largest square picture that a run may have.
 
     Attributes:
-        what: the options that are meant, in words.
-        side: its edge in pixels.
-        limit: which budget ends it: 'memory' or 'disk'.
+        what: the run's options, in words.
+        side: edge of the picture in pixels.
+        limit: the budget that a larger one exceeds: 'memory' or 'disk'.
     """
 
     what: str
@@ -90,16 +91,16 @@ class Room:
     limit: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
-    """What `bench` found.
+    """Speed and room of a machine, as `bench` found them.
 
     Attributes:
         start_seconds: time that a process takes to start.
         speeds: one for each device that was measured.
         failed: devices that could not be measured, with the reason.
         foretold: pictures whose time is predicted: name and pixels.
-        rooms: the largest pictures.
+        rooms: the largest pictures, for some options each.
         budget_bytes: the memory budget.
         free_disk_bytes: what is free on the disk.
     """
@@ -146,10 +147,10 @@ def bench(
         ...     print(bench(quick=True).speeds[0].megapixels_per_second)
     """
     options = resolve_options(options, words)
-    foretold = [(f"{pixels / 1e6:.0f} megapixels", pixels) for pixels in FORETOLD]
+    predicted = [(f"{pixels / 1e6:.0f} megapixels", pixels) for pixels in FORETOLD]
     if image is not None:
         picture = open_picture(Path(image), options.size)
-        foretold.insert(0, (picture.path.name, picture.width * picture.height))
+        predicted.insert(0, (picture.path.name, picture.width * picture.height))
     (width, height), runs = QUICK if quick else USUAL
     budget = options.memory_bytes or machine.default_budget_bytes()
     with tempfile.TemporaryDirectory(prefix="netsounds-bench-") as name:
@@ -161,42 +162,52 @@ def bench(
             free_disk_bytes=disk,
             threads=torch.get_num_threads(),
         )
-        speeds, failed = [], []
+        speeds = []
+        failed = []
         for device in _devices(options.device):
-            asked = replace(options, device=device, weights=UNTRAINED, label="bench", size=None)
+            measured = replace(options, device=device, weights=UNTRAINED, label="bench", size=None)
             # the mix takes a second or a few, whatever the picture's size
-            asked = replace(asked, sound=replace(options.sound, mix=False))
+            measured = replace(measured, sound=replace(options.sound, mix=False))
             if device != "cuda" and options.device == "auto":
-                asked = replace(asked, gpu_memory_bytes=None)
+                measured = replace(measured, gpu_memory_bytes=None)
             on_note(f"measuring {device}: {runs} x {width} x {height} pixels")
             try:
-                _run(folder, WARM_UP, asked)
-                speeds.append(_speed([_run(folder, (width, height), asked) for _ in range(runs)]))
+                _run(folder, WARM_UP, measured)
+                speeds.append(_speed([_run(folder, (width, height), measured) for _ in range(runs)]))
             except (NetsoundsError, RuntimeError) as error:
                 if device == "cpu" or options.device != "auto":
                     raise
-                failed.append(f"{device}: {str(error).splitlines()[0]}")  # the rest is not lost for it
+                failed.append(f"{device}: {str(error).splitlines()[0]}")  # the others are still measured
     rooms = tuple(
-        _room(what, each, limits)
-        for what, each in (
+        _room(what, wanted, limits)
+        for what, wanted in (
             ("all defaults", SonifyOptions()),
             ("sum only, no arrays", SonifyOptions(activations=False, sound=SoundOptions(schemes=("sum",)))),
         )
     )
-    return Report(start_seconds, tuple(speeds), tuple(failed), tuple(foretold), rooms, budget, disk)
+    return Report(
+        start_seconds=start_seconds,
+        speeds=tuple(speeds),
+        failed=tuple(failed),
+        foretold=tuple(predicted),
+        rooms=rooms,
+        budget_bytes=budget,
+        free_disk_bytes=disk,
+    )
 
 
-def _devices(asked: Device) -> tuple[Device, ...]:
-    return devices() if asked == "auto" else (asked,)
+def _devices(device: Device) -> tuple[Device, ...]:
+    return devices() if device == "auto" else (device,)
 
 
 def _run(folder: Path, size: tuple[int, int], options: SonifyOptions) -> Speed:
+    """Make one run of a picture of `size`, width and height, and return its speed."""
     path = folder / f"{size[0]}x{size[1]}.jpg"
     if not path.exists():
         pyvips.Image.new_from_array(draw(*size)).jpegsave(str(path), Q=90)
     record = sonify(path, folder / "run", options, overwrite=True).record
     seconds = record["seconds"]
-    sound = sum(each for stage, each in seconds.items() if stage.startswith("sound"))
+    sound = sum(took for stage, took in seconds.items() if stage.startswith("sound"))
     return Speed(
         device=record["computed"]["device"],
         precision=record["computed"]["precision"],
@@ -208,14 +219,23 @@ def _run(folder: Path, size: tuple[int, int], options: SonifyOptions) -> Speed:
 
 
 def _speed(runs: list[Speed]) -> Speed:
-    network, sound = (
-        statistics.median(each)
-        for each in zip(*((r.network_seconds, r.sound_seconds) for r in runs), strict=True)
+    """Return the median speed of several runs."""
+    return replace(
+        runs[-1],
+        network_seconds=statistics.median(run.network_seconds for run in runs),
+        sound_seconds=statistics.median(run.sound_seconds for run in runs),
     )
-    return replace(runs[-1], network_seconds=network, sound_seconds=sound)
 
 
 def _room(what: str, options: SonifyOptions, limits: Limits) -> Room:
+    """Search for the largest square whose plan is within the limits, by halving.
+
+    Args:
+        what: the options in words.
+        options: options of the run.
+        limits: memory and disk of the machine.
+    """
+
     def planned(side: int) -> Plan:
         return make_plan(Source(height=side, width=side), options, limits)
 
@@ -226,9 +246,14 @@ def _room(what: str, options: SonifyOptions, limits: Limits) -> Room:
             return False
         return True
 
-    low, high = SMALLEST_SIDE - 1, _LARGEST_SIDE
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    over = planned(high)
-    return Room(what, low, "memory" if over.peak_memory_bytes > over.budget_bytes else "disk")
+    largest_fitting = SMALLEST_SIDE - 1
+    smallest_beyond = _LARGEST_SIDE
+    while smallest_beyond - largest_fitting > 1:
+        middle = (largest_fitting + smallest_beyond) // 2
+        if fits(middle):
+            largest_fitting = middle
+        else:
+            smallest_beyond = middle
+    beyond = planned(smallest_beyond)
+    limit = "memory" if beyond.peak_memory_bytes > beyond.budget_bytes else "disk"
+    return Room(what, largest_fitting, limit)

@@ -1,4 +1,4 @@
-"""What commands share: imports, a wish to stop, the picture's path, what is printed."""
+"""Parts that commands share: imports, cancellation by signals, the picture's path, and what is printed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..base.locations import has_picture_suffix
+from ..base.locations import has_picture_suffix, is_url
 from ..base.progress import Stop
 from ..errors import OptionError
 from ..planning.option_effects import Request, without_effect
@@ -28,18 +28,22 @@ if TYPE_CHECKING:
     from ..run.result import Run
 
 
-# How pictures' names end; only for a guess at what was meant.
-
-
 class Commands(click.Group):
-    """The group of all commands, which tells someone who names a picture first what to write instead."""
+    """The group of all commands. It tells who names a picture in place of a command what to write."""
 
     command_class = SectionedCommand
 
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the name of the command in `args`, the command, and the words that follow.
+        """Find the command that the words name.
+
+        Args:
+            context: click's context.
+            args: the words after the program's name.
+
+        Returns:
+            The command's name, the command, and the words that follow.
 
         Raises:
             click.UsageError: there is no such command.
@@ -54,9 +58,9 @@ class Commands(click.Group):
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Imports with the garbage collector off, their objects set aside for good.
+    """Import in the `with` block without garbage collections, which then pass over what was imported.
 
-    Torch and the rest make a few hundred thousand objects that live as long as the process: going through
+    Torch and the rest make a few hundred thousand objects that live as long as the process. To go through
     them, while they are made and at the end, takes a third of a second.
     """
     gc.disable()
@@ -67,16 +71,23 @@ def importing() -> Iterator[None]:
 
 @contextmanager
 def stoppable(*, quiet: bool) -> Iterator[Stop]:
-    """Ctrl-C, and a polite request to end, ask the run to put its work down; again, they end it at once."""
+    """Let Ctrl-C and SIGTERM suspend the run in the `with` block; the second ends it at once.
+
+    Args:
+        quiet: say nothing when the first comes.
+
+    Yields:
+        The cancellation token, which the first signal asks to stop.
+    """
     stop = Stop()
 
-    def hear(number: int, frame: object) -> None:
+    def handle(number: int, frame: object) -> None:
         if not stop.ask():
             raise KeyboardInterrupt
-        if not quiet:  # past Python's streams, one of which the signal may have interrupted
+        if not quiet:  # not by a stream of Python's, which the signal may have interrupted
             os.write(2, b"stopping as soon as finished work is safe; Ctrl-C again stops at once\n")
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
@@ -84,20 +95,29 @@ def stoppable(*, quiet: bool) -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def planned(*, quiet: bool) -> Callable[[Plan], None]:
-    """What tells the plan, before the work."""
+def plan_printer(*, quiet: bool) -> Callable[[Plan], None]:
+    """Return a function that prints a plan in one line, or with `quiet` does nothing."""
 
-    def say(plan: Plan) -> None:
+    def echo(plan: Plan) -> None:
         if not quiet:
             click.echo(short_plan(plan), err=True)
 
-    return say
+    return echo
 
 
 def picture_path(
     image: str | Path | None, folder: Path | None, fragment: str | None, *, quiet: bool
 ) -> str | Path:
-    """The picture, named as such, by a URL too, or by a part of its name in a folder.
+    """Return the picture that a command is given.
+
+    Args:
+        image: its path or URL, if it is named so.
+        folder: or else a folder,
+        fragment: and a part of its name there.
+        quiet: do not list the pictures whose names fit.
+
+    Returns:
+        The picture's path or URL.
 
     Raises:
         OptionError: it is named in both ways, or in none.
@@ -109,42 +129,43 @@ def picture_path(
         raise OptionError("name the picture either as IMAGE or by --dpath DIR with --image-name FRAGMENT")
     from ..picture.picture import find_picture
 
-    found, matches = find_picture(folder, fragment)
+    picture, matches = find_picture(folder, fragment)
     if not quiet:
         for match in matches:
-            click.echo(f"{'->' if match == found else '  '} {match.name}", err=True)
-    return found
+            click.echo(f"{'->' if match == picture else '  '} {match.name}", err=True)
+    return picture
 
 
-def effective(
-    options: SonifyOptions, *, cluster: bool = False, url: bool = False, quiet: bool
+def effective_options(
+    options: SonifyOptions, *, out: str | Path | None = None, cluster: bool = False, quiet: bool
 ) -> tuple[SonifyOptions, tuple[str, ...]]:
-    """Say which of the given options have no effect.
+    """Print a note about each given option that has no effect, and return what has one.
 
     Args:
-        options: what is asked for.
-        cluster: whether a cluster is.
-        url: whether the run goes to a URL.
+        options: options of the command.
+        out: where the run goes; None where the command makes no run.
+        cluster: whether a cluster makes it.
         quiet: print nothing.
 
     Returns:
-        The options without a budget for a GPU that is not asked for, and the notes.
+        The options, without a budget for a GPU that is not used; and the notes.
     """
-    notes = without_effect(Request(options, cluster, url), given_options())
+    request = Request(options, cluster, url=out is not None and is_url(out))
+    notes = without_effect(request, given_options())
     if not quiet:
         for note in notes:
             click.echo(f"note: {note}", err=True)
     return (options if options.device == "cuda" else replace(options, gpu_memory_bytes=None)), notes
 
 
-def print_run(run: Run, *, as_json: bool, quiet: bool, said: Collection[str] = ()) -> None:
-    """Print a finished run: on stdout the path of each file, the page's last, or else the record as JSON.
+def print_run(run: Run, *, as_json: bool, quiet: bool, printed: Collection[str] = ()) -> None:
+    """Print a finished run on stdout: the path of each file, the page's last, or its record as JSON.
 
     Args:
         run: the run.
         as_json: print the record.
         quiet: print nothing on stderr.
-        said: notes that were printed before.
+        printed: notes that were printed before.
     """
     if as_json:
         print_json(run.record)
@@ -152,7 +173,7 @@ def print_run(run: Run, *, as_json: bool, quiet: bool, said: Collection[str] = (
     if not quiet:
         click.echo(f"{run.label}: {len(run.files)} files in {run.folder}", err=True)
         for note in run.record["notes"]:
-            if note not in said:
+            if note not in printed:
                 click.echo(f"note: {note}", err=True)
     for file in run.files:
         if file != run.page:
@@ -161,11 +182,11 @@ def print_run(run: Run, *, as_json: bool, quiet: bool, said: Collection[str] = (
         click.echo(str(run.page))
 
 
-def plain(text: str) -> str:
-    """A line without what a terminal takes for an order, which the name of a file may hold."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+def printable(text: str) -> str:
+    """Escape control characters, which a file's name may hold and a terminal would obey."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def print_json(value: Any) -> None:
-    """All of what a command has to say, for programs."""
+    """Print a value on stdout as JSON."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""The demonstration: the main job on a drawn picture, with whatever weights can be had."""
+"""The command `demo`: a run of a drawn picture, with pretrained weights if they can be downloaded."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..run.layout import RECORD_NAME, work_path
 from ..run.record_file import read_record
 from ..run.result import Run
 
+#: Size of the drawn picture, in pixels.
 WIDTH, HEIGHT = 1536, 1024
 
 
@@ -31,10 +32,25 @@ def demonstrate(
     on_progress: Listener,
     on_note: Callable[[str], None],
 ) -> Run:
-    """Sonify `image`, or a picture drawn into `out`; the run is `out`/NAME-netsounds, made anew each time.
+    """Make a run of a picture in `out`/NAME-netsounds, anew each time.
 
-    Where no `weights` are asked for and the pretrained ones cannot be downloaded, untrained ones take their
-    place: said to `on_note`, in the label and in the run's record.
+    Where no weights are named and the pretrained ones cannot be downloaded, untrained ones take their place.
+    A note says so, and so do the label and the run's record.
+
+    Args:
+        image: file of the picture; None: one is drawn into `out`.
+        out: folder of the picture and the run.
+        weights: weights of the network; None: see above.
+        on_plan: called with the plan before the work starts.
+        on_progress: called as the work goes on.
+        on_note: called with each note.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        OutputError: the drawn picture cannot be written, or the run cannot be put there.
+        NetsoundsError: another of its kinds, as `sonify` raises them.
     """
     run = out / default_folder(Path("landscape") if image is None else image)
     if image is None:
@@ -51,10 +67,10 @@ def demonstrate(
             load_weights(PRETRAINED)
         except WeightsUnavailableError as error:
             weights = UNTRAINED
-            why = str(error).partition("; ")[0]  # the ways on after it are those of other commands
+            reason = str(error).partition("; ")[0]  # without its remedies, which are other commands'
             notes.append(
-                f"untrained weights are used: {why}; for trained ones connect to the internet once, or name "
-                f"their file: netsounds-stream demo --weights FILE (make demo WEIGHTS=FILE)"
+                f"untrained weights are used: {reason}; for trained ones connect to the internet once, or "
+                f"name their file: netsounds-stream demo --weights FILE (make demo WEIGHTS=FILE)"
             )
             on_note(notes[0])
     return sonify(
@@ -69,8 +85,11 @@ def demonstrate(
 
 
 def _same_picture(run: Path, image: Path) -> bool:
-    """Whether what is at `run`, or was begun there, came from `image`: making it anew loses nothing."""
-    left = read_journal(work_path(run.resolve()))
-    records = [read_record(run / RECORD_NAME), None if left is None else left["record"]]
-    there = [record for record in records if record is not None]
-    return bool(there) and all(record["picture"]["path"] == str(image.absolute()) for record in there)
+    """Return whether the run at `run`, finished or stopped, came from `image`.
+
+    Then replacing it loses nothing.
+    """
+    journal = read_journal(work_path(run.resolve()))
+    candidates = [read_record(run / RECORD_NAME), None if journal is None else journal["record"]]
+    records = [record for record in candidates if record is not None]
+    return bool(records) and all(record["picture"]["path"] == str(image.absolute()) for record in records)

@@ -1,4 +1,4 @@
-"""How progress looks: a live bar on a terminal, a line now and then elsewhere. Always on stderr."""
+"""Progress on stderr: live bars on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -13,17 +13,26 @@ from ..base.progress import Progress
 from ..base.units import format_bytes
 from .text import clock_text, rate_text
 
-_LINE_EVERY_SECONDS = 5.0
-_WORTH_A_LINE_SECONDS = 1.0
+_SECONDS_BETWEEN_LINES = 5.0
+# A stage that took less ends without a line.
+_LEAST_STAGE_SECONDS = 1.0
 
 
 def describe(progress: Progress, memory: Callable[[], int] = resident_bytes) -> str:
-    """Return one stage's standing in words: share, rate, time left, memory now."""
+    """Return one stage's progress in words.
+
+    Args:
+        progress: the progress.
+        memory: returns the memory held now, in bytes.
+
+    Returns:
+        The share that is done, the rate, the time left, and the memory.
+    """
     return f"{standing(progress)}, {remaining(progress, memory)}"
 
 
 def standing(progress: Progress) -> str:
-    """Return how far one stage is: share, rate, and at its end the time that it took."""
+    """Return how far one stage is: the share, the rate, and at its end the time that it took."""
     share = min(1.0, progress.done / progress.total) if progress.total else 1.0
     words = [f"{share:4.0%}"]
     if progress.unit in ("px", "samples", "B") and progress.rate > 0:
@@ -34,7 +43,7 @@ def standing(progress: Progress) -> str:
 
 
 def remaining(progress: Progress, memory: Callable[[], int] = resident_bytes) -> str:
-    """Return the time left, of the whole run if that is known, and the memory held now."""
+    """Return the time left, of the whole run if that is known, and the memory that is held now."""
     words = [f"memory {format_bytes(memory())}"]
     if progress.run_seconds_left is not None:
         words.insert(0, f"about {clock_text(progress.run_seconds_left)} left in all")
@@ -44,7 +53,7 @@ def remaining(progress: Progress, memory: Callable[[], int] = resident_bytes) ->
 
 
 class LineDisplay:
-    """Plain lines: one every five seconds, and one at the end of each stage that took over a second."""
+    """Prints a line every five seconds, and one at the end of each stage that took over a second."""
 
     def __init__(self, memory: Callable[[], int] = resident_bytes) -> None:
         self._memory = memory
@@ -57,15 +66,16 @@ class LineDisplay:
         return
 
     def __call__(self, progress: Progress) -> None:
+        """Print a line, if one is due."""
         now = time.monotonic()
-        due = now - self._last >= _LINE_EVERY_SECONDS
-        if due or (progress.finished and progress.seconds >= _WORTH_A_LINE_SECONDS):
+        due = now - self._last >= _SECONDS_BETWEEN_LINES
+        if due or (progress.finished and progress.seconds >= _LEAST_STAGE_SECONDS):
             self._last = now
             print(f"{progress.stage}: {describe(progress, self._memory)}", file=sys.stderr, flush=True)
 
 
 class BarDisplay:
-    """A live bar for each stage, by rich, and below them what is left of the whole run."""
+    """Shows a live bar for each stage, and below them the time left of the whole run."""
 
     def __init__(self, memory: Callable[[], int] = resident_bytes) -> None:
         from rich.console import Console, RenderableType
@@ -73,7 +83,9 @@ class BarDisplay:
         from rich.progress import Progress as Bars
         from rich.text import Text
 
-        class WithRest(Bars):
+        class BarsAndRest(Bars):
+            """Bars with a line of text below them."""
+
             rest = ""
 
             def get_renderables(self) -> Iterable[RenderableType]:
@@ -82,7 +94,7 @@ class BarDisplay:
                     yield Text(self.rest)
 
         self._memory = memory
-        self._bars = WithRest(
+        self._bars = BarsAndRest(
             TextColumn("{task.description:<9}"),
             BarColumn(),
             TextColumn("{task.fields[standing]}"),
@@ -101,6 +113,7 @@ class BarDisplay:
         self._bars.stop()
 
     def __call__(self, progress: Progress) -> None:
+        """Move the stage's bar, which is added with its first progress."""
         if progress.stage not in self._tasks:
             self._tasks[progress.stage] = self._bars.add_task(
                 progress.stage, total=progress.total, standing=""
@@ -110,7 +123,7 @@ class BarDisplay:
 
 
 class NoDisplay:
-    """Says nothing."""
+    """Prints nothing."""
 
     def __enter__(self) -> NoDisplay:
         return self
@@ -119,13 +132,21 @@ class NoDisplay:
         return
 
     def __call__(self, progress: Progress) -> None:
-        return
+        """Do nothing."""
 
 
 def display(
     *, quiet: bool, memory: Callable[[], int] = resident_bytes
 ) -> BarDisplay | LineDisplay | NoDisplay:
-    """What fits where stderr goes; `memory` is what is said to be held now."""
+    """Choose the display that fits where stderr goes.
+
+    Args:
+        quiet: print nothing.
+        memory: returns the memory held now, in bytes.
+
+    Returns:
+        The display, a context manager, which is called with progress.
+    """
     if quiet:
         return NoDisplay()
     return BarDisplay(memory) if sys.stderr.isatty() else LineDisplay(memory)

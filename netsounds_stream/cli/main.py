@@ -1,4 +1,4 @@
-"""The command line: each command parses, makes one call, prints. Results to stdout, the rest to stderr."""
+"""The commands: each parses its words, makes one call and prints; results to stdout, all else to stderr."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 
 import click
 
-from ..base.locations import default_folder, is_url, local_only
+from ..base.locations import default_folder, local_only
 from ..errors import NetsoundsError, Stopped
 from ..planning.options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
 from ..planning.sound_options import FORMATS, SCHEMES
 from .batch import batch
 from .common import (
     Commands,
-    effective,
+    effective_options,
     importing,
     picture_path,
-    plain,
-    planned,
+    plan_printer,
     print_json,
     print_run,
+    printable,
     stoppable,
 )
 from .options import (
@@ -43,7 +43,7 @@ from .options import (
     RUN,
     WORK,
     NameOrFile,
-    chosen,
+    chosen_options,
 )
 from .run_commands import check, gallery, info, plot, share
 from .sections import MAIN, option, stacked
@@ -85,31 +85,31 @@ def sonify(
     **words: Any,
 ) -> None:
     """Turn IMAGE into sound, in a folder with a page to see and hear it."""
-    options = chosen(words)
+    options = chosen_options(words)
     path = picture_path(image, dpath, image_name, quiet=quiet)
-    to = out or default_folder(path)
-    options, notes = effective(options, cluster=cluster is not None, url=is_url(to), quiet=quiet)
+    out = out or default_folder(path)
+    options, notes = effective_options(options, out=out, cluster=cluster is not None, quiet=quiet)
     with importing():
         from .. import api
         from .display import display
 
-    with display(quiet=quiet) as shown, stoppable(quiet=quiet) as stop:
+    with display(quiet=quiet) as listener, stoppable(quiet=quiet) as stop:
         run = api.sonify(
             path,
-            to,
+            out,
             options,
             overwrite=overwrite,
             resume=resume,
             work=work,
             checkpoint_seconds=checkpoint_seconds,
             stop=stop,
-            on_plan=planned(quiet=quiet),
-            on_progress=shown,
+            on_plan=plan_printer(quiet=quiet),
+            on_progress=listener,
             cluster=cluster,
             segment_rows=None if cluster is None else segment_rows,
             notes=notes,
         )
-    print_run(run, as_json=as_json, quiet=quiet, said=notes)
+    print_run(run, as_json=as_json, quiet=quiet, printed=notes)
 
 
 cli.add_command(batch)
@@ -135,20 +135,20 @@ def resume(
     as_json: bool,
 ) -> None:
     """Resume the stopped run that is to become FOLDER."""
-    effective(SonifyOptions(), cluster=cluster is not None, url=is_url(folder), quiet=quiet)
+    effective_options(SonifyOptions(), out=folder, cluster=cluster is not None, quiet=quiet)
     with importing():
         from .. import api
         from .display import display
 
-    with display(quiet=quiet) as shown, stoppable(quiet=quiet) as stop:
+    with display(quiet=quiet) as listener, stoppable(quiet=quiet) as stop:
         run = api.resume(
             folder,
             memory=memory,
             work=work,
             checkpoint_seconds=checkpoint_seconds,
             stop=stop,
-            on_plan=planned(quiet=quiet),
-            on_progress=shown,
+            on_plan=plan_printer(quiet=quiet),
+            on_progress=listener,
             cluster=cluster,
             segment_rows=None if cluster is None else segment_rows,
         )
@@ -167,24 +167,24 @@ def plan(
     **words: Any,
 ) -> None:
     """Print what sonify would make of IMAGE, and the memory and disk it needs; decode nothing."""
-    options = chosen(words)
+    options = chosen_options(words)
     path = picture_path(image, dpath, image_name, quiet=as_json)
-    to = out or default_folder(path)
-    options, notes = effective(options, url=is_url(to), quiet=False)
+    out = out or default_folder(path)
+    options, notes = effective_options(options, out=out, quiet=False)
     with importing():
         from .. import api
         from ..base import machine
         from ..stages import forecast
 
-    made = api.plan(path, to, options, work=work)
+    planned = api.plan(path, out, options, work=work)
     start = machine.seconds_since_start()
-    seconds = forecast.run_seconds(made, options, start_seconds=start)
+    seconds = forecast.run_seconds(planned, options, start_seconds=start)
     rate = options.sound.file_rate_hz
     if as_json:
-        print_json(plan_facts(made, rate, seconds, notes))
+        print_json(plan_facts(planned, rate, seconds, notes))
     else:
-        click.echo(long_plan(made, rate, seconds))
-    made.check()
+        click.echo(long_plan(planned, rate, seconds))
+    planned.check()
 
 
 @cli.command()
@@ -223,9 +223,9 @@ def render(array: Path, out: Path, quiet: bool, **words: Any) -> None:
     if words["format"] is None:
         words["format"] = out.suffix[1:] if out.suffix[1:] in FORMATS else "wav"
     sound = {name: value for name, value in words.items() if name not in ("time_axis", "overwrite")}
-    effective(SonifyOptions(sound=sound_from_words(**sound, mix=False)), quiet=quiet)
-    with display(quiet=quiet) as shown:
-        audio = render.render(array, out, on_progress=shown, **words)
+    effective_options(SonifyOptions(sound=sound_from_words(**sound, mix=False)), quiet=quiet)
+    with display(quiet=quiet) as listener:
+        audio = render.render(array, out, on_progress=listener, **words)
     click.echo(f"{out}: {audio.samples} samples, {audio.container}")
 
 
@@ -244,15 +244,15 @@ def verify(
     **words: Any,
 ) -> None:
     """Compare the stream's activations of IMAGE with those of the whole-image network."""
-    options = chosen(words)
+    options = chosen_options(words)
     path = picture_path(image, dpath, image_name, quiet=quiet)
-    options, _ = effective(options, quiet=quiet)
+    options, _ = effective_options(options, quiet=quiet)
     with importing():
         from ..network.verify import verify as compare
         from .display import display
 
-    with display(quiet=quiet) as shown:
-        result = compare(local_only("verify", path), options, on_progress=shown)
+    with display(quiet=quiet) as listener:
+        result = compare(local_only("verify", path), options, on_progress=listener)
     if as_json:
         from dataclasses import asdict
 
@@ -287,18 +287,18 @@ def demo(image: Path | None, weights: str | None, out: Path, quiet: bool, as_jso
         from .demo import demonstrate
         from .display import display
 
-    said: list[str] = []
+    notes: list[str] = []
 
     def note(text: str) -> None:
-        said.append(text)
+        notes.append(text)
         if not quiet:
             click.echo(f"note: {text}", err=True)
 
-    with display(quiet=quiet) as shown:
+    with display(quiet=quiet) as listener:
         run = demonstrate(
-            image, out, weights=weights, on_plan=planned(quiet=quiet), on_progress=shown, on_note=note
+            image, out, weights=weights, on_plan=plan_printer(quiet=quiet), on_progress=listener, on_note=note
         )
-    print_run(run, as_json=as_json, quiet=quiet, said=said)
+    print_run(run, as_json=as_json, quiet=quiet, printed=notes)
 
 
 cli.add_command(plot)
@@ -315,17 +315,17 @@ def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: 
 
     With IMAGE, its time is estimated too.
     """
-    options = chosen(words)
+    options = chosen_options(words)
     with importing():
         from ..base import machine
         from .bench import bench as measure
 
-    def say(text: str) -> None:
+    def note(text: str) -> None:
         if not quiet:
             click.echo(text, err=True)
 
     start = machine.seconds_since_start()
-    report = measure(options, image=image, quick=quick, start_seconds=start, on_note=say)
+    report = measure(options, image=image, quick=quick, start_seconds=start, on_note=note)
     if as_json:
         from dataclasses import asdict
 
@@ -338,7 +338,7 @@ def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: 
 
 def main() -> None:
     """Run the command line; every error is one line on stderr."""
-    # A polite request to end is treated as Ctrl-C: what was begun is cleared away.
+    # SIGTERM is treated as Ctrl-C, so that what was begun is cleared away
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # file names as they are, UTF-8 or not
@@ -358,21 +358,24 @@ def main() -> None:
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        mend = "make room on the disk" if full else "check that the folder exists and is writable"
-        status = _fail(_with_notes(f"{name}{error.strerror or error}; {mend}", error), 1)
+        remedy = "make room on the disk" if full else "check that the folder exists and is writable"
+        status = _fail(_with_notes(f"{name}{error.strerror or error}; {remedy}", error), 1)
     sys.exit(status)
 
 
 def _text_of(error: NetsoundsError) -> str:
+    """Return an error's text; a stopped run's says whether something was kept."""
     if isinstance(error, Stopped):
         return "stopped" if hasattr(error, "__notes__") else "stopped; nothing was kept"
     return str(error)
 
 
 def _with_notes(text: str, error: BaseException) -> str:
+    """Append an error's notes to its text."""
     return "; ".join((text, *getattr(error, "__notes__", ())))
 
 
 def _fail(text: str, status: int) -> int:
-    click.echo("netsounds-stream: " + plain(" ".join(text.split())), err=True)
+    """Print an error in one line on stderr, and return the exit status."""
+    click.echo("netsounds-stream: " + printable(" ".join(text.split())), err=True)
     return status

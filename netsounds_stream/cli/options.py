@@ -1,4 +1,4 @@
-"""The commands' options as click knows them, in the groups that commands share."""
+"""Options of the commands, in the groups that several share."""
 
 from __future__ import annotations
 
@@ -18,25 +18,35 @@ from .sound_options import SOUND
 
 
 class Place(click.Path):
-    """A path, or a URL, which stays text."""
+    """The type of a word that is a path, or a URL, which stays text."""
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Return a path, or the text of a URL.
+
+        Raises:
+            OptionError: the URL is of an unknown kind.
+        """
         if isinstance(value, str) and isinstance(place := parse_location(value), str):
             return place
         return super().convert(parse_location(value) if isinstance(value, str) else value, param, context)
 
 
 class Local(click.Path):
-    """A path; no URL."""
+    """The type of a word that is a path, and no URL."""
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Return a path.
+
+        Raises:
+            OutputError: the word is a URL.
+        """
         command = "this" if context is None else str(context.info_name)
         place = local_only(command, parse_location(value)) if isinstance(value, str) else value
         return super().convert(place, param, context)
 
 
 class NameOrFile(click.types.StringParamType):
-    """Text; shells complete it to one of some names, or to a file."""
+    """The type of a word that shells complete to one of some names, or to a file."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
@@ -44,12 +54,23 @@ class NameOrFile(click.types.StringParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return the names that begin so, or else ask the shell for files."""
+        """Complete a word.
+
+        Args:
+            ctx: click's context.
+            param: the option.
+            incomplete: beginning of the word.
+
+        Returns:
+            The names that begin so, or else an order to the shell to complete files.
+        """
         names = [CompletionItem(name) for name in self._names if name.startswith(incomplete)]
         return names or [CompletionItem(incomplete, type="file")]
 
 
-PLACE, LOCAL, FOLDER = Place(path_type=Path), Local(path_type=Path), click.Path(path_type=Path)
+PLACE = Place(path_type=Path)
+LOCAL = Local(path_type=Path)
+FOLDER = click.Path(path_type=Path)
 PICTURE = stacked(
     click.argument("image", required=False, type=PLACE),
     option(sections.PICTURE, "--dpath", type=FOLDER, help="Folder to search for --image-name."),
@@ -136,7 +157,8 @@ _INPUT = stacked(
         help="Refuse a picture with more pixels, such as 100M. [default: no limit]",
     ),
 )
-NETWORK, BATCH_NETWORK = stacked(_INPUT, COMPUTE), stacked(_INPUT, _BATCH_COMPUTE)
+NETWORK = stacked(_INPUT, COMPUTE)
+BATCH_NETWORK = stacked(_INPUT, _BATCH_COMPUTE)
 RUN = stacked(
     option(
         sections.MAIN,
@@ -277,8 +299,15 @@ JSON = option(
 )
 
 
-def chosen(words: dict[str, Any]) -> SonifyOptions:
-    """The options that a command was called with."""
+def chosen_options(words: dict[str, Any]) -> SonifyOptions:
+    """Return the options of the command that runs now, with those of a preset where none beside it is given.
+
+    Args:
+        words: the command's options by name; changed.
+
+    Raises:
+        OptionError: an option or its value is unknown.
+    """
     if "schemes" in words:
         words["scheme"] = words.pop("schemes") or None
     given = given_options() | ({"scheme"} if words.get("scheme") else set())

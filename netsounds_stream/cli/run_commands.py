@@ -19,20 +19,20 @@ from .text import check_text, facts_text
 def check(folder: str | Path, quiet: bool, as_json: bool) -> None:
     """Read all files of the finished run in FOLDER, and list those that are damaged."""
     with importing():
-        from ..run.check import check as read_whole
+        from ..run.check import check as check_run
         from .display import display
 
-    with display(quiet=quiet) as shown:
-        found = read_whole(folder, on_progress=shown)
+    with display(quiet=quiet) as listener:
+        result = check_run(folder, on_progress=listener)
     if as_json:
         from dataclasses import asdict
 
-        print_json({**asdict(found), "folder": str(folder)})
+        print_json({**asdict(result), "folder": str(folder)})
     else:
-        for each in found.damaged:
-            click.echo(f"DAMAGED {each.name}: {each.what}")
-        click.echo(check_text(found))
-    found.require_whole()
+        for damage in result.damaged:
+            click.echo(f"DAMAGED {damage.name}: {damage.what}")
+        click.echo(check_text(result))
+    result.require_whole()
 
 
 @click.command(cls=SectionedCommand)
@@ -72,8 +72,8 @@ def plot(folder: Path, quiet: bool, **words: Any) -> None:
         from ..report import plot
         from .display import display
 
-    with display(quiet=quiet) as shown:
-        written = plot.plot(folder, on_progress=shown, **words)
+    with display(quiet=quiet) as listener:
+        written = plot.plot(folder, on_progress=listener, **words)
     for path in written:
         click.echo(str(path))
 
@@ -88,8 +88,8 @@ def share(folder: Path, out: Path | None, quiet: bool) -> None:
         from ..report.single_file import share as write
         from .display import display
 
-    with display(quiet=quiet) as shown:
-        click.echo(str(write(folder, out, on_progress=shown)))
+    with display(quiet=quiet) as listener:
+        click.echo(str(write(folder, out, on_progress=listener)))
 
 
 @click.command(cls=SectionedCommand)

@@ -26,12 +26,16 @@ MESSAGES = "Messages"
 SECTIONS = (MAIN, PICTURE, FILES, SOUND, WINDOWED, MACHINE, LONG, MESSAGES)
 
 _ALL = "netsounds_stream.help_all"  # in a context's meta: every section is shown
-# Up to so many options are read at a glance.
-_SHOWN_WHOLE = 14
+# A command with no more options shows them all.
+_MOST_SHOWN = 14
 
 
 class SectionedOption(click.Option):
-    """An option that belongs to one of `SECTIONS`."""
+    """An option of a section.
+
+    Attributes:
+        section: one of `SECTIONS`.
+    """
 
     def __init__(self, *words: Any, section: str = MAIN, **more: Any) -> None:
         super().__init__(*words, **more)
@@ -40,13 +44,19 @@ class SectionedOption(click.Option):
 
 
 def option(section: str, *names: str, **more: Any) -> Decorator:
-    """Add an option to a command, in a section; arguments are those of `click.option`."""
+    """Return a decorator that adds an option to a command.
+
+    Args:
+        section: one of `SECTIONS`.
+        names: names of the option.
+        more: the other arguments of `click.option`. The default is shown unless they say otherwise.
+    """
     more.setdefault("show_default", True)
     return click.option(*names, cls=SectionedOption, section=section, **more)
 
 
 def stacked(*decorators: Decorator) -> Decorator:
-    """Join several decorators into one."""
+    """Return one decorator that applies several, the first outermost."""
 
     def apply(command: Callable[..., None]) -> Callable[..., None]:
         for decorator in reversed(decorators):
@@ -57,12 +67,16 @@ def stacked(*decorators: Decorator) -> Decorator:
 
 
 class SectionedCommand(click.Command):
-    """A command whose help has sections; `--help-all` is there where `--help` leaves some out."""
+    """A command whose help has sections.
+
+    Attributes:
+        shortened: whether `--help` shows the main section alone, and `--help-all` the others.
+    """
 
     def __init__(self, *words: Any, **more: Any) -> None:
         super().__init__(*words, **more)
-        options = [each for each in self.params if isinstance(each, click.Option)]
-        self.shortened = len(options) > _SHOWN_WHOLE
+        options = [parameter for parameter in self.params if isinstance(parameter, click.Option)]
+        self.shortened = len(options) > _MOST_SHOWN
         if self.shortened:
             self.params.append(
                 SectionedOption(
@@ -81,22 +95,23 @@ class SectionedCommand(click.Command):
         for name, options in self.sections(ctx).items():
             if name == MAIN or everything:
                 with formatter.section(name):
-                    formatter.write_dl([record for each in options if (record := each.get_help_record(ctx))])
+                    rows = [row for parameter in options if (row := parameter.get_help_record(ctx))]
+                    formatter.write_dl(rows)
         if not everything:
             formatter.write_paragraph()
             formatter.write_text(f"{ctx.command_path} --help-all shows the other options too.")
 
     def sections(self, context: click.Context) -> dict[str, list[click.Parameter]]:
         """Return this command's options by section, both in the order of help."""
-        found: dict[str, list[click.Parameter]] = {name: [] for name in SECTIONS}
-        for each in self.get_params(context):
-            if each.param_type_name == "option":
-                found[section_of(each)].append(each)
-        return {name: options for name, options in found.items() if options}
+        by_section: dict[str, list[click.Parameter]] = {name: [] for name in SECTIONS}
+        for parameter in self.get_params(context):
+            if parameter.param_type_name == "option":
+                by_section[section_of(parameter)].append(parameter)
+        return {name: options for name, options in by_section.items() if options}
 
 
 def given_options() -> set[str]:
-    """Return the names of the options that were given to the command now running."""
+    """Return the names of the options that were given to the command that runs now."""
     context = click.get_current_context()
     defaults = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
     return {name for name in context.params if context.get_parameter_source(name) not in defaults}

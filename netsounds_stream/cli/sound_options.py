@@ -1,4 +1,4 @@
-"""The commands' options about sound, as click knows them."""
+"""Options of the commands that concern sound."""
 
 from __future__ import annotations
 

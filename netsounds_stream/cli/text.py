@@ -1,4 +1,4 @@
-"""Values as the command line tells them to a person: plans, batches, rates and times."""
+"""Texts for people: plans, results, rates, times and lengths as the commands print them."""
 
 from __future__ import annotations
 
@@ -41,11 +41,15 @@ def long_plan(plan: Plan, rate_hz: int, seconds: float | None) -> str:
     Args:
         plan: the plan.
         rate_hz: the sample rate of the sound.
-        seconds: what the run takes, about; None where nobody knows.
+        seconds: estimate of the run's time; None where there is none.
+
+    Returns:
+        Several lines.
     """
     decoded = {"stream": "row by row", "memory": "in memory", "spool": "to a temporary file"}
     free = "unknown" if plan.free_disk_bytes is None else format_bytes(plan.free_disk_bytes)
-    final, while_it_runs = format_bytes(plan.final_disk_bytes), format_bytes(plan.disk_bytes)
+    final = format_bytes(plan.final_disk_bytes)
+    while_it_runs = format_bytes(plan.disk_bytes)
     libraries = format_bytes(plan.baseline_bytes, plan.budget_bytes)
     lines = [
         f"picture   {plan.width} x {plan.height} px, time along {plan.time_axis}, decoded "
@@ -83,22 +87,24 @@ def long_plan(plan: Plan, rate_hz: int, seconds: float | None) -> str:
 
 
 def _stages(plan: Plan) -> str:
-    """The memory of each stage."""
+    """Return the memory of each stage."""
     needs = {
         "network": plan.forward_memory_bytes,
         "sound": plan.sound_memory_bytes,
         "report": plan.report_memory_bytes,
     }
-    told = (f"{name} {format_bytes(count, plan.budget_bytes)}" for name, count in needs.items() if count)
-    return ", ".join(told)
+    parts = (f"{name} {format_bytes(count, plan.budget_bytes)}" for name, count in needs.items() if count)
+    return ", ".join(parts)
 
 
 def _sounds(plan: Plan) -> list[AudioPlan]:
-    of_all = [audio for audio in (plan.mix, plan.stems) if audio is not None]
-    return [*of_all, *(audio for bank in plan.banks for audio in bank.audio)]
+    """Return the plans of all sounds, the mix first."""
+    of_all_banks = [audio for audio in (plan.mix, plan.stems) if audio is not None]
+    return [*of_all_banks, *(audio for bank in plan.banks for audio in bank.audio)]
 
 
 def _total(plan: Plan, rate_hz: int) -> str:
+    """Return number, length and size of all sound files together."""
     sounds = _sounds(plan)
     files = sum(audio.files for audio in sounds)
     if not files:
@@ -127,8 +133,11 @@ def plan_facts(
     Args:
         plan: the plan.
         rate_hz: the sample rate of the sound.
-        seconds: what the run takes, about; None where nobody knows.
-        notes: what else is to be said.
+        seconds: estimate of the run's time; None where there is none.
+        notes: notes for the user.
+
+    Returns:
+        The plan's fields, and what is computed from them, JSON-ready.
     """
 
     def timed(audio: AudioPlan) -> dict[str, object]:
@@ -148,7 +157,7 @@ def plan_facts(
 
 
 def verification_text(result: Verification) -> str:
-    """How far the stream agrees with the whole image, bank by bank, and both top-5 lists."""
+    """Return in lines how far the stream agrees with the whole image, by bank, and both top-5 lists."""
     lines = [f"{result.width} x {result.height} px, {result.precision}, {result.band_rows} rows a band"]
     for each in result.banks:
         lines.append(
@@ -165,23 +174,28 @@ def verification_text(result: Verification) -> str:
 
 
 def bench_text(report: Report, machine: Mapping[str, str | int]) -> str:
-    """The table of `bench`."""
-    heads = [f"{each.device}, {each.precision}" for each in report.speeds]
-    rows = [("", heads)]
-    rows.append(("network and store", [rate_text(s.pixels / s.network_seconds, "px") for s in report.speeds]))
-    rows.append(("sound", [rate_text(s.pixels / s.sound_seconds, "px") for s in report.speeds]))
+    """Return speed and room of a machine as a table.
+
+    Args:
+        report: speed and room.
+        machine: facts about the machine; see `machine.describe`.
+    """
+    speeds = report.speeds
+    rows = [("", [f"{speed.device}, {speed.precision}" for speed in speeds])]
+    rows.append(("network and store", [rate_text(s.pixels / s.network_seconds, "px") for s in speeds]))
+    rows.append(("sound", [rate_text(s.pixels / s.sound_seconds, "px") for s in speeds]))
     for name, pixels in report.foretold:
-        times = [report.start_seconds + each.seconds_for(pixels) for each in report.speeds]
+        times = [report.start_seconds + speed.seconds_for(pixels) for speed in speeds]
         rows.append((name, [f"about {duration_text(seconds)}" for seconds in times]))
-    if any(each.cuda_peak_bytes for each in report.speeds):
-        held = [each.cuda_peak_bytes for each in report.speeds]
-        rows.append(("GPU memory", ["" if count is None else format_bytes(count) for count in held]))
+    if any(speed.cuda_peak_bytes for speed in speeds):
+        peaks = [speed.cuda_peak_bytes for speed in speeds]
+        rows.append(("GPU memory", ["" if count is None else format_bytes(count) for count in peaks]))
     width = max(len(name) for name, _ in rows)
     lines = [f"{machine['processor']}, {machine['cpus']} cores, {machine['memory']}"]
     lines += [
         f"{name:<{width}}  " + "  ".join(f"{cell:>16}" for cell in cells).rstrip() for name, cells in rows
     ]
-    lines += [f"not measured: {each}" for each in report.failed]
+    lines += [f"not measured: {device}" for device in report.failed]
     lines.append("")
     lines.append(
         f"largest square picture, on the CPU, in {format_bytes(report.budget_bytes)} of memory "
@@ -191,86 +205,92 @@ def bench_text(report: Report, machine: Mapping[str, str | int]) -> str:
     return "\n".join(lines)
 
 
-def check_text(found: Check) -> str:
-    """Return what was read, and how much of it is intact."""
-    whole = found.files - len({each.name for each in found.damaged})
-    text = f"{whole} of {found.files} files are as they were written ({format_bytes(found.bytes)})"
-    if found.unknown:
-        text += f"; {len(found.unknown)} other files: {', '.join(found.unknown[:3])}"
+def check_text(result: Check) -> str:
+    """Return in a line what was read of a run, and how much of it is intact."""
+    intact = result.files - len({damage.name for damage in result.damaged})
+    text = f"{intact} of {result.files} files are as they were written ({format_bytes(result.bytes)})"
+    if result.unknown:
+        text += f"; {len(result.unknown)} other files: {', '.join(result.unknown[:3])}"
     return text
 
 
 def facts_text(facts: Mapping[str, object], indent: str = "") -> str:
-    """Facts by name, a line each, those of a fact indented."""
+    """Return facts in lines, one for each; nested facts are indented."""
     lines = []
     for name, value in facts.items():
         if isinstance(value, dict):
             lines += [f"{indent}{name}", facts_text(value, indent + "  ")]
         elif value != []:
-            said = "; ".join(map(str, value)) if isinstance(value, list) else value
-            lines.append(f"{indent}{name:<16} {said}")
+            shown = "; ".join(map(str, value)) if isinstance(value, list) else value
+            lines.append(f"{indent}{name:<16} {shown}")
     return "\n".join(line for line in lines if line)
 
 
-_REASONS = 20  # that a plan tells
+# A plan lists no more pictures that will fail.
+_MOST_REASONS = 20
 
 
 def plan_text(plan: BatchPlan) -> list[str]:
-    """A batch's plan, in lines."""
+    """Return a batch's plan in lines."""
     parts = {
         "new": plan.new,
         "to resume": plan.unfinished,
         "finished": plan.finished,
         "that will fail": plan.failing,
     }
-    told = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+    pictures = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
     total = plan.budget_bytes
     budget = ", the budget of each worker" if total is None else f", budget {format_bytes(total, total)}"
     lines = [
-        f"batch: {plan.pictures} pictures ({told}), {plan.pixels / 1e6:.1f} megapixels to make, "
+        f"batch: {plan.pictures} pictures ({pictures}), {plan.pixels / 1e6:.1f} megapixels to make, "
         f"{plan.jobs} at a time",
         f"memory needs {format_bytes(plan.memory_bytes, total)}{budget} (for all {plan.jobs} together)",
         f"disk needs {format_bytes(plan.final_disk_bytes)}, {format_bytes(plan.disk_bytes)} while it runs; "
         f"{format_bytes(plan.free_disk_bytes)} free",
         f"run time about {duration_text(plan.seconds)} (an estimate)",
     ]
-    lines += [f"will fail: {_said(name, reason)}" for name, reason in plan.reasons[:_REASONS]]
-    if len(plan.reasons) > _REASONS:
-        lines.append(f"and {len(plan.reasons) - _REASONS} more")
+    lines += [f"will fail: {_failure(name, reason)}" for name, reason in plan.reasons[:_MOST_REASONS]]
+    if len(plan.reasons) > _MOST_REASONS:
+        lines.append(f"and {len(plan.reasons) - _MOST_REASONS} more")
     return lines
 
 
 def ended_text(result: Result) -> str:
-    """A picture's end, in a line."""
-    what = _said(result.picture, result.error) if result.error else result.picture
+    """Return in a line what became of a picture."""
+    what = _failure(result.picture, result.error) if result.error else result.picture
     return f"{result.status:<8}{what} ({result.seconds:.1f} s)"
 
 
-def _said(name: str, reason: str) -> str:
-    """A picture and why it failed, its name once."""
+def _failure(name: str, reason: str) -> str:
+    """Return a picture and why it failed, with its name once."""
     return reason if name in reason else f"{name}: {reason}"
 
 
 def table_text(results: Sequence[Result]) -> Iterator[str]:
-    """What became of all, a line each, and why some failed."""
-    width = max([len("picture"), *(len(each.picture) for each in results)])
-    into = max([len("folder"), *(len(each.folder) for each in results)])
-    yield f"{'status':<8} {'picture':<{width}}  {'folder':<{into}}  {'seconds':>8}  {'peak memory':>11}"
-    for each in results:
-        peak = "" if each.peak_memory_bytes is None else format_bytes(each.peak_memory_bytes)
-        line = f"{each.status:<8} {each.picture:<{width}}  {each.folder:<{into}}  {each.seconds:>8.1f}"
-        yield f"{line}  {peak:>11}".rstrip()
-    for each in results:
-        if each.error:
-            yield f"failed: {_said(each.picture, each.error)}"
+    """Yield the lines of a table of all results, and why some failed."""
+    picture = max([len("picture"), *(len(result.picture) for result in results)])
+    folder = max([len("folder"), *(len(result.folder) for result in results)])
+    yield f"{'status':<8} {'picture':<{picture}}  {'folder':<{folder}}  {'seconds':>8}  {'peak memory':>11}"
+    for result in results:
+        peak = "" if result.peak_memory_bytes is None else format_bytes(result.peak_memory_bytes)
+        names = f"{result.picture:<{picture}}  {result.folder:<{folder}}"
+        yield f"{result.status:<8} {names}  {result.seconds:>8.1f}  {peak:>11}".rstrip()
+    for result in results:
+        if result.error:
+            yield f"failed: {_failure(result.picture, result.error)}"
 
 
-# From these rates on, a prefix shows them.
+# Prefixes of rates: their letter, their size, and the least rate that they are used for.
 _PREFIXES = (("M", 1e6, 1e5), ("k", 1e3, 1e3))
 
 
 def rate_text(per_second: float, unit: str) -> str:
-    """Return `per_second` of a unit ('px', 'samples', 'B') with the prefix that shows it: '1.2 Mpx/s'."""
+    """Return a rate with a prefix, such as '1.2 Mpx/s'.
+
+    Args:
+        per_second: the rate.
+        unit: 'px', 'samples' or 'B'.
+    """
     for prefix, size, least in _PREFIXES:
         if per_second >= least:
             return f"{per_second / size:.1f} {prefix}{unit}/s"
@@ -278,7 +298,7 @@ def rate_text(per_second: float, unit: str) -> str:
 
 
 def clock_text(seconds: float) -> str:
-    """Return a time that has passed, or is left, as a clock shows it."""
+    """Return a time that has passed, or is left, as a clock shows it, such as '1:05 min'."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -286,7 +306,7 @@ def clock_text(seconds: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a time roughly, as one waits for it."""
+    """Return a time roughly, such as '3 min'."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -294,7 +314,7 @@ def duration_text(seconds: float) -> str:
 
 
 def length_text(seconds: float) -> str:
-    """Return the length of a sound."""
+    """Return the length of a sound, such as '1 min 5 s'."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds >= 0.1 else f"{1000 * seconds:.0f} ms"
     minutes, rest = divmod(round(seconds), 60)

@@ -12,7 +12,7 @@ import pytest
 import pyvips
 
 from netsounds_stream.cli.main import cli
-from netsounds_stream.cli.options import chosen
+from netsounds_stream.cli.options import chosen_options
 from netsounds_stream.planning.options import sound_from_words
 
 pytestmark = pytest.mark.docs
@@ -53,7 +53,7 @@ def test_a_command_line_is_taken(line: str) -> None:
         given.pop(other, None)
     given.pop("as_json")
     with context:
-        chosen(given)
+        chosen_options(given)
 
 
 def test_the_figures_are_there_and_small() -> None:

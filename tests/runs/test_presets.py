@@ -12,7 +12,7 @@ import zarr
 
 from netsounds_stream import render, resume, sonify
 from netsounds_stream.cli.main import cli
-from netsounds_stream.cli.options import chosen
+from netsounds_stream.cli.options import chosen_options
 from netsounds_stream.cli.sections import given_options
 from netsounds_stream.errors import OptionError
 from netsounds_stream.planning.keywords import RenderKeywords
@@ -26,7 +26,7 @@ def asked(*words: str) -> SonifyOptions:
     with cli.commands["plan"].make_context("plan", ["a.png", *words]) as context:
         others = ("image", "dpath", "image_name", "out", "work", "as_json")
         assert {"preset"} <= given_options()
-        return chosen({name: value for name, value in context.params.items() if name not in others})
+        return chosen_options({name: value for name, value in context.params.items() if name not in others})
 
 
 @pytest.mark.parametrize("name", PRESET_NAMES)
