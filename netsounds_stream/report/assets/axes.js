@@ -1,8 +1,8 @@
 /*
  * Numbers as text, frequency scales, and the ticks of rulers: pure functions, which never touch the page.
  *
- * The page's scripts are plain scripts, run in this order, because a page opened from disk may not import modules: axes.js,
- * player.js, views.js, report.js. They share what they define in `netsounds`.
+ * The page's scripts are plain scripts, because a page opened from disk may not import modules. They run in this order:
+ * axes.js, player.js, views.js, report.js. They share what they define in `netsounds`.
  */
 window.netsounds = (function () {
   "use strict";
@@ -69,7 +69,7 @@ window.netsounds = (function () {
   function pixelsOf(pitch, frequency) {
     const share = shareOf(pitch, frequency);
     const shares = pitch.folded ? [share / 2, 1 - share / 2] : [share];
-    return shares.map((each) => pitch.low_px + each * (pitch.high_px - pitch.low_px));
+    return shares.map((place) => pitch.low_px + place * (pitch.high_px - pitch.low_px));
   }
 
   // --- ticks: { at, text }, `at` being a share of the ruler --------------------------------------------------------
@@ -77,13 +77,13 @@ window.netsounds = (function () {
   /** The smallest of 1, 2, 5 times a power of ten of which at most `most` fit into `span`. */
   function niceStep(span, most) {
     const power = 10 ** Math.floor(Math.log10(span / most));
-    return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= (span / most) * 0.999);
+    return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= (span / most) * 0.999);
   }
 
   /** The same for times: steps over ten seconds are those of a clock. */
   function timeStep(span, most) {
     const steps = [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
-    return span / most <= 10 ? niceStep(span, most) : steps.find((each) => each >= span / most) || 86400;
+    return span / most <= 10 ? niceStep(span, most) : steps.find((step) => step >= span / most) || 86400;
   }
 
   const multiples = (step, most) => Array.from({ length: Math.floor(most / step + 1e-9) + 1 }, (_, index) => index * step);
@@ -92,37 +92,37 @@ window.netsounds = (function () {
   function timeTicks(seconds, most) {
     const step = timeStep(seconds, Math.max(most, 2));
     const digits = clamp(-Math.floor(Math.log10(step)), 0, 3);
-    const text = (each) => (seconds < 60 ? `${each.toFixed(digits)} s` : clock(each, digits));
-    return multiples(step, seconds).map((each) => ({ at: each / seconds, text: text(each) }));
+    const text = (time) => (seconds < 60 ? `${time.toFixed(digits)} s` : clock(time, digits));
+    return multiples(step, seconds).map((time) => ({ at: time / seconds, text: text(time) }));
   }
 
-  const decades = (...leading) => [1, 10, 100, 1000, 10000].flatMap((power) => leading.map((each) => each * power));
+  const decades = (...leading) => [1, 10, 100, 1000, 10000].flatMap((power) => leading.map((digit) => digit * power));
 
   /**
    * Round frequencies, in the finest steps whose texts do not overlap.
    *
    * `placesOf` returns a frequency's shares of the ruler, which is `pixels` long; `gap` is the pixels of a text.
    */
-  function hertzTicks(found, placesOf, pixels, gap) {
-    const { scale, low_hz: low, high_hz: high } = found;
+  function hertzTicks(axis, placesOf, pixels, gap) {
+    const { scale, low_hz: low, high_hz: high } = axis;
     const even = [8, 5, 4, 2].map((most) => multiples(niceStep(high, most), high));
     const kinds = scale === "linear" ? even : [decades(1, 2, 5), decades(1, 3), decades(1)];
     const ticks = (values) =>
       values
-        .filter((each) => each >= low && each <= high)
-        .map((each) => [each, placesOf(each)])
+        .filter((frequency) => frequency >= low && frequency <= high)
+        .map((frequency) => [frequency, placesOf(frequency)])
         .filter(([, [one, other = one + 1]]) => Math.abs(other - one) * pixels >= gap) // a folded scale's middle
-        .flatMap(([each, places]) => places.map((at) => ({ at, text: hertz(each).replace(/ (k?)Hz/, "$1") })))
+        .flatMap(([frequency, places]) => places.map((at) => ({ at, text: hertz(frequency).replace(/ (k?)Hz/, "$1") })))
         .filter(({ at }) => at >= -1e-6 && at <= 1 + 1e-6);
     const apart = (all) => {
       const inside = (at) => clamp(at * pixels, gap / 2, pixels - gap / 2); // no text leaves the ruler
       const places = all.map(({ at }) => inside(at)).sort((one, other) => one - other);
       return places.every((at, index) => index === 0 || at - places[index - 1] >= gap);
     };
-    const made = kinds.map(ticks);
-    const kept = made.find((all) => all.length > 1 && apart(all)) || made.at(-1);
-    if (kept.length) kept[0].text += " Hz";
-    return kept;
+    const candidates = kinds.map(ticks);
+    const chosen = candidates.find((all) => all.length > 1 && apart(all)) || candidates.at(-1);
+    if (chosen.length) chosen[0].text += " Hz";
+    return chosen;
   }
 
   return { clamp, clock, spoken, size, hertz, decibels, nameOf, hertzAt, shareOf, pitchAt, pixelsOf, timeTicks, hertzTicks };

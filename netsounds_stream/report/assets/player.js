@@ -21,7 +21,7 @@
   let frame = 0; // the requested animation frame, or 0
 
   const changed = { sound: [], choice: [], place: [], state: [], loop: [], failure: [] };
-  const tell = (what, ...words) => changed[what].forEach((each) => each(...words));
+  const tell = (what, ...words) => changed[what].forEach((listener) => listener(...words));
 
   // --- the sound and its stretch -----------------------------------------------------------------------------------
 
@@ -147,10 +147,10 @@
   }
 
   /** Moves to another filter of the sound. */
-  function enter(part, told = true) {
+  function enter(part, notify = true) {
     state.part = part;
     state.filter = state.sound.parts ? state.sound.parts.filters[part] : null;
-    if (told) tell("sound");
+    if (notify) tell("sound");
   }
 
   function step(by) {

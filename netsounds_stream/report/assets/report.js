@@ -69,8 +69,8 @@
     get("schemes").hidden = schemes.filter((input) => !input.parentElement.hidden).length < 2;
     get("choice-words").textContent = state.sound.about;
     get("sheet-head").textContent = mix ? "Filters of all banks" : `Filters of bank ${bank}`;
-    [get("overview"), get("overview-words")].forEach((each) => (each.hidden = !mix));
-    [sheet, get("sheet-words")].forEach((each) => (each.hidden = mix));
+    [get("overview"), get("overview-words")].forEach((element) => (element.hidden = !mix));
+    [sheet, get("sheet-words")].forEach((element) => (element.hidden = mix));
     if (!mix && sheet.dataset.bank !== String(bank)) fillSheet(bankOf(bank));
   }
 
@@ -88,7 +88,7 @@
     const tile = document.createElement("button");
     const name = filterName(bank, filter) + (silent ? ", no sound of its own" : "");
     const attributes = { type: "button", role: "option", title: name, "aria-label": name, "aria-selected": "false" };
-    Object.entries(attributes).forEach((each) => tile.setAttribute(...each));
+    Object.entries(attributes).forEach((attribute) => tile.setAttribute(...attribute));
     tile.dataset.filter = filter;
     tile.tabIndex = filter ? -1 : 0;
     tile.className = silent ? "silent" : "";
@@ -152,8 +152,8 @@
     view.addEventListener("pointerleave", (event) => event.pointerType === "touch" || views.hover(null));
     view.addEventListener("pointercancel", () => views.hover(null));
     view.addEventListener("dblclick", (event) => {
-      const found = at(event);
-      views.zoomTo(zoom.times * 2, found.at, view === picture ? found.other : zoom.middle);
+      const point = at(event);
+      views.zoomTo(zoom.times * 2, point.at, view === picture ? point.other : zoom.middle);
     });
     view.addEventListener("wheel", (event) => pan(event, view), { passive: false });
   }
@@ -255,7 +255,7 @@
       role: "slider", tabindex: "0", "aria-valuemin": "0", "aria-orientation": across ? "horizontal" : "vertical",
       "aria-label": `Position in the sound, along the picture ${data.picture.name}`,
     };
-    Object.entries(slider).forEach((each) => picture.setAttribute(...each));
+    Object.entries(slider).forEach((attribute) => picture.setAttribute(...attribute));
     views.views.forEach(listen);
     all(".grip", wave).forEach(listenGrip);
     const on = (element, name, act) => element.addEventListener(name, act);
@@ -294,7 +294,7 @@
     changed.failure.push(say);
     player.begin();
     drawChoice();
-    [drawWords, views.drawSound, markTile].forEach((each) => each());
+    [drawWords, views.drawSound, markTile].forEach((draw) => draw());
     if (audio.error) player.failed(); // the error may have occurred before this script ran
     new ResizeObserver(views.drawRulers).observe(picture);
   }

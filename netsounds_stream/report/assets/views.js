@@ -1,9 +1,9 @@
 /*
  * Views: the picture and its overlay, waveform, spectrogram, rulers, and the lines that cross them.
  *
- * No pixel is read back, and no sound is decoded: waveforms are drawn from peaks that come with the page, or with a bank's
- * script. Where time runs down the picture, the style sheet turns waveform and spectrogram beside it: within them time
- * always runs along x.
+ * No pixel is read back, and no sound is decoded: waveforms are drawn from peaks that come with the page, or with a
+ * bank's script. Where time runs down the picture, the style sheet turns waveform and spectrogram beside it: within
+ * them time always runs along x.
  */
 (function (netsounds) {
   "use strict";
@@ -25,7 +25,7 @@
 
   /** The data of each bank's script, by number; null while the script loads. */
   const payloads = new Map();
-  /** `kind`: which image of a filter is shown. `hover`: where the pointer is, or null. `pointed`: it was in a view once. */
+  /** `kind`: which image of a filter is shown. `hover`: where the pointer is, or null. `pointed`: it has been in a view. */
   const seen = { kind: "mean", hover: null, pointed: false };
 
   // --- zoom: how many times larger, and which part is in view ------------------------------------------------------
@@ -73,12 +73,12 @@
     const whole = `${100 * zoom.times}%`;
     const offset = (share) => `${-100 * zoom.times * share}%`;
     Object.assign(contents[0].style, { width: whole, height: whole, left: offset(left), top: offset(top) });
-    contents.slice(1).forEach((each) => Object.assign(each.style, { width: whole, left: offset(zoom.from) }));
+    contents.slice(1).forEach((content) => Object.assign(content.style, { width: whole, left: offset(zoom.from) }));
     get("zoom-times").textContent = `${zoom.times} ×`;
     if (zoom.times === 1 && document.activeElement === get("zoom-out")) get("zoom-in").focus();
     get("zoom-out").hidden = get("zoom-times").hidden = zoom.times === 1;
     get("zoom-in").disabled = zoom.times === MOST;
-    [drawRulers, drawRegions, draw, hoverAgain].forEach((each) => each());
+    [drawRulers, drawRegions, draw, hoverAgain].forEach((redraw) => redraw());
   }
 
   // --- lines and words ---------------------------------------------------------------------------------------------
@@ -129,21 +129,21 @@
     picture.setAttribute("aria-valuetext", words);
     const here = seen.hover ? hoverWords() : [words, shownFilter(), loopWords(seconds)];
     const begun = seen.pointed || state.loop || state.filter !== null || at > 0;
-    const asked = `${finger.matches ? "Tap" : "Point at"} the picture: time and pitch`;
-    get("readout").textContent = begun ? here.filter(Boolean).join(" · ") : asked;
+    const prompt = `${finger.matches ? "Tap" : "Point at"} the picture: time and pitch`;
+    get("readout").textContent = begun ? here.filter(Boolean).join(" · ") : prompt;
     get("readout").classList.toggle("hovering", Boolean(seen.hover));
   }
 
   function hoverWords() {
     const { view, at, along, other } = seen.hover;
-    const found = spectrum();
+    const spectra = spectrum();
     const [x, y] = across ? [along, other] : [other, along];
     const where = [pixelText("column", x, width), pixelText("row", y, height)];
     const { pitch } = state.sound;
     return [
       spoken(at * stretch().seconds, 2),
       view === picture && pitch ? hertz(pitchAt(pitch, other * (across ? height : width))) : "",
-      view === spectrogram && found ? hertz(hertzAt(found, 1 - other)) : "",
+      view === spectrogram && spectra ? hertz(hertzAt(spectra, 1 - other)) : "",
       view === picture ? where.join(", ") : where[across ? 0 : 1],
       shownFilter(),
     ];
@@ -162,11 +162,11 @@
     return { view, at: placeOf(along), along, other: from.other + cross / zoom.times };
   }
 
-  function hover(found) {
-    seen.hover = found;
-    seen.pointed = seen.pointed || Boolean(found);
-    pointers.forEach((line) => (line.style.visibility = found ? "visible" : "hidden"));
-    if (found) moveLines(pointers, found.at);
+  function hover(point) {
+    seen.hover = point;
+    seen.pointed = seen.pointed || Boolean(point);
+    pointers.forEach((line) => (line.style.visibility = point ? "visible" : "hidden"));
+    if (point) moveLines(pointers, point.at);
     describe();
   }
 
@@ -226,9 +226,9 @@
 
   function drawSpectrogram() {
     const drawn = spectrogram.querySelector(".drawn");
-    const found = spectrum();
+    const spectra = spectrum();
     drawn.setAttribute("aria-label", ["Spectrogram", state.sound.label, shownFilter()].filter(Boolean).join(", "));
-    if (found) showTile(drawn, found, state.sound.parts ? state.part : 0);
+    if (spectra) showTile(drawn, spectra, state.sound.parts ? state.part : 0);
     else drawn.style.backgroundImage = "none";
   }
 
@@ -257,7 +257,7 @@
     get("unheard-before").hidden = begin < 0.005;
     get("unheard-after").hidden = end > 0.995;
     if (state.sound.bank !== null) need(bankOf(state.sound.bank));
-    [drawOverlay, drawWave, drawSpectrogram, drawZoom, describe].forEach((each) => each());
+    [drawOverlay, drawWave, drawSpectrogram, drawZoom, describe].forEach((redraw) => redraw());
   }
 
   // --- the loop's region -------------------------------------------------------------------------------------------
@@ -301,20 +301,20 @@
   }
 
   /** Frequencies across a view: `placesOf` gives their shares of it, from its top or its left. */
-  function frequencyRuler(element, found, view, placesOf) {
+  function frequencyRuler(element, axis, view, placesOf) {
     const pixels = pixelsAcross(view);
-    ruler(element, found && pixels > 40 ? hertzTicks(found, placesOf, pixels, across ? 15 : 34) : []);
+    ruler(element, axis && pixels > 40 ? hertzTicks(axis, placesOf, pixels, across ? 15 : 34) : []);
   }
 
   function drawRulers() {
     const { pitch } = state.sound;
-    const found = spectrum();
+    const spectra = spectrum();
     const from = pictureFrom().other;
     const cross = across ? height : width;
     frequencyRuler(get("pitch-ruler"), pitch, picture, (frequency) =>
       pixelsOf(pitch, frequency).map((pixel) => (pixel / cross - from) * zoom.times));
-    frequencyRuler(get("hertz-ruler"), found, spectrogram, (frequency) => {
-      const share = shareOf(found, frequency);
+    frequencyRuler(get("hertz-ruler"), spectra, spectrogram, (frequency) => {
+      const share = shareOf(spectra, frequency);
       return [across ? 1 - share : share];
     });
     const most = (pixelsAlong(wave) * zoom.times) / (across ? 76 : 44);
