@@ -27,7 +27,10 @@ from netsounds_stream.picture.demo_picture import draw
 from tests.helpers import forks
 
 # The files that take longest go first: two processes share files out, and what comes last must be short.
-_LONGEST = ("cluster", "memory", "resume", "plan", "batch", "benchmarks", "tutorial", "remote")
+_LONGEST = (
+    "batch", "cluster", "memory", "benchmarks", "resume", "remote", "page_controls", "page_views", "tutorial",
+    "page", "photograph", "notebook_file", "hosts", "windowed_resume",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -93,8 +93,9 @@ class RunContext:
         with workers(count, self.plan.threads_each, device, pressure) as pipeline:
             yield pipeline
             if pipeline.in_flight < count:
-                continued = f"{pipeline.in_flight} of {count} workers continued"
-                self.notes.append(f"memory came near the budget; {continued}")
+                self.notes.append(
+                    f"memory came near the budget; {pipeline.in_flight} of {count} workers continued"
+                )
 
     def stage(self, pipeline: Pipeline) -> StageContext:
         """Return what a stage that makes sound is given."""

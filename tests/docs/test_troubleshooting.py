@@ -13,7 +13,7 @@ import pytest
 import pyvips
 
 from netsounds_stream.picture.demo_picture import draw
-from tests.helpers.forks import many_commands
+from tests.helpers.forks import Command, many_commands
 from tests.helpers.reference import ROOT, command
 
 pytestmark = pytest.mark.docs
@@ -49,7 +49,7 @@ MET: dict[str, tuple[str, ...]] = {
     "jobs cannot be": ("batch", "picture.png", "--out", "many", "--jobs", "0"),
     "--jobs counts": ("batch", "picture.png", "--out", "many", "--jobs", "2", "--cluster", "local"),
     "... is no address of a cluster": ("batch", "picture.png", "--out", "many", "--cluster", "here"),
-    "no cluster answers at": (*SONIFY, "--cluster", "tcp://127.0.0.1:9"),
+    "no cluster answers at": (*SONIFY, "--cluster", "tcp://127.0.0.1:9", "--out", "waiting"),
     "... needs --work": (*SONIFY, "--cluster", "tcp://127.0.0.1:9", "--out", "s3://bucket/run"),
     "... reads local files and folders only": ("plot", "s3://bucket/run"),
     "... holds a run; choose": ("batch", "picture.png", "--out", "run"),
@@ -130,8 +130,15 @@ def answers(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("https_proxy", "http://127.0.0.1:9")
         patch.setenv("TORCH_HOME", str(folder))
-        patch.setenv("OMP_NUM_THREADS", "1")  # small work, on which several threads wait for one another
-        yield dict(zip(MET, many_commands([(words, folder) for words in MET.values()]), strict=True))
+        waiting = {  # ten seconds for nobody to answer: meanwhile the others are asked
+            beginning: Command(*words, cwd=folder) for beginning, words in MET.items() if "waiting" in words
+        }
+        others = [beginning for beginning in MET if beginning not in waiting]
+        found = dict(zip(others, many_commands([(MET[each], folder) for each in others]), strict=True))
+        for beginning, command in waiting.items():
+            status = command.wait()
+            found[beginning] = {"status": status, "stdout": command.stdout, "stderr": command.stderr}
+        yield found
 
 
 @pytest.mark.parametrize("beginning", MET)

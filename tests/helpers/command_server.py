@@ -25,8 +25,8 @@ def begin(
 ) -> int:
     """Begin a command in `folder`, its standard output and errors into the files `streams`; its process.
 
-    `environment` holds the variables that differ from this process's own. (Those that count when a library is
-    loaded, as the number of its threads, come too late.)
+    `environment` is the command's; variables that count when a library is loaded, as the number of its
+    threads, come too late.
     """
     assert threading.active_count() == 1  # a fork has one thread only: what others have locked stays so
     opened = [os.open(os.devnull, os.O_RDONLY)]
@@ -57,6 +57,7 @@ def _be_the_command(
             os.dup2(stream, number)
         limit(limits)
         os.chdir(folder)
+        os.environ.clear()
         os.environ.update(environment)
         sys.argv = ["netsounds-stream", *map(os.fsdecode, map(os.fsencode, words))]
         command()

@@ -52,8 +52,8 @@ class Command:
         self._streams = {name: Path(self._folder.name) / name for name in ("stdout", "stderr")}
         said, paths = [str(word) for word in words], [str(path) for path in self._streams.values()]
         if sys.platform == "linux":
-            folder, differs = os.path.abspath(cwd or "."), dict(environment)
-            self.pid = int(_asked("begin", said, folder, paths, dict(limits), differs))
+            now = {**os.environ, **environment}  # a test may have set some since the server began
+            self.pid = int(_asked("begin", said, os.path.abspath(cwd or "."), paths, dict(limits), now))
             self._watched = os.pidfd_open(self.pid)
         else:
             from tests.helpers.command_server import limit

@@ -40,7 +40,8 @@ def run_command(line: str, folder: Path, *, interrupted: bool) -> str:
     api.sonify = _interrupted if interrupted else _sonify
     with tempfile.TemporaryDirectory() as streams:
         printed = [Path(streams) / name for name in ("stdout", "stderr")]
-        command_server.end(command_server.begin(words, str(folder), [str(each) for each in printed], {}, {}))
+        begun = command_server.begin(words, str(folder), [*map(str, printed)], {}, dict(os.environ))
+        command_server.end(begun)
         out, errors = (each.read_text(encoding="utf-8", errors="replace") for each in printed)
     return f"{errors}{out}"
 
