@@ -1,4 +1,4 @@
-"""What a choice of sizes requires: its banks and files of sound, memory by stage, and disk space.
+"""Requirements of a choice of sizes: its banks and files of sound, memory by stage, and disk space.
 
 Everything here adds up parts of a run, whose sizes are in `memory`, `sound_plan` and `formats`. Which choices
 are tried, and in which order, is never decided here but in `planner`.
