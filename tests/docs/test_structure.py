@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
+import operator
 import re
 import subprocess
 import sys
@@ -59,6 +61,28 @@ def test_rooms_import_what_their_row_says() -> None:
     for module in MODULES:
         imported[room_of(module)] |= {room_of(each) for each in imports_of(module)} - {room_of(module)}
     assert imported == table()
+
+
+def test_a_row_of_the_table_names_every_module_of_its_room() -> None:
+    text = (ROOT / "DESIGN.md").read_text()
+    part = text[text.index("\n## Rooms") :]
+    for room, said in re.findall(r"^\| `([\w.]+)/` \|([^|]*)\|[^|]*\|$", part, re.MULTILINE):
+        modules = {module.rpartition(".")[2] for module in MODULES if room_of(module) == room}
+        words = set(re.findall(r"`(\w+)`", said))
+        assert modules <= words, f"{room}: {modules - words} not named"
+
+
+def test_every_name_on_a_rows_way_is_there() -> None:
+    """In DESIGN.md's section of that name: each file, and each function, class or method named behind it."""
+    text = (ROOT / "DESIGN.md").read_text()
+    part = text[text.index("\n## A row's way") :]
+    part = part[: part.index("\n## ", 5)]
+    hops = re.findall(r"`(?!tests/)([\w/]+)\.py`(?: \(((?:`[\w.]+`(?:, )?)+)\))?", part)
+    assert len(hops) > 30
+    for path, names in hops:
+        module = importlib.import_module(f"netsounds_stream.{path.replace('/', '.')}")
+        for name in re.findall(r"`([\w.]+)`", names):
+            operator.attrgetter(name)(module)
 
 
 def test_imports_run_one_way() -> None:
