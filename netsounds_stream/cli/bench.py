@@ -234,6 +234,9 @@ def _room(what: str, options: SonifyOptions, limits: Limits) -> Room:
         what: the options in words.
         options: options of the run.
         limits: memory and disk of the machine.
+
+    Returns:
+        The largest square, and the budget that a larger one exceeds.
     """
 
     def planned(side: int) -> Plan:

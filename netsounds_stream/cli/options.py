@@ -305,6 +305,9 @@ def chosen_options(words: dict[str, Any]) -> SonifyOptions:
     Args:
         words: the command's options by name; changed.
 
+    Returns:
+        The options as a value, checked.
+
     Raises:
         OptionError: an option or its value is unknown.
     """

@@ -102,7 +102,11 @@ class SectionedCommand(click.Command):
             formatter.write_text(f"{ctx.command_path} --help-all shows the other options too.")
 
     def sections(self, context: click.Context) -> dict[str, list[click.Parameter]]:
-        """Return this command's options by section, both in the order of help."""
+        """Sort this command's options into sections.
+
+        Returns:
+            The options by the name of their section, both in the order of help; no section is empty.
+        """
         by_section: dict[str, list[click.Parameter]] = {name: [] for name in SECTIONS}
         for parameter in self.get_params(context):
             if parameter.param_type_name == "option":

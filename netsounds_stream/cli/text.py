@@ -157,7 +157,11 @@ def plan_facts(
 
 
 def verification_text(result: Verification) -> str:
-    """Return in lines how far the stream agrees with the whole image, by bank, and both top-5 lists."""
+    """Describe a comparison of the stream with the whole image.
+
+    Returns:
+        Lines: the agreement of each bank, both top-5 lists, and the verdict.
+    """
     lines = [f"{result.width} x {result.height} px, {result.precision}, {result.band_rows} rows a band"]
     for each in result.banks:
         lines.append(
@@ -179,6 +183,9 @@ def bench_text(report: Report, machine: Mapping[str, str | int]) -> str:
     Args:
         report: speed and room.
         machine: facts about the machine; see `machine.describe`.
+
+    Returns:
+        Lines: a column for each device, then the largest pictures.
     """
     speeds = report.speeds
     rows = [("", [f"{speed.device}, {speed.precision}" for speed in speeds])]
@@ -231,7 +238,11 @@ _MOST_REASONS = 20
 
 
 def plan_text(plan: BatchPlan) -> list[str]:
-    """Return a batch's plan in lines."""
+    """Describe the plan of a batch.
+
+    Returns:
+        Lines: pictures, memory, disk, time, and pictures that will fail.
+    """
     parts = {
         "new": plan.new,
         "to resume": plan.unfinished,
@@ -267,7 +278,11 @@ def _failure(name: str, reason: str) -> str:
 
 
 def table_text(results: Sequence[Result]) -> Iterator[str]:
-    """Yield the lines of a table of all results, and why some failed."""
+    """Describe the results of a batch.
+
+    Yields:
+        The lines of a table, then a line for each picture that failed.
+    """
     picture = max([len("picture"), *(len(result.picture) for result in results)])
     folder = max([len("folder"), *(len(result.folder) for result in results)])
     yield f"{'status':<8} {'picture':<{picture}}  {'folder':<{folder}}  {'seconds':>8}  {'peak memory':>11}"
@@ -285,11 +300,14 @@ _PREFIXES = (("M", 1e6, 1e5), ("k", 1e3, 1e3))
 
 
 def rate_text(per_second: float, unit: str) -> str:
-    """Return a rate with a prefix, such as '1.2 Mpx/s'.
+    """Format a rate with the prefix that suits it, such as '1.2 Mpx/s'.
 
     Args:
         per_second: the rate.
         unit: 'px', 'samples' or 'B'.
+
+    Returns:
+        The number with one decimal place, and the unit.
     """
     for prefix, size, least in _PREFIXES:
         if per_second >= least:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..planning.geometry import bank as bank_spec
 from ..planning.plan import AudioPlan, BankPlan
 from ..planning.sound_options import SoundOptions
-from ..run.layout import PICTURES, REPORT
+from ..run.layout import PICTURES, REPORT, page_script, page_sheet, spectra_sheet
 from ..sound.dsp.spectrum import FrequencyScale
 from ..sound.view import View, Views, read_filter_extremes
 from ..store.arrays import Activations
@@ -96,8 +96,8 @@ class BankReport:
             "field_px": spec.field,
             "height": self.planned.shape[1],
             "width": self.planned.shape[2],
-            "script": f"{REPORT}/bank-{spec.number}.js",
-            "sheet": page_data.sheet(f"{REPORT}/bank-{spec.number}.webp", pictures.small),
+            "script": f"{REPORT}/{page_script(spec.number)}",
+            "sheet": page_data.sheet(f"{REPORT}/{page_sheet(spec.number)}", pictures.small),
             "mean": page_data.sheet(f"{PICTURES}/{pictures.name(MEANS)}", pictures.sheet),
             "max": page_data.sheet(f"{PICTURES}/{pictures.name(MAXIMA)}", pictures.sheet),
             "levels_db": page_data.levels_db(self.means),
@@ -133,20 +133,20 @@ class BankReport:
         filter_views = self.filter_views(views, sound)
         if filter_views is not None:
             image, layout = spectra_tiles(filter_views.power())
-            save(image, report / f"bank-{number}_spectra.webp", _SPECTRA_QUALITY)
+            save(image, report / spectra_sheet(number), _SPECTRA_QUALITY)
             waveforms = page_data.peaks(filter_views.extremes)
             content = {
                 "columns": waveforms["columns"],
                 "peaks": waveforms["data"],
                 "peak": waveforms["peak"],
                 "spectra": {
-                    **page_data.sheet(f"{REPORT}/bank-{number}_spectra.webp", layout),
+                    **page_data.sheet(f"{REPORT}/{spectra_sheet(number)}", layout),
                     "scale": filter_views.scale.name,
                     "low_hz": filter_views.scale.low_hz,
                     "high_hz": filter_views.scale.high_hz,
                 },
             }
-        path = report / f"bank-{number}.js"
+        path = report / page_script(number)
         path.write_text(f"netsoundsBank({number}, {json.dumps(content)});\n", encoding="ascii")
 
     def filter_views(self, views: Views, sound: SoundOptions) -> FilterViews | None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..picture.overview import Overview, across_cells
 from ..planning.plan import cells_of
+from ..run.layout import contact_sheet, page_sheet
 from ..sound.dsp.spectrum import interval_weights
 from ..store.arrays import Activations
 from .images import (
@@ -77,7 +78,7 @@ class BankPictures:
 
     def name(self, plane: int) -> str:
         """Return the file name of a plane's contact sheet."""
-        return f"bank-{self.number}_{PLANES[plane]}.webp"
+        return contact_sheet(self.number, PLANES[plane])
 
     def write_sheet(self, plane: int, pictures: Path, report: Path | None = None) -> None:
         """Write the contact sheet of a plane.
@@ -100,7 +101,7 @@ class BankPictures:
         draw_numbers(large, self.sheet)
         save(coloured(large), pictures / self.name(plane))
         if report is not None:
-            save(coloured(small), report / f"bank-{self.number}.webp", _SMALL_QUALITY)
+            save(coloured(small), report / page_sheet(self.number), _SMALL_QUALITY)
 
     def means(self) -> list[float]:
         """Return each filter's mean activation: the mean of its cells' means."""

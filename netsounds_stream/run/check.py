@@ -139,13 +139,16 @@ def check(folder: str | Path, *, on_progress: Listener | None = None) -> Check:
 def _readings(
     files: RunFiles, checksums: dict[str, FileSum], names: set[str], damaged: list[Damage]
 ) -> Iterator[_Reading]:
-    """Return what is to be read: every file that has a checksum.
+    """List what is to be read: every file that has a checksum.
 
     Args:
         files: the run's files.
         checksums: the recorded checksums, by name.
         names: the names of all files that are there.
         damaged: gets arrays that cannot be opened, and shards that the record does not list.
+
+    Yields:
+        Each file, with its blocks where it is a shard.
     """
     shards: dict[str, tuple[Activations, tuple[Block, ...]]] = {}
     for name in checksums:
@@ -173,7 +176,11 @@ def _readings(
 
 
 def _damage(files: RunFiles, reading: _Reading) -> Damage | None:
-    """Read one file; return what is wrong with it."""
+    """Read one file.
+
+    Returns:
+        What is wrong with it; None where nothing is.
+    """
     try:
         checksum = files.sum(reading.name)
     except FileNotFoundError:

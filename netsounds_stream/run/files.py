@@ -35,7 +35,10 @@ class RunFiles(ABC):
 
     @abstractmethod
     def sum(self, name: str) -> FileSum:
-        """Read a file, and return its checksum.
+        """Read a file.
+
+        Returns:
+            The checksum of what it holds now.
 
         Raises:
             OSError: it is not there, or cannot be read.
@@ -43,7 +46,13 @@ class RunFiles(ABC):
 
     @abstractmethod
     def array(self, name: str) -> Activations:
-        """Open a stored array; the name is empty where `place` is the array.
+        """Open a stored array.
+
+        Args:
+            name: name of the array; empty where `place` is the array.
+
+        Returns:
+            The array's values, which are not read yet.
 
         Raises:
             StoreError: it cannot be opened.
@@ -91,7 +100,10 @@ def with_folders(names: Iterable[str]) -> set[str]:
 
 
 def require_run(files: RunFiles) -> str:
-    """Return the text of a finished run's record.
+    """Require that there is a finished run.
+
+    Returns:
+        The text of its record.
 
     Raises:
         OutputError: there is no finished run.

@@ -72,7 +72,14 @@ class RunFolder(ABC):
 
     @abstractmethod
     def storage(self, journal: Journal) -> StorageBackend:
-        """Return the storage backend of the run while it is made."""
+        """Choose the storage backend of the run.
+
+        Args:
+            journal: journal of the run.
+
+        Returns:
+            The backend, which is to be closed when no more is made.
+        """
 
     @abstractmethod
     def contents(self, known: Mapping[str, Any], *, arrays: bool) -> dict[str, Any]:

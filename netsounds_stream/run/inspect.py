@@ -83,6 +83,9 @@ def _run_facts(path: str, record: dict[str, Any] | None, present: set[str]) -> d
         record: the record; None where it is none.
         present: names of the files and folders that are there.
 
+    Returns:
+        The facts by name, as `info` prints them.
+
     Raises:
         OutputError: the record is none, or lacks something.
     """

@@ -147,10 +147,29 @@ def contact_sheet(number: int, reduce: str) -> str:
     return f"bank-{number}_{reduce}.webp"
 
 
-def file_label(label: str) -> str:
-    """Return `label` as a part of file names.
+def page_sheet(number: int) -> str:
+    """Return the name of a bank's contact sheet of small tiles in `REPORT`."""
+    return f"bank-{number}.webp"
 
-    Spaces become hyphens, and what file systems dislike becomes '_'.
+
+def page_script(number: int) -> str:
+    """Return the name of the script in `REPORT` with waveforms and spectra of a bank's filters."""
+    return f"bank-{number}.js"
+
+
+def spectra_sheet(number: int) -> str:
+    """Return the name of the image in `REPORT` with spectrograms of a bank's filters."""
+    return f"bank-{number}_spectra.webp"
+
+
+def file_label(label: str) -> str:
+    """Write a label as a part of file names.
+
+    Args:
+        label: any text.
+
+    Returns:
+        The label with hyphens for spaces and '_' for what file systems dislike, cut to 80 bytes of UTF-8.
     """
     hyphenated = re.sub(r"\s+", "-", label.strip())
     allowed = re.sub(r"[^\w.'+-]", "_", hyphenated)
@@ -180,7 +199,13 @@ def replaced_path(work: Path) -> Path:
 
 
 def out_path(folder: Path) -> Path:
-    """Return the run's folder that a user means by `folder`: itself, or the run that is made in it.
+    """Find the run that a user means by a folder.
+
+    Args:
+        folder: the run's folder, or the hidden one that the run is made in.
+
+    Returns:
+        The run's folder, with every link followed.
 
     Raises:
         OutputError: the path's links lead in a circle.
@@ -193,7 +218,11 @@ def out_path(folder: Path) -> Path:
 
 
 def outputs(folder: Path) -> list[str]:
-    """Return the names in a run's folder that its record lists; see `outputs_of`."""
+    """List the names in a run's folder that its record lists.
+
+    Returns:
+        The names in the order of `outputs_of`.
+    """
     return outputs_of(PurePosixPath(path.relative_to(folder)) for path in folder.rglob("*"))
 
 

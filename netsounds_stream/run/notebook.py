@@ -221,6 +221,9 @@ class RunContents:
             of: 'mix', or the number of a bank.
             scheme: of a bank: 'sum', 'concat' or 'stem'.
 
+        Returns:
+            The sound, which has not been read.
+
         Raises:
             StoreError: the run has no such file.
         """
@@ -296,7 +299,10 @@ class RunContents:
         return Mosaic(path, f"{self.record['label']}, bank {bank}: the {reduce} of each filter")
 
     def array(self, bank: int) -> zarr.Array[Any]:
-        """Open the stored array, float16 `[channel, y, x]`.
+        """Open the stored array of a bank.
+
+        Returns:
+            A zarr array, float16 `[channel, y, x]`.
 
         Raises:
             StoreError: the run has none, or it cannot be read.
@@ -308,7 +314,10 @@ class RunContents:
             raise StoreError(f"{path} cannot be opened ({error}); make the run again") from error
 
     def dataarray(self, bank: int) -> DataArray:
-        """Return the stored array for xarray, with the pixels that the network saw as coordinates.
+        """Open the stored array of a bank for xarray.
+
+        Returns:
+            `[channel, y, x]`, with the pixels that the network saw as coordinates.
 
         Raises:
             OptionError: xarray is not installed.
@@ -323,7 +332,14 @@ class RunContents:
         return data_array(self.array(bank), f"bank {bank}")
 
     def html(self, page: Path | None) -> str:
-        """Return HTML that shows the run at a glance: its label, the mix, a link to the page."""
+        """Show the run at a glance.
+
+        Args:
+            page: the run's page, if it has one.
+
+        Returns:
+            HTML with the run's label, a player of the mix, and a link to the page.
+        """
         parts = [f"<strong>{escape(self.record['label'])}</strong>, {escape(self.record['picture']['name'])}"]
         if self._mixes:
             parts.append(self.sound("mix", "")._repr_html_())

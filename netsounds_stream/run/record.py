@@ -94,6 +94,9 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     Args:
         then: the record of a stopped run.
         now: the record of a run that would resume it.
+
+    Returns:
+        A few words for each difference, such as 'other picture (a.png)'; empty where the bytes are the same.
     """
     differing = changes(then, now) + _changed_values(then["versions"], now["versions"])
     if then["machine"]["processor"] != now["machine"]["processor"]:
@@ -109,6 +112,9 @@ def changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     Args:
         then: the record of a run.
         now: a record, or those parts of one, of the run that is asked for.
+
+    Returns:
+        A few words for each difference, such as 'codec zstd instead of lz4'.
     """
     differing = []
     for name in ("picture", "weights"):
@@ -149,6 +155,9 @@ def recorded_place(record: dict[str, Any], folder: str) -> str:
     Args:
         record: the run's record.
         folder: where the run was to be, for the error.
+
+    Returns:
+        What `sonify` takes as the picture.
 
     Raises:
         OutputError: the picture was in memory: an array or a PIL image.
@@ -222,6 +231,9 @@ def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
         record: record of the run.
         bank: number of the bank, as text; empty for the mix.
         scheme: 'sum', 'concat', 'filters', 'mix', 'stem' or 'part'.
+
+    Returns:
+        Title, picture, label and how the sound was made, for the file's header.
     """
     label = record["label"]
     sound = record["options"]["sound"]

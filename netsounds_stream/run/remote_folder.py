@@ -80,7 +80,10 @@ class RemoteRunFolder(RunFolder):
         durably_replace(self.path / _OURS, url)
 
     def finished(self) -> dict[str, Any]:
-        """Return the record of the run under the URL.
+        """Read the record of the run under the URL.
+
+        Returns:
+            The record of a finished run.
 
         Raises:
             OutputError: there is no run.
