@@ -23,7 +23,7 @@ from ..base.progress import Advance
 from ..planning.plan import AudioPlan
 from ..planning.sound_options import SoundOptions
 from ..planning.steps import form_step
-from ..run.layout import REPORT
+from ..run.layout import REPORT, browser_form, filter_stem
 from ..sound.finished_files import finish_files
 from ..sound.finishing import PIECE_SAMPLES, Finish, Segment
 from ..sound.tags import Tags
@@ -72,10 +72,11 @@ class FormWriter:
         """
         audio = sound.audio
         name = sound_name(sound.number, audio.scheme)
-        forms: tuple[str, ...] = (f"{REPORT}/{name}.flac",)
+        forms: tuple[str, ...] = (f"{REPORT}/{browser_form(name)}",)
         if sound.filters:
             (self.folder / REPORT / name).mkdir(exist_ok=True)
-            forms = tuple(f"{REPORT}/{name}/{number:03d}.flac" for number in sound.filters)
+            names = [browser_form(filter_stem(number)) for number in sound.filters]
+            forms = tuple(f"{REPORT}/{name}/{form}" for form in names)
         starts = [0] * len(sound.files)
         lengths = [audio.samples] * len(sound.files)
         if audio.scheme == "concat":

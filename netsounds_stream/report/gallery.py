@@ -18,7 +18,7 @@ from PIL import Image
 from ..base.versions import PACKAGE, versions
 from ..errors import OptionError, OutputError, StoreError
 from ..planning.formats import media_type
-from ..run.layout import PAGE, RECORD_NAME, REPORT, Layout
+from ..run.layout import PAGE, PAGE_PICTURE, RECORD_NAME, REPORT, Layout, browser_form
 from ..run.record_file import finished_record
 from .images import save
 from .page import is_ours, write_gallery
@@ -133,7 +133,7 @@ def _thumbnail(number: int, folder: Path, into: Path) -> dict[str, Any]:
     Raises:
         StoreError: the run's picture cannot be read.
     """
-    picture = folder / REPORT / "picture.webp"
+    picture = folder / REPORT / PAGE_PICTURE
     if not picture.exists():
         return {"thumbnail": None, "width": 0, "height": 0}
     name = f"{_THUMBNAILS}/{number:05d}.webp"
@@ -153,7 +153,7 @@ def _player(folder: Path, record: Mapping[str, Any], into: Path) -> dict[str, An
     if mix is None:
         return {"play": None, "type": "", "seconds": 0.0}
     sound = record["options"]["sound"]
-    form = folder / REPORT / "mix.flac"
+    form = folder / REPORT / browser_form("mix")
     file = form if form.exists() else Layout(folder, "", sound["format"]).mix
     seconds = mix["samples"] / (sound["resample_hz"] or sound["sample_rate_hz"])
     return {"play": _reference(file, into), "type": media_type(file.suffix), "seconds": round(seconds, 3)}

@@ -23,9 +23,10 @@ from ..base.pipeline import Pipeline
 from ..base.progress import Stages
 from ..errors import Stopped
 from ..picture.overview import Overview
+from ..planning import steps
 from ..planning.plan import Plan
 from ..planning.sound_options import SoundOptions
-from ..run.layout import PAGE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
+from ..run.layout import PAGE, PAGE_PICTURE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
 from ..run.storage import StorageBackend
 from ..sound.tags import Tags
 from ..sound.view import Views
@@ -37,9 +38,8 @@ from .page import write_page
 from .single_file import write_single_file
 from .sounds import ReportSound, ReportSounds
 
-__all__ = ["STEP", "BankReport", "Report", "report_files"]
+__all__ = ["BankReport", "Report", "report_files"]
 
-STEP = "report"
 _PICTURE_QUALITY = 82
 
 
@@ -114,7 +114,7 @@ class Report:
     def _write_images(self, sounds: Sequence[ReportSound], stages: Stages) -> None:
         """Write all images and charts, and the banks' scripts."""
         jobs = list(self._jobs(sounds))
-        with stages.stage(STEP, len(jobs), "pictures") as advance:
+        with stages.stage(steps.REPORT.name, len(jobs), "pictures") as advance:
 
             def do(job: Callable[[], None]) -> None:
                 if self.journal.stopping:
@@ -138,7 +138,7 @@ class Report:
         values = self.preview.read(MEANS).float().round().clamp(0, 255).to(torch.uint8).numpy()
         upright = values.transpose(1, 0, 2) if self.plan.time_axis == "x" else values
         image = Image.fromarray(np.ascontiguousarray(upright))
-        save(image, self.folder / REPORT / "picture.webp", _PICTURE_QUALITY)
+        save(image, self.folder / REPORT / PAGE_PICTURE, _PICTURE_QUALITY)
 
     def _write_pages(
         self,
@@ -173,7 +173,7 @@ class Report:
         )
         return {
             "name": record["picture"]["name"],
-            "src": f"{REPORT}/picture.webp",
+            "src": f"{REPORT}/{PAGE_PICTURE}",
             "width": width,
             "height": height,
             "full_width": full_width,

@@ -18,7 +18,11 @@ from ..sound.sum_spool import sum_spool_path
 
 RECORD_NAME = "run.json"
 #: The report: its page, and the folders of pictures for people and of the page's own data.
-PAGE, PICTURES, REPORT = "index.html", "pictures", "report"
+PAGE = "index.html"
+PICTURES = "pictures"
+REPORT = "report"
+#: The picture as the page shows it, in `REPORT`.
+PAGE_PICTURE = "picture.webp"
 #: The page as one file that needs no other.
 SINGLE_FILE = "share.html"
 #: Held by the process that makes the run.
@@ -145,6 +149,11 @@ def is_mix(name: str) -> bool:
 def contact_sheet(number: int, reduce: str) -> str:
     """Return the name of a bank's contact sheet in `PICTURES`; `reduce` is 'mean' or 'max'."""
     return f"bank-{number}_{reduce}.webp"
+
+
+def browser_form(sound: str) -> str:
+    """Return the name, in `REPORT`, of a sound's browser form; `sound` is 'mix', or a bank and a scheme."""
+    return f"{sound}.flac"
 
 
 def page_sheet(number: int) -> str:
