@@ -45,7 +45,9 @@ def main() -> None:
     create_array(given.out, about, time_axis=planned.time_axis, codec=given.codec, attributes={})
     pipeline = Pipeline(planned.workers, partial(torch.set_num_threads, planned.threads_each))
     started = time.perf_counter()
-    writer = ShardWriter(given.out, about, planned.time_axis, given.codec, pipeline.defer)
+    writer = ShardWriter(
+        given.out, about, time_axis=planned.time_axis, codec=given.codec, defer=pipeline.defer
+    )
     pipeline.run(pieces, lambda piece: piece, [lambda piece: writer.append((piece,))])
     assert writer.finished
     encode = time.perf_counter() - started

@@ -1,5 +1,5 @@
-"""Work on other machines through Dask: a picture's segments through the network, their results merged in
-order, filters inverted.
+"""Work on other machines, through Dask.
 
-Nothing here is ever needed by a run on one machine.
+Workers compute a picture's segments and invert filters; the command merges their results in order. Nothing
+here is ever needed by a run on one machine.
 """

@@ -1,4 +1,4 @@
-"""Whether a run can be computed on a cluster, as it is asked for."""
+"""Checks of a run's options that concern a cluster, before any work starts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .dask_cluster import check_address, is_local
 
 
 def check_cluster(how: HowToRun, device: str, out: str | Path) -> None:
-    """Check how a run is to be carried out on a cluster, if it is.
+    """Check the options of a run on a cluster; a run without one passes.
 
     Args:
-        how: how it is carried out.
-        device: where its network is computed.
-        out: where it will lie.
+        how: how the run is carried out.
+        device: where its network is computed: 'auto', 'cpu' or another.
+        out: folder or URL of the run.
 
     Raises:
-        OptionError: the cluster's address or the rows of a segment are none, or not for that device; or
-            workers on other machines would not see the folder that a run to a URL is worked on in.
+        OptionError: the cluster's address or the number of a segment's rows is invalid, the device is not
+            the CPU, or workers on other machines would not see the work folder of a run to a URL.
     """
     if how.cluster is None:
         if how.segment_rows is not None:
@@ -40,7 +40,15 @@ def check_cluster(how: HowToRun, device: str, out: str | Path) -> None:
 
 
 def check_seen_by_workers(how: HowToRun, image: PictureInput) -> None:
-    """Raise OptionError where a cluster's workers would have to see a picture that is in memory here."""
+    """Check that a cluster's workers can read the picture.
+
+    Args:
+        how: how the run is carried out.
+        image: the picture.
+
+    Raises:
+        OptionError: the picture is in this process's memory.
+    """
     if how.cluster is not None and not isinstance(image, str | Path):
         raise OptionError(
             "the workers of a cluster cannot see a picture that is in memory; save it to a file that all of "

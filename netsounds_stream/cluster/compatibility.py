@@ -1,7 +1,8 @@
-"""Whether a cluster's workers are as the command is: the versions that decide bytes, and the processors.
+"""Compatibility of a cluster's workers with the command: the versions that decide bytes, and the processors.
 
-Versions that differ are refused: bytes would change with the worker that a segment comes to. Processors that
-differ are told: a kernel for another one may round another last bit, and nobody can mend that.
+Versions that differ are refused, since a segment's bytes would depend on the worker that computes it.
+Processors that differ are only noted in the run's record: their kernels may round the last bit differently,
+which no user can change.
 """
 
 from __future__ import annotations
@@ -14,60 +15,84 @@ from importlib.metadata import PackageNotFoundError, version
 from ..base import machine
 from ..errors import ClusterError
 
-#: What makes bytes on a worker: the network and the inversion, and the shards' codecs.
+#: Packages that decide a worker's bytes: the network, the inversion, and the shards' codecs.
 DECISIVE = ("netsounds-stream", "torch", "numcodecs", "pcodec")
-_NONE = "none"
+_NOT_INSTALLED = "none"
 
 
 @cache
 def own_versions() -> Mapping[str, str]:
-    """Those of this process, of what is decisive; 'none' of what is not installed."""
-    found = {}
+    """Return this process's versions of the packages that decide bytes.
+
+    Returns:
+        Versions by package, in the order of `DECISIVE`; 'none' for a package that is not installed.
+    """
+    versions = {}
     for name in DECISIVE:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = _NONE
-    return found
+            versions[name] = _NOT_INSTALLED
+    return versions
 
 
 @cache
 def own_processor() -> str:
-    """This machine's, by its maker's name."""
+    """Return the name that its maker gave to this machine's processor."""
     return str(machine.describe()["processor"])
 
 
 def require_versions(expected: Mapping[str, str], found: Mapping[str, Mapping[str, str | None]]) -> None:
-    """Raise ClusterError where versions are not as expected.
+    """Check that workers have the expected versions.
 
     Args:
-        found: of each place versions by name, as far as they are known; None: not installed.
+        expected: versions by package.
+        found: each worker's versions by package, by its address, as far as they are known; None for a
+            package that is not installed.
+
+    Raises:
+        ClusterError: a worker has another version; the message names the package, the worker and the remedy.
     """
-    told, pins = list[str](), list[str]()
+    differences: list[str] = []
+    pins: list[str] = []
     for name, wanted in expected.items():
         others: dict[str, list[str]] = {}
-        for place, versions in found.items():
-            if name in versions and (there := versions[name] or _NONE) != wanted:
-                others.setdefault(there, []).append(place)
-        for there, places in others.items():
-            more = f" and {len(places) - 1} more" if places[1:] else ""
-            told.append(f"{name} {there} instead of {wanted} at {places[0]}{more}")
+        for address, versions in found.items():
+            if name in versions and (other := versions[name] or _NOT_INSTALLED) != wanted:
+                others.setdefault(other, []).append(address)
+        for other, addresses in others.items():
+            more = f" and {len(addresses) - 1} more" if addresses[1:] else ""
+            differences.append(f"{name} {other} instead of {wanted} at {addresses[0]}{more}")
         if others:
             pins.append(f"{name}=={wanted}")
-    if told:
+    if differences:
         raise ClusterError(
-            f"the workers have other versions than the command ({', '.join(told)}), so the files would "
-            f"differ; install the same on the workers: pip install {' '.join(pins)}"
+            f"the workers have other versions than the command ({', '.join(differences)}), so the files "
+            f"would differ; install the same on the workers: pip install {' '.join(pins)}"
         )
 
 
 def require_own_versions(expected: Mapping[str, str]) -> None:
-    """On a worker: raise ClusterError where its versions are not those."""
+    """Check this process's versions; runs on a worker.
+
+    Args:
+        expected: the command's versions by package.
+
+    Raises:
+        ClusterError: a version differs.
+    """
     require_versions(expected, {platform.node(): own_versions()})
 
 
 def processors_note(workers: Iterable[str]) -> list[str]:
-    """What a run's record is to say of its workers' processors and the command's; nothing of one kind."""
+    """Return the note for a run's record on processors that differ.
+
+    Args:
+        workers: names of the workers' processors.
+
+    Returns:
+        One line where the workers and the command have several kinds of processor; else an empty list.
+    """
     kinds = sorted({own_processor(), *workers})
     if len(kinds) == 1:
         return []

@@ -1,7 +1,7 @@
-"""A Dask cluster for a while: one that runs somewhere, or one of this machine's own processes.
+"""A connection to a Dask cluster: one that runs elsewhere, or one of this machine's own processes.
 
-Where work is done, how it is shared out and what happens when a worker dies is Dask's affair. Here is how a
-cluster is named, what is asked of it, and how its errors are told.
+Dask decides where work is done, shares it out, and replaces workers that die. This module parses a cluster's
+address, submits work, and turns Dask's errors into this package's.
 """
 
 from __future__ import annotations
@@ -34,21 +34,30 @@ Gathered = concurrent.futures.Future[Any]
 
 _LOCAL = re.compile(r"local(?::([1-9]\d{0,3}))?")
 _REMOTE = re.compile(r"(tcp|tls)://[^\s/]+:\d+/?")
-# How long a scheduler may take to answer, and how often a wait looks whether it was asked to stop.
-_PATIENCE, _LOOK_UP_SECONDS = "10s", 0.5
-# Of workers begun here: one heap for all threads, see `machine.tune_heap`, which comes too late for threads
-# that are there already.
-_ENVIRONMENT, _HEAP = "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX", "1"
+# How long a scheduler may take to answer.
+_PATIENCE = "10s"
+# How often a wait checks for cancellation.
+_POLL_SECONDS = 0.5
+# Workers that are started here get one heap for all threads: `machine.tune_heap` runs too late for threads
+# that exist already.
+_HEAPS_SETTING = "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX"
+_HEAPS = "1"
 _GONE = "the cluster cancelled the work or cannot be reached; continue with --resume when it is back"
-# Tasks whose workers die are given out again so often; Dask's own limit is for each time.
-_LIVES = 8
+# How often an item whose worker dies is submitted; Dask's own limit counts within each.
+_ATTEMPTS = 8
 
 
 def check_address(address: str) -> str:
-    """The address, if it is one.
+    """Check a cluster's address.
+
+    Args:
+        address: 'local', 'local:N', 'tcp://HOST:PORT' or 'tls://HOST:PORT'.
+
+    Returns:
+        The address as it is.
 
     Raises:
-        OptionError: it is not.
+        OptionError: it is none of these.
     """
     if _LOCAL.fullmatch(address) or _REMOTE.fullmatch(address):
         return address
@@ -59,15 +68,18 @@ def check_address(address: str) -> str:
 
 
 def is_local(address: str) -> bool:
-    """Whether the cluster is one that is made here, for a while."""
+    """Return whether an address names a cluster that is started on this machine for the run."""
     return _LOCAL.fullmatch(address) is not None
 
 
 class Cluster:
-    """A connected cluster, until it is closed.
+    """A cluster that this process is connected to.
+
+    Args:
+        client: Dask's client of it, which the caller closes.
 
     Attributes:
-        processors: of the workers that have ended items.
+        processors: names of the processors of the workers that have finished items.
     """
 
     def __init__(self, client: Client) -> None:
@@ -77,83 +89,91 @@ class Cluster:
 
     @property
     def workers(self) -> int:
-        """How many there are now."""
+        """Number of workers at present."""
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
     @property
     def threads(self) -> int:
-        """How many items they can work on at a time now; workers come and go."""
+        """Number of items that all workers can work on at a time at present; at least 1."""
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        return max(1, sum(int(each["nthreads"]) for each in workers))
+        return max(1, sum(int(worker["nthreads"]) for worker in workers))
 
     def require_same_versions(self) -> None:
-        """Have work done by workers of this process's versions only: see `agreement`.
+        """Accept only workers with this process's versions: see `compatibility`.
 
-        Those that are there are asked now; those that come later look when they are given an item.
+        Workers that are connected are asked now. Those that connect later check when they get an item.
 
         Raises:
-            ClusterError: a worker has others.
+            ClusterError: a worker has another version.
         """
-        self._versions, found = own_versions(), dict[str, dict[str, str | None]]()
-        # by the standard library alone, in one call: what a worker has of this package may be of any age
+        self._versions = own_versions()
+        found: dict[str, dict[str, str | None]] = {}
+        # by the standard library alone, in one call: a worker may have any version of this package, or none
         asked = map(version, self._versions)
-        for place, there in self._client.run(list, asked, on_error="return").items():
-            if isinstance(there, PackageNotFoundError):
-                found[place] = {there.name: None}
-            elif isinstance(there, list):  # else it could not be reached
-                found[place] = dict(zip(self._versions, there, strict=True))
+        for address, answer in self._client.run(list, asked, on_error="return").items():
+            if isinstance(answer, PackageNotFoundError):
+                found[address] = {answer.name: None}
+            elif isinstance(answer, list):  # else the worker could not be reached
+                found[address] = dict(zip(self._versions, answer, strict=True))
         require_versions(self._versions, found)
 
     def each(
         self, work: Callable[[T], R], items: Iterable[T], *, name: str, stop: Stop
     ) -> Generator[tuple[T, R | NetsoundsError]]:
-        """Every item with what `work` gave for it, or with the error that a user can mend, as they end.
+        """Run `work` for every item on the workers, and yield results as they finish.
 
-        An item whose worker died is worked on again by another; all are, where the scheduler could not be
-        reached and is back soon. Items are taken as workers come free.
+        An item whose worker dies is submitted again; so are all that were in flight, when the scheduler was
+        out of reach and comes back. Items are taken from `items` as workers become free.
 
         Args:
-            name: what a task is called on Dask's pages.
+            work: called with an item, on a worker. It and the items are pickled.
+            items: the items; an iterator may be endless.
+            name: begins the tasks' names on Dask's pages.
+            stop: cancels the wait.
+
+        Yields:
+            An item with its result, or with an error that a user can fix.
 
         Raises:
-            Stopped: it was asked; what had not begun is not begun any more.
+            Stopped: the run was asked to stop; items that wait are not started.
             ClusterError: the cluster is gone.
         """
         pending: dict[Gathered, tuple[T, int, Future]] = {}
-        ended: SimpleQueue[Gathered] = SimpleQueue()
+        finished: SimpleQueue[Gathered] = SimpleQueue()
 
-        def give(item: T, lives: int) -> None:
+        def submit(item: T, attempts: int) -> None:
             if self._client.status == "closed":
                 raise ClusterError(_GONE)
             key = f"{name}-{os.urandom(8).hex()}"
             future = self._client.submit(_guarded, work, item, self._versions, pure=False, key=key)
-            # each by itself: one that lies on a host that was cut off just now comes when Dask gives that up
+            # Each result is gathered by itself: one on a host that has just been cut off arrives only when
+            # Dask gives that host up, and would hold back the others.
             loop = self._client.loop.asyncio_loop
             gathered: Gathered = asyncio.run_coroutine_threadsafe(_gathered(future), loop)
-            pending[gathered] = item, lives, future
-            gathered.add_done_callback(ended.put)
+            pending[gathered] = item, attempts, future
+            gathered.add_done_callback(finished.put)
 
         waiting = iter(items)
         try:
             while True:
-                # some more than can be worked on at once: a worker that is free finds the next one there
+                # twice as many as can be worked on at once, so that a free worker has its next item already
                 for item in islice(waiting, max(0, 2 * self.threads - len(pending))):
-                    give(item, _LIVES)
+                    submit(item, _ATTEMPTS)
                 if not pending:
                     return
-                gathered = _next(ended, stop)
-                item, lives, _ = pending.pop(gathered)
-                found = self._outcome(gathered, stop)
-                if isinstance(found, _Lost) and lives > 1:
-                    give(item, lives - 1)
-                elif isinstance(found, _Lost):
-                    yield item, found
+                gathered = _next(finished, stop)
+                item, attempts, _ = pending.pop(gathered)
+                outcome = self._outcome(gathered, stop)
+                if isinstance(outcome, _Lost) and attempts > 1:
+                    submit(item, attempts - 1)
+                elif isinstance(outcome, _Lost):
+                    yield item, outcome
                 else:
-                    processor, result = found
+                    processor, result = outcome
                     self.processors.add(processor)
                     yield item, result
         finally:
-            if self._client.status == "running":  # else Dask has done that
+            if self._client.status == "running":  # a closed client has cancelled them itself
                 self._client.cancel([future for _, _, future in pending.values()])
 
     def in_order(
@@ -165,27 +185,36 @@ class Cluster:
         stop: Stop,
         on_end: Callable[[T, R], None],
     ) -> Generator[R]:
-        """What `work` gave for each item, in their order, though they end in any.
+        """Run `work` for every item on the workers, and yield results in the items' order.
 
         Args:
-            on_end: told of each when it ends.
+            work: see `each`.
+            items: the items.
+            name: see `each`.
+            stop: see `each`.
+            on_end: called with an item and its result as soon as it finishes, in any order.
+
+        Yields:
+            Each item's result.
 
         Raises:
-            NetsoundsError: the first that an item ended with.
+            NetsoundsError: the first error of an item.
         """
-        arrived, following = dict[int, R](), 0
+        results: dict[int, R] = {}  # finished before their turn, by the item's number
+        turn = 0
         numbered = self.each(partial(_numbered, work), list(enumerate(items)), name=name, stop=stop)
-        with closing(numbered) as ended:
-            for (number, item), found in ended:
-                if isinstance(found, NetsoundsError):
-                    raise found
-                on_end(item, found)
-                arrived[number] = found
-                while following in arrived:
-                    yield arrived.pop(following)
-                    following += 1
+        with closing(numbered) as finished:
+            for (number, item), result in finished:
+                if isinstance(result, NetsoundsError):
+                    raise result
+                on_end(item, result)
+                results[number] = result
+                while turn in results:
+                    yield results.pop(turn)
+                    turn += 1
 
     def _outcome(self, gathered: Gathered, stop: Stop) -> Any:
+        """Return what `_guarded` returned, or `_Lost` where the item may be submitted again."""
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
         from distributed.comm import CommClosedError
@@ -203,28 +232,34 @@ class Cluster:
             raise ClusterError(_GONE) from error
 
     def _is_back(self, stop: Stop) -> bool:
-        """Whether the scheduler is to be reached: where it was not, Dask tries again for a while."""
+        """Wait while Dask tries to reconnect; return whether the scheduler is reached."""
         while self._client.status == "connecting":
             if stop.asked:
                 raise Stopped
-            time.sleep(_LOOK_UP_SECONDS)
+            time.sleep(_POLL_SECONDS)
         return bool(self._client.status == "running")
 
 
 class _Lost(ClusterError):
-    """An item whose worker died, or that the scheduler does not know of any more: it may be given again."""
+    """An item was lost with its worker, or the scheduler has forgotten it; it may be submitted again."""
 
 
 @contextmanager
 def connected(address: str) -> Iterator[Cluster]:
-    """The cluster at `address` ('tcp://HOST:PORT', 'tls://HOST:PORT'), or one of this machine's processes
-    ('local', a process a core; 'local:N').
+    """Connect to a cluster, or start one on this machine, for as long as the context lasts.
 
     TLS takes its certificates from Dask's own settings (`distributed.comm.tls`).
 
+    Args:
+        address: 'tcp://HOST:PORT' or 'tls://HOST:PORT' of a scheduler; or 'local' for processes of this
+            machine, one for each core, 'local:N' for N of them.
+
+    Yields:
+        The cluster.
+
     Raises:
-        OptionError: it is no address, or Dask is not installed.
-        ClusterError: nothing answers there, or it has no workers.
+        OptionError: the address is invalid, or Dask is not installed.
+        ClusterError: nothing answers there, or the cluster has no workers.
     """
     check_address(address)
     try:
@@ -236,21 +271,21 @@ def connected(address: str) -> Iterator[Cluster]:
             f"pip install 'netsounds-stream[cluster]'"
         ) from error
     with ExitStack() as stack:
-        # the plan bounds memory; Dask's own bounds would kill what keeps to it
-        settings = {"distributed.comm.timeouts.connect": _PATIENCE, _ENVIRONMENT: _HEAP}
+        # The plan bounds memory. Dask's own limits would kill workers that keep to the plan.
+        settings = {"distributed.comm.timeouts.connect": _PATIENCE, _HEAPS_SETTING: _HEAPS}
         stack.enter_context(dask.config.set(settings))
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         if (local := _LOCAL.fullmatch(address)) is not None:
             count = int(local[1] or _cores())
-            stack.callback(_restore, dict(os.environ))  # Dask sets its workers' here, too
-            made = LocalCluster(
+            stack.callback(_restore, dict(os.environ))  # Dask sets its workers' variables here, too
+            processes = LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
                 memory_limit=0,
-                dashboard_address=":0",  # wherever there is room
+                dashboard_address=":0",  # any free port
                 silence_logs=logging.CRITICAL,
             )
-            client = stack.enter_context(Client(stack.enter_context(made)))
+            client = stack.enter_context(Client(stack.enter_context(processes)))
         else:
             try:
                 client = stack.enter_context(Client(address, timeout=_PATIENCE))
@@ -266,7 +301,7 @@ def connected(address: str) -> Iterator[Cluster]:
 
 
 def _restore(environment: dict[str, str]) -> None:
-    """Put this process's variables back."""
+    """Restore this process's environment variables."""
     for name in os.environ.keys() - environment:
         del os.environ[name]
     os.environ.update(environment)
@@ -281,9 +316,11 @@ def _numbered(work: Callable[[T], R], item: tuple[int, T]) -> R:
 
 
 def _guarded(work: Callable[[T], R], item: T, versions: Mapping[str, str]) -> tuple[str, R | NetsoundsError]:
-    """On a worker: its processor, and what `work` gave.
+    """Run `work` on a worker.
 
-    What users can mend comes back as a value: Dask would take the rest of the batch down with it.
+    Returns:
+        The name of the worker's processor, and the result. An error that a user can fix is returned rather
+        than raised: raised, Dask would fail the items that wait with it.
     """
     try:
         require_own_versions(versions)
@@ -293,14 +330,14 @@ def _guarded(work: Callable[[T], R], item: T, versions: Mapping[str, str]) -> tu
 
 
 async def _gathered(future: Future) -> Any:
-    """On the client's own loop: the result, once it is here."""
+    """Wait for a result on the client's event loop, and return it."""
     return await future
 
 
-def _next(ended: SimpleQueue[Gathered], stop: Stop) -> Gathered:
-    """The next to end."""
+def _next(finished: SimpleQueue[Gathered], stop: Stop) -> Gathered:
+    """Return the next result to arrive; raise Stopped when the run is asked to stop."""
     while True:
         if stop.asked:
             raise Stopped
         with contextlib.suppress(Empty):
-            return ended.get(timeout=_LOOK_UP_SECONDS)
+            return finished.get(timeout=_POLL_SECONDS)

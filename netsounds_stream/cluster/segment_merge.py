@@ -1,7 +1,7 @@
-"""The network's stage on a cluster: segments handed out, and their results merged in the picture's order.
+"""The network's stage on a cluster: segments go to workers, and results are merged in the picture's order.
 
-What is summed over the whole picture is summed here as the single stream would, row after row, while workers
-compute the segments behind. So the results are the same, to the bit; and this is what cannot be shared out.
+Sums over the whole picture are taken here, row after row as the single stream takes them, while workers
+compute later segments. So the results are the same to the bit. The merge is the part that cannot be shared.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from .segments import Segment, segments_of
 
 
 class Merge:
-    """Merges segments' results, in order, into a run's sinks.
+    """A merge of segments' results, in order, into a run's sinks.
 
     Args:
         job: what every segment needs.
-        sinks: the run's.
+        sinks: the run's sinks.
         state: the state to resume from; None: it begins.
 
     Attributes:
-        rows: rows of the picture that are merged.
+        rows: number of the picture's rows that are merged.
     """
 
     def __init__(self, job: Job, sinks: NetworkSinks, state: NetworkState | None) -> None:
@@ -79,7 +79,12 @@ class Merge:
         self.rows = segment.stop
 
     def commit(self, journal: Journal, shards: Mapping[str, FileSum]) -> None:
-        """Have what is merged so far committed, and with it the segments' shards."""
+        """Commit what is merged so far, together with the segments' shards.
+
+        Args:
+            journal: where the state is recorded.
+            shards: checksums of the shards since the last commit, by their paths relative to the run.
+        """
         snapshot = Snapshot(journal, self._job.layout.folder, self.rows, self._sinks)
         for number in self._sinks.banks:
             snapshot.save_bank(number)
@@ -88,7 +93,11 @@ class Merge:
         snapshot.commit(files=files, segments=(self._total, self._positions))
 
     def logits(self) -> Tensor:
-        """Return the classifier's average over all positions so far: see `RowStream.logits`."""
+        """Return the classifier's average over all positions so far, as `RowStream.logits` does.
+
+        Returns:
+            Logits, float64 `[class=1000]`.
+        """
         return self._total / max(1, self._positions)
 
 
@@ -114,8 +123,8 @@ class ClusterRun:
     Attributes:
         cluster: the cluster.
         segment_rows: about how many of the picture's rows a segment has.
-        done: every finished segment.
-        merge_seconds: time that this process took to merge each.
+        done: every segment that was finished in this attempt, or found finished.
+        merge_seconds: time that this process took to merge each of them.
     """
 
     cluster: Cluster
@@ -124,13 +133,13 @@ class ClusterRun:
     merge_seconds: list[float] = field(default_factory=list)
 
     def run(self, job: Job, sinks: NetworkSinks, journal: Journal, advance: Callable[[int], None]) -> Tensor:
-        """Have all segments computed, and merge them.
+        """Compute all segments on the workers, and merge their results.
 
         Args:
             job: what every segment needs.
-            sinks: the run's.
-            journal: where the stage's state is kept.
-            advance: called with the pixels of each segment that is done.
+            sinks: the run's sinks.
+            journal: where the stage's state is recorded.
+            advance: called with the number of pixels of each segment that is done.
 
         Returns:
             The logits' average over the picture, float64 `[class=1000]`.
@@ -146,15 +155,15 @@ class ClusterRun:
             raise OutputError(
                 "the run was started with another --segment-rows; give that, or start again with --overwrite"
             )
-        left = [segment for segment in segments if segment.start >= merge.rows]
-        shards = self._merge(job, merge, left, journal, advance)
+        remaining = [segment for segment in segments if segment.start >= merge.rows]
+        shards = self._merge(job, merge, remaining, journal, advance)
         logits = merge.logits()
         arrays = [job.layout.array(planned.number) for planned in job.plan.banks if job.plan.stored]
-        last = {job.shard(name): checksum for name, checksum in shards.items()}
+        uncommitted = {job.shard(name): checksum for name, checksum in shards.items()}
         sinks.complete(
             journal,
             logits,
-            files=lambda: {**last, **{array / "zarr.json": None for array in arrays}},
+            files=lambda: {**uncommitted, **{array / "zarr.json": None for array in arrays}},
             after=lambda: _clear(job),
         )
         return logits
@@ -163,11 +172,15 @@ class ClusterRun:
         self,
         job: Job,
         merge: Merge,
-        left: list[Segment],
+        remaining: list[Segment],
         journal: Journal,
         advance: Callable[[int], None],
     ) -> dict[str, FileSum]:
-        """Merge the segments that are left, and return the shards that are not committed yet."""
+        """Compute and merge the remaining segments, which are taken off the list one by one.
+
+        Returns:
+            Checksums of the shards that are not committed yet, by their paths relative to the run.
+        """
         across = job.plan.pixels // job.plan.rows_along
 
         def note(segment: Segment, done: Done) -> None:
@@ -178,13 +191,13 @@ class ClusterRun:
         with threads(job.plan.threads_each):  # more would wait for cores that workers are busy on
             try:
                 for done in self.cluster.in_order(
-                    partial(do_segment, job), list(left), name="segment", stop=journal.stop, on_end=note
+                    partial(do_segment, job), list(remaining), name="segment", stop=journal.stop, on_end=note
                 ):
                     began = time.monotonic()
-                    merge.add(left.pop(0), done.result)
+                    merge.add(remaining.pop(0), done.result)
                     self.merge_seconds.append(time.monotonic() - began)
                     shards |= done.shards
-                    if left and journal.due():
+                    if remaining and journal.due():
                         merge.commit(journal, shards)
                         shards = {}
             except Stopped:
@@ -194,33 +207,38 @@ class ClusterRun:
 
     @property
     def notes(self) -> list[str]:
-        """Notes for the run's record: reasons why its bytes may differ from one machine's."""
+        """Notes for the run's record on why its bytes may differ from those of a run on one machine."""
         return processors_note(self._processors)
 
     @property
     def _processors(self) -> set[str]:
-        """Processors of the workers that computed segments, also in earlier attempts, and sound."""
-        return {*self.cluster.processors, *(each.processor for each in self.done)}
+        """Processors of the workers that computed segments, also in earlier attempts, or inverted filters."""
+        return {*self.cluster.processors, *(segment.processor for segment in self.done)}
 
     def facts(self) -> dict[str, Any]:
-        """Return what the run's record says of the segments that were computed or found in this attempt."""
+        """Return the record's field `cluster`.
+
+        Returns:
+            Number of workers and segments, times in seconds, memory in bytes, and processors, of the segments
+            that were computed in this attempt or found finished.
+        """
         return {
             "workers": self.cluster.workers,
             "segments": len(self.done),
             "segment_rows": self.segment_rows,
-            "cpu_seconds": round(sum(each.cpu_seconds for each in self.done), 3),
+            "cpu_seconds": round(sum(segment.cpu_seconds for segment in self.done), 3),
             "merge_seconds": round(sum(self.merge_seconds), 3),
-            "peak_worker_memory_bytes": max((each.peak_memory_bytes for each in self.done), default=0),
+            "peak_worker_memory_bytes": max((segment.peak_memory_bytes for segment in self.done), default=0),
             "processors": sorted(self._processors),
         }
 
 
 def _clear(job: Job) -> None:
-    """Remove what only the segments needed, and what killed workers left."""
+    """Remove files that only segments needed, and files that killed workers did not finish."""
     remove_snapshots(job.layout.folder)
     for path in job.layout.temporary.glob(f"{SEGMENT}*"):
         path.unlink(missing_ok=True)
-    for each in job.plan.banks:
-        for path in job.layout.array(each.number).rglob(f"*{UNFINISHED}"):
+    for bank in job.plan.banks:
+        for path in job.layout.array(bank.number).rglob(f"*{UNFINISHED}"):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()

@@ -1,6 +1,6 @@
 """The output of a segment's stream: frames go into shards, all else to a result file for the merge.
 
-The result file holds arrays, by folders, numbered in order: `bank-N/half`, `bank-N/columns`, `bank-N/cells`,
+The result file holds arrays in folders, numbered in order: `bank-N/half`, `bank-N/columns`, `bank-N/cells`,
 `bank-N/energies`, `bank-N/loudest`; `picture/cells`; `classifier/sums`.
 """
 
@@ -21,12 +21,17 @@ from ..stages.pump import Preview
 from ..store.arrays import ShardWriter
 from .segments import Segment
 
-# Rows of one kind are kept until so many bytes can be written at once.
+# Rows of one kind are buffered until they fill so many bytes.
 _BUFFER_BYTES = 1 << 20
 
 
 class Rows:
-    """Rows of several kinds, each written in order, some rows at a time, to a folder of a result file."""
+    """A buffered writer of rows of several kinds, each in order, to one folder of a result file.
+
+    Args:
+        writer: writes the result file.
+        folder: the folder.
+    """
 
     def __init__(self, writer: CheckpointWriter, folder: str) -> None:
         self._writer = writer
@@ -35,14 +40,19 @@ class Rows:
         self._written: dict[str, int] = {}
 
     def add(self, kind: str, values: Tensor) -> None:
-        """Take rows, along the first of at most three axes."""
+        """Add rows.
+
+        Args:
+            kind: their kind: the array's name in the folder.
+            values: rows along the first of at most three axes; copied.
+        """
         waiting = self._waiting.setdefault(kind, [])
-        waiting.append(values.clone())  # it may be a view of what a later layer works in
-        if sum(each.numel() * each.itemsize for each in waiting) >= _BUFFER_BYTES:
+        waiting.append(values.clone())  # it may be a view of memory that a later layer overwrites
+        if sum(rows.numel() * rows.itemsize for rows in waiting) >= _BUFFER_BYTES:
             self._write(kind)
 
     def end(self) -> None:
-        """Write what waits; nothing follows."""
+        """Write the rows that are still buffered; no rows may follow."""
         for kind in list(self._waiting):
             self._write(kind)
 
@@ -54,14 +64,14 @@ class Rows:
 
 
 class SegmentTaker:
-    """Takes one bank's rows of a segment: see `bank_hook.Taker`.
+    """A taker of one bank's rows of a segment: see `bank_hook.Taker`.
 
     Args:
         planned: the bank's plan.
         sound: how activations become sound.
         cells: whether the report's cells are wanted.
-        rows: takes what is written for the merge.
-        store: takes the frames; None where they are not stored.
+        rows: takes rows for the merge.
+        store: takes the activations; None where they are not stored.
     """
 
     def __init__(
@@ -84,7 +94,7 @@ class SegmentTaker:
 
     @property
     def mixture(self) -> Mixture | None:
-        """What the filters are summed to."""
+        """Weights of the filters' weighted sums; None where there are none: see `Taker`."""
         return self._mixture
 
     def take_parts(self, means: Tensor, parts: Parts) -> None:
@@ -111,38 +121,62 @@ class SegmentTaker:
         self._rows.add("columns", columns)
 
     def end(self) -> None:
-        """Write what waits; nothing follows."""
+        """Write each filter's loudest frame and the rows still buffered; no rows may follow."""
         if self._loudest is not None:
             self._rows.add("loudest", self._loudest[None])
         self._rows.end()
 
 
 class SegmentCells:
-    """Takes the picture's own rows, reduced across to the report's cells."""
+    """A taker of the picture's rows of a segment, reduced across to the report's cells.
+
+    Args:
+        rows: takes the cells for the merge.
+    """
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
     def add(self, sums: Tensor, highest: Tensor) -> None:
-        """Take the next rows' cells, `[row, cell, channel]` each."""
+        """Take the next rows' cells.
+
+        Args:
+            sums: sum over each cell, `[row, cell, channel]`.
+            highest: maximum of each cell, `[row, cell, channel]`.
+        """
         self._rows.add("cells", torch.cat((sums, highest), 1))
 
     def end(self) -> None:
-        """Write what waits; nothing follows."""
+        """Write the rows that are still buffered; no rows may follow."""
         self._rows.end()
 
 
 def segment_preview(plan: Plan, segment: Segment, cells: SegmentCells) -> Preview:
-    """Return how a segment's own rows of the picture are reduced."""
+    """Return the pump's preview of a segment.
+
+    Args:
+        plan: the run's plan.
+        segment: the segment.
+        cells: takes the cells.
+
+    Returns:
+        A preview of the segment's own rows, with the cell size of the whole picture's.
+    """
     along = plan.rows_along
     factor = cells_of(along, plan.pixels // along, PICTURE_CELLS).factor
     return Preview(sink=cells, factor=factor, own=(segment.start, segment.stop))
 
 
 def averaging(segment: Segment, rows: Rows) -> Callable[[RowBlock], None]:
-    """Return a hook that takes the classifier's rows.
+    """Return a hook that writes sums of the classifier's rows for the merge.
 
-    It writes their sums, a push at a time, and last the number of positions: as `ClassifierStage` sums them.
+    Args:
+        segment: the segment.
+        rows: takes the sums.
+
+    Returns:
+        A hook of the classifier's layer. For each push of the segment's own rows it writes one row, float64
+        `[1, class + 1]`: the sum over all positions, as `ClassifierStage` takes it, and last their number.
     """
     first, last = segment.positions
 

@@ -1,8 +1,8 @@
-"""One segment of a picture through the network, on whichever worker: shards to the store, the rest to a file.
+"""One segment of a picture through the network, on a worker: shards go to the store, all else to a file.
 
-A segment may be computed twice, or by two workers at once: every file has a name of its own until it is
-complete, and its bytes are the same whoever makes it. What belongs to an attempt that another has replaced is
-not published.
+A segment may be computed twice, or by two workers at once. So every file has a unique name until it is
+complete, and its bytes do not depend on the worker. Files of an attempt that another has replaced are not
+published.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from .segments import Segment
 if TYPE_CHECKING:
     from ..store.uploads import ShardUploads
 
-#: Beginning of results' names in a run's temporary folder.
+#: Prefix of the results' names in a run's temporary folder.
 SEGMENT = "segment-"
-#: Ending of unfinished files' names.
+#: Suffix of unfinished files' names.
 UNFINISHED = ".part"
 _WEIGHTS = "weights.npz"
 
@@ -54,15 +54,15 @@ class Job:
     Attributes:
         plan: the run's plan.
         picture: the picture, which every worker sees by its path.
-        layout: names of the run's files.
+        layout: paths of the run's files.
         token: the attempt that the segment belongs to.
-        weights: a file in the temporary folder, and its checksum.
+        weights: name of the weights' file in the temporary folder, and its checksum.
         normalize: whether the network's input is normalised.
         compute: device and precision.
         sound: how activations become sound.
-        codec: of the stored activations.
+        codec: codec of the stored activations.
         report: whether a report will be made.
-        url: of the object store that takes the shards; None: they lie in the run's folder.
+        url: URL in an object store that takes the shards; None: they lie in the run's folder.
     """
 
     plan: Plan
@@ -78,11 +78,21 @@ class Job:
     url: str | None
 
     def shard(self, name: str) -> PurePath:
-        """Return the path of a file of the run's folder, or an object's name, as the journal has it."""
+        """Return a shard's path or object name in the form that the journal uses.
+
+        Args:
+            name: the shard's path, relative to the run.
+
+        Returns:
+            A path in the run's folder, or the name of an object where shards go to an object store.
+        """
         return PurePosixPath(name) if self.url is not None else self.layout.folder / name
 
     def result(self, segment: Segment) -> Path:
-        """Return the path of a segment's result; beside it lies, as JSON, what `do_segment` returned."""
+        """Return the path of a segment's result file.
+
+        Beside it lies a JSON file of the same stem, which holds the segment's `Done`.
+        """
         return self.layout.temporary / f"{SEGMENT}{segment.start}-{segment.stop}.npz"
 
 
@@ -93,10 +103,10 @@ class Done:
     Attributes:
         result: checksum of its result file.
         shards: checksums of its shards, by their paths in the run's folder.
-        cpu_seconds: time that the worker's process computed.
-        wall_seconds: time that it took.
-        peak_memory_bytes: the most that the worker's process held.
-        processor: the worker's.
+        cpu_seconds: processor time of the worker's process.
+        wall_seconds: elapsed time.
+        peak_memory_bytes: peak memory of the worker's process.
+        processor: name of the worker's processor.
     """
 
     result: FileSum
@@ -108,7 +118,11 @@ class Done:
 
 
 def save_weights(weights: Weights, folder: Path) -> tuple[str, FileSum]:
-    """Save the weights in `folder`, where every worker finds them.
+    """Save the weights for the workers.
+
+    Args:
+        weights: the network's weights.
+        folder: the run's temporary folder, which every worker sees.
 
     Returns:
         The file's name and checksum.
@@ -122,12 +136,19 @@ def save_weights(weights: Weights, folder: Path) -> tuple[str, FileSum]:
 
 
 def do_segment(job: Job, segment: Segment) -> Done:
-    """Compute a segment: its shards to the store, and its result to the run's temporary folder.
+    """Compute a segment: its shards go to the store, its result to the run's temporary folder.
 
     A segment that an earlier attempt finished is not computed again.
 
+    Args:
+        job: what every segment of the run needs.
+        segment: the segment.
+
+    Returns:
+        Checksums of the files, and what the segment cost.
+
     Raises:
-        ClusterError: the run's folder is not to be seen here, or another attempt has begun.
+        ClusterError: the run's folder is not visible here, or another attempt has begun.
         NetsoundsError: as in a run on one machine.
     """
     began = time.monotonic()
@@ -135,8 +156,8 @@ def do_segment(job: Job, segment: Segment) -> Done:
     require_within([job.layout.folder, job.layout.temporary], job.url)
     job.token.require()
     result = job.result(segment)
-    if (before := _read_done(result)) is not None:
-        return before
+    if (finished := _read_done(result)) is not None:
+        return finished
     machine.tune_heap()
     unique = f"{job.token.name}.{os.getpid()}.{os.urandom(4).hex()}{UNFINISHED}"
 
@@ -178,20 +199,30 @@ def _write_done(path: Path, done: Done) -> None:
 
 
 def _read_done(result: Path) -> Done | None:
-    """Return what was returned for a segment that an earlier attempt had finished; None for another."""
+    """Return the `Done` of a segment that an earlier attempt finished; None if none did."""
     try:
         text = result.with_suffix(".json").read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     if not is_sealed(text) or not result.exists():
         return None
-    words = {name: value for name, value in json.loads(text).items() if name in Done.__dataclass_fields__}
-    shards = {name: FileSum.from_json(checksum) for name, checksum in words["shards"].items()}
-    return Done(**{**words, "result": FileSum.from_json(words["result"]), "shards": shards})
+    fields = {name: value for name, value in json.loads(text).items() if name in Done.__dataclass_fields__}
+    shards = {name: FileSum.from_json(checksum) for name, checksum in fields["shards"].items()}
+    return Done(**{**fields, "result": FileSum.from_json(fields["result"]), "shards": shards})
 
 
 def _compute(job: Job, segment: Segment, writer: CheckpointWriter, put: Place) -> dict[str, FileSum]:
-    """Carry the segment's rows through the network, and return the shards' checksums."""
+    """Carry the segment's rows through the network.
+
+    Args:
+        job: what every segment of the run needs.
+        segment: the segment.
+        writer: takes the result.
+        put: puts a shard's file in place.
+
+    Returns:
+        Checksums of the shards, by their paths relative to the run.
+    """
     pressure = machine.MemoryPressure(job.plan.trim_bytes, job.plan.pressure_bytes)
     with ExitStack() as stack:
         uploads = None if job.url is None else stack.enter_context(_uploads(job.url, job.token))
@@ -200,12 +231,12 @@ def _compute(job: Job, segment: Segment, writer: CheckpointWriter, put: Place) -
             planned.number: ShardWriter(
                 job.layout.array(planned.number),
                 planned,
-                job.plan.time_axis,
-                job.codec,
-                pipeline.defer,
-                uploads,
-                segment.frames[planned.number],
-                put,
+                time_axis=job.plan.time_axis,
+                codec=job.codec,
+                defer=pipeline.defer,
+                uploads=uploads,
+                frames=segment.frames[planned.number],
+                place=put,
             )
             for planned in job.plan.banks
             if job.plan.stored
@@ -275,13 +306,13 @@ def _network(job: Job) -> PixelNetwork:
 
 @lru_cache(maxsize=1)
 def _weights(path: Path, expected: FileSum) -> Weights:
-    """Read the weights, once a worker."""
+    """Read the weights, once in a worker's life."""
     with CheckpointReader(path, expected) as reader:
         return Weights(path.name, "", {name: values.contiguous() for name, values in reader.all().items()})
 
 
 def _bands(job: Job, segment: Segment) -> Iterator[PixelBand | None]:
-    """Yield the picture's bands from the segment's first row to its last; then None, if that is the end."""
+    """Yield the bands that are read for a segment; then None, if the picture ends there."""
     decoded = planned_slabs(job.picture, job.plan, job.layout.picture_spool, segment.first)
     for band in bands_of(decoded, job.plan.band_rows, segment.first):
         if band.row >= segment.last:
@@ -292,7 +323,10 @@ def _bands(job: Job, segment: Segment) -> Iterator[PixelBand | None]:
 
 
 def _publish(job: Job, partial: Path, path: Path) -> None:
-    """Give a finished file its own name, once it is durable and while its attempt is the current one."""
+    """Rename a finished file to its final name.
+
+    The file is durable first, and its attempt must still be the current one.
+    """
     sync([partial], [])
     job.token.require()
     partial.replace(path)

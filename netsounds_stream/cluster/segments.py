@@ -1,7 +1,7 @@
-"""One picture cut along its time axis into segments that are streamed apart, each as the whole would be.
+"""A picture cut along its time axis into segments that are streamed separately, with the whole's results.
 
-Segments meet where shards end, in every bank. A segment's stream begins earlier, at a row where the single
-stream has a band begin, by as much as its first frames see; and it goes on until its last ones are complete:
+Segments meet where shards end, in every bank. A segment's stream begins earlier, at the beginning of one of
+the single stream's bands, by as much as its first frames see; and it goes on until its last are complete:
 
     the picture's rows     |----------------------------------------------------------|
     segment 1              |==================~~~~|
@@ -10,10 +10,11 @@ stream has a band begin, by as much as its first frames see; and it goes on unti
 
     = rows whose frames are its own    . warm-up    ~ what its last frames see
 
-A stream that begins at a multiple of the network's stride and of the band's height gives, push for push, the
-rows that the single stream gives there; but in the first push in which a layer gives any, they are fewer. On
-some processors the last bit of a row depends on how many are computed at once. Such rows see the stream's
-first band. So a band more is read than the first frames see, and the bytes are the same. All is integers.
+A stream that begins at a multiple of the network's stride and of the band's height returns, push for push,
+the same rows as the single stream, except in the first push in which a layer returns any: there they are
+fewer. On some processors the last bit of a row depends on how many rows are computed at once. The rows of
+that push all see the stream's first band. So one band more is read than the first frames see, and the bytes
+are the same. Everything here is integer arithmetic.
 """
 
 from __future__ import annotations
@@ -24,16 +25,22 @@ from math import lcm
 from ..planning.geometry import BANKS, Bank, bank
 from ..planning.plan import Plan
 
-#: Rows of the picture in a segment, about, where nobody asks for others.
+#: About how many rows of the picture a segment has, unless an option says otherwise.
 USUAL_ROWS = 2048
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Segment:
-    """Rows `start` to `stop` of the picture, and what is read for them: `first` to `last`.
+    """Rows of the picture along the time axis that one worker computes.
 
-    `frames` are its own, of each bank by number: from, to. `ends` says that nothing follows: what waits for
-    more rows is complete with the last one.
+    Attributes:
+        number: the segment's place among all, from 0.
+        start: first row of the segment.
+        stop: end of its rows, exclusive.
+        first: first row that is read for it, with the warm-up.
+        last: end of the rows that are read for it, exclusive.
+        frames: its own frames of each bank, by the bank's number: the first, and the end.
+        ends: whether the picture ends with the rows that are read, so that layers return what waits for more.
     """
 
     number: int
@@ -46,54 +53,84 @@ class Segment:
 
     @property
     def positions(self) -> tuple[int, int]:
-        """Which of the classifier's rows are its own: those that begin there."""
+        """The classifier's rows that are the segment's own: the first, and the end."""
         return self.frames[_DEEPEST.number]
 
 
-#: The classifier's rows are this bank's.
+#: The classifier's rows have this bank's stride.
 _DEEPEST = BANKS[-1]
 
 
 def unit_rows(plan: Plan) -> int:
-    """Segments are multiples of so many rows: whole shards of every bank, whole bands."""
-    shards = (each.frames_per_shard * bank(each.number).stride for each in plan.banks)
+    """Return the number of rows that a segment's length is a multiple of.
+
+    Args:
+        plan: the run's plan.
+
+    Returns:
+        The least number of the picture's rows that are whole shards of every bank and whole bands.
+    """
+    shards = (planned.frames_per_shard * bank(planned.number).stride for planned in plan.banks)
     return lcm(_DEEPEST.stride, plan.band_rows, *shards)
 
 
 def segments_of(plan: Plan, rows: int = USUAL_ROWS) -> tuple[Segment, ...]:
-    """The picture cut into segments of about `rows` rows, the last one longer or shorter."""
-    unit, along = unit_rows(plan), plan.rows_along
-    each = max(1, round(rows / unit)) * unit
-    starts = [start for start in range(0, along, each) if _has_frames(plan, start)]
+    """Cut the picture into segments.
+
+    Args:
+        plan: the run's plan.
+        rows: about how many rows a segment has.
+
+    Returns:
+        The segments in order. All but the last have the same number of rows, the multiple of `unit_rows` that
+        is closest to `rows`.
+    """
+    unit = unit_rows(plan)
+    length = max(1, round(rows / unit)) * unit
+    starts = [start for start in range(0, plan.rows_along, length) if _has_frames(plan, start)]
+    stops = [*starts[1:], plan.rows_along]
     return tuple(
-        _segment(plan, number, start, starts[number + 1] if number + 1 < len(starts) else along)
-        for number, start in enumerate(starts)
+        _segment(plan, number, start, stop)
+        for number, (start, stop) in enumerate(zip(starts, stops, strict=True))
     )
 
 
 def _has_frames(plan: Plan, start: int) -> bool:
-    """Whether every bank has a frame there: the last few rows may belong to frames before them."""
-    return start == 0 or all(start // bank(each.number).stride < each.frames for each in plan.banks)
+    """Return whether every bank has a frame that begins at row `start` or later.
+
+    The picture's last few rows may belong to earlier frames only.
+    """
+    return start == 0 or all(start // bank(planned.number).stride < planned.frames for planned in plan.banks)
 
 
 def _segment(plan: Plan, number: int, start: int, stop: int) -> Segment:
-    along, ends = plan.rows_along, stop == plan.rows_along
-    planned = {each.number: each.frames for each in plan.banks}
+    along = plan.rows_along
+    ends = stop == along
+    planned = {bank_plan.number: bank_plan.frames for bank_plan in plan.banks}
     frames = {}
-    for each in BANKS:
-        last = planned.get(each.number, -(-stop // each.stride)) if ends else stop // each.stride
-        frames[each.number] = start // each.stride, last
-    begin, end = start, stop
-    for each in BANKS:
-        begin = min(begin, start + _reach(each)[0])
-        end = max(end, stop - each.stride + _reach(each)[1])
+    seen_from = start
+    seen_to = stop
+    for filters in BANKS:
+        stride = filters.stride
+        end = planned.get(filters.number, -(-stop // stride)) if ends else stop // stride
+        frames[filters.number] = start // stride, end
+        low, high = _reach(filters)
+        seen_from = min(seen_from, start + low)
+        seen_to = max(seen_to, stop - stride + high)
     step = lcm(_DEEPEST.stride, plan.band_rows)
-    first = max(0, (begin - plan.band_rows) // step * step)
-    last = min(along, -(-end // plan.band_rows) * plan.band_rows)
-    return Segment(number, start, stop, first, along if ends else last, frames, ends or last == along)
+    last = along if ends else min(along, -(-seen_to // plan.band_rows) * plan.band_rows)
+    return Segment(
+        number=number,
+        start=start,
+        stop=stop,
+        first=max(0, (seen_from - plan.band_rows) // step * step),
+        last=last,
+        frames=frames,
+        ends=last == along,
+    )
 
 
-def _reach(of: Bank) -> tuple[int, int]:
-    """What frame 0 sees: from that row of the picture, to the one before that."""
-    half = (of.field - 1) // 2
-    return of.offset - half, of.offset + half + 1
+def _reach(filters: Bank) -> tuple[int, int]:
+    """Return the picture's rows that frame 0 of a bank sees: the first, and the end."""
+    half = (filters.field - 1) // 2
+    return filters.offset - half, filters.offset + half + 1

@@ -1,4 +1,4 @@
-"""A bank's filters inverted on a cluster: each worker fills its own stretches of the files."""
+"""Inversion of a bank's filters on a cluster: each worker writes its own parts of preallocated files."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from .guards import FencingToken, require_within
 
 @dataclass(frozen=True, kw_only=True)
 class SharedSound:
-    """Inverts a bank's blocks on a cluster: see `raw.Share`.
+    """A function that inverts a bank's blocks on a cluster: see `raw.Share`.
 
     Attributes:
         cluster: the cluster.
         token: the attempt that the work belongs to.
         array: returns the path of a bank's stored activations, which all workers see by that name.
-        time_axis: the picture's axis along time.
-        threads: that each worker's torch may use.
+        time_axis: the picture's axis along time, 'x' or 'y'.
+        threads: number of threads for each worker's torch.
         stop: cancels the run.
-        url: of the object store that the activations lie in; None: where `array` says.
+        url: URL of the run in the object store that holds the activations; None: they lie where `array` says.
     """
 
     cluster: Cluster
@@ -51,7 +51,18 @@ class SharedSound:
         add: Callable[[InvertedBlock], None],
         advance: Advance,
     ) -> None:
-        """Invert `blocks`, and call `add` for each in their order."""
+        """Invert blocks of a bank on the workers.
+
+        A cancelled run returns early; the calling pass then raises `Stopped`, once it has recorded what is
+        done.
+
+        Args:
+            inversion: what is inverted, and into which files.
+            number: the bank's number.
+            blocks: the blocks, all frames of a filter side by side.
+            add: called with each block's result, in the blocks' order.
+            advance: called with the number of values of each group of blocks that is inverted.
+        """
         # a filter's frames stay together: its extremes are widened by one worker
         groups = [list(group) for _, group in groupby(blocks, key=lambda block: block.channels.start)]
         work = _Work(
@@ -75,7 +86,7 @@ class SharedSound:
                 for block in group:
                     add(block)
         except Stopped:
-            return  # the pass raises it itself, once it has noted what is done
+            return
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +100,11 @@ class _Work:
 
 
 def _inverted(work: _Work, blocks: Sequence[Block]) -> list[InvertedBlock]:
-    """Invert blocks into their files; runs on a worker."""
+    """Invert blocks of the same filters into their files; runs on a worker.
+
+    Returns:
+        The blocks' results, in their order.
+    """
     require_within([work.array, *work.inversion.paths], work.url)
     work.token.require()
     inverted: list[InvertedBlock] = []
@@ -110,6 +125,7 @@ def _inverted(work: _Work, blocks: Sequence[Block]) -> list[InvertedBlock]:
 
 
 def _source(work: _Work, opened: ExitStack) -> Activations:
+    """Open the stored activations, from the run's folder or its object store; `opened` closes them."""
     if work.url is None:
         return open_activations(work.array, work.time_axis)
     from ..store.object_store import ObjectFolder  # what runs to folders do not need

@@ -44,7 +44,8 @@ def run_network(run: RunContext, elsewhere: ComputeElsewhere | None = None) -> T
         OutputError: the run was begun on a cluster and is resumed without, or the other way round.
         Stopped: the run was asked to stop; how far it came is noted in the journal.
     """
-    journal, plan = run.journal, run.plan
+    journal = run.journal
+    plan = run.plan
     state = journal.state(NETWORK)
     if state is not None and journal.done(NETWORK):
         return torch.tensor(state["logits"], dtype=torch.float64)
@@ -117,8 +118,14 @@ def _bank_sinks(
     if run.plan.stored:
         _create_array(run, bank, pipeline, begins=state is None, others_write=not stored_here)
         if stored_here:
-            path, axis = run.layout.array(bank.number), run.plan.time_axis
-            store = ShardWriter(path, bank, axis, run.options.codec, pipeline.defer, run.storage.uploads)
+            store = ShardWriter(
+                run.layout.array(bank.number),
+                bank,
+                time_axis=run.plan.time_axis,
+                codec=run.options.codec,
+                defer=pipeline.defer,
+                uploads=run.storage.uploads,
+            )
     mixture = None if sound.needs_second_pass else run.mixture(bank)
     overview = None
     if run.options.report:

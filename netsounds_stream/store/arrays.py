@@ -163,6 +163,7 @@ class ShardWriter(ResumableSink[int]):
         self,
         path: Path,
         bank: BankPlan,
+        *,
         time_axis: str,
         codec: str,
         defer: Callable[[Callable[[], None]], None],

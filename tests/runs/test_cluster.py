@@ -311,7 +311,15 @@ def test_every_segment_twice_and_in_another_order(
     planned = segments_disk_bytes(job.plan.banks, 2300, 170, halves=1, columns=3, report=True)
     assert planned / 2 < stand_ins[0].left_bytes <= planned
     assert run.record["plan"]["disk_bytes"] >= alone[0].record["plan"]["disk_bytes"] + planned
-    segment = Segment(0, 0, 512, 0, 512, {1: (0, 256), 2: (0, 128), 3: (0, 64), 4: (0, 32)}, False)
+    segment = Segment(
+        number=0,
+        start=0,
+        stop=512,
+        first=0,
+        last=512,
+        frames={1: (0, 256), 2: (0, 128), 3: (0, 64), 4: (0, 32)},
+        ends=False,
+    )
     job.layout.temporary.mkdir(parents=True)
     with pytest.raises(ClusterError, match="by that name"):  # as on a machine that does not see the folder
         do_segment(job, segment)

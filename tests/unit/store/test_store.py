@@ -40,7 +40,7 @@ def stored(
     _, frames, frequencies = values.shape
     bank = planned(frames, frequencies, per_shard, time_axis)
     create_array(path, bank, time_axis=time_axis, codec=codec, attributes={"bank": 1})
-    writer = ShardWriter(path, bank, time_axis, codec, lambda job: job())
+    writer = ShardWriter(path, bank, time_axis=time_axis, codec=codec, defer=lambda job: job())
     start = turn = 0
     while start < frames:
         piece = values[None, :, start : start + pieces[turn % len(pieces)]]
