@@ -1,4 +1,4 @@
-"""What in a bank's rows is no content of the picture: the network's response to an even colour."""
+"""The background of a bank's rows: the network's response to an even colour, which is no content."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from torch import Tensor
 
 from ..planning.geometry import BANKS
 
-#: Activations are divided by it first, so that powers stay in float32's range.
+#: A usual activation; values are divided by it before they are raised to a power, to stay in float32's range.
 USUAL = 1e3
-_FULL = 0.2  # of what noise has: what photographs have in their loudest frame, and more
-# Of what the network answers to an even colour: what its values may be off by, in bfloat16 for one.
+# Share of noise's content from which a frame counts as full: photographs reach it in their loudest frame.
+_FULL = 0.2
+# Relative error of the response to an even colour, in bfloat16 for one: a difference below it is no content.
 _ROUNDING = 1 / 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class Background:
-    """What in a signal's rows is no content of the picture.
+    """Background of a signal's rows; content is what differs from it.
 
     Attributes:
-        even: what the rows are where the picture is even, float32 `[channel]`; content differs from it,
-            above or below.
-        margin: by how much at least, `[channel]`.
-        noise: the size (root of the channels' squares) of the content of noise, on average.
-        border: how many rows, and frequencies, at either end see zero padding: the next ones stand for them.
+        even: value of the rows where the picture is even, float32 `[channel]`; content lies above or below.
+        margin: smallest difference that counts as content, float32 `[channel]`.
+        noise: mean size (root of the channels' squares) of the content of a picture of noise.
+        border: number of rows, and of frequencies, at either end that see zero padding; they are replaced by
+            the next ones inside.
     """
 
     even: Tensor
@@ -36,12 +37,16 @@ class Background:
     border: int
 
     def presence(self, loudest: float, frequencies: int, contrast: float) -> float:
-        """Return the share of content in the loudest frame, 0 to 1: 1 from a fifth of what noise has on.
+        """Return the share of content in the loudest frame.
 
         Args:
-            loudest: the largest energy of a frame, which rows keep however many bins they are spread over.
-            frequencies: of a row.
+            loudest: largest energy of a frame; it does not depend on the number of bins that a row is spread
+                over.
+            frequencies: number of a row's values.
             contrast: the power to which rows were raised.
+
+        Returns:
+            0 without content, 1 from a fifth of what a picture of noise has.
         """
         noise = (self.noise / USUAL) ** (2 * contrast) * frequencies
         if noise <= 0:
@@ -51,12 +56,14 @@ class Background:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """A bank's responses, float32 `[filter]`.
+    """A bank's responses to an even picture and to noise.
 
     Attributes:
-        even: to an even picture.
-        spread: how far from that some are in a small picture, which sees its borders all over.
-        noise: to noise, on average.
+        number: the bank's number.
+        even: response to an even picture, float32 `[filter]`.
+        spread: largest deviation from it within a small even picture, whose borders are seen all over,
+            float32 `[filter]`.
+        noise: mean response to noise, float32 `[filter]`.
     """
 
     number: int
@@ -65,11 +72,15 @@ class Baseline:
     noise: Tensor
 
     def background(self, weights: NDArray[np.float32]) -> Background:
-        """Return what is no content in sums over the filters by `weights`, float32 `[filter, column]`."""
-        columns = torch.from_numpy(weights)
+        """Return the background of a weighted sum of the filters.
+
+        Args:
+            weights: float32 `[filter, channel]`.
+        """
+        factors = torch.from_numpy(weights)
         return Background(
-            even=self.even @ columns,
-            margin=(self.spread + _ROUNDING * self.even) @ columns,
-            noise=float(torch.linalg.vector_norm((self.noise - self.even) @ columns)),
+            even=self.even @ factors,
+            margin=(self.spread + _ROUNDING * self.even) @ factors,
+            noise=float(torch.linalg.vector_norm((self.noise - self.even) @ factors)),
             border=BANKS[self.number - 1].border,
         )

@@ -197,9 +197,9 @@ class BankSound:
 
 
 def _unknown(channels: int) -> Levels:
-    """Return levels for a plain sum, for which nothing asks."""
+    """Return levels of NaN, for a plain sum, whose weights depend on no level."""
     unknown = np.full(channels, np.nan)
-    return Levels(unknown, unknown, unknown)
+    return Levels(low=unknown, high=unknown, peak=unknown)
 
 
 def _pieces(path: Path) -> Iterator[Any]:

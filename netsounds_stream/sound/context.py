@@ -1,4 +1,4 @@
-"""What all stages that make sound work with."""
+"""The surroundings that all stages of sound share: options, journal, workers and folders."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .view import Views
 
 @dataclass(frozen=True, kw_only=True)
 class StageContext:
-    """What a stage is given besides its input and its output.
+    """A stage's surroundings, besides its input and its output.
 
     Attributes:
         options: how activations become sound.
         journal: where the steps' states are kept.
         pipeline: the workers.
         temporary: folder for files that the finished run does not have.
-        tags: returns a file's tags, from the numbers of its banks and its scheme.
-        views: where views of the files are kept for the report; None without a report.
-        device: where filters are inverted.
+        tags: returns the tags of a file, given the numbers of its banks and its scheme.
+        views: folder where views of the files are kept for the report; None without a report.
+        device: torch device on which filters are inverted.
     """
 
     options: SoundOptions

@@ -1,8 +1,8 @@
-"""FLAC and Ogg Vorbis written from front to back, and sound brought to another rate, a piece at a time.
+"""FLAC and Ogg Vorbis files written from front to back, and streaming resampling.
 
-Both work in blocks on a grid from the first sample on, so that nothing depends on the pieces that the sound
-comes in. Equal samples and tags give equal files, which libsndfile alone does not: it gives every Ogg stream
-a random serial number, and Vorbis packs other bits where pieces end elsewhere.
+Both work in blocks on a grid from the first sample on, so that results do not depend on the pieces that the
+sound comes in. Equal samples and tags give equal files. libsndfile alone does not promise that: it gives
+every Ogg stream a random serial number, and Vorbis packs other bits where pieces end elsewhere.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterator
 from io import SEEK_CUR, SEEK_END, SEEK_SET
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from ..base.sink import Closable
 from ..errors import cannot_write
 from ..planning.formats import check_format, check_resampling, resampled_length
 from .tags import Tags, vorbis_comments
@@ -31,27 +31,33 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "VORBIS": np.dtype(np.float32),
 }
 
-# An Ogg page: 27 bytes, the count of its segments last; the segments' lengths; the segments.
+# An Ogg page (RFC 3533): a header of 27 bytes, whose last byte counts the segments; their lengths; segments.
 _PAGE_START = 27
-_PAGE_SERIAL, _PAGE_CRC = slice(14, 18), slice(22, 26)
+_PAGE_SERIAL = slice(14, 18)
+_PAGE_CRC = slice(22, 26)
 _BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-class SoundWriter:
-    """One FLAC or Ogg Vorbis file, written from front to back by one thread.
+class SoundWriter(Closable):
+    """A FLAC or Ogg Vorbis file, written from front to back by one thread.
 
-    Leaving it by an error closes the file as it is, unfinished.
+    An exception that leaves its `with` block closes the file unfinished.
 
     Args:
+        path: path of the file.
         format: 'flac' or 'ogg'.
         subtype: 'PCM_16' or 'PCM_24'; not used for 'ogg'.
+        sample_rate_hz: the file's sample rate.
+        channels: number of channels.
+        tags: texts that become Vorbis comments.
 
     Attributes:
-        frames: how many have been written.
+        path: path of the file.
+        frames: number of frames (samples in all channels) that were encoded.
 
     Raises:
-        OptionError: the format does not take the subtype, rate or channels.
-        OutputError: the file cannot be written, here or in `write` or `close`.
+        OptionError: the format does not allow the subtype, rate or number of channels.
+        OutputError: the file cannot be written; `write` and `close` raise it, too.
     """
 
     def __init__(
@@ -59,11 +65,14 @@ class SoundWriter:
     ) -> None:
         assert format in ("flac", "ogg")
         check_format(format, subtype, sample_rate_hz, channels, 1)
-        self.path, self.frames, self._closed = path, 0, False
-        codec, comments = "VORBIS" if format == "ogg" else subtype, vorbis_comments(tags)
+        self.path = path
+        self.frames = 0
+        self._closed = False
+        codec = "VORBIS" if format == "ogg" else subtype
+        comments = vorbis_comments(tags)
         self._blocks = _Blocks(channels, _DTYPES[codec])
         try:
-            if format == "ogg":  # files may be joined end to end, if their streams have other numbers
+            if format == "ogg":  # files may be joined end to end if their streams' serial numbers differ
                 self._file: _File = _OggFile(path, zlib.crc32(repr((sample_rate_hz, comments)).encode()))
             else:
                 self._file = _File(path)
@@ -79,20 +88,19 @@ class SoundWriter:
             self._file.close()
             raise cannot_write(self.path, error) from error
 
-    def __enter__(self) -> SoundWriter:
-        return self
-
     def write(self, samples: NDArray[Any]) -> None:
-        """Append `samples` [frame, channel], any number of frames.
+        """Append samples.
 
-        int16 for PCM_16, int32 with the 24 bits uppermost for PCM_24, float32 in [-1, 1] for Ogg.
+        Args:
+            samples: `[frame, channel]`, any number of frames; int16 for PCM_16, int32 with the 24 bits
+                uppermost for PCM_24, float32 in [-1, 1] for Ogg.
         """
         assert not self._closed
         for block in self._blocks.push(samples):
             self._encode(block)
 
     def close(self) -> None:
-        """Finish the file, and make sure that all of it is there; closing twice does nothing."""
+        """Finish the file and check that it is complete; closing twice does nothing."""
         if self._closed:
             return
         try:
@@ -100,7 +108,7 @@ class SoundWriter:
             self._sound.close()
             self._check()
             self._file.close()
-            # whatever else was lost on the way: the count of frames is what the encoders write last
+            # the encoders write the number of frames last: if it is right, nothing was lost on the way
             if soundfile.info(str(self.path)).frames != self.frames:
                 raise cannot_write(self.path, "it ends too early")
         except (OSError, soundfile.LibsndfileError) as error:
@@ -108,10 +116,9 @@ class SoundWriter:
         finally:
             self._abandon()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
+    def __exit__(self, *error: object) -> None:
+        """Finish the file, or close it unfinished where an exception left the `with` block."""
+        if error == (None, None, None):
             self.close()
         else:
             self._abandon()
@@ -120,14 +127,17 @@ class SoundWriter:
         try:
             if len(block):
                 self._sound.write(block)
-        except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts that all were taken
+        except (
+            soundfile.LibsndfileError,
+            AssertionError,
+        ) as error:  # soundfile asserts that all were written
             self._check()
             raise cannot_write(self.path, error) from error
         self._check()
         self.frames += len(block)
 
     def _check(self) -> None:
-        """Raise what went wrong in `_file`, which libsndfile does not tell, or not as what it was."""
+        """Raise the error of `_file`, which libsndfile swallows, or reports as another one."""
         error = self._file.error
         if isinstance(error, OSError):
             raise cannot_write(self.path, error) from error
@@ -135,21 +145,27 @@ class SoundWriter:
             raise error
 
     def _abandon(self) -> None:
-        """Close all that is open, whatever state it is in."""
+        """Close all that is open, whatever its state."""
         self._closed = True
         try:
             self._sound.close()
         except soundfile.LibsndfileError:
-            pass  # the file is unfinished, and whoever gave it up has an error of their own
+            pass  # the file is unfinished, and an earlier error is on its way
         finally:
             self._file.close()
 
 
 class Resampler:
-    """Sound brought from one rate to another, a piece at a time, by soxr at its best quality.
+    """Resamples sound piece by piece, by soxr at its best quality.
 
-    The same samples come out however they were put in. Near full scale they may pass it a little, as the
-    waveform between the samples does.
+    The samples that come out do not depend on the pieces that went in. Near full scale they may pass it a
+    little, as the waveform between the samples does. Between calls, fewer than 4,096 samples are retained,
+    besides soxr's own delay.
+
+    Args:
+        rate_in_hz: sample rate of what is pushed.
+        rate_out_hz: sample rate of what is returned.
+        channels: number of channels.
 
     Raises:
         OptionError: there is no resampling between these rates.
@@ -160,77 +176,102 @@ class Resampler:
         self._rates = rate_in_hz, rate_out_hz
         self._stream = soxr.ResampleStream(rate_in_hz, rate_out_hz, channels, dtype="float32", quality="VHQ")
         self._blocks = _Blocks(channels, np.dtype(np.float32))
-        self._taken = self._given = 0
+        self._pushed = 0
+        self._returned = 0
         self._flushed = False
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What is ready after `samples`, both [frame, channel], any number of frames."""
+        """Push samples and return those that are ready.
+
+        Args:
+            samples: float32 `[frame, channel]`, any number of frames.
+
+        Returns:
+            float32 `[frame, channel]`, perhaps of no frames.
+        """
         assert not self._flushed
-        self._taken += len(samples)
+        self._pushed += len(samples)
         ready = [self._stream.resample_chunk(block) for block in self._blocks.push(samples)]
-        found = np.concatenate(ready) if ready else self._blocks.none()
-        self._given += len(found)
-        return found
+        resampled = np.concatenate(ready) if ready else self._blocks.none()
+        self._returned += len(resampled)
+        return resampled
 
     def flush(self) -> NDArray[np.float32]:
-        """The rest: with it there are exactly `resampled_length` frames. Nothing can be pushed after it."""
+        """End the sound and return the remaining samples; nothing can be pushed afterwards.
+
+        Returns:
+            float32 `[frame, channel]`. With them, exactly `resampled_length` frames were returned.
+        """
         assert not self._flushed
         self._flushed = True
         rest = self._stream.resample_chunk(self._blocks.rest(), last=True)
-        missing = resampled_length(self._taken, *self._rates) - self._given - len(rest)
+        missing = resampled_length(self._pushed, *self._rates) - self._returned - len(rest)
         # soxr rounds to the nearest count, so that now and then one frame is missing
         assert -2 <= missing <= 2
-        found = np.pad(rest, ((0, missing), (0, 0))) if missing > 0 else rest[: len(rest) + missing]
-        self._given += len(found)
-        return found
+        resampled = np.pad(rest, ((0, missing), (0, 0))) if missing > 0 else rest[: len(rest) + missing]
+        self._returned += len(resampled)
+        return resampled
 
 
 class _Blocks:
-    """Samples [frame, channel] of any lengths in, blocks on a grid from the first one on out.
+    """Cuts samples `[frame, channel]` that come in any pieces into blocks on a grid from the first one on.
 
-    A block is to be used before the next one is asked for.
+    All blocks share one buffer: a block is valid until the next one is requested.
     """
 
     def __init__(self, channels: int, dtype: np.dtype[Any]) -> None:
-        self._held, self._count = np.empty((_BLOCK_FRAMES, channels), dtype), 0
+        self._buffer = np.empty((_BLOCK_FRAMES, channels), dtype)
+        self._count = 0
 
     def push(self, samples: NDArray[Any]) -> Iterator[NDArray[Any]]:
-        """Every block that `samples` fill; all must be taken."""
-        assert samples.ndim == 2 and samples.shape[1] == self._held.shape[1]
-        assert samples.dtype == self._held.dtype
+        """Push samples and yield every block that they fill; the caller must consume all of them."""
+        assert samples.ndim == 2 and samples.shape[1] == self._buffer.shape[1]
+        assert samples.dtype == self._buffer.dtype
         start = 0
         while start < len(samples):
-            taken = min(_BLOCK_FRAMES - self._count, len(samples) - start)
-            self._held[self._count : self._count + taken] = samples[start : start + taken]
-            self._count, start = self._count + taken, start + taken
+            count = min(_BLOCK_FRAMES - self._count, len(samples) - start)
+            self._buffer[self._count : self._count + count] = samples[start : start + count]
+            self._count += count
+            start += count
             if self._count == _BLOCK_FRAMES:
                 self._count = 0
-                yield self._held
+                yield self._buffer
 
     def rest(self) -> NDArray[Any]:
-        """What fills no block, once."""
-        count, self._count = self._count, 0
-        return self._held[:count]
+        """Return the samples that fill no block, and forget them."""
+        count = self._count
+        self._count = 0
+        return self._buffer[:count]
 
     def none(self) -> NDArray[Any]:
-        return np.empty((0, self._held.shape[1]), self._held.dtype)
+        """Return an array of no frames, `[frame=0, channel]`."""
+        return np.empty((0, self._buffer.shape[1]), self._buffer.dtype)
 
 
 class _File:
-    """What libsndfile writes to in place of a path, for it swallows errors: at the end even a full disk's.
+    """A file object for libsndfile that keeps errors, since libsndfile swallows even that of a full disk.
 
-    Nothing can be raised out of its calls, so the first error is kept, and nothing is written after it.
+    Nothing can be raised out of its calls. So the first error is kept, and nothing is written after it.
+
+    Attributes:
+        error: the first error; None: there was none.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the file cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
         self.error: BaseException | None = None
         self._file = path.open("wb", buffering=0)
-        self._place = self._end = 0
+        self._place = 0
+        self._end = 0
 
     def write(self, content: bytes) -> int:
+        """Write bytes at the current place.
+
+        Returns:
+            The number of bytes; 0 from the first error on.
+        """
         try:
             if self.error is None:
                 self._put(content)
@@ -239,42 +280,49 @@ class _File:
         return len(content) if self.error is None else 0
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        """Move to another place and return it."""
         self._place = offset + {SEEK_SET: 0, SEEK_CUR: self._place, SEEK_END: self._end}[whence]
         return self._place
 
     def tell(self) -> int:
+        """Return the current place."""
         return self._place
 
     def close(self) -> None:
+        """Close the file; closing twice does nothing."""
         self._file.close()
 
     def _put(self, content: bytes) -> None:
         self._file.seek(self._place)
         rest = memoryview(content)
-        while rest:  # the system may take less than all
-            taken = self._file.write(rest)
-            rest, self._place = rest[taken:], self._place + taken
+        while rest:  # the system may write less than all
+            written = self._file.write(rest)
+            rest = rest[written:]
+            self._place += written
         self._end = max(self._end, self._place)
 
 
 class _OggFile(_File):
-    """Gives every page the stream number `serial`, and a checksum that is right again."""
+    """An Ogg file each of whose pages gets the stream number `serial`, and a new checksum."""
 
     def __init__(self, path: Path, serial: int) -> None:
         super().__init__(path)
-        self._serial, self._rest = serial.to_bytes(4, "little"), b""
+        self._serial = serial.to_bytes(4, "little")
+        self._rest = b""
 
     def _put(self, content: bytes) -> None:
         self._rest += content
         while length := _page_length(self._rest):
-            page, self._rest = bytearray(self._rest[:length]), self._rest[length:]
-            page[_PAGE_SERIAL], page[_PAGE_CRC] = self._serial, bytes(4)
+            page = bytearray(self._rest[:length])
+            self._rest = self._rest[length:]
+            page[_PAGE_SERIAL] = self._serial
+            page[_PAGE_CRC] = bytes(4)  # the checksum counts itself as 0
             page[_PAGE_CRC] = _ogg_crc(page).to_bytes(4, "little")
             super()._put(bytes(page))
 
 
 def _page_length(content: bytes) -> int:
-    """Of the Ogg page that `content` begins with; 0 where it is not all there."""
+    """Return the length of the Ogg page that `content` begins with; 0 where the page is incomplete."""
     if len(content) < _PAGE_START:
         return 0
     segments = content[_PAGE_START : _PAGE_START + content[_PAGE_START - 1]]
@@ -283,6 +331,9 @@ def _page_length(content: bytes) -> int:
 
 
 def _ogg_crc(page: bytearray) -> int:
-    """zlib's CRC-32 with the bits the other way round in every byte and in the result, and no inversions."""
+    """Return an Ogg page's checksum: CRC-32 with the highest bit first, and without inversions.
+
+    zlib's CRC-32 has the lowest bit first; so bits are reversed in every byte, and in the result.
+    """
     crc = zlib.crc32(page.translate(_BITS_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)

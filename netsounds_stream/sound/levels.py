@@ -1,4 +1,4 @@
-"""How loud a bank's filters are before scaling, and the scaling that fills [-1, 1].
+"""Extremes and energies of a bank's filters before scaling, and the scaling that fills [-1, 1].
 
 For x >= 0, as after a ReLU, |y[n]| <= y[0] = mean(x): the loudest sample of a frame is its mean, known
 without an IFFT. Only the lowest sample needs one.
@@ -23,12 +23,16 @@ from .dsp.half_ifft import half_frames
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Levels:
-    """Extremes of samples before scaling, one of each a signal: lowest, highest, largest magnitude.
+    """Extremes of signals before scaling, and energies of the activations that they are made of.
 
-    `low` is NaN where it was not asked for. Where asked for, of each filter's activations: `energy`, the sum
-    of their squares, and `centroid`, where across a frame it lies, from 0 to 1.
+    Attributes:
+        low: the lowest sample, float64 `[signal]`; NaN where it was not measured.
+        high: the highest sample, float64 `[signal]`.
+        peak: the largest magnitude of a sample, float64 `[signal]`.
+        energy: the sum of the activations' squares, float64 `[signal]`; None: not measured.
+        centroid: where across a frame that energy lies, from 0 to 1, float64 `[signal]`; None: not measured.
     """
 
     low: Floats
@@ -38,55 +42,76 @@ class Levels:
     centroid: Floats | None = None
 
     def of(self, numbers: Sequence[int]) -> Levels:
-        """The extremes of some of the signals."""
-        return Levels(*(each[list(numbers)] for each in (self.low, self.high, self.peak)))
+        """Select the extremes of some signals.
 
-    def whole(self) -> Levels:
-        """The extremes of all the signals together, as one."""
+        Args:
+            numbers: positions of the signals, in the order of the result.
+        """
+        selected = list(numbers)
+        return Levels(low=self.low[selected], high=self.high[selected], peak=self.peak[selected])
+
+    def joined(self) -> Levels:
+        """Return the extremes of all signals taken as one signal.
+
+        Returns:
+            Levels whose arrays have one value each.
+        """
         return Levels(
-            *(
-                np.array([reduce(each)])
-                for reduce, each in ((np.min, self.low), (np.max, self.high), (np.max, self.peak))
-            )
+            low=np.array([np.min(self.low)]),
+            high=np.array([np.max(self.high)]),
+            peak=np.array([np.max(self.peak)]),
         )
 
 
 def gains(levels: Levels, scale: str) -> tuple[Floats, Floats]:
-    """(a, b) such that a * y + b fills [-1, 1].
+    """Return the factor a and the offset b with which a * y + b fills [-1, 1].
 
-    A signal without any range, a filter that never fires say, is silence: 0 throughout by `peak`; by
-    `minmax`, which puts the lowest value at -1, the constant -1 that netsounds recorded. By `none` all stays
-    as it is.
+    A signal without any range, such as that of a filter that never fires, becomes silence: 0 throughout by
+    'peak', and by 'minmax', which maps the lowest value to -1, the constant -1 that netsounds recorded.
+
+    Args:
+        levels: extremes of the signals.
+        scale: 'peak', 'minmax', or 'none', which leaves signals as they are.
+
+    Returns:
+        Factors and offsets, each float64 `[signal]`.
     """
     if scale == "none":
         return np.ones_like(levels.peak), np.zeros_like(levels.peak)
     span = levels.peak if scale == "peak" else levels.high - levels.low
-    sounding = span > 0
-    safe = np.where(sounding, span, 1.0)
+    audible = span > 0
+    safe = np.where(audible, span, 1.0)
     if scale == "peak":
-        return np.where(sounding, 1 / safe, 0.0), np.zeros_like(safe)
-    factor = np.where(sounding, 2 / safe, 0.0)
-    return factor, np.where(sounding, -1 - factor * levels.low, -1.0)
+        return np.where(audible, 1 / safe, 0.0), np.zeros_like(safe)
+    factor = np.where(audible, 2 / safe, 0.0)
+    return factor, np.where(audible, -1 - factor * levels.low, -1.0)
 
 
 def require_finite(values: Tensor) -> None:
-    """Raise StoreError where activations hold NaN or infinity, which have no sound."""
+    """Refuse activations that hold NaN or infinity, which have no sound.
+
+    Raises:
+        StoreError: not all values are finite.
+    """
     # NaN and infinity pass through both; `isfinite` of the whole takes ten times as long.
     if not all(isfinite(extreme) for extreme in torch.aminmax(values)):
         raise StoreError("the activations hold NaN or infinity; store them again, within float16's range")
 
 
 def extremes(block: Tensor, *, lowest: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Lowest, highest and largest-magnitude sample of each filter in some frames; `[channel]` each.
-
-    With `lowest` every frame is inverted; without, only frames that hold negative values are, and the
-    lowest is NaN where none was.
+    """Measure the lowest, the highest and the largest-magnitude sample of each filter in some frames.
 
     Args:
-        block: `[channel, frame, frequency]`, float16 or float32.
+        block: activations `[channel, frame, frequency]`, float16 or float32.
+        lowest: whether the lowest sample is wanted, for which every frame is inverted. Otherwise frames are
+            inverted only where the block holds negative values.
+
+    Returns:
+        Lowest, highest and largest magnitude, each float32 `[channel]`. The lowest is NaN where no frame was
+        inverted.
 
     Raises:
-        StoreError: not all of it is finite.
+        StoreError: not all values are finite.
     """
     values = block.float()
     require_finite(values)
@@ -98,13 +123,13 @@ def extremes(block: Tensor, *, lowest: bool) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def energies(block: Tensor) -> Tensor:
-    """Each filter's sum of squares, and of squares times where across the frame they lie (0 to 1).
+    """Sum each filter's squares, and its squares times their place across the frame.
 
     Args:
-        block: `[frame, frequency, channel]`, float32.
+        block: activations `[frame, frequency, channel]`, float32.
 
     Returns:
-        `[2, channel]`, float64.
+        float64 `[2, channel]`: the energies, and their first moments over places from 0 to 1.
     """
     places = (torch.arange(block.shape[1], device=block.device) + 0.5) / block.shape[1]
     across = torch.stack((torch.ones_like(places), places)).expand(block.shape[0], -1, -1)
@@ -112,10 +137,11 @@ def energies(block: Tensor) -> Tensor:
 
 
 class LevelMeter(ResumableSink[LevelState]):
-    """Gathers the extremes of each filter's samples, block by block.
+    """Measures the levels of each filter's samples, block by block.
 
     Args:
-        state: what another meter had gathered; see `state`.
+        channels: number of filters.
+        state: the state of a meter to resume; None: a new one.
     """
 
     def __init__(self, channels: int, state: LevelState | None = None) -> None:
@@ -131,6 +157,7 @@ class LevelMeter(ResumableSink[LevelState]):
                 self._energy = np.array(state["energy"], float)
 
     def state(self) -> LevelState:
+        """Return what was measured so far, JSON-ready and exact."""
         state: LevelState = {
             "low": self._low.tolist(),
             "high": self._high.tolist(),
@@ -141,29 +168,52 @@ class LevelMeter(ResumableSink[LevelState]):
         return state
 
     def add(self, first_channel: int, low: Tensor, high: Tensor, peak: Tensor) -> None:
-        """Take the `extremes` of a block whose filters begin at `first_channel`."""
-        here = slice(first_channel, first_channel + low.shape[0])
-        self._low[here] = np.minimum(self._low[here], low.double().numpy())
-        self._high[here] = np.maximum(self._high[here], high.double().numpy())
-        self._peak[here] = np.maximum(self._peak[here], peak.double().numpy())
+        """Add a block's extremes, as `extremes` measures them.
+
+        Args:
+            first_channel: number of the block's first filter.
+            low: lowest samples, `[channel]`.
+            high: highest samples, `[channel]`.
+            peak: largest magnitudes, `[channel]`.
+        """
+        channels = slice(first_channel, first_channel + low.shape[0])
+        self._low[channels] = np.minimum(self._low[channels], low.double().numpy())
+        self._high[channels] = np.maximum(self._high[channels], high.double().numpy())
+        self._peak[channels] = np.maximum(self._peak[channels], peak.double().numpy())
 
     def add_means(self, first_channel: int, means: Tensor) -> None:
-        """Take non-negative frames by their means alone, float32 `[frame, channel]`."""
-        here = slice(first_channel, first_channel + means.shape[1])
-        loudest = means.amax(0).double().numpy()
-        self._low[here] = np.nan
-        self._high[here] = np.maximum(self._high[here], loudest)
-        self._peak[here] = np.maximum(self._peak[here], loudest)
+        """Add non-negative frames by their means alone: each is its frame's loudest sample.
 
-    def add_energies(self, first_channel: int, found: Tensor) -> None:
-        """Take the `energies` of a block whose filters begin at `first_channel`."""
+        Args:
+            first_channel: number of the frames' first filter.
+            means: means of the frames, float32 `[frame, channel]`.
+        """
+        channels = slice(first_channel, first_channel + means.shape[1])
+        loudest = means.amax(0).double().numpy()
+        self._low[channels] = np.nan
+        self._high[channels] = np.maximum(self._high[channels], loudest)
+        self._peak[channels] = np.maximum(self._peak[channels], loudest)
+
+    def add_energies(self, first_channel: int, sums: Tensor) -> None:
+        """Add a block's energies.
+
+        Args:
+            first_channel: number of the block's first filter.
+            sums: what `energies` returned, float64 `[2, channel]`.
+        """
         if self._energy is None:
             self._energy = np.zeros((2, len(self._peak)))
-        self._energy[:, first_channel : first_channel + found.shape[1]] += found.numpy()
+        self._energy[:, first_channel : first_channel + sums.shape[1]] += sums.numpy()
 
     def levels(self) -> Levels:
+        """Return what was measured so far.
+
+        Returns:
+            The filters' levels, with energies where any were added. A filter without energy has its centroid
+            in the middle, at 0.5.
+        """
         if self._energy is None:
-            return Levels(self._low, self._high, self._peak)
+            return Levels(low=self._low, high=self._high, peak=self._peak)
         energy, moment = self._energy
         centroid = np.where(energy > 0, moment / np.where(energy > 0, energy, 1.0), 0.5)
-        return Levels(self._low, self._high, self._peak, energy, centroid)
+        return Levels(low=self._low, high=self._high, peak=self._peak, energy=energy, centroid=centroid)

@@ -1,4 +1,4 @@
-"""Which filters sound, how loud, and where between the loudspeakers: weights, as numbers."""
+"""Weights of a bank's sums: which filters are selected, at which level, at which place in the panorama."""
 
 from __future__ import annotations
 
@@ -13,33 +13,49 @@ from .levels import Levels, gains
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """The signals that are summed over a bank's filters, side by side.
+    """Weights by which a bank's filters are summed to mixed channels: raw sum, windowed sum, mix.
+
+    A mixed channel is one channel, left, right or the only one, of one of these sums. All of them are made
+    by one product: `weights[filter, mixed channel]` with the activations.
 
     Attributes:
-        weights: float32 `[filter, column]`.
-        raw, voice, mix: how many of the columns are the raw sum's, the windowed sum's, the mix's; in this
-            order. A raw sum that is plain has no columns.
-        plain: the raw sum is every filter's, once.
+        weights: float32 `[filter, mixed channel]`: the channels of the raw sum first, then those of the
+            windowed sum, then those of the mix.
+        raw: how many mixed channels are the raw sum's, which is inverted frame by frame; 0 where it is plain.
+        windowed: how many are the windowed sum's, of which magnitudes are made.
+        mix: how many are the bank's part of the mix, of which magnitudes are made.
+        plain: whether the raw sum is that of all filters, each with weight 1, in one channel; it needs no
+            weights.
     """
 
     weights: NDArray[np.float32]
     raw: int
-    voice: int
+    windowed: int
     mix: int
     plain: bool
 
     @property
     def spectra(self) -> tuple[tuple[str, slice], ...]:
-        """What is windowed, by name, and its columns."""
-        voice = slice(self.raw, self.raw + self.voice)
-        mix = slice(voice.stop, voice.stop + self.mix)
-        return tuple((name, part) for name, part in (("sum", voice), ("mix", mix)) if part.stop > part.start)
+        """The sums that become magnitudes: name, 'sum' or 'mix', and mixed channels of each."""
+        windowed = slice(self.raw, self.raw + self.windowed)
+        mix = slice(windowed.stop, windowed.stop + self.mix)
+        named = (("sum", windowed), ("mix", mix))
+        return tuple((name, channels) for name, channels in named if channels.stop > channels.start)
 
 
-def chosen(channels: int, sound: SoundOptions, levels: Levels | None) -> tuple[int, ...]:
-    """The filters that sound, in order. `levels` with energies where `sound.top` asks for them."""
+def selected_filters(channels: int, sound: SoundOptions, levels: Levels | None) -> tuple[int, ...]:
+    """Select the filters that are heard.
+
+    Args:
+        channels: number of the bank's filters.
+        sound: options that name filters, or how many of the loudest; neither selects all.
+        levels: levels of the filters, with energies where `sound.top` asks for the loudest.
+
+    Returns:
+        Numbers of the filters, ascending.
+    """
     if sound.filters is not None:
         return sound.filters
     if sound.top is None or sound.top >= channels:
@@ -50,39 +66,57 @@ def chosen(channels: int, sound: SoundOptions, levels: Levels | None) -> tuple[i
 
 
 def mixture_of(channels: int, sound: SoundOptions, levels: Levels | None = None) -> Mixture:
-    """What a bank's filters are summed to.
+    """Return the weights of the sums that the options ask for.
+
+    A filter is panned by constant power: the squares of its left and right gains add up to 1.
 
     Args:
-        levels: of the bank's filters, where `sound.needs_second_pass`; the lowest samples, too, where a raw
-            sum is balanced by filter and scaled by 'minmax'. None: it is summed as the network gives it.
-    """
-    numbers, none = list(chosen(channels, sound, levels)), np.zeros((channels, 0))
-    places = _layout(channels, sound, levels)
-    panned = np.stack((np.cos(places * np.pi / 2), np.sin(places * np.pi / 2)), axis=1)
+        channels: number of the bank's filters.
+        sound: options of the sound.
+        levels: levels of the filters, where `sound.needs_second_pass`; with the lowest samples where a raw
+            sum is balanced by filter and scaled by 'minmax'. None: weights must be known before the network
+            runs.
 
-    def weighted(scale: str, places: Floats) -> Floats:
+    Returns:
+        The mixture; sums that are not wanted have no mixed channels in it.
+    """
+    numbers = list(selected_filters(channels, sound, levels))
+    none = np.zeros((channels, 0))
+    angles = _places(channels, sound, levels) * np.pi / 2
+    panned = np.stack((np.cos(angles), np.sin(angles)), axis=1)
+
+    def weighted(scale: str, panning: Floats) -> Floats:
         weights = np.zeros(channels)
         weights[numbers] = 1
         if sound.balance == "filter":
             assert levels is not None
             weights *= gains(levels, scale)[0]
-        return weights[:, None] * places
+        return weights[:, None] * panning
 
     summed = "sum" in sound.schemes
-    wanted = panned if sound.stereo else np.ones((channels, 1))
-    raw = weighted(sound.scale, wanted) if summed and not sound.windowed else none
+    panning = panned if sound.stereo else np.ones((channels, 1))
+    raw = weighted(sound.scale, panning) if summed and not sound.windowed else none
     plain = levels is None and raw.shape[1] == 1 and bool((raw == 1).all())
     raw = none if plain else raw
-    # of the filters' lowest samples only raw sound has any
+    # windowed signals have no lowest sample of a filter, by which 'minmax' would level them
     level = "none" if sound.scale == "none" else "peak"
-    voice = weighted(level, wanted) if summed and sound.windowed else none
+    windowed = weighted(level, panning) if summed and sound.windowed else none
     mix = weighted(level, panned) if sound.mix else none
-    weights = np.concatenate((raw, voice, mix), axis=1).astype(np.float32)
-    return Mixture(weights, raw.shape[1], voice.shape[1], mix.shape[1], plain)
+    return Mixture(
+        weights=np.concatenate((raw, windowed, mix), axis=1).astype(np.float32),
+        raw=raw.shape[1],
+        windowed=windowed.shape[1],
+        mix=mix.shape[1],
+        plain=plain,
+    )
 
 
-def _layout(channels: int, sound: SoundOptions, levels: Levels | None) -> Floats:
-    """From 0, all the way left, to 1. Panned by constant power: the gains' squares add up to 1."""
+def _places(channels: int, sound: SoundOptions, levels: Levels | None) -> Floats:
+    """Return each filter's place between the loudspeakers.
+
+    Returns:
+        float64 `[filter]`, from 0, all the way left, to 1, all the way right.
+    """
     if sound.pan == "centroid" and (sound.mix or sound.stereo):
         assert levels is not None and levels.centroid is not None
         return levels.centroid

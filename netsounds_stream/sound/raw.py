@@ -30,7 +30,7 @@ from ..store.blocks import Block, Pass, blocks_of
 from .context import StageContext
 from .filters import Inversion, InvertedBlock
 from .levels import LevelMeter, Levels, energies, extremes, gains
-from .mixture import chosen
+from .mixture import selected_filters
 from .sum_spool import SumSpool
 from .tags import info_chunk
 from .view import SoundMeter, view_plan
@@ -139,11 +139,11 @@ def write_filters(
 def _inversion(raw: RawSound, levels: Levels, paths: Sequence[Path], audio: AudioPlan) -> Inversion:
     context, source = raw.context, raw.source
     options = context.options
-    numbers = chosen(source.channels, options, levels)
+    numbers = selected_filters(source.channels, options, levels)
     together = audio.scheme == "concat"
     schemes = ["concat"] if together else [f"filter {number}" for number in numbers]
-    by = levels if options.balance == "filter" else levels.of(numbers).whole()
-    factor, offset = (np.broadcast_to(values, source.channels) for values in gains(by, options.scale))
+    scaled_by = levels if options.balance == "filter" else levels.of(numbers).joined()
+    factor, offset = (np.broadcast_to(values, source.channels) for values in gains(scaled_by, options.scale))
     seen = None
     if context.views is not None:
         seen = context.views.extremes_path(raw.number), len(numbers), source.frames
@@ -262,7 +262,15 @@ def write_sum(raw: RawSound, total: SumSpool, path: Path, audio: AudioPlan, adva
     if context.views is not None:
         meter = SoundMeter(view_plan(audio, context.options, windowed=False, filter_samples=0))
     info = info_chunk(context.tags(bank_tag(raw.number), "sum"))
-    written = total.write_wav(path, audio, context.options, raw.block_values, advance, info, meter)
+    written = total.write_wav(
+        path,
+        audio,
+        context.options,
+        block_values=raw.block_values,
+        advance=advance,
+        info=info,
+        meter=meter,
+    )
     files: dict[Path, FileSum | None] = {path: written}
     if context.views is not None and meter is not None:
         view = context.views.path(raw.number, "sum")

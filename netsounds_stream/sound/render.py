@@ -93,7 +93,15 @@ def render(
 
         def tags(bank: str, scheme: str) -> Tags:
             version = f"{PACKAGE} {versions()[PACKAGE]}"
-            return Tags(f"{label}, {scheme}", picture, label, scheme, sound.method, version, bank)
+            return Tags(
+                title=f"{label}, {scheme}",
+                picture=picture,
+                label=label,
+                scheme=scheme,
+                method=sound.method,
+                software=version,
+                bank=bank,
+            )
 
         with workers(*split_threads(torch.get_num_threads())) as pipeline:
             context = StageContext(

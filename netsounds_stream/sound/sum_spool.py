@@ -1,4 +1,4 @@
-"""The sum of a bank's filters on its way to sound: inverted as it comes, kept until its peak is known."""
+"""The raw sum of a bank's filters, inverted as frames arrive and kept on disk until its peak is known."""
 
 from __future__ import annotations
 
@@ -29,14 +29,19 @@ def sum_spool_path(folder: Path, number: int) -> Path:
 
 
 class SumSpool(ResumableSink[SumState]):
-    """Half frames of a bank's sum, float32 `[frame, channel, sample]`, in a file, which stays.
+    """A file of the half frames of a bank's sum, float32 `[frame, channel, sample]`.
+
+    The file stays when the spool is closed.
 
     Args:
-        path: the file.
-        frames: how many will come.
-        frequencies: values of a frame.
+        path: path of the file.
+        frames: number of frames that will be added.
+        frequencies: number of values of a frame.
         state: state of a spool to resume; None: a new one.
         channels: 1, or 2 for stereo.
+
+    Attributes:
+        path: path of the file.
     """
 
     def __init__(
@@ -53,23 +58,34 @@ class SumSpool(ResumableSink[SumState]):
         self._low = np.inf if state is None else state["low"]
         self._high = -np.inf if state is None else state["high"]
         self._peak = 0.0 if state is None else state["peak"]
-        left = None if state is None else state["frames"]
-        self._spool = Spool(path, (channels, half_length(frequencies)), left)
+        written = None if state is None else state["frames"]
+        self._spool = Spool(path, (channels, half_length(frequencies)), written)
 
     def close(self) -> None:
+        """Close the file; closing twice does nothing."""
         self._spool.close()
 
     def state(self) -> SumState:
+        """Return the number of frames and their extremes, JSON-ready and exact."""
         return {"frames": self._spool.rows, "low": self._low, "high": self._high, "peak": self._peak}
 
     def files(self, state: SumState, cancelled: Callable[[], bool]) -> Files:
+        """Return the spool's file, which must be durable for `state` to hold."""
         return {self.path: None}
 
     def add(self, half: Tensor) -> None:
-        """Take the next summed frames, inverted: first halves, float32 `[frame, channel, sample]`."""
+        """Append the next frames.
+
+        Args:
+            half: first halves of inverted sums, float32 `[frame, channel, sample]`.
+
+        Raises:
+            StoreError: not all values are finite.
+        """
         require_finite(half)
         low, high = (float(value) for value in torch.aminmax(half))
-        self._low, self._high = min(self._low, low), max(self._high, high)
+        self._low = min(self._low, low)
+        self._high = max(self._high, high)
         self._peak = max(self._peak, abs(low), abs(high))
         self._spool.append(half)
 
@@ -78,27 +94,31 @@ class SumSpool(ResumableSink[SumState]):
         path: Path,
         audio: AudioPlan,
         options: SoundOptions,
+        *,
         block_values: int,
         advance: Advance,
         info: bytes = b"",
-        seen: SoundMeter | None = None,
+        meter: SoundMeter | None = None,
     ) -> FileSum:
         """Scale the sum and write it as one WAV.
 
         Args:
-            path: the file.
-            audio: its plan.
-            options: how it is scaled.
-            block_values: values that are worked on at a time.
+            path: path of the WAV.
+            audio: plan of the WAV.
+            options: options of the sound: scale, sample format and rate.
+            block_values: number of values that are processed at a time.
             advance: called with the number of samples.
-            info: the chunk before its samples.
-            seen: takes its samples for the report; None without one.
+            info: chunk that precedes the samples; see `tags.info_chunk`.
+            meter: measures the samples for the report; None without a report.
 
         Returns:
-            The file's checksum.
+            Size and checksum of the WAV.
+
+        Raises:
+            OutputError: the WAV cannot be written.
         """
         assert self._spool.rows == self._frames
-        levels = Levels(np.array([self._low]), np.array([self._high]), np.array([self._peak]))
+        levels = Levels(low=np.array([self._low]), high=np.array([self._high]), peak=np.array([self._peak]))
         (factor,), (offset,) = gains(levels, options.scale)
         rows = max(1, block_values // (self._frequencies * audio.channels))
         with LaidOutWav(path, audio, options, info=info) as wav:
@@ -112,7 +132,7 @@ class SumSpool(ResumableSink[SumState]):
                 sound = sound[: audio.samples - first]
                 part = wav.write(first, sound.contiguous().numpy())
                 wav.checksum ^= shifted(part, wav.bytes_after(first + len(sound)))
-                if seen is not None:
-                    seen.add((sound.float() / full_scale(options.subtype)).numpy())
+                if meter is not None:
+                    meter.add((sound.float() / full_scale(options.subtype)).numpy())
                 advance(sound.numel())
             return wav.file_sum()

@@ -1,4 +1,4 @@
-"""What a sound file says about itself: which picture it was, and how it became sound.
+"""Tags of sound files: which picture a file was made of, and how.
 
     WAV          a LIST chunk of type INFO: INAM, ISFT, ICMT
     FLAC, Ogg    Vorbis comments: title, software, comment
@@ -12,9 +12,10 @@ import struct
 import unicodedata
 from dataclasses import dataclass
 
-_TEXT_BYTES = 200  # of a field; libsndfile skips an INFO text of more than 2 KiB, and the comment has five
-# libsndfile cuts `software` and its own name at 127 bytes, be it within a character; libFLAC then does not
-# take the text, and libsndfile crashes. So it does at U+FFFE and U+FFFF.
+# Most bytes of a field: libsndfile skips an INFO text of more than 2 KiB, and the comment has five fields.
+_TEXT_BYTES = 200
+# libsndfile cuts `software` and its own name at 127 bytes, even within a character; libFLAC then refuses the
+# text, and libsndfile crashes. U+FFFE and U+FFFF have the same effect.
 _SOFTWARE_BYTES = 90
 _NO_CHARACTERS = "\ufffe\uffff"
 _COMMENTED = ("picture", "bank", "scheme", "method", "label")
@@ -23,9 +24,19 @@ _INFO_NAMES = {"title": b"INAM", "software": b"ISFT", "comment": b"ICMT"}
 _REPLACED = ("Cc", "Cs", "Zl", "Zp")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tags:
-    """The texts of one file; an empty one is left out. `bank` may be '1', or '1-4' for several."""
+    """Texts of one file; an empty text is left out.
+
+    Attributes:
+        title: title of the sound.
+        picture: name of the picture.
+        label: class that the network predicted.
+        scheme: the file's scheme: 'sum', 'mix' and so on.
+        method: how activations became sound: 'ifft' or 'istft'.
+        software: the program and its version.
+        bank: number of the bank, or of several: '1,2,3,4'.
+    """
 
     title: str
     picture: str
@@ -37,7 +48,11 @@ class Tags:
 
 
 def info_chunk(tags: Tags) -> bytes:
-    """The `LIST` chunk to stand before `data`: of even length, under 2 KiB; empty where no text is left."""
+    """Encode tags as a `LIST` chunk of type INFO, to stand before a WAV's `data`.
+
+    Returns:
+        The chunk, of even length and under 2 KiB; empty where all texts are.
+    """
     entries = b"".join(
         _chunk(_INFO_NAMES[name], text.encode() + b"\0") for name, text in vorbis_comments(tags).items()
     )
@@ -45,14 +60,19 @@ def info_chunk(tags: Tags) -> bytes:
 
 
 def vorbis_comments(tags: Tags) -> dict[str, str]:
-    """Texts by the names they have in libsndfile, which sets them as Vorbis comments in FLAC and Ogg.
+    """Return tags as Vorbis comments for FLAC and Ogg.
 
-    It adds its own name and version to `software`.
+    libsndfile, which writes them, adds its own name and version to `software`.
+
+    Returns:
+        Texts that are not empty, by libsndfile's names: 'title', 'software', 'comment'.
     """
     fields = {name: _bounded(getattr(tags, name)) for name in _COMMENTED}
-    comment = "; ".join(f"{name}={text}" for name, text in fields.items() if text)
-    title, software = _bounded(tags.title), _bounded(tags.software, _SOFTWARE_BYTES)
-    texts = {"title": title, "software": software, "comment": comment}
+    texts = {
+        "title": _bounded(tags.title),
+        "software": _bounded(tags.software, _SOFTWARE_BYTES),
+        "comment": "; ".join(f"{name}={text}" for name, text in fields.items() if text),
+    }
     return {name: text for name, text in texts.items() if text}
 
 
@@ -61,8 +81,8 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def _bounded(text: str, most: int = _TEXT_BYTES) -> str:
-    """`text` on one line, in UTF-8 of `most` bytes at most, cut between characters."""
-    plain = "".join(" " if _is_replaced(each) else each for each in text).strip()
+    """Bring a text onto one line, in UTF-8 of at most `most` bytes, cut between characters."""
+    plain = "".join(" " if _is_replaced(character) else character for character in text).strip()
     return plain.encode()[:most].decode(errors="ignore")
 
 

@@ -1,4 +1,4 @@
-"""WAV files laid out at full length first, then filled in any order, from several threads.
+"""Preallocated WAV files, filled in any order, from several threads.
 
 The header is right from the first moment and the file is sparse until filled, so sound can be written in
 the order in which activations are read rather than in the order of time:
@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base.checksums import FileSum, full_crc32c, linear_part, shifted
+from ..base.sink import Closable
 from ..base.spool import PlacedFile
 from ..errors import StoreError, cannot_write
 from ..planning.formats import SAMPLE_BYTES
@@ -28,15 +28,23 @@ from ..planning.plan import AudioPlan
 from ..planning.sound_options import SoundOptions
 
 _FULL_SCALE = {"PCM_16": 2**15 - 1, "PCM_24": 2**23 - 1}
-_PCM, _FLOAT = 1, 3  # `fmt`'s format tags
-_IN_DS64 = 0xFFFFFFFF
+# Format tags of the `fmt` chunk.
+_PCM = 1
+_FLOAT = 3
+_IN_DS64 = 0xFFFFFFFF  # in place of a length that stands in the `ds64` chunk
 
 
 def to_samples(values: Tensor, subtype: str, *, bounded: bool = True) -> Tensor:
-    """`values` in [-1, 1] (clamped there; rounding can pass it by an ulp) as the file's samples.
+    """Convert values to a file's samples.
 
-    int16 for PCM_16, int32 with the 24 bits uppermost for PCM_24, float32 for FLOAT, where values
-    may pass full scale unless `bounded`. `values` is overwritten.
+    Args:
+        values: float32, full scale being 1; overwritten.
+        subtype: 'PCM_16', 'PCM_24' or 'FLOAT'.
+        bounded: whether floats are clamped to [-1, 1], too, which rounding can pass by an ulp; integers
+            always are.
+
+    Returns:
+        int16 for PCM_16, int32 with the 24 bits uppermost for PCM_24, float32 for FLOAT.
     """
     if bounded or subtype != "FLOAT":
         values.clamp_(-1, 1)
@@ -47,17 +55,25 @@ def to_samples(values: Tensor, subtype: str, *, bounded: bool = True) -> Tensor:
 
 
 def full_scale(subtype: str) -> float:
-    """What 1 is in samples of `to_samples`."""
+    """Return the sample that `to_samples` makes of 1."""
     return 1.0 if subtype == "FLOAT" else _FULL_SCALE[subtype] * (256.0 if subtype == "PCM_24" else 1.0)
 
 
 def wav_header(audio: AudioPlan, options: SoundOptions, info: bytes = b"") -> bytes:
-    """All that stands before the samples of a file of the planned length; `info`: a chunk to be among it."""
-    width = SAMPLE_BYTES[options.subtype]
-    together = width * audio.channels
-    tag, size = (_FLOAT if options.subtype == "FLOAT" else _PCM), audio.samples * together
+    """Return all bytes that precede the samples of a file of the planned length.
+
+    Args:
+        audio: plan of the file: length, channels, WAV or RF64.
+        options: sample format and rate.
+        info: chunk to include; see `tags.info_chunk`.
+    """
+    sample_bytes = SAMPLE_BYTES[options.subtype]
+    frame_bytes = sample_bytes * audio.channels
+    size = audio.samples * frame_bytes
     rate = options.file_rate_hz
-    form = struct.pack("<HHIIHH", tag, audio.channels, rate, rate * together, together, 8 * width)
+    tag = _FLOAT if options.subtype == "FLOAT" else _PCM
+    form = struct.pack("<HHII", tag, audio.channels, rate, rate * frame_bytes)
+    form += struct.pack("<HH", frame_bytes, 8 * sample_bytes)
     large = audio.container == "RF64"
     chunks = _chunk(b"fmt ", form + (b"\0\0" if tag == _FLOAT else b""))
     if tag == _FLOAT:
@@ -76,13 +92,17 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes of samples a WAV's header promises beyond the file's end; 0 where it is no WAV.
+    """Count the bytes of samples that a WAV's header promises beyond the file's end.
 
-    libsndfile takes what is there for the whole.
+    libsndfile does not tell: it reads a cut file as if it were complete.
+
+    Returns:
+        The number of bytes; 0 where none is missing, or the file is no WAV.
     """
-    end, lengths = path.stat().st_size, {}
+    end = path.stat().st_size
+    lengths: dict[bytes, int] = {}
     with path.open("rb") as file:
-        kind, whole_bytes, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
+        kind, riff_bytes, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
         if kind not in (b"RIFF", b"RF64") or form != b"WAVE":
             return 0
         while len(head := file.read(8)) == 8:
@@ -92,31 +112,37 @@ def missing_bytes(path: Path) -> int:
                 file.seek(max(0, length - 16), 1)
                 continue
             if name == b"data":
-                # all ones without a ds64 chunk: whoever wrote it did not know
+                # all ones without a ds64 chunk: the writer did not know the length
                 known = lengths.get(name, 0 if length == _IN_DS64 else length)
                 return max(0, int(known) - (end - file.tell()))
             file.seek(length + length % 2, 1)
-    # no samples at all: cut within what stands before them
-    return max(1, whole_bytes + 8 - end) if kind == b"RIFF" else 1
+    # no samples at all: the file was cut within its header
+    return max(1, riff_bytes + 8 - end) if kind == b"RIFF" else 1
 
 
-class LaidOutWav:
-    """A WAV (RF64 where the plan says so) of exactly the planned length, open for writing anywhere.
+class LaidOutWav(Closable):
+    """A preallocated WAV, or RF64 where the plan says so, open for writing at any place.
 
-    Threads may write at the same time, each its own stretch. The file has its name from when its header
-    and length are right.
+    Threads may write at the same time, each its own stretch. The file gets its name once its header and
+    length are right.
 
     Args:
-        checksum: of a file laid out before, to go on with; see `checksum`.
-        info: a chunk to stand before the samples.
+        path: path of the file.
+        audio: plan of the file: length, channels, container.
+        options: sample format and rate.
+        checksum: the `checksum` of a file to resume; None: a new file.
+        info: chunk that precedes the samples; see `tags.info_chunk`.
 
     Attributes:
-        sample_bytes: of a sample in all channels.
-        checksum: the linear parts of all stretches that the caller has added (`^=`), see `checksums`.
+        path: path of the file.
+        bytes: size of the file.
+        sample_bytes: size of a sample in all channels.
+        checksum: linear checksum of the header and of all stretches that the caller has added (`^=`); see
+            `base.checksums`.
 
     Raises:
-        OutputError: it cannot be made.
-        StoreError: the one to go on with is not as it was left.
+        OutputError: the file cannot be made.
+        StoreError: the file to resume is missing, or has another length.
     """
 
     def __init__(
@@ -127,9 +153,12 @@ class LaidOutWav:
         checksum: int | None = None,
         info: bytes = b"",
     ) -> None:
-        self.path, self._subtype, self._length = path, options.subtype, audio.samples
+        self.path = path
+        self._subtype = options.subtype
+        self._length = audio.samples
+        self._channels = audio.channels
         header = wav_header(audio, options, info)
-        self._start, self._channels = len(header), audio.channels
+        self._start = len(header)
         self.sample_bytes = SAMPLE_BYTES[options.subtype] * audio.channels
         size = audio.samples * self.sample_bytes
         self.bytes = self._start + size + size % 2
@@ -152,13 +181,18 @@ class LaidOutWav:
             self.close()
             raise cannot_write(self.path, error) from error
 
-    def __enter__(self) -> LaidOutWav:
-        return self
-
     def write(self, start: int, samples: NDArray[np.generic]) -> int:
-        """Fill the samples from `start` on, `[sample, channel]`; see `to_samples` for the dtypes.
+        """Write samples at their place.
 
-        Returns the linear part of what was written, to be moved on by `bytes_after` its end.
+        Args:
+            start: number of the first one.
+            samples: `[sample, channel]`; see `to_samples` for the dtypes.
+
+        Returns:
+            The linear checksum of what was written, to be shifted by `bytes_after` its end.
+
+        Raises:
+            OutputError: they cannot be written.
         """
         assert start >= 0 and samples.size % self._channels == 0
         assert start + samples.size // self._channels <= self._length
@@ -173,19 +207,14 @@ class LaidOutWav:
         return linear_part(values, values.nbytes)
 
     def bytes_after(self, end: int) -> int:
-        """How many bytes follow sample `end`."""
+        """Return the number of bytes from sample `end` to the end of the file."""
         return self.bytes - self._start - end * self.sample_bytes
 
     def file_sum(self) -> FileSum:
-        """Of the file, when every sample's stretch has been added to `checksum`."""
+        """Return the file's size and checksum, once the stretches of all samples were added to `checksum`."""
         return FileSum(self.bytes, full_crc32c(self.checksum, self.bytes))
 
     def close(self) -> None:
         """Close the file; closing twice does nothing."""
         if self._file is not None:
             self._file.close()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -41,7 +41,7 @@ from .dsp.synthesis import synthesised
 from .finished_files import finish_files, named, with_view
 from .finishing import PIECE_SAMPLES, Finish, Segment, finish, gain_for, note_of, passes
 from .levels import LevelMeter, Levels, gains
-from .mixture import Mixture, chosen
+from .mixture import Mixture, selected_filters
 from .raw import RawSound
 from .spectra import SpectraMap, SpectraSpool, in_blocks
 from .view import view_plan
@@ -213,7 +213,7 @@ class FilterSignals:
         self._raw = raw
         self._whole_frames = whole_frames
         self._advance = advance
-        self._numbers = chosen(raw.source.channels, raw.context.options, levels)
+        self._numbers = selected_filters(raw.source.channels, raw.context.options, levels)
         self._samples = windowing.stft.sounded
         self._path = raw.context.temporary / f"signals-{raw.number}.spool"
 
@@ -350,11 +350,13 @@ def known(loudness: LoudnessMeter | None, segment: Segment) -> Loudness | None:
 def segments_of(spool: Spool, windowing: Windowing, levels: Sequence[Levels]) -> list[Segment]:
     """Return each signal in the spool, levelled by its own or by their common extremes."""
     sound, samples = windowing.context.options, windowing.stft.sounded
-    every = Levels(
-        *(np.concatenate([getattr(level, name) for level in levels]) for name in ("low", "high", "peak"))
+    measured = Levels(
+        low=np.concatenate([level.low for level in levels]),
+        high=np.concatenate([level.high for level in levels]),
+        peak=np.concatenate([level.peak for level in levels]),
     )
-    together = every if sound.balance == "filter" else every.whole()
-    factors, offsets = (np.broadcast_to(values, len(levels)) for values in gains(together, sound.scale))
+    scaled_by = measured if sound.balance == "filter" else measured.joined()
+    factors, offsets = (np.broadcast_to(values, len(levels)) for values in gains(scaled_by, sound.scale))
 
     def pieces(first: int) -> Iterator[Any]:
         for start in range(first, first + samples, PIECE_SAMPLES):

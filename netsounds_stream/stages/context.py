@@ -25,7 +25,7 @@ from ..run.storage import StorageBackend
 from ..sound.background import Baseline
 from ..sound.context import StageContext
 from ..sound.levels import LevelMeter, Levels
-from ..sound.mixture import Mixture, chosen, mixture_of
+from ..sound.mixture import Mixture, mixture_of, selected_filters
 from ..sound.spectra import SpectraSpool
 from ..sound.sum_spool import SumSpool
 from ..sound.view import Views
@@ -136,7 +136,7 @@ class RunContext:
 
     def selected(self, bank: BankPlan) -> tuple[int, ...]:
         """Return the filters of a bank that are audible, once the network's stage is done."""
-        return chosen(bank.channels, self.options.sound, self.levels(bank))
+        return selected_filters(bank.channels, self.options.sound, self.levels(bank))
 
     def sound_files(self, bank: BankPlan) -> list[tuple[AudioPlan, list[Path]]]:
         """Return the plan of each of a bank's schemes, and its files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,17 @@ import numpy as np
 from netsounds_stream.sound.encoding import SoundWriter
 from netsounds_stream.sound.tags import Tags
 
-TAGS = Tags("Bank 1", "a picture.jpg", "honeycomb", "sum", "ifft", "netsounds-stream 0.1", bank="1")
+TAGS = Tags(
+    title="Bank 1",
+    picture="a picture.jpg",
+    label="honeycomb",
+    scheme="sum",
+    method="ifft",
+    software="netsounds-stream 0.1",
+    bank="1",
+)
 #: As long as tags can become.
-LONGEST = Tags(*["é" * 1000] * 6, bank="é" * 1000)
+LONGEST = Tags(**{field.name: "é" * 1000 for field in fields(Tags)})
 
 
 def noise(frames: int, channels: int, subtype: str, seed: int = 7) -> np.ndarray:

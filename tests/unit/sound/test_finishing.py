@@ -31,7 +31,15 @@ from netsounds_stream.sound.tags import Tags
 Samples = NDArray[np.float32]
 CEILING = 10 ** (CEILING_DBTP / 20)
 pytestmark = pytest.mark.usefixtures("one_thread")
-TAGS = Tags("a title", "a.png", "a label", "sum", "istft", "some software", "1")
+TAGS = Tags(
+    title="a title",
+    picture="a.png",
+    label="a label",
+    scheme="sum",
+    method="istft",
+    software="some software",
+    bank="1",
+)
 
 
 def true_peak(samples: NDArray[Any]) -> float:

@@ -35,7 +35,9 @@ from tests.helpers.plain_sound import (
 
 
 def tags(scheme: str) -> Tags:
-    return Tags("title", "picture", "label", scheme, "ifft", "software")
+    return Tags(
+        title="title", picture="picture", label="label", scheme=scheme, method="ifft", software="software"
+    )
 
 
 def activations(seed: int = 0) -> np.ndarray:

@@ -213,8 +213,8 @@ def test_it_goes_on_where_it_was(rows: int, ratio: float, cuts: list[int]) -> No
     for piece in torch.tensor_split(values, sorted(min(cut, rows) for cut in cuts)):
         found += made_by(piece)
         rows_a_frame = rows * stft.hop / stft.samples
-        assert made_by.waiting.shape[0] <= 3 * max(32, rows_a_frame + 3)  # memory is bounded
-        state, waiting = made_by.state, made_by.waiting.clone()
+        assert made_by.retained.shape[0] <= 3 * max(32, rows_a_frame + 3)  # memory is bounded
+        state, waiting = made_by.state, made_by.retained.clone()
         made_by = spectra_map(rows, rows, stft)
         made_by.restore(state, waiting)
     assert torch.equal(torch.cat(found), whole)

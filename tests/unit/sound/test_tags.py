@@ -85,4 +85,4 @@ def test_chunks_are_bounded_and_even() -> None:
         assert place == len(chunk)
         assert names == [b"INAM"] * (length > 0) + [b"ISFT"] * (length > 1) + [b"ICMT"]
     assert len(info_chunk(LONGEST)) < 2048
-    assert info_chunk(Tags("", "", "", "", "", "")) == b""
+    assert info_chunk(Tags(title="", picture="", label="", scheme="", method="", software="")) == b""

@@ -141,7 +141,7 @@ def test_it_goes_on_where_it_was(count: int, cut: int) -> None:
         SpectraMap(count, count, 12, STFT, SOUND, flipped=False, background=BACKGROUND) for _ in range(2)
     )
     found = list(first(rows[:cut]))
-    then.restore(first.state, first.waiting.clone())
+    then.restore(first.state, first.retained.clone())
     found += then(rows[cut:])
     assert torch.equal(torch.cat(found), magnitudes(rows, [], BACKGROUND, count))
 
