@@ -127,10 +127,8 @@ class SoundWriter(Closable):
         try:
             if len(block):
                 self._sound.write(block)
-        except (
-            soundfile.LibsndfileError,
-            AssertionError,
-        ) as error:  # soundfile asserts that all were written
+        except (soundfile.LibsndfileError, AssertionError) as error:
+            # soundfile asserts that all frames were written
             self._check()
             raise cannot_write(self.path, error) from error
         self._check()

@@ -1,8 +1,9 @@
-"""Sound again from stored activations, without the network: `render`."""
+"""`render`: sound from stored activations, without the network."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -17,9 +18,9 @@ from ..errors import OptionError, OutputError
 from ..planning.geometry import bank_length
 from ..planning.keywords import RenderKeywords
 from ..planning.options import sound_from_words
-from ..planning.plan import AudioPlan
+from ..planning.plan import AudioPlan, Stft
 from ..planning.planner import split_threads
-from ..planning.sound_options import FORMATS
+from ..planning.sound_options import FORMATS, SoundOptions
 from ..planning.sound_plan import audio_plan, stft_plan
 from ..store.arrays import Activations, open_activations
 from .bank import BankSound, BankSums
@@ -48,12 +49,12 @@ def render(
         out: the sound file. Its suffix says the format, unless `format` does.
         scheme: 'sum' (all filters added) or 'concat' (one after another).
         time_axis: 'x' or 'y'. None: what the array's attributes say, else its long edge.
-        overwrite: replace what is at `out`.
+        overwrite: replace a file that exists at `out`.
         on_progress: called as the work goes on, from any thread.
         words: options of the sound by keyword; see `RenderKeywords`.
 
     Returns:
-        What was written: samples, channels, container.
+        The plan of the file: samples, channels, container.
 
     Raises:
         OptionError: an option or its value is unknown.
@@ -69,59 +70,83 @@ def render(
     if scheme not in ("sum", "concat"):
         raise OptionError(f"render writes one file: scheme cannot be {scheme!r}; use sum or concat")
     target = Path(out)
-    given: dict[str, Any] = dict(words)
-    if target.suffix[1:] in FORMATS:
-        given.setdefault("format", target.suffix[1:])
-    if given.pop("mix", False):
-        raise OptionError("a mix is made of several banks: run sonify again, or render each bank's sum")
-    sound = sound_from_words(**{**given, "scheme": scheme, "mix": False})
+    sound = _options_of(target, scheme, words)
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already; use --overwrite to replace it, or another name")
     machine.tune_heap()
     source = open_activations(Path(array), time_axis)
-    number, rows, picture, label = known_of(source)
     if sound.filters is not None and sound.filters[-1] >= source.channels:
         raise OptionError(
             f"{array} has no filter {sound.filters[-1]}: its filters are 0 to {source.channels - 1}; give "
             f"others"
         )
+    _, rows, _, _ = known_of(source)
     stft = stft_plan(rows, sound)
     audio = audio_plan(scheme, source.channels, source.frames, source.frequencies, sound, stft)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as temporary:
-        made = Path(temporary) / target.name
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as temporary,
+        workers(*split_threads(torch.get_num_threads())) as pipeline,
+    ):
+        partial = Path(temporary) / target.name
         (folder := Path(temporary) / "temporary").mkdir()
-
-        def tags(bank: str, scheme: str) -> Tags:
-            version = f"{PACKAGE} {versions()[PACKAGE]}"
-            return Tags(
-                title=f"{label}, {scheme}",
-                picture=picture,
-                label=label,
-                scheme=scheme,
-                method=sound.method,
-                software=version,
-                bank=bank,
-            )
-
-        with workers(*split_threads(torch.get_num_threads())) as pipeline:
-            context = StageContext(
-                options=sound, journal=Journal.nowhere(), pipeline=pipeline, temporary=folder, tags=tags
-            )
-            windowing = None
-            if stft is not None:
-                flipped = (source.time_axis == "x") != sound.flip_frequency
-                windowing = Windowing(context=context, stft=stft, flipped=flipped)
-            raw = RawSound(
-                context=context, number=number, stage="sound", stored=source, block_values=_BLOCK_VALUES
-            )
-            bank = BankSound(raw=raw, windowing=windowing, whole_frames=source.frames)
-            bank.write([(audio, [made])], Stages(on_progress), BankSums(spectra={}))
-        made.replace(target)
+        context = StageContext(
+            options=sound,
+            journal=Journal.nowhere(),
+            pipeline=pipeline,
+            temporary=folder,
+            tags=_tagging(source, sound),
+        )
+        bank = _bank_sound(source, context, stft)
+        bank.write([(audio, [partial])], Stages(on_progress), BankSums(spectra={}))
+        partial.replace(target)
     return audio
 
 
+def _options_of(target: Path, scheme: str, words: Mapping[str, Any]) -> SoundOptions:
+    """Return the options of the sound; the format is that of the file's suffix, unless it is named."""
+    named = dict(words)
+    if target.suffix[1:] in FORMATS:
+        named.setdefault("format", target.suffix[1:])
+    if named.pop("mix", False):
+        raise OptionError("a mix is made of several banks: run sonify again, or render each bank's sum")
+    return sound_from_words(**{**named, "scheme": scheme, "mix": False})
+
+
+def _tagging(source: Activations, sound: SoundOptions) -> Callable[[str, str], Tags]:
+    """Return what tags a file, given the number of its bank and its scheme."""
+    _, _, picture, label = known_of(source)
+
+    def tags(bank: str, scheme: str) -> Tags:
+        return Tags(
+            title=f"{label}, {scheme}",
+            picture=picture,
+            label=label,
+            scheme=scheme,
+            method=sound.method,
+            software=f"{PACKAGE} {versions()[PACKAGE]}",
+            bank=bank,
+        )
+
+    return tags
+
+
+def _bank_sound(source: Activations, context: StageContext, stft: Stft | None) -> BankSound:
+    """Return the sound of an array's bank; `stft`, sizes of frames where it is windowed."""
+    number, _, _, _ = known_of(source)
+    windowing = None
+    if stft is not None:
+        flipped = (source.time_axis == "x") != context.options.flip_frequency
+        windowing = Windowing(context=context, stft=stft, flipped=flipped)
+    raw = RawSound(context=context, number=number, stage="sound", stored=source, block_values=_BLOCK_VALUES)
+    return BankSound(raw=raw, windowing=windowing, whole_frames=source.frames)
+
+
 def known_of(source: Activations) -> tuple[int, int, str, str]:
-    """Return an array's bank (0: unknown), bank 1's rows along time, the picture's name, the label."""
+    """Read an array's origin from its attributes.
+
+    Returns:
+        The bank's number (0: unknown), bank 1's rows along time, the picture's name, and the label.
+    """
     about = source.attributes
     try:
         picture = about["picture"]
