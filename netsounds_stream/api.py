@@ -165,7 +165,7 @@ def sonify(
         left = read_journal(folder.path) if resume or not overwrite else None
         if left is not None and left["steps"] and not resume:
             raise UnfinishedError(
-                f"{folder.given} holds a stopped run; use --resume to continue it, or --overwrite to start "
+                f"{folder.place} holds a stopped run; use --resume to continue it, or --overwrite to start "
                 "again"
             )
         return carry_out(request, folder, left)

@@ -108,7 +108,7 @@ def carry_out(request: RunRequest, folder: RunFolder, left: dict[str, Any] | Non
             raise out_of_memory(prepared.gpu_budget) from error
         record = describe(logits)
         contents = folder.contents(journal.content["checksums"], arrays=request.options.activations)
-        return as_run(folder.given, folder.finish({**record, **contents}))
+        return as_run(folder.place, folder.finish({**record, **contents}))
 
 
 def _connect(how: HowToRun, stack: ExitStack) -> ClusterRun | None:

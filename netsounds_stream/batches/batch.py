@@ -43,7 +43,7 @@ _PICTURES_A_SURVEY = 32
 
 @dataclass(frozen=True)
 class Batch:
-    """What became of a batch.
+    """The results of a batch.
 
     Attributes:
         folder: where its runs are.
@@ -116,7 +116,7 @@ def batch(
         words: options by keyword, in place of `options`; see `SonifyKeywords`.
 
     Returns:
-        What became of each picture, and the page over all runs.
+        The result of each picture, and the page over all runs.
 
     Raises:
         OptionError: a pattern stands for nothing; or Dask is needed and not installed.
@@ -279,7 +279,7 @@ class _Making:
         """Make the runs.
 
         Returns:
-            What became of each picture, in the order in which they were given.
+            The result of each picture, in the order in which they were given.
 
         Raises:
             Stopped: the batch was asked to stop.
@@ -319,7 +319,7 @@ class _Making:
             pixels: pixels of all runs.
 
         Yields:
-            What to call with the pixels of each picture that has ended.
+            A function to be called with the pixels of each picture that has ended.
         """
         began = time.perf_counter()
         over = threading.Event()

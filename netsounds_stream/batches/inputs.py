@@ -20,7 +20,7 @@ from ..picture.loaders import is_picture
 from ..run.layout import PAGE, RECORD_NAME
 from ..run.record_file import is_run
 
-#: What a batch keeps in its folder besides runs: the list of results, and the page's pictures.
+#: A batch's own names in its folder: the list of results, and the page's pictures.
 RECORDS, THUMBNAILS = "batch.jsonl", "thumbnails"
 # Names in a batch's folder that no run may have.
 _RESERVED = (RECORDS, PAGE, THUMBNAILS, RECORD_NAME)

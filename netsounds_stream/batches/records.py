@@ -24,7 +24,7 @@ _LOCK = ".batch.lock"
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What became of one picture. Times of day are UTC, by ISO 8601.
+    """The result of one picture. Times of day are UTC, by ISO 8601.
 
     Attributes:
         picture: its file.

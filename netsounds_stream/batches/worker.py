@@ -32,7 +32,7 @@ NEW = "new"
 UNFINISHED = "unfinished"
 FINISHED = "finished"
 FAILING = "failing"
-#: What becomes of a picture.
+#: States of a picture after the work.
 DONE = "done"
 RESUMED = "resumed"
 SKIPPED = "skipped"
@@ -72,7 +72,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What is found of a picture before the work.
+    """The state of a picture before the work, and what its run will need.
 
     Attributes:
         state: `NEW`, `UNFINISHED`, `FINISHED` or `FAILING`.
@@ -97,7 +97,7 @@ class Survey:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a picture; see `records.Result`, which has the same attributes."""
+    """The result of one task; see `records.Result`, which has the same attributes."""
 
     status: str
     error: str | None
@@ -152,7 +152,7 @@ def survey(tasks: tuple[Task, ...]) -> tuple[Survey, ...]:
         tasks: the pictures' tasks.
 
     Returns:
-        A survey of each, in the same order; an error is the picture's.
+        A survey of each, in the same order. An error becomes a part of it, and is not raised.
     """
     with _threads(tasks[0].threads):
         return tuple(map(_survey, tasks))
@@ -203,7 +203,7 @@ def make_run(task: Task) -> Outcome:
         task: the picture's task.
 
     Returns:
-        What became of it; an error is the outcome's, and not raised.
+        The result. An error becomes a part of it, and is not raised.
     """
     with _threads(task.threads):
         began = time.perf_counter()

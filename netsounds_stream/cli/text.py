@@ -163,10 +163,10 @@ def verification_text(result: Verification) -> str:
         Lines: the agreement of each bank, both top-5 lists, and the verdict.
     """
     lines = [f"{result.width} x {result.height} px, {result.precision}, {result.band_rows} rows a band"]
-    for each in result.banks:
+    for bank in result.banks:
         lines.append(
-            f"bank {each.bank}  {' x '.join(map(str, each.shape)):>18}  largest value {each.largest:9.3f}"
-            f"  largest difference {each.difference:.2e}  ({each.relative:.1e} of it)"
+            f"bank {bank.bank}  {' x '.join(map(str, bank.shape)):>18}  largest value {bank.largest:9.3f}"
+            f"  largest difference {bank.difference:.2e}  ({bank.relative:.1e} of it)"
         )
     for name, guesses in (("stream", result.stream_top5), ("whole image", result.whole_top5)):
         seen = ", ".join(f"{guess.category} {guess.probability:.3f}" for guess in guesses)

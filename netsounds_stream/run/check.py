@@ -39,14 +39,14 @@ class Damage:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What was read of a run, and what of it is damaged.
+    """The result of reading a run completely.
 
     Attributes:
         folder: the run's folder or URL.
         files: number of files that the record names, and the record.
         bytes: their size.
-        damaged: those that are damaged.
-        unknown: other files in the folder; they may lie there.
+        damaged: the damaged files.
+        unknown: names of other files in the folder, which do no harm.
     """
 
     folder: Path | str
@@ -85,7 +85,7 @@ def check(folder: str | Path, *, on_progress: Listener | None = None) -> Check:
         on_progress: called as the work goes on, from any thread.
 
     Returns:
-        What was read, and which files are damaged.
+        The number of files, their size, and which are damaged.
 
     Raises:
         OutputError: there is no finished run, or one without checksums.

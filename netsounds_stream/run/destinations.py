@@ -1,4 +1,4 @@
-"""Whether a run is in a folder or under a URL, decided once, from the word that a user gave.
+"""The one place where a run's folder is told from a URL, by the word that a user gave.
 
 Everything after that takes a `RunLocation`, a `RunFolder`, a `StorageBackend` or `RunFiles`, each of which
 has a local form and one for object stores. What only object stores need is imported for them alone.

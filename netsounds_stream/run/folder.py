@@ -34,7 +34,7 @@ class RunFolder(ABC):
     resumed from what is there.
 
     Attributes:
-        given: where the run will be, as the user named it: a path, or a URL without its secrets.
+        place: where the run will be, as the user named it: a path, or a URL without its secrets.
         path: the folder.
         resumed_by: call that resumes the run, where no command can since its picture was in memory.
 
@@ -42,8 +42,8 @@ class RunFolder(ABC):
         OutputError: the folder cannot be made, or another process works in it.
     """
 
-    def __init__(self, given: Path | str, path: Path) -> None:
-        self.given = given
+    def __init__(self, place: Path | str, path: Path) -> None:
+        self.place = place
         self.path = path
         self.resumed_by: str | None = None
         self._lock = self._acquired_lock()
@@ -117,7 +117,7 @@ class RunFolder(ABC):
 
     def _resuming(self) -> str:
         """Return the command that resumes the run."""
-        return f"netsounds-stream resume {shlex.quote(str(self.given))}"
+        return f"netsounds-stream resume {shlex.quote(str(self.place))}"
 
     def _acquired_lock(self) -> FileLock:
         """Make the folder, and lock it.
@@ -144,7 +144,7 @@ class RunFolder(ABC):
                 lock.acquire()
             except LockHeldError as error:
                 raise OutputError(
-                    f"another run is working on {self.given} (process {error.holder}); wait until it ends, "
+                    f"another run is working on {self.place} (process {error.holder}); wait until it ends, "
                     "or choose another --out"
                 ) from error
             except OSError as error:

@@ -109,11 +109,11 @@ class Layout:
         """Return the sound file of a bank's scheme 'sum' or 'concat'."""
         return self.folder / f"{bank_stem(number, self.label)}_{scheme}.{self.ending}"
 
-    def filters(self, number: int, filters: Iterable[int]) -> list[Path]:
+    def filters(self, bank: int, filters: Iterable[int]) -> list[Path]:
         """Make the folder of a bank's scheme 'filters', and return its sound files, one for each filter."""
-        folder = self.folder / filters_folder(number, self.label)
+        folder = self.folder / filters_folder(bank, self.label)
         folder.mkdir(exist_ok=True)
-        return [folder / f"{filter_stem(each)}.{self.ending}" for each in filters]
+        return [folder / f"{filter_stem(number)}.{self.ending}" for number in filters]
 
 
 def bank_stem(number: int, label: str) -> str:

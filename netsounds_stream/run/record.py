@@ -1,7 +1,7 @@
 """The record of a run: the content of `run.json`, and the attributes of each stored array.
 
-They suffice to repeat the run, and to know where each value lies on the picture. What computing the run found
-is added by the engine.
+They suffice to repeat the run, and to know where each value lies on the picture. The engine adds the results
+of the run.
 """
 
 from __future__ import annotations
@@ -190,10 +190,10 @@ def recorded_plan(record: dict[str, Any]) -> Plan:
     for name in ("mix", "stems", "parts"):
         words[name] = None if words.get(name) is None else AudioPlan(**words[name])
     banks = [
-        {**each, "shape": tuple(each["shape"]), "audio": tuple(AudioPlan(**audio) for audio in each["audio"])}
-        for each in words.pop("banks")
+        {**bank, "shape": tuple(bank["shape"]), "audio": tuple(AudioPlan(**audio) for audio in bank["audio"])}
+        for bank in words.pop("banks")
     ]
-    return Plan(**words, banks=tuple(BankPlan(**each) for each in banks))
+    return Plan(**words, banks=tuple(BankPlan(**bank) for bank in banks))
 
 
 def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A finished run's `run.json` as a file: read, recognized as this package's, and extended by later files.
 
-What it says is the business of `record`.
+Its content is made in `record`.
 """
 
 from __future__ import annotations

@@ -48,4 +48,4 @@ class RemoteRunLocation(RunLocation):
     def finished(self) -> Run:
         """Return the finished run; see `RunLocation`."""
         with RemoteRunFolder(self._url, self._work) as folder:
-            return as_run(folder.given, folder.finished())
+            return as_run(folder.place, folder.finished())
