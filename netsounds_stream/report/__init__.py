@@ -1,5 +1,4 @@
-"""What is seen of a run: pictures of filters, charts, sounds for browsers, the report page with its scripts
-and styles in `assets/`, plots and galleries.
+"""What people see of a run: images, charts, browser forms of sounds, the report page, plots and galleries.
 
-Nothing here ever changes what a run sounds like.
+`assets/` holds the page's templates, style sheets and scripts. Code here never changes a run's sound.
 """
