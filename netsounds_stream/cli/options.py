@@ -12,7 +12,7 @@ from ..base.locations import local_only, parse_location
 from ..planning import options, sound_options
 from ..planning.options import SonifyOptions, options_from_words
 from ..planning.presets import PRESET_NAMES, preset_words, presets_help
-from . import sections as sections
+from . import sections
 from .sections import Decorator, given_options, option, stacked
 from .sound_options import SOUND
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..planning import sound_options
-from . import sections as sections
+from . import sections
 from .sections import option, stacked
 
 SOUND = stacked(
