@@ -149,13 +149,13 @@ def ask(folder: Path, weights_file: Path, picture_file: Path) -> Iterator[Ask]:
     weights, picture = ("--weights", weights_file), ("--picture", picture_file)
     questions = {
         "forward": weights,
-        "end_to_end": (*weights, *picture),
+        "end_to_end": weights,
         "memory": (*weights, "--check"),
         "codecs": (*weights, *picture),
         "fft": (),
         "phases": (),
-        "stages": (*weights, *picture),
-        "busy": (*weights, *picture, "--before", BENCHMARKS.parent),
+        "stages": weights,
+        "busy": (*weights, "--before", BENCHMARKS.parent),
         "listening": ("--weights", "untrained"),
         "stores": (),
         "scaling": weights,

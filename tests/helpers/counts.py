@@ -12,7 +12,7 @@ AT_ONCE = 10
 
 #: Kills, width and height of the picture, options.
 KILLS = {
-    "sum and concat": (9, 700, 500, "--scheme sum --scheme concat"),
-    "all schemes, levelled": (9, 500, 450, ALL_SCHEMES),
-    "sum only": (8, 700, 900, "--scheme sum --no-activations --no-report --memory 460MiB"),
+    "sum and concat": (6, 700, 500, "--scheme sum --scheme concat"),
+    "all schemes, levelled": (6, 500, 450, ALL_SCHEMES),
+    "sum only": (5, 700, 900, "--scheme sum --no-activations --no-report --memory 460MiB"),
 }
