@@ -1,4 +1,4 @@
-"""Finished sound files: several finished side by side as a step of a run, and what finishing one leaves."""
+"""Several sound files finished side by side, as one step of a run."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ def finish_files(
     """Finish several files side by side.
 
     Args:
-        journal: where the state of `step` is kept: the files that are done, one after another.
+        journal: keeps the state of the step: how many files are complete, in the order of `jobs`.
         pipeline: the workers.
-        step: the step.
-        jobs: how each file is finished, and its segments.
-        advance: called with the samples of each file.
+        step: name of the step.
+        jobs: target and segments of each file.
+        advance: called with the number of samples of each pass over a file.
+
+    Raises:
+        Stopped: the run was asked to stop; files that are complete are noted in the journal.
     """
     work = Pass(journal, step, [Block(slice(at, at + 1), slice(0, 1)) for at in range(len(jobs))])
     measured = {} if work.state is None else dict(work.state["measured"])
@@ -43,17 +46,17 @@ def finish_files(
         target, segments = jobs[block.channels.start]
         return target.path, *finish(target, segments, advance)
 
-    def add(found: tuple[Path, FileSum, dict[str, Any]]) -> None:
-        path, checksum, facts = found
+    def add(finished: tuple[Path, FileSum, dict[str, Any]]) -> None:
+        path, checksum, facts = finished
         written.update(with_view(targets[path], checksum))
         if facts:
             measured[named(path)] = facts
         work.reached(lambda: {"measured": dict(measured)}, files)
 
     def files() -> Files:
-        found = dict(written)
+        since_last_commit = dict(written)
         written.clear()
-        return found
+        return since_last_commit
 
     pipeline.run(work.remaining(Advance("", 1, "", lambda progress: None), 0), finish_one, [add])
     work.end(lambda: {"measured": dict(measured)}, files)
@@ -65,6 +68,14 @@ def named(path: Path) -> str:
 
 
 def with_view(target: Finish, written: FileSum) -> dict[Path, FileSum | None]:
-    """Return the files that finishing one wrote."""
+    """Return the files that finishing a target wrote.
+
+    Args:
+        target: the target.
+        written: size and checksum of its file.
+
+    Returns:
+        Its file and its view, with their checksums; the view has none.
+    """
     view: dict[Path, FileSum | None] = {} if target.view is None else {target.view[0]: None}
     return {target.path: written, **view}

@@ -1,6 +1,7 @@
-"""The last step to a sound file: levels, fades, another rate, dither, the file's format. From front to back.
+"""The last step to a sound file, from front to back: levels, fades, resampling, dither, the file's format.
 
-What depends on the whole (a rate's new peak, loudness) takes a pass before the one that writes.
+Values that depend on the whole sound (the peak at another rate, loudness) take a pass before the one that
+writes.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from .view import SoundMeter, ViewPlan
 from .wav import LaidOutWav, to_samples
 
 Samples = NDArray[np.float32]
-#: Of true peaks, in dB below full scale.
+#: Highest true peak, in dB relative to full scale.
 CEILING_DBTP = -1.0
 CEILING = 10 ** (CEILING_DBTP / 20)
-# The limiter's own: what it turns down has a little more between its samples than was foreseen.
+# The limiter aims below the ceiling: between the samples that it turns down, peaks are a little higher than
+# foreseen.
 _MARGIN = 10 ** (-0.05 / 20)
-# Peaks are turned down by no more: past that a limiter is heard.
+# Most that the limiter turns peaks down by: beyond that it becomes audible.
 _MOST_LIMITED_DB = 18.0
 _TOLERATED_LU = 0.2
 _MOST_PASSES = 5  # over the sound, to find the gain that reaches a loudness behind the limiter
@@ -43,12 +45,16 @@ PIECE_SAMPLES = 1 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """Some of a file's sound: `factor` times what `pieces` gives, plus `offset`.
+    """A stretch of a file's sound: its pieces, times `factor`, faded, plus `offset`.
 
     Attributes:
-        samples: in each channel.
-        pieces: gives it from its beginning, each time it is called; float32 `[sample, channel]`.
-        fades_in, fades_out: whether it is faded.
+        samples: length in samples of a channel.
+        pieces: returns the stretch from its beginning, each time it is called, as pieces float32
+            `[sample, channel]`.
+        factor: multiplies the samples.
+        offset: added to the samples after the fades.
+        fades_in: whether its beginning is faded in.
+        fades_out: whether its end is faded out.
     """
 
     samples: int
@@ -61,7 +67,12 @@ class Segment:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a file's segments are turned up by; `limits`: by so much that a limiter has work."""
+    """The gain of a file's segments.
+
+    Attributes:
+        factor: multiplies all segments.
+        limits: whether peaks then exceed the ceiling, so that a limiter must turn them down.
+    """
 
     factor: float = 1.0
     limits: bool = False
@@ -69,10 +80,17 @@ class Gain:
 
 @dataclass(frozen=True, kw_only=True)
 class Finish:
-    """How one file is finished; `loudness_lufs` None leaves the segments' own levels, to within full scale.
+    """The target of finishing: one file, its format, loudness and tags.
 
-    `dithered`: TPDF dither of one step each way, where 16 bits are written. `view`: where to keep what was
-    seen of it, and how.
+    Attributes:
+        path: path of the file.
+        audio: plan of the file: length, channels, container.
+        sound: options of the sound: format, rates, scale.
+        tags: texts that the file carries.
+        loudness_lufs: wanted loudness; None keeps the segments' levels, as far as full scale allows.
+        dithered: whether 16-bit samples get TPDF dither, of one step each way.
+        seed: seed of the dither.
+        view: where the file's view is saved, and how it is measured; None: nowhere.
     """
 
     path: Path
@@ -86,164 +104,225 @@ class Finish:
 
     @property
     def rate_hz(self) -> int:
-        return self.sound.resample_hz or self.sound.sample_rate_hz
+        """The file's sample rate."""
+        return self.sound.file_rate_hz
 
 
 def gain_for(
-    to: Finish, segments: Sequence[Segment], advance: Advance, known: Loudness | None = None
+    target: Finish, segments: Sequence[Segment], advance: Advance, known: Loudness | None = None
 ) -> Gain:
-    """Return the gain that the file is written with.
+    """Determine the gain that a file is written with, in as many passes over the segments as that takes.
 
     Args:
-        advance: called with every sample of every pass over the segments.
-        known: what a meter would find of the segments as they are, if one was there when they were made: it
-            saves a pass.
+        target: the file.
+        segments: its sound.
+        advance: called with the number of samples of each pass that the plan counts.
+        known: loudness of the segments at a gain of 1, where it was measured when they were made; it saves a
+            pass.
+
+    Returns:
+        The gain that reaches the loudness or the scale, as far as ceiling and limiter allow.
     """
-    gain, limits = 1.0, False
-    if to.loudness_lufs is not None:
-        before = known or _loudness(_stream(to, segments, advance), to)
-        gain, limits = _gain_to(to.loudness_lufs, before)
+    gain = 1.0
+    limits = False
+    if target.loudness_lufs is not None:
+        before = known or _loudness(_stream(target, segments, advance), target)
+        gain, limits = _gain_to(target.loudness_lufs, before)
         if limits:
-            counts = iter([advance] if known is not None else [])  # further passes are not in the plan
+            planned = iter([advance] if known is not None else [])  # the plan counts no further passes
 
             def limited(gain: float) -> float:
-                counted = next(counts, Advance("", 1, "", lambda progress: None))
-                return _loudness(_limited(to, gain, _stream(to, segments, counted)), to).integrated_lufs
+                counted = next(planned, Advance("", 1, "", lambda progress: None))
+                return _loudness(
+                    _limited(target, gain, _stream(target, segments, counted)), target
+                ).integrated_lufs
 
-            gain = _limited_gain(to.loudness_lufs, gain, _most_gain(before), limited)
-    elif to.rate_hz != to.sound.sample_rate_hz:
-        gain = _gain_to_peak(to, segments, advance)
+            gain = _limited_gain(target.loudness_lufs, gain, _most_gain(before), limited)
+    elif target.rate_hz != target.sound.sample_rate_hz:
+        gain = _gain_to_peak(target, segments, advance)
     return Gain(gain, limits)
 
 
 def finish(
-    to: Finish, segments: Sequence[Segment], advance: Advance, gain: Gain | None = None
+    target: Finish, segments: Sequence[Segment], advance: Advance, gain: Gain | None = None
 ) -> tuple[FileSum, dict[str, Any]]:
-    """Write the file; its sum, and what was measured of it, JSON-ready.
+    """Write a file.
 
     Args:
-        advance: called with every sample of every pass over the segments (`passes`).
-        gain: what it is written with; None: `gain_for` finds it.
+        target: the file.
+        segments: its sound.
+        advance: called with the number of samples of each of the `passes` over the segments.
+        gain: gain of the segments; None: `gain_for` determines it.
+
+    Returns:
+        Size and checksum of the file; and its loudness and true peak, JSON-ready, where it was brought to a
+        loudness, else nothing.
+
+    Raises:
+        OutputError: the file or its view cannot be written.
     """
-    gain = gain or gain_for(to, segments, advance)
-    meter = None if to.loudness_lufs is None else LoudnessMeter(to.rate_hz, to.audio.channels)
-    draw, at, stream = np.random.default_rng((*to.seed, 1)), 0, _stream(to, segments, advance)
-    seen = None if to.view is None else SoundMeter(to.view[1])
-    with _Writer(to) as file:
-        for piece in _scaled(to, gain, stream):
+    gain = gain or gain_for(target, segments, advance)
+    meter = None if target.loudness_lufs is None else LoudnessMeter(target.rate_hz, target.audio.channels)
+    draw = np.random.default_rng((*target.seed, 1))
+    view_meter = None if target.view is None else SoundMeter(target.view[1])
+    start = 0
+    with _Writer(target) as file:
+        for piece in _scaled(target, gain, _stream(target, segments, advance)):
             if meter is not None:
                 meter.add(piece)
-            if seen is not None:
-                seen.add(piece)
-            file.write(at, _samples(to, piece, draw))
-            at += len(piece)
-        assert at == to.audio.samples
-    if seen is not None and to.view is not None:
-        seen.finish().save(to.view[0])
+            if view_meter is not None:
+                view_meter.add(piece)
+            file.write(start, _file_samples(target, piece, draw))
+            start += len(piece)
+        assert start == target.audio.samples
+    if view_meter is not None and target.view is not None:
+        view_meter.finish().save(target.view[0])
     return file.sum(), {} if meter is None else _measured(meter.finish())
 
 
 def passes(sound: SoundOptions, loudness_lufs: float | None) -> int:
-    """How often the segments are gone through."""
+    """Count the passes over a file's segments that the plan of its progress counts."""
     return 2 if loudness_lufs is not None or sound.resample_hz is not None else 1
 
 
-def true_peak(to: Finish, segments: Sequence[Segment], advance: Advance) -> float:
-    """Return the true peak, linear, of what the file would hold at a gain of 1."""
-    return _loudness(_stream(to, segments, advance), to).true_peak
+def true_peak(target: Finish, segments: Sequence[Segment], advance: Advance) -> float:
+    """Measure the true peak of a file's sound at a gain of 1.
+
+    Args:
+        target: the file, which is not written.
+        segments: its sound.
+        advance: called with the number of samples.
+
+    Returns:
+        The peak, linear: full scale is 1.
+    """
+    return _loudness(_stream(target, segments, advance), target).true_peak
 
 
-def _loudness(pieces: Iterable[Samples], to: Finish) -> Loudness:
-    meter = LoudnessMeter(to.rate_hz, to.audio.channels)
+def _loudness(pieces: Iterable[Samples], target: Finish) -> Loudness:
+    meter = LoudnessMeter(target.rate_hz, target.audio.channels)
     for piece in pieces:
         meter.add(piece)
     return meter.finish()
 
 
-def _gain_to(wanted_lufs: float, found: Loudness) -> tuple[float, bool]:
-    """To the loudness, as far as the limiter is let go, and whether that must work; to the ceiling at most
-    where there is no loudness."""
-    if not found.true_peak:
+def _gain_to(wanted_lufs: float, measured: Loudness) -> tuple[float, bool]:
+    """Return the gain to a loudness, before any limiter.
+
+    Args:
+        wanted_lufs: the loudness.
+        measured: loudness and true peak at a gain of 1.
+
+    Returns:
+        The gain, no larger than `_most_gain`; and whether a limiter is needed. Sound that is too short or too
+        quiet to have a loudness is turned down to the ceiling at most.
+    """
+    if not measured.true_peak:
         return 1.0, False
-    wanted, most = found.gain_to(wanted_lufs), CEILING / found.true_peak
+    to_ceiling = CEILING / measured.true_peak
+    wanted = measured.gain_to(wanted_lufs)
     if wanted is None:
-        return min(1.0, most), False
-    return min(wanted, _most_gain(found)), wanted > most
+        return min(1.0, to_ceiling), False
+    return min(wanted, _most_gain(measured)), wanted > to_ceiling
 
 
-def _most_gain(found: Loudness) -> float:
-    """Return the gain at which the limiter turns peaks down by as much as it is let."""
-    return CEILING / found.true_peak * 10 ** (_MOST_LIMITED_DB / 20)
+def _most_gain(measured: Loudness) -> float:
+    """Return the gain at which the limiter turns peaks down by the most that is allowed."""
+    return CEILING / measured.true_peak * 10 ** (_MOST_LIMITED_DB / 20)
 
 
 def _limited_gain(wanted_lufs: float, first: float, most: float, limited: Callable[[float], float]) -> float:
-    """Return the gain that reaches the loudness behind the limiter, found by the secant method.
+    """Find the gain that reaches a loudness behind the limiter, by the secant method.
 
-    More gain has the limiter take more, so that each decibel of it brings less than one.
+    With more gain the limiter turns down more, so that a decibel of gain brings less than one of loudness.
 
     Args:
-        first: the gain to begin with.
-        most: the largest that is let.
-        limited: the loudness behind the limiter, in LUFS, for a gain; each call is a pass over the sound.
+        wanted_lufs: the loudness.
+        first: gain of the first trial.
+        most: largest gain that is allowed.
+        limited: returns the loudness behind the limiter, in LUFS, for a gain; each call is a pass over the
+            sound.
+
+    Returns:
+        The gain whose loudness is nearest to the wanted one.
     """
     tried: list[tuple[float, float]] = []  # gain and loudness, both in dB
     gain_db, most_db = (20 * math.log10(gain) for gain in (first, most))
     for _ in range(_MOST_PASSES):
         reached = limited(10 ** (gain_db / 20))
-        missing, slope = wanted_lufs - reached, 1.0
+        missing = wanted_lufs - reached
+        slope = 1.0
         if tried and gain_db != tried[-1][0]:
             slope = (reached - tried[-1][1]) / (gain_db - tried[-1][0])
         tried.append((gain_db, reached))
-        # below a tenth of a decibel for each, more is turned down nearly altogether
+        # below a tenth of a decibel per decibel, the limiter takes nearly all of what is added
         if abs(missing) <= _TOLERATED_LU / 2 or slope < 0.1 or (missing > 0 and gain_db >= most_db):
             break
         gain_db = min(gain_db + missing / slope, most_db)
-    nearest = min(tried, key=lambda each: abs(each[1] - wanted_lufs))
+    nearest = min(tried, key=lambda trial: abs(trial[1] - wanted_lufs))
     return float(10 ** (nearest[0] / 20))
 
 
-def _gain_to_peak(to: Finish, segments: Sequence[Segment], advance: Advance) -> float:
-    """To full scale where that is the scale; else down to it, where another rate's samples passed it."""
-    peak = max((float(np.abs(piece).max(initial=0)) for piece in _stream(to, segments, advance)), default=0)
-    passed = peak > 0 and (to.sound.scale == "peak" or (peak > 1 and to.sound.scale != "none"))
-    return 1 / peak if passed else 1.0
+def _gain_to_peak(target: Finish, segments: Sequence[Segment], advance: Advance) -> float:
+    """Return the gain that resampled segments need, whose peak is another one.
+
+    Returns:
+        The gain to full scale by 'peak'; by 'minmax' only where the peak exceeds full scale; else 1.
+    """
+    peak = max(
+        (float(np.abs(piece).max(initial=0)) for piece in _stream(target, segments, advance)), default=0
+    )
+    scaled = peak > 0 and (target.sound.scale == "peak" or (peak > 1 and target.sound.scale != "none"))
+    return 1 / peak if scaled else 1.0
 
 
-def _measured(found: Loudness) -> dict[str, Any]:
-    heard = math.isfinite(found.integrated_lufs)
+def _measured(loudness: Loudness) -> dict[str, Any]:
+    audible = math.isfinite(loudness.integrated_lufs)
     return {
-        "loudness_lufs": round(found.integrated_lufs, 2) if heard else None,
-        "true_peak_dbtp": round(20 * math.log10(found.true_peak), 2) if found.true_peak else None,
+        "loudness_lufs": round(loudness.integrated_lufs, 2) if audible else None,
+        "true_peak_dbtp": round(20 * math.log10(loudness.true_peak), 2) if loudness.true_peak else None,
     }
 
 
-def _scaled(to: Finish, gain: Gain, pieces: Iterable[Samples]) -> Iterator[Samples]:
+def _scaled(target: Finish, gain: Gain, pieces: Iterable[Samples]) -> Iterator[Samples]:
     if gain.limits:
-        return _limited(to, gain.factor, pieces)
-    return (each * np.float32(gain.factor) for each in pieces)
+        return _limited(target, gain.factor, pieces)
+    return (piece * np.float32(gain.factor) for piece in pieces)
 
 
-def _limited(to: Finish, gain: float, pieces: Iterable[Samples]) -> Iterator[Samples]:
-    limiter = Limiter(to.rate_hz, to.audio.channels, CEILING * _MARGIN)
+def _limited(target: Finish, gain: float, pieces: Iterable[Samples]) -> Iterator[Samples]:
+    limiter = Limiter(target.rate_hz, target.audio.channels, CEILING * _MARGIN)
     for piece in pieces:
         yield limiter.push(piece * np.float32(gain))
     yield limiter.flush()
 
 
-def _samples(to: Finish, piece: Samples, draw: np.random.Generator) -> NDArray[Any]:
-    """As the file takes them."""
-    if to.audio.container == "OGG":
+def _file_samples(target: Finish, piece: Samples, draw: np.random.Generator) -> NDArray[Any]:
+    """Convert a piece to the file's sample format, dithered where that is wanted."""
+    if target.audio.container == "OGG":
         return np.clip(piece, -1, 1)
-    if to.dithered and to.sound.subtype == "PCM_16":
+    if target.dithered and target.sound.subtype == "PCM_16":
         return _dithered(piece, draw)
-    values, bounded = torch.from_numpy(np.array(piece)), to.sound.scale != "none"
-    samples: NDArray[Any] = to_samples(values, to.sound.subtype, bounded=bounded).numpy()
+    values = torch.from_numpy(np.array(piece))
+    bounded = target.sound.scale != "none"
+    samples: NDArray[Any] = to_samples(values, target.sound.subtype, bounded=bounded).numpy()
     return samples
 
 
-def note_of(name: str, asked_lufs: float, measured: Mapping[str, Any]) -> str | None:
-    """Return what to tell of a file that is not at the loudness that was asked for; None: it is."""
-    found, wanted = measured["loudness_lufs"], measured.get("wanted_lufs", asked_lufs)
+def note_of(name: str, requested_lufs: float, measured: Mapping[str, Any]) -> str | None:
+    """Explain why a file is not at the loudness that was requested.
+
+    Args:
+        name: name of the file.
+        requested_lufs: the loudness of the options.
+        measured: loudness and true peak of the file, with the loudness that was wanted of it where it is less
+            than the requested one.
+
+    Returns:
+        One sentence; None where the file is at the loudness.
+    """
+    found = measured["loudness_lufs"]
+    wanted = measured.get("wanted_lufs", requested_lufs)
     if measured["true_peak_dbtp"] is None:
         why = ": nothing in the picture stands out from an even colour" if "wanted_lufs" in measured else ""
         return f"{name} is silent{why}"
@@ -255,65 +334,74 @@ def note_of(name: str, asked_lufs: float, measured: Mapping[str, Any]) -> str | 
             f"limiter would have to turn them down by more than {_MOST_LIMITED_DB:g} dB to keep them below "
             f"{CEILING_DBTP:g} dBTP"
         )
-    if wanted < asked_lufs - _TOLERATED_LU:
+    if wanted < requested_lufs - _TOLERATED_LU:
         return (
-            f"{name} is at {found:.1f} LUFS instead of {asked_lufs:g}: the picture is nearly even, and what "
-            "little it has is not raised to the level of full pictures"
+            f"{name} is at {found:.1f} LUFS instead of {requested_lufs:g}: the picture is nearly even, and "
+            "what little it has is not raised to the level of full pictures"
         )
     return None
 
 
-def _stream(to: Finish, segments: Sequence[Segment], advance: Advance) -> Iterator[Samples]:
-    """All segments, scaled, faded, one after another, at the rate that is written."""
-    pieces = (piece for segment in segments for piece in _levelled(segment, to.sound.sample_rate_hz, advance))
-    plain = _first(preview_samples(to.sound), pieces)
-    if to.rate_hz == to.sound.sample_rate_hz:
-        yield from plain
+def _stream(target: Finish, segments: Sequence[Segment], advance: Advance) -> Iterator[Samples]:
+    """Yield all segments, one after another, levelled and faded, at the file's rate."""
+    rate_hz = target.sound.sample_rate_hz
+    levelled = (piece for segment in segments for piece in _levelled(segment, rate_hz, advance))
+    pieces = _shortened(levelled, preview_samples(target.sound))
+    if target.rate_hz == rate_hz:
+        yield from pieces
         return
-    resampler = Resampler(to.sound.sample_rate_hz, to.rate_hz, to.audio.channels)
-    for piece in plain:
+    resampler = Resampler(rate_hz, target.rate_hz, target.audio.channels)
+    for piece in pieces:
         yield resampler.push(piece)
     yield resampler.flush()
 
 
-def _first(samples: int | None, pieces: Iterable[Samples]) -> Iterator[Samples]:
-    """So many samples, in a preview; None: all."""
-    left = samples
+def _shortened(pieces: Iterable[Samples], samples: int | None) -> Iterator[Samples]:
+    """Yield pieces up to a number of samples, as a preview has; None: all. All pieces are consumed."""
+    remaining = samples
     for piece in pieces:
-        yield piece if left is None else piece[:left]
-        if left is not None:
-            left = max(0, left - len(piece))
+        yield piece if remaining is None else piece[:remaining]
+        if remaining is not None:
+            remaining = max(0, remaining - len(piece))
 
 
 def _levelled(segment: Segment, rate_hz: int, advance: Advance) -> Iterator[Samples]:
-    fade, at = _fade(min(int(_FADE_SECONDS * rate_hz), segment.samples // 2)), 0
+    """Yield a segment's pieces, scaled and faded."""
+    fade = _fade(min(int(_FADE_SECONDS * rate_hz), segment.samples // 2))
+    start = 0
     for piece in segment.pieces():
-        made = piece * np.float32(segment.factor)
+        levelled = piece * np.float32(segment.factor)
         if segment.fades_in:
-            head = fade[at : at + len(made)]
-            made[: len(head)] *= head[:, None]
+            head = fade[start : start + len(levelled)]
+            levelled[: len(head)] *= head[:, None]
         if segment.fades_out:
-            left = segment.samples - at  # the sample k before the end gets fade[k]
-            first = max(0, left - len(fade))
-            if first < len(made):
-                made[first:] *= fade[left - len(made) : left - first][::-1, None]
-        at += len(made)
-        made += np.float32(segment.offset)
-        advance(made.size)
-        yield made
-    assert at == segment.samples
+            remaining = segment.samples - start  # the sample k before the end gets fade[k]
+            first = max(0, remaining - len(fade))
+            if first < len(levelled):
+                levelled[first:] *= fade[remaining - len(levelled) : remaining - first][::-1, None]
+        start += len(levelled)
+        levelled += np.float32(segment.offset)
+        advance(levelled.size)
+        yield levelled
+    assert start == segment.samples
 
 
 def _fade(samples: int) -> Samples:
-    """Half a raised cosine, rising."""
+    """Return half a raised cosine, rising, float32 `[sample]`."""
     rising = (1 - np.cos(np.pi * (np.arange(samples) + 0.5) / max(1, samples))) / 2
     return rising.astype(np.float32)
 
 
 def _dithered(piece: Samples, draw: np.random.Generator) -> NDArray[np.int16]:
-    """int16 of values in [-1, 1]: with noise of triangular density before rounding, so that what the
-    rounding leaves does not follow the sound (Lipshitz, Wannamaker, Vanderkooy, JAES 40/5, 1992). Silence,
-    which rounding leaves nothing of, stays silence."""
+    """Round values in [-1, 1] to int16, with TPDF dither.
+
+    Noise of triangular density is added before rounding, so that the rounding error does not follow the sound
+    (Lipshitz, Wannamaker, Vanderkooy, JAES 40/5, 1992). Zeros, whose rounding error is 0, stay silence.
+
+    Args:
+        piece: float32 `[sample, channel]`.
+        draw: source of the noise.
+    """
     noise = draw.random((*piece.shape, 2), dtype=np.float32)
     drawn = np.where(piece == 0, np.float32(0), noise[..., 0] - noise[..., 1])
     values = np.clip(piece, -1, 1) * np.float32(2**15 - 1) + drawn
@@ -321,37 +409,41 @@ def _dithered(piece: Samples, draw: np.random.Generator) -> NDArray[np.int16]:
 
 
 class _Writer:
-    """The file, whatever its format; from front to back."""
+    """Writes a file of any format from front to back; a context manager.
 
-    def __init__(self, to: Finish) -> None:
-        self._wav: LaidOutWav | None = None
-        self._coded: SoundWriter | None = None
-        if to.audio.container in ("WAV", "RF64"):
-            self._wav = LaidOutWav(to.path, to.audio, to.sound, info=info_chunk(to.tags))
+    An exception that leaves its `with` block closes the file unfinished.
+    """
+
+    def __init__(self, target: Finish) -> None:
+        self._file: LaidOutWav | SoundWriter
+        if target.audio.container in ("WAV", "RF64"):
+            self._file = LaidOutWav(target.path, target.audio, target.sound, info=info_chunk(target.tags))
         else:
-            self._coded = SoundWriter(
-                to.path, to.sound.format, to.sound.subtype, to.rate_hz, to.audio.channels, to.tags
+            self._file = SoundWriter(
+                target.path,
+                target.sound.format,
+                target.sound.subtype,
+                target.rate_hz,
+                target.audio.channels,
+                target.tags,
             )
-        self._path = to.path
 
     def __enter__(self) -> _Writer:
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        for each in (self._wav, self._coded):
-            if each is not None:
-                each.__exit__(*error)
+    def __exit__(self, *error: object) -> None:
+        self._file.__exit__(*error)
 
-    def write(self, start: int, values: NDArray[Any]) -> None:
-        if not len(values):  # a resampler or a limiter may hold all of a piece back
+    def write(self, start: int, samples: NDArray[Any]) -> None:
+        """Write samples `[sample, channel]` of the file's format, the first of which is number `start`."""
+        if not len(samples):  # a resampler or a limiter may hold all of a piece back
             return
-        if self._coded is not None:
-            self._coded.write(values)
+        if isinstance(self._file, SoundWriter):
+            self._file.write(samples)
             return
-        assert self._wav is not None
-        part = self._wav.write(start, values)
-        self._wav.checksum ^= shifted(part, self._wav.bytes_after(start + len(values)))
+        part = self._file.write(start, samples)
+        self._file.checksum ^= shifted(part, self._file.bytes_after(start + len(samples)))
 
     def sum(self) -> FileSum:
-        """Of the whole file, which is closed."""
-        return file_sum(self._path) if self._wav is None else self._wav.file_sum()
+        """Return size and checksum of the file, which must be closed."""
+        return file_sum(self._file.path) if isinstance(self._file, SoundWriter) else self._file.file_sum()

@@ -1,8 +1,8 @@
-"""What of a sound file can be seen: its extremes and its spectrum over time, measured while it is written.
+"""Views of sound files for the report: extremes and spectra over time, measured while a file is written.
 
-A file is seen as one part, or as parts of one length end to end (the filters of `concat`). A part has
-columns; of a column there are its lowest and highest sample, and the power in some rows of frequencies, out
-of at most four windows evenly spaced in it: a file of hours costs little more than one of minutes.
+A file is viewed as one part, or as parts of one length end to end (the filters of 'concat'). A part has
+columns. Of each column, a view holds the lowest and the highest sample, and the power in rows of frequencies,
+measured in at most four windows evenly spaced in it: a file of hours costs little more than one of minutes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..base.sink import Closable
 from ..base.spool import PlacedFile
 from ..errors import StoreError, cannot_write
 from ..planning.plan import AudioPlan
@@ -24,19 +25,29 @@ from ..planning.sound_options import SoundOptions
 from .dsp.spectrum import FrequencyScale, interval_weights
 
 Floats = NDArray[np.float32]
-# Columns of extremes and of spectra, and rows of spectra: of a whole bank's sound, and of each filter's.
-_WHOLE, _FILTER = (1024, 1024, 256), (128, 64, 32)
-_WINDOW = 4096  # samples at most
+_BANK_SIZES = {"columns": 1024, "spectrum_columns": 1024, "rows": 256}
+_FILTER_SIZES = {"columns": 128, "spectrum_columns": 64, "rows": 32}
+_WINDOW = 4096  # most samples of a window
 _WINDOWS_A_COLUMN = 4
 _AT_ONCE = 32  # windows transformed at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ViewPlan:
-    """How a file of `samples` a channel is seen: as `parts` of `part_samples`; the last may be cut short.
+    """The sizes of a file's view.
 
-    A part has so many `columns` of extremes, and `spectrum_columns` of `rows` of power. Frequencies from
-    `low_hz` to `high_hz` are spread by `scale`: 'linear', 'mel' or 'log'.
+    Attributes:
+        samples: length of the file in samples of a channel.
+        channels: channels of the file.
+        rate_hz: the file's sample rate.
+        parts: number of parts; the last one may be cut short.
+        part_samples: length of a part in samples of a channel; not always a whole number.
+        scale: how frequencies are spread over rows: 'linear', 'mel' or 'log'.
+        low_hz: lowest frequency of the rows.
+        high_hz: highest frequency of the rows.
+        columns: columns of extremes in a part.
+        spectrum_columns: columns of power in a part.
+        rows: rows of power.
     """
 
     samples: int
@@ -53,37 +64,63 @@ class ViewPlan:
 
     @property
     def window(self) -> int:
-        """Samples of a window: a power of two, no more than a part."""
+        """Length of a window in samples: a power of two, no longer than a part of at least 16 samples."""
         return min(_WINDOW, 1 << max(4, int(self.part_samples).bit_length() - 1))
 
 
 def view_plan(audio: AudioPlan, sound: SoundOptions, *, windowed: bool, filter_samples: int) -> ViewPlan:
-    """Of one file; `filter_samples` are a filter's where it is one of `concat`, before any resampling."""
-    rate, parts, length, sizes = sound.resample_hz or sound.sample_rate_hz, 1, float(audio.samples), _WHOLE
+    """Plan the view of a file.
+
+    Args:
+        audio: plan of the file.
+        sound: options of the sound.
+        windowed: whether the sound is windowed, and spread over frequencies as the options say.
+        filter_samples: samples of a filter in a file of 'concat', before any resampling.
+    """
+    rate = sound.file_rate_hz
+    parts = 1
+    length = float(audio.samples)
     if audio.scheme == "concat":
         length = filter_samples * rate / sound.sample_rate_hz
         parts = parts_begun(audio.samples, filter_samples, sound)
-    if audio.scheme in ("concat", "filters"):
-        sizes = _FILTER
-    low, high = sound.frequencies_hz if windowed else (0.0, rate / 2)
-    scale = sound.frequency if windowed else "linear"
-    if low >= rate / 2:  # another rate has left nothing of what sounded
-        scale, low = "linear", 0.0
+    scale = "linear"
+    low, high = 0.0, rate / 2
+    if windowed and sound.frequencies_hz[0] < rate / 2:  # else resampling has left no frequency of the sound
+        scale = sound.frequency
+        low, high = sound.frequencies_hz
+    sizes = _FILTER_SIZES if audio.scheme in ("concat", "filters") else _BANK_SIZES
     return ViewPlan(
-        audio.samples, audio.channels, rate, parts, length, scale, low, min(high, rate / 2), *sizes
+        samples=audio.samples,
+        channels=audio.channels,
+        rate_hz=rate,
+        parts=parts,
+        part_samples=length,
+        scale=scale,
+        low_hz=low,
+        high_hz=min(high, rate / 2),
+        **sizes,
     )
 
 
-def parts_begun(samples: int, each: int, sound: SoundOptions) -> int:
-    """How many parts of `each` samples, before any resampling, a file of `samples` has something of."""
-    rate = sound.resample_hz or sound.sample_rate_hz
-    return (samples - 1) * sound.sample_rate_hz // (each * rate) + 1
+def parts_begun(samples: int, part_samples: int, sound: SoundOptions) -> int:
+    """Count the parts of which a file holds at least one sample.
+
+    Args:
+        samples: samples of the file, in a channel.
+        part_samples: samples of a part, before any resampling.
+        sound: options with the sample rates.
+    """
+    return (samples - 1) * sound.sample_rate_hz // (part_samples * sound.file_rate_hz) + 1
 
 
 @dataclass(frozen=True)
 class View:
-    """What was seen: float32 `extremes` `[part, column, 2]`, lowest and highest, full scale being 1; and
-    `power` `[part, column, row]`, the lowest frequency first. NaN where there was no sample.
+    """A file's extremes and power over time; NaN where there was no sample.
+
+    Attributes:
+        plan: sizes of the view.
+        extremes: lowest and highest sample, full scale being 1, float32 `[part, column, 2]`.
+        power: mean power, the lowest frequency first, float32 `[part, column, row]`.
     """
 
     plan: ViewPlan
@@ -91,9 +128,10 @@ class View:
     power: Floats
 
     def save(self, path: Path) -> None:
-        """
+        """Save the view to a file.
+
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
         """
         plan = np.array(json.dumps(asdict(self.plan)))
         try:
@@ -104,9 +142,10 @@ class View:
 
     @classmethod
     def load(cls, path: Path) -> View:
-        """
+        """Load a view from a file.
+
         Raises:
-            StoreError: it is not there, or damaged.
+            StoreError: the file is missing or damaged.
         """
         try:
             with np.load(path, allow_pickle=False) as saved:
@@ -118,23 +157,36 @@ class View:
 
 @dataclass(frozen=True)
 class Views:
-    """Where a run's views wait until its report is made."""
+    """The files that keep a run's views until its report is made.
+
+    Attributes:
+        folder: folder of the files.
+    """
 
     folder: Path
 
     def path(self, bank: int, scheme: str) -> Path:
-        """Of a bank's file by that scheme (`filter 3` for one of `filters`); of bank 0, the mix."""
+        """Return the path of a sound file's view.
+
+        Args:
+            bank: number of the bank; 0 for the mix.
+            scheme: scheme of the file; 'filter N' for one of 'filters'.
+        """
         return self.folder / f"view-{bank}-{scheme.replace(' ', '-')}.npz"
 
     def extremes_path(self, bank: int) -> Path:
-        """Of a bank's filters where they are inverted one by one."""
+        """Return the path of the extremes of a bank's filters, where these are inverted one by one."""
         return self.folder / f"view-{bank}.extremes"
 
 
 class SoundMeter:
-    """Sees a file as its samples come, from front to back.
+    """Measures a file's view, given its samples from front to back.
 
-    Holds some windows of them, and the results.
+    Between calls it retains less than two windows of samples, up to 32 windows that wait for their transform,
+    and the results.
+
+    Args:
+        plan: sizes of the view.
     """
 
     def __init__(self, plan: ViewPlan) -> None:
@@ -146,27 +198,28 @@ class SoundMeter:
         self._taper = np.hanning(plan.window + 1)[:-1].astype(np.float32)
         self._first_bin, weights = _row_weights(plan)
         self._weights = torch.from_numpy(weights)
-        starts, self._columns = _window_starts(plan)
-        self._starts, self._next = starts, 0
+        self._starts, self._columns = _window_starts(plan)
+        self._next = 0  # number of the next window
         self._waiting: list[Floats] = []
-        self._kept, self._came = np.zeros((0, plan.channels), np.float32), 0
+        self._retained = np.zeros((0, plan.channels), np.float32)
+        self._came = 0  # samples so far
 
     def add(self, piece: Floats) -> None:
-        """Take the next samples, `[sample, channel]`."""
+        """Measure the next samples, float32 `[sample, channel]`."""
         if not len(piece):
             return
         self._add_extremes(piece)
-        self._kept = np.concatenate((self._kept, piece))
+        self._retained = np.concatenate((self._retained, piece))
         self._came += len(piece)
-        self._take_windows(self._came)
+        self._cut_windows(self._came)
 
     def finish(self) -> View:
-        """What was seen, every sample having come."""
+        """Return the view; all samples of the plan must have come."""
         plan = self._plan
         assert self._came == plan.samples
-        missing = max(0, plan.window - self._came)  # a file shorter than a window is seen beside silence
-        self._kept = np.concatenate((self._kept, np.zeros((missing, plan.channels), np.float32)))
-        self._take_windows(self._came + missing)
+        missing = max(0, plan.window - self._came)  # a file shorter than a window is filled up with silence
+        self._retained = np.concatenate((self._retained, np.zeros((missing, plan.channels), np.float32)))
+        self._cut_windows(self._came + missing)
         if self._waiting:
             self._transform()
         extremes = np.stack((self._low, self._high), 1)
@@ -180,55 +233,71 @@ class SoundMeter:
         )
 
     def _add_extremes(self, piece: Floats) -> None:
-        a_column = self._plan.part_samples / self._plan.columns
-        at, end = self._came, self._came + len(piece)
-        # column n has the samples from ceil(n a_column) on; one more to either side, for what is rounded here
-        first = min(max(0, int(at / a_column) - 1), len(self._low) - 1)
-        last = min(int(end / a_column) + 2, len(self._low))
-        bounds = np.ceil(np.arange(first, last) * a_column).astype(np.int64)
-        begins = np.clip(bounds - at, 0, len(piece))
-        columns, places = np.arange(first, last), begins
-        kept = np.append(places[1:] > places[:-1], places[-1] < len(piece))
-        columns, places = columns[kept], places[kept]
-        lowest = np.minimum.reduceat(piece.min(axis=1), places)
-        highest = np.maximum.reduceat(piece.max(axis=1), places)
+        column_samples = self._plan.part_samples / self._plan.columns
+        start = self._came
+        end = start + len(piece)
+        # column n begins at ceil(n column_samples); one column more to either side, for rounding
+        first = min(max(0, int(start / column_samples) - 1), len(self._low) - 1)
+        last = min(int(end / column_samples) + 2, len(self._low))
+        columns = np.arange(first, last)
+        bounds = np.ceil(columns * column_samples).astype(np.int64)
+        begins = np.clip(bounds - start, 0, len(piece))
+        filled = np.append(begins[1:] > begins[:-1], begins[-1] < len(piece))
+        columns = columns[filled]
+        begins = begins[filled]
+        lowest = np.minimum.reduceat(piece.min(axis=1), begins)
+        highest = np.maximum.reduceat(piece.max(axis=1), begins)
         self._low[columns] = np.minimum(self._low[columns], lowest)
         self._high[columns] = np.maximum(self._high[columns], highest)
 
-    def _take_windows(self, end: int) -> None:
-        """Copy the windows that end by `end`; what is kept begins where the next one does."""
-        first = end - len(self._kept)
+    def _cut_windows(self, end: int) -> None:
+        """Copy the windows that end by sample `end`, and drop the samples before the next one."""
+        first = end - len(self._retained)
         while self._next < len(self._starts) and self._starts[self._next] + self._plan.window <= end:
             start = int(self._starts[self._next]) - first
-            self._waiting.append(self._kept[start : start + self._plan.window].copy())
+            self._waiting.append(self._retained[start : start + self._plan.window].copy())
             self._next += 1
-            if len(self._waiting) == _AT_ONCE:  # always as many: a product's last bits depend on it
+            if len(self._waiting) == _AT_ONCE:  # a fixed number: a product's last bits depend on its size
                 self._transform()
         needed = int(self._starts[self._next]) if self._next < len(self._starts) else end
-        self._kept = self._kept[max(0, min(needed, end) - first) :].copy()
+        self._retained = self._retained[max(0, min(needed, end) - first) :].copy()
 
     def _transform(self) -> None:
+        """Add the power of the windows that wait to that of their columns."""
         stop = self._next
         columns = self._columns[stop - len(self._waiting) : stop]
         spectra = np.abs(np.fft.rfft(np.stack(self._waiting) * self._taper[:, None], axis=1)) ** 2
-        heard = spectra.mean(2)[:, self._first_bin : self._first_bin + self._weights.shape[1]]
-        # by torch, whose threads are the run's: numpy's product has some of its own, which wait by spinning
-        rows = torch.from_numpy(heard.astype(np.float32)) @ self._weights.T
+        bins = spectra.mean(2)[:, self._first_bin : self._first_bin + self._weights.shape[1]]
+        # by torch, whose threads are the run's: numpy's product has its own, which wait by spinning
+        rows = torch.from_numpy(bins.astype(np.float32)) @ self._weights.T
         np.add.at(self._power, columns, rows.numpy())
         np.add.at(self._windows, columns, 1)
         self._waiting.clear()
 
 
-class FilterExtremes:
-    """Extremes of a bank's filters, each a part, that are written in any order, from several threads.
+class FilterExtremes(Closable):
+    """A file of the extremes of a bank's filters, float32 `[filter, column, 2]`: lowest and highest sample.
 
-    They are kept in a file at `path`, and only ever widened: so what a stopped run left there is gone on
-    with whatever of it is done again.
+    Each filter is a part. Threads may add frames in any order. Extremes are only ever widened, so that those
+    of a stopped run stay right when some of its frames are added again.
+
+    Args:
+        path: path of the file, which is resumed where it exists with the right length.
+        filters: number of filters.
+        frames: number of frames of each.
+
+    Attributes:
+        path: path of the file.
+        columns: columns of a filter.
+
+    Raises:
+        OutputError: the file cannot be written; `add` raises it, too.
     """
 
     def __init__(self, path: Path, filters: int, frames: int) -> None:
-        self.path, self._lock = path, threading.Lock()
-        self.columns = min(_FILTER[0], frames)
+        self.path = path
+        self.columns = min(_FILTER_SIZES["columns"], frames)
+        self._lock = threading.Lock()
         self._frames = frames
         self._values = np.full((filters, self.columns, 2), (np.inf, -np.inf), np.float32)
         try:
@@ -240,54 +309,73 @@ class FilterExtremes:
         except OSError as error:
             raise cannot_write(path, error) from error
 
-    def __enter__(self) -> FilterExtremes:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """Close the file; closing twice does nothing."""
         self._file.close()
 
     def add(self, first: int, frame: int, low: Floats, high: Floats) -> None:
-        """Widen by each frame's extremes, `[filter, frame]`, of the filters and frames from there on."""
-        at = (np.arange(frame, frame + low.shape[1]) * self.columns) // self._frames
-        columns, begins = np.unique(at, return_index=True)
+        """Widen the extremes by those of some frames.
+
+        Args:
+            first: position of the first filter.
+            frame: number of the first frame.
+            low: lowest samples, full scale being 1, float32 `[filter, frame]`.
+            high: highest samples, likewise.
+        """
+        column_of_frame = (np.arange(frame, frame + low.shape[1]) * self.columns) // self._frames
+        columns, begins = np.unique(column_of_frame, return_index=True)
         with self._lock:
             for number in range(len(low)):
-                mine = self._values[first + number, columns[0] : columns[-1] + 1]
-                mine[:, 0] = np.minimum(mine[:, 0], np.minimum.reduceat(low[number], begins))
-                mine[:, 1] = np.maximum(mine[:, 1], np.maximum.reduceat(high[number], begins))
+                widened = self._values[first + number, columns[0] : columns[-1] + 1]
+                widened[:, 0] = np.minimum(widened[:, 0], np.minimum.reduceat(low[number], begins))
+                widened[:, 1] = np.maximum(widened[:, 1], np.maximum.reduceat(high[number], begins))
                 place = ((first + number) * self.columns + int(columns[0])) * 8
                 try:
-                    self._file.put(memoryview(np.ascontiguousarray(mine)).cast("B"), place)
+                    self._file.put(memoryview(np.ascontiguousarray(widened)).cast("B"), place)
                 except OSError as error:
                     raise cannot_write(self.path, error) from error
 
 
 def read_filter_extremes(path: Path, filters: int, frames: int) -> Floats:
-    """What `FilterExtremes` kept, `[filter, column, 2]`; NaN where nothing was written."""
-    with FilterExtremes(path, filters, frames) as kept:
-        values = kept._values.copy()
+    """Read the file of a `FilterExtremes`.
+
+    Args:
+        path: path of the file.
+        filters: number of filters.
+        frames: number of frames of each.
+
+    Returns:
+        float32 `[filter, column, 2]`; NaN where no frame was added.
+    """
+    with FilterExtremes(path, filters, frames) as extremes:
+        values = extremes._values.copy()
     values[np.isinf(values)] = np.nan
     return values
 
 
 def _row_weights(plan: ViewPlan) -> tuple[int, Floats]:
-    """From a window's bins to the plan's rows: `interval_weights`."""
+    """Return the weights that map a window's bins to the plan's rows; see `interval_weights`."""
     scale = FrequencyScale(plan.scale, plan.low_hz, plan.high_hz)
     edges = scale.at(np.linspace(0, 1, plan.rows + 1)) * plan.window / plan.rate_hz + 0.5
     return interval_weights(edges[:-1], edges[1:], plan.window // 2 + 1)
 
 
 def _window_starts(plan: ViewPlan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first sample of each window, ascending, and the column that it is of."""
-    a_column = plan.part_samples / plan.spectrum_columns
-    most = _WINDOWS_A_COLUMN if plan.columns == _WHOLE[0] else 1
-    count = int(np.clip(a_column / (plan.window / 2), 1, most))
+    """Place the windows of a view.
+
+    Returns:
+        The first sample of each window, ascending, and the column whose power it measures; each int64
+        `[window]`.
+    """
+    column_samples = plan.part_samples / plan.spectrum_columns
+    most = _WINDOWS_A_COLUMN if plan.columns == _BANK_SIZES["columns"] else 1
+    count = int(np.clip(column_samples / (plan.window / 2), 1, most))
     columns = np.repeat(np.arange(plan.parts * plan.spectrum_columns), count)
     inside = np.tile((np.arange(count) + 0.5) / count, plan.parts * plan.spectrum_columns)
-    middle = (columns + inside) * a_column
+    middle = (columns + inside) * column_samples
     part = (columns // plan.spectrum_columns) * plan.part_samples
     # within its part where that is long enough, and within the file
     starts = np.clip(middle - plan.window / 2, part, part + max(0.0, plan.part_samples - plan.window))
     begins = np.clip(np.floor(starts), 0, max(0, plan.samples - plan.window)).astype(np.int64)
-    there = middle < plan.samples
-    return begins[there], columns[there].astype(np.int64)
+    in_file = middle < plan.samples
+    return begins[in_file], columns[in_file].astype(np.int64)

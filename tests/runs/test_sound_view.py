@@ -39,7 +39,19 @@ Floats = NDArray[np.float32]
 
 
 def plan_of(samples: int, **words: Any) -> ViewPlan:
-    whole = ViewPlan(samples, 1, 8000, 1, float(samples), "linear", 0.0, 4000.0, 1024, 1024, 256)
+    whole = ViewPlan(
+        samples=samples,
+        channels=1,
+        rate_hz=8000,
+        parts=1,
+        part_samples=float(samples),
+        scale="linear",
+        low_hz=0.0,
+        high_hz=4000.0,
+        columns=1024,
+        spectrum_columns=1024,
+        rows=256,
+    )
     return replace(whole, **words)
 
 
