@@ -1,5 +1,6 @@
-"""The network's stage, where pictures, network, store and sound meet: bands go in, and stored activations,
-sums, levels and overviews come out, with the state that a stopped run resumes from.
+"""The stages of a run: the network, the sound of each bank, the mix, and the report.
 
-Nothing here ever decides a size or asks where the run lies.
+Here picture, network, store and sound meet. Bands of pixels go in; stored activations, sums, levels and
+overviews come out, with the state that a stopped run resumes from. Nothing here ever decides a size or asks
+where the run lies.
 """

@@ -1,6 +1,6 @@
-"""What happens to a bank's rows where the network returns them, a few at a time, while they are in the cache.
+"""Hooks that reduce a bank's rows as the network returns them, a few at a time, while they are in the cache.
 
-They are rounded to what is stored, summed, measured and reduced, then passed to a taker: a run's sinks, or a
+Rows are rounded to float16, summed, measured and reduced, then passed to a taker: a run's sinks, or a
 segment's output.
 """
 
@@ -23,20 +23,20 @@ from ..sound.dsp.half_ifft import half_frames
 from ..sound.levels import energies
 from ..sound.mixture import Mixture
 
-# Of a bank, rounded, summed and passed on at a time: 1 MiB in float32.
+# A bank's values that are rounded, summed and passed on at a time: 1 MiB in float32.
 _PIECE_VALUES = 1 << 18
 
 
 class Taker(Protocol):
-    """Takes one bank's rows, in order, as the network returns them."""
+    """A consumer of one bank's rows, which come in order as the network returns them."""
 
     @property
     def mixture(self) -> Mixture | None:
-        """What the filters are summed to as they come; None where only their plain sum is audible."""
+        """Weights of the filters' weighted sums; None where only their plain sum is audible."""
 
     @property
     def energies(self) -> bool:
-        """Whether the filters' energies are wanted."""
+        """True if the taker wants the filters' energies."""
 
     @property
     def cell_factor(self) -> int | None:
@@ -44,48 +44,65 @@ class Taker(Protocol):
 
     @property
     def stored(self) -> bool:
-        """Whether the activations themselves are wanted."""
+        """True if the taker wants the activations themselves."""
 
     @property
     def inverted(self) -> bool:
-        """Whether the raw sum is wanted."""
+        """True if the taker wants the raw sum."""
 
     def take_parts(self, means: Tensor, parts: Parts) -> None:
         """Take activations.
 
         Args:
-            means: of each frame, float32 `[frame, channel]`.
+            means: mean of each frame, float32 `[frame, channel]`.
             parts: float16 `[1, channel, frame, frequency]`, split along the channels.
         """
 
     def take_energies(self, energies: Tensor) -> None:
-        """Take what `levels.energies` returns."""
+        """Take the filters' energies.
+
+        Args:
+            energies: float64 `[2, channel]`, as `levels.energies` returns them.
+        """
 
     def take_cells(self, sums: Tensor, highest: Tensor) -> None:
-        """Take what `overview.across_cells` returns."""
+        """Take rows reduced across, as `overview.across_cells` returns them.
+
+        Args:
+            sums: sum over each cell, float32 `[frame, cell, channel]`.
+            highest: maximum of each cell, float32 `[frame, cell, channel]`.
+        """
 
     def take_half(self, half: Tensor) -> None:
-        """Take the raw sum's frames, inverted: see `SumSpool.add`."""
+        """Take the raw sum's frames, inverted.
+
+        Args:
+            half: first halves of the frames, float32 `[frame, channel, sample]`: see `SumSpool.add`.
+        """
 
     def take_columns(self, columns: Tensor) -> None:
-        """Take the mixture's weighted sums, float32 `[frame, column, frequency]`."""
+        """Take the mixture's weighted sums.
+
+        Args:
+            columns: float32 `[frame, column, frequency]`.
+        """
 
 
 class BankHook:
-    """Takes every block of a bank's rows.
+    """A hook that reduces every block of a bank's rows and passes the results to a taker.
 
     Args:
-        number: the bank's.
-        taker: takes what is made of the rows.
-        frames_per_shard: no piece of what is measured lies across two shards, so that a stream that begins
-            with a shard measures what the single stream does.
-        precision: what is computed in, for the error's text.
-        transfers: copies to the host.
-        do: called with what is to be done once a band's results have arrived on the host.
-        own: the frames from and to which are passed on; None: all. On the CPU only.
+        number: the bank's number.
+        taker: takes the results.
+        frames_per_shard: frames of a shard. No piece that is measured lies across two shards, so that a
+            stream that begins with a shard measures what the single stream does.
+        precision: precision of the computation, for the error's text.
+        transfers: copies tensors to the host.
+        do: called with the tasks that need a band's results on the host.
+        own: the frames that are passed on: the first, and the end; None: all. On the CPU only.
 
     Raises:
-        RangeError: when called, where an activation left float16's range.
+        RangeError: when called, where an activation is outside float16's range.
     """
 
     def __init__(
@@ -111,6 +128,7 @@ class BankHook:
         self._raw = 0 if mixture is None else mixture.raw
 
     def __call__(self, block: RowBlock) -> None:
+        """Reduce a block's own rows, and defer passing the results to the taker."""
         own = slice(0, block.rows) if self._own is None else _within(self._own, block)
         if own.start >= own.stop:
             return
@@ -119,7 +137,7 @@ class BankHook:
         row = 0
         overlapped = self._transfers.overlapped
         for piece in [block.parts] if overlapped else _pieces(block, self._frames_per_shard):
-            # Rounded to what is stored first: what is audible follows from the stored values.
+            # Round first: the sound must follow from the stored values.
             parts = tuple(part.to(torch.float16) for part in piece)
             weights = None if self._weights is None else self._weights.to(parts[0].device)
             sums = _sums(parts, weights, energies_too=self._taker.energies, factor=self._taker.cell_factor)
@@ -131,7 +149,7 @@ class BankHook:
         total = torch.cat(totals)
         columns = torch.cat(mixed).transpose(1, 2) if mixed else total.new_zeros(len(total), 0, 0)
         audible = columns[:, : self._raw] if self._raw else total[:, None]
-        # an infinity in the sum becomes one, or NaN, in the half frame: either tells
+        # an infinity in the sum is still one, or a NaN, in the half frame, so that `_take_sums` sees it
         half = half_frames(audible) if self._taker.inverted else total
         arrived = self._transfers.to_host(half[own], columns[own])
         self._do(partial(self._take_sums, block.start + own.start, arrived))
@@ -159,10 +177,10 @@ class BankHook:
     def _take_sums(self, first_row: int, arrived: Arrived) -> None:
         half, columns = arrived()
         if not bool(torch.isfinite(half).all()):
-            way_out = "--precision fp32" if self._precision == "fp16" else "other --weights"
+            remedy = "--precision fp32" if self._precision == "fp16" else "other --weights"
             raise RangeError(
                 f"bank {self._number} has a value beyond float16's largest, 65504, near row {first_row} of "
-                f"it; use {way_out}, or leave bank {self._number} out with --banks"
+                f"it; use {remedy}, or leave bank {self._number} out with --banks"
             )
         if self._taker.inverted:
             self._taker.take_half(half)
@@ -171,13 +189,21 @@ class BankHook:
 
 
 def _within(own: tuple[int, int], block: RowBlock) -> slice:
-    """Return which of the block's rows lie from `own[0]` to `own[1]`."""
+    """Select the block's rows that lie from `own[0]` up to `own[1]`.
+
+    Returns:
+        A slice of the block's rows, perhaps empty.
+    """
     first, last = (min(max(row - block.start, 0), block.rows) for row in own)
     return slice(first, last)
 
 
 def _pieces(block: RowBlock, frames_per_shard: int) -> Iterator[Parts]:
-    """Yield rows a few at a time, few enough for a core's own cache to hold them through all that follows."""
+    """Cut a block into pieces small enough to stay in a core's own cache until they are reduced.
+
+    Yields:
+        The parts of the next rows, all of one shard, `[1, channel, frame, frequency]` each.
+    """
     _, channels, _, cross = block.parts[0].shape
     most = max(1, _PIECE_VALUES // (channels * cross))
     row = 0
@@ -190,14 +216,15 @@ def _pieces(block: RowBlock, frames_per_shard: int) -> Iterator[Parts]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Sums:
-    """What is made of a few rows.
+    """A few rows, reduced.
 
     Attributes:
-        total: sum over all filters, `[frame, frequency]`.
-        means: each filter's frame means, `[frame, channel]`.
-        mixed: weighted sums, `[frame, frequency, column]`, if any.
-        energies: the filters' `levels.energies`, if they are wanted.
-        cells: sums and maxima over the overview's cells, `[frame, cell, channel]`, if there is one.
+        total: sum over all filters, float32 `[frame, frequency]`.
+        means: each filter's frame means, float32 `[frame, channel]`.
+        mixed: weighted sums, float32 `[frame, frequency, column]`; empty without weights.
+        energies: the filters' `levels.energies`; empty if they are not wanted.
+        cells: sums and maxima over the overview's cells, float32 `[frame, cell, channel]` each; empty without
+            an overview.
     """
 
     total: Tensor
@@ -220,6 +247,9 @@ def _sums(
         weights: float32 `[channel, column]`; None where there are no weighted sums.
         energies_too: whether the filters' energies are wanted.
         factor: side of an overview cell; None where there is no overview.
+
+    Returns:
+        The sums over all channels.
     """
     total: Tensor | None = None
     mixed: Tensor | None = None

@@ -1,8 +1,8 @@
 """The network's response to a picture without content, which the mix leaves out.
 
-Filters respond to an even colour, too, so that a picture without content would hum. The network is therefore
-shown two small pictures, one even, of the picture's median colour, and one of noise. The response to the
-first is no content; the response to the second says how much content there can be. Near the border zero
+Filters respond to an even colour, too, so a picture without content would hum. The network is therefore run
+on two small pictures: an even one, of the picture's median colour, and one of noise. The response to the
+first is not content; the response to the second says how much content there can be. Near the border zero
 padding looks like an edge, so responses are taken inside of it (`geometry.Bank.border`, `geometry.inside`).
 """
 
@@ -18,49 +18,69 @@ from ..network.weights import Weights, for_pixels
 from ..planning.geometry import BANKS, Bank, bank_length, inside
 from ..sound.background import Baseline
 
-# Pixels: enough for a quarter of each bank's values to be past the border; of noise a mean is wanted only.
-_EVEN_SIDE, _NOISE_SIDE = 352, 224
+# Side of the even picture, in pixels: a quarter of each bank's values are then inside of the border.
+_EVEN_SIDE = 352
+# Side of the noise, in pixels: smaller, since only its mean response is needed.
+_NOISE_SIDE = 224
 _BAND_ROWS = 32
 
 
 def baselines(
     weights: Weights, colour: Sequence[int], full_scale: int, height: int, width: int, *, normalize: bool
 ) -> dict[int, Baseline]:
-    """Return each bank's baseline, by its number.
+    """Measure the network's responses to an even picture and to noise.
 
     Args:
-        colour: the picture's median, `[rgb]`, from 0 to `full_scale`.
-        height, width: of the picture, in pixels: the even picture is no larger.
+        weights: the network's weights.
+        colour: the picture's median colour, `[rgb]`, from 0 to `full_scale`.
+        full_scale: the largest value of a pixel.
+        height: height of the picture, in pixels; the even picture is no higher.
+        width: width of the picture, in pixels; the even picture is no wider.
         normalize: whether the network's input is normalised.
+
+    Returns:
+        Each bank's baseline, by its number.
     """
     state = for_pixels(weights, full_scale, normalize)
     size = min(height, _EVEN_SIDE), min(width, _EVEN_SIDE)
     even = torch.tensor(colour, dtype=torch.float32)[:, None, None].expand(3, *size)
     noise = torch.rand(3, _NOISE_SIDE, _NOISE_SIDE, generator=torch.Generator().manual_seed(0)) * full_scale
-    answers, noisy = _answers(state, even), _answers(state, noise)
+    to_even = _responses(state, even)
+    to_noise = _responses(state, noise)
     return {
-        each.number: Baseline(
-            number=each.number,
-            even=(answers[each.layer].low + answers[each.layer].high) / 2,
-            spread=(answers[each.layer].high - answers[each.layer].low) / 2,
-            noise=noisy[each.layer].mean,
+        bank.number: Baseline(
+            number=bank.number,
+            even=(to_even[bank.layer].low + to_even[bank.layer].high) / 2,
+            spread=(to_even[bank.layer].high - to_even[bank.layer].low) / 2,
+            noise=to_noise[bank.layer].mean,
         )
-        for each in BANKS
+        for bank in BANKS
     }
 
 
-class _Answer:
-    """The least, the largest and the mean of each filter inside a picture, taken as rows come."""
+class _Response:
+    """The minimum, maximum and mean of each filter inside of a picture's border, gathered row by row.
 
-    def __init__(self, about: Bank, height: int, width: int) -> None:
-        lengths = bank_length(about.number, height), bank_length(about.number, width)
-        self._rows, self._columns = (inside(length, about.border) for length in lengths)
-        self.low = torch.full((about.channels,), torch.inf)
-        self.high, self._total = -self.low, torch.zeros(about.channels, dtype=torch.float64)
+    Args:
+        bank: the bank.
+        height: height of the picture, in pixels.
+        width: width of the picture, in pixels.
+
+    Attributes:
+        low: minimum of each filter, float32 `[channel]`.
+        high: maximum of each filter, float32 `[channel]`.
+    """
+
+    def __init__(self, bank: Bank, height: int, width: int) -> None:
+        self._rows = inside(bank_length(bank.number, height), bank.border)
+        self._columns = inside(bank_length(bank.number, width), bank.border)
+        self.low = torch.full((bank.channels,), torch.inf)
+        self.high = torch.full((bank.channels,), -torch.inf)
+        self._total = torch.zeros(bank.channels, dtype=torch.float64)
 
     def __call__(self, block: RowBlock) -> None:
         first, last = (
-            min(max(0, place - block.start), block.rows) for place in (self._rows.start, self._rows.stop)
+            min(max(0, row - block.start), block.rows) for row in (self._rows.start, self._rows.stop)
         )
         if first == last:
             return
@@ -71,16 +91,25 @@ class _Answer:
 
     @property
     def mean(self) -> Tensor:
+        """Mean of each filter, float32 `[channel]`."""
         count = (self._rows.stop - self._rows.start) * (self._columns.stop - self._columns.start)
         mean: Tensor = (self._total / count).float()
         return mean
 
 
-def _answers(state: Mapping[str, Tensor], picture: Tensor) -> dict[str, _Answer]:
-    """Return the response of each bank's layer to `picture`, `[rgb, y, x]`."""
-    found = {each.layer: _Answer(each, *picture.shape[1:]) for each in BANKS}
-    stream = RowStream(state, found)
-    for rows in torch.split(picture, _BAND_ROWS, dim=1):  # as little memory as a run's bands take
+def _responses(state: Mapping[str, Tensor], picture: Tensor) -> dict[str, _Response]:
+    """Run the network on a picture, in bands, so that it takes no more memory than a run.
+
+    Args:
+        state: the network's weights by name, for pixels.
+        picture: pixels, float32 `[rgb, y, x]`.
+
+    Returns:
+        The response of each bank's layer, by the layer's name.
+    """
+    responses = {bank.layer: _Response(bank, *picture.shape[1:]) for bank in BANKS}
+    stream = RowStream(state, responses)
+    for rows in torch.split(picture, _BAND_ROWS, dim=1):
         stream.push(rows.contiguous())
     stream.flush()
-    return found
+    return responses

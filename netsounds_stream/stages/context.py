@@ -1,4 +1,4 @@
-"""A run that is being carried out: its plan, where its files lie, and what its stages share."""
+"""The context of a run that is being carried out: its plan, the paths of its files, and shared resources."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from ..sound.windowed import Windowing
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """What every stage of a run works with.
+    """Values and resources that every stage of a run works with.
 
     Attributes:
         picture: the picture's header.
-        weights: the network's.
-        options: what is wanted.
-        plan: every size.
+        weights: the network's weights.
+        options: the run's options.
+        plan: the run's plan, with every size.
         compute: device and precision of the network.
-        record: the run's record as it began, see `begin_record`.
-        layout: names of the run's files, in the folder that it is worked on in.
-        journal: where the steps' states are kept.
+        record: the run's record as it began: see `begin_record`.
+        layout: paths of the run's files, in the folder that it is worked on in.
+        journal: where the steps' states are recorded.
         progress: the run's progress.
-        storage: where arrays and finished files lie.
-        baselines: what of each bank is no content, by its number.
-        notes: gathers what was done otherwise than planned.
+        storage: storage of arrays and finished files.
+        baselines: each bank's response to a picture without content, by its number.
+        notes: collects notes for the run's record on what was done otherwise than planned.
     """
 
     picture: Picture
@@ -66,29 +66,42 @@ class RunContext:
 
     @property
     def views(self) -> Views | None:
-        """Where views of the files are kept for the report; None without a report."""
+        """Views of the sound files, kept for the report; None without a report."""
         return Views(self.layout.temporary) if self.options.report else None
 
     @contextmanager
     def network_workers(self) -> Iterator[Pipeline]:
-        """Open the workers of the network's stage, which hand memory back before the plan is passed."""
+        """Start the workers of the network's stage.
+
+        Yields:
+            Their pipeline. They return free memory to the system before the process exceeds the plan.
+        """
         with self._workers(self.plan.workers, self.plan.trim_bytes, "cpu") as pipeline:
             yield pipeline
 
     @contextmanager
     def sound_workers(self) -> Iterator[Pipeline]:
-        """Open the workers of the sound stages."""
+        """Start the workers of the sound stages.
+
+        Yields:
+            Their pipeline.
+        """
         with self._workers(self.plan.workers, self.plan.pressure_bytes, self.compute.device) as pipeline:
             yield pipeline
 
     @contextmanager
     def report_workers(self) -> Iterator[Pipeline]:
-        """Open the workers of the report."""
+        """Start the workers of the report.
+
+        Yields:
+            Their pipeline.
+        """
         with self._workers(self.plan.report_workers, self.plan.pressure_bytes, "cpu") as pipeline:
             yield pipeline
 
     @contextmanager
     def _workers(self, count: int, trim_bytes: int, device: str) -> Iterator[Pipeline]:
+        """Start workers, and note at the end if memory pressure has reduced their number."""
         pressure = machine.MemoryPressure(trim_bytes, self.plan.pressure_bytes)
         with workers(count, self.plan.threads_each, device, pressure) as pipeline:
             yield pipeline
@@ -98,7 +111,11 @@ class RunContext:
                 )
 
     def stage(self, pipeline: Pipeline) -> StageContext:
-        """Return what a stage that makes sound is given."""
+        """Return the context of a stage that makes sound.
+
+        Args:
+            pipeline: the workers.
+        """
         return StageContext(
             options=self.options.sound,
             journal=self.journal,
@@ -110,10 +127,17 @@ class RunContext:
         )
 
     def windowing(self, pipeline: Pipeline) -> Windowing | None:
-        """Return how windowed signals are made; None where there are none."""
+        """Return the settings of windowed signals.
+
+        Args:
+            pipeline: the workers.
+
+        Returns:
+            The settings; None where the plan has no windowed signals.
+        """
         if self.plan.stft is None:
             return None
-        # a picture's top is high
+        # the top of a picture is its highest frequency
         flipped = (self.plan.time_axis == "x") != self.options.sound.flip_frequency
         stage = self.stage(pipeline)
         return Windowing(context=stage, stft=self.plan.stft, flipped=flipped, baselines=self.baselines)
@@ -125,38 +149,66 @@ class RunContext:
         return state
 
     def levels(self, bank: BankPlan) -> Levels:
-        """Return the extremes of a bank's filters as the network's stage measured them."""
+        """Return the extremes of a bank's filters as the network's stage measured them.
+
+        Args:
+            bank: the bank's plan.
+
+        Returns:
+            The levels of all filters, audible or not.
+        """
         state = self.network_state()["banks"][str(bank.number)]
         return LevelMeter(bank.channels, state["levels"]).levels()
 
     def mixture(self, bank: BankPlan) -> Mixture:
-        """Return the weights that a bank's filters are summed by."""
+        """Return the weights that a bank's filters are summed by.
+
+        Args:
+            bank: the bank's plan.
+
+        Returns:
+            The mixture. Where it depends on the filters' levels, the network's stage must be complete.
+        """
         levels = self.levels(bank) if self.options.sound.needs_second_pass else None
         return mixture_of(bank.channels, self.options.sound, levels)
 
     def selected(self, bank: BankPlan) -> tuple[int, ...]:
-        """Return the filters of a bank that are audible, once the network's stage is done."""
+        """Select the audible filters of a bank, once the network's stage is complete.
+
+        Args:
+            bank: the bank's plan.
+
+        Returns:
+            The filters' numbers, in order.
+        """
         return selected_filters(bank.channels, self.options.sound, self.levels(bank))
 
     def sound_files(self, bank: BankPlan) -> list[tuple[AudioPlan, list[Path]]]:
-        """Return the plan of each of a bank's schemes, and its files."""
+        """List a bank's sound files.
+
+        Args:
+            bank: the bank's plan.
+
+        Returns:
+            The plan of each of the bank's schemes, with the paths of its files.
+        """
         selected = self.selected(bank)
         return [(audio, self.layout.sounds(bank.number, audio, selected)) for audio in bank.audio]
 
     def open_sums(
         self, bank: BankPlan, pipeline: Pipeline, state: BankState | None, stack: ExitStack
     ) -> tuple[SumSpool | None, dict[str, SpectraSpool]]:
-        """Open what the network's stage sums of a bank, new or as it was left.
+        """Open the spools of a bank's sums, new or resumed.
 
         Args:
-            bank: the bank.
+            bank: the bank's plan.
             pipeline: the workers.
-            state: the state to resume from; None: it begins.
+            state: the state to resume from; None: the stage begins.
             stack: closes the spools.
 
         Returns:
-            The raw sum, None where it is not wanted, and the windowed sums by their names. None of both where
-            weights depend on the whole picture.
+            The raw sum, or None where it is not wanted; and the windowed sums by their names. Where weights
+            depend on the whole picture there is neither: the sums are then taken in a second pass.
         """
         if self.options.sound.needs_second_pass:
             return None, {}

@@ -1,4 +1,4 @@
-"""The picture through the network on this machine, each bank's rows to its sinks; suspended and resumed."""
+"""The picture through the network on this machine, with each bank's rows to its sinks; can be resumed."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def run_forward(
         network: the weights, and how pixels become their input.
         sinks: take what is made of each bank's rows; opened as the journal has them.
         compute: device and precision.
-        pipeline: the workers; a stage is a layer.
-        advance: called with the pixels of each band that is through.
-        journal: where this step's state is kept.
-        folder: the run's, for the file with what the stream retains.
+        pipeline: the workers; each layer is one of its stages.
+        advance: called with the number of pixels of each band that is through.
+        journal: where this step's state is recorded.
+        folder: the run's folder, for the snapshots.
 
     Returns:
         The logits' average over the picture, float64 `[class=1000]`.
 
     Raises:
-        RangeError: an activation left float16's range.
-        Stopped: the run was asked to stop; how far it came is noted in the journal.
+        RangeError: an activation is outside float16's range.
+        Stopped: the run was asked to stop; its progress is recorded in the journal.
     """
     preview = None
     if sinks.preview is not None:
@@ -73,9 +73,11 @@ def run_forward(
 def _items(
     slabs: Iterable[Slab], band_rows: int, journal: Journal, folder: Path, sinks: NetworkSinks
 ) -> Generator[PixelBand | Snapshot | None]:
-    """Yield every slab cut into bands, the next slab being decoded meanwhile, and None at the end.
+    """Cut slabs into bands, while the next slab is decoded.
 
-    A snapshot comes whenever a commit is due; as the last item, if the run is asked to stop.
+    Yields:
+        Every band in order, then None at the picture's end. A snapshot comes whenever a commit is due, and as
+        the last item if the run is asked to stop.
     """
     with closing(ahead(slabs)) as decoded:
         for band in bands_of(decoded, band_rows, rows_done(journal)):

@@ -25,24 +25,24 @@ from .context import RunContext
 from .forward import run_forward
 from .sinks import BankSinks, NetworkSinks, rows_done
 
-#: Computes the network into the sinks on other machines, calls back with the pixels that are through, and
-#: returns the logits' average.
+#: Computes the network on other machines: takes the sinks and a function that is called with the number of
+#: pixels that are through, and returns the logits' average.
 ComputeElsewhere = Callable[[NetworkSinks, Callable[[int], None]], Tensor]
 
 
 def run_network(run: RunContext, elsewhere: ComputeElsewhere | None = None) -> Tensor:
-    """Compute the network, unless that is done.
+    """Compute the network's stage, unless it is complete.
 
     Args:
         run: the run.
-        elsewhere: computes it on other machines; None: it is computed here.
+        elsewhere: computes the network on other machines; None: it is computed here.
 
     Returns:
         The logits' average over the picture, float64 `[class=1000]`.
 
     Raises:
         OutputError: the run was begun on a cluster and is resumed without, or the other way round.
-        Stopped: the run was asked to stop; how far it came is noted in the journal.
+        Stopped: the run was asked to stop; its progress is recorded in the journal.
     """
     journal = run.journal
     plan = run.plan
@@ -90,16 +90,24 @@ def _compute_here(
 
 
 def _open_sinks(run: RunContext, pipeline: Pipeline, stack: ExitStack, *, stored_here: bool) -> NetworkSinks:
-    """Open all sinks, new or as the journal has them; `stack` closes them."""
+    """Open all sinks, new or with the journal's state.
+
+    Args:
+        run: the run.
+        pipeline: the workers.
+        stack: closes the sinks.
+        stored_here: whether this process writes the shards, rather than other machines.
+    """
     state = run.journal.state(NETWORK)
     preview = None
     if run.options.report:
-        left = None if state is None else state["preview"]
-        preview = stack.enter_context(picture_overview(run.layout.overview("picture"), run.plan, left))
+        preview_state = None if state is None else state["preview"]
+        path = run.layout.overview("picture")
+        preview = stack.enter_context(picture_overview(path, run.plan, preview_state))
     banks = {}
     for bank in run.plan.banks:
-        left_of_bank = None if state is None else state["banks"][str(bank.number)]
-        banks[bank.number] = _bank_sinks(run, bank, left_of_bank, pipeline, stack, stored_here=stored_here)
+        bank_state = None if state is None else state["banks"][str(bank.number)]
+        banks[bank.number] = _bank_sinks(run, bank, bank_state, pipeline, stack, stored_here=stored_here)
     return NetworkSinks(banks=banks, preview=preview)
 
 
@@ -146,11 +154,20 @@ def _bank_sinks(
 def _create_array(
     run: RunContext, bank: BankPlan, pipeline: Pipeline, *, begins: bool, others_write: bool
 ) -> None:
-    """Create a bank's array where the stage begins; segments may be complete before the first commit."""
+    """Create a bank's array, unless a stopped run has left one.
+
+    Args:
+        run: the run.
+        bank: the bank's plan.
+        pipeline: the workers.
+        begins: whether the stage begins, rather than resumes.
+        others_write: whether other machines write the shards. They may complete some before the first commit,
+            so an array that exists is kept.
+    """
     path = run.layout.array(bank.number)
     if not begins or (others_write and (path / "zarr.json").exists()):
         return
-    shutil.rmtree(path, ignore_errors=True)  # of a run that ended before its first commit
+    shutil.rmtree(path, ignore_errors=True)  # left by a run that ended before its first commit
     create = partial(
         create_array,
         path,
@@ -158,4 +175,4 @@ def _create_array(
         codec=run.options.codec,
         attributes=array_attributes(bank, run.record),
     )
-    pipeline.run([bank], create, [])  # by a worker, for Ctrl-C must not leave zarr writing behind
+    pipeline.run([bank], create, [])  # on a worker, so that Ctrl-C does not interrupt zarr as it writes

@@ -1,11 +1,11 @@
-"""The pump: carries bands of pixels through the network, and each bank's rows to where they go.
+"""The pump, which carries bands of pixels through the network, and each bank's rows to their taker.
 
     band ─> prepare ─> preview ─> layer 1 ─> layer 2 ─> ... ─> classifier ─> settle
             any order  └───────────── a pipeline's stages, in order ───────────┘
 
-A run on one machine and a cluster's worker both use it. A snapshot, sent between two bands, passes every
-stage and every bank when all bands before it have passed there and none after it: so it is one moment of the
-stream, though no worker ever pauses. (Chandy and Lamport's snapshot, on a line.)
+A run on one machine and a cluster's worker both use it. A snapshot is sent between two bands. It reaches each
+stage and each bank after all earlier bands and before all later ones. So it shows one moment of the stream,
+though no worker ever pauses (Chandy and Lamport's distributed snapshot, in a pipeline).
 """
 
 from __future__ import annotations
@@ -31,20 +31,25 @@ from .sinks import Snapshot
 
 
 class CellSink(Protocol):
-    """Takes the picture's cells, in order, as `across_cells` returns them, in 0 to 255."""
+    """A consumer of the picture's cells, which come in order."""
 
     def add(self, sums: Tensor, highest: Tensor) -> None:
-        """Take the next rows' cells."""
+        """Take the next rows' cells, as `across_cells` returns them.
+
+        Args:
+            sums: sum over each cell, of pixels in 0 to 255, float32 `[row, cell, channel]`.
+            highest: maximum of each cell, in 0 to 255, float32 `[row, cell, channel]`.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """How the picture is reduced for the report.
+    """The reduction of the picture for the report.
 
     Attributes:
-        sink: takes its cells.
+        sink: takes the cells.
         factor: side of a cell, in pixels.
-        own: rows from and to which are taken; None: all.
+        own: the rows that are reduced: the first, and the end; None: all.
     """
 
     sink: CellSink
@@ -52,12 +57,15 @@ class Preview:
     own: tuple[int, int] | None = None
 
     def cells(self, band: PixelBand, values: Tensor, full_scale: int) -> tuple[Tensor, Tensor] | None:
-        """Return the cells of a band's own rows, in 0 to 255; None where it has none.
+        """Reduce a band's own rows.
 
         Args:
             band: the band.
             values: its pixels `[time, frequency, rgb]`.
             full_scale: the largest value of a pixel.
+
+        Returns:
+            Sums and maxima for `CellSink.add`; None if the band has no own rows.
         """
         rows = values.shape[0]
         own = (0, band.row + rows) if self.own is None else self.own
@@ -70,18 +78,18 @@ class Preview:
 
 
 class BandPump:
-    """Carries bands through the network.
+    """A pump of bands through the network.
 
     Args:
-        plan: the run's.
+        plan: the run's plan.
         network: the weights, and how pixels become their input.
         takers: take each bank's rows, by its number.
         compute: device and precision.
-        preview: how the picture is reduced; None without a report.
-        advance: called with the pixels of each band that is through.
-        hooks: further hooks of layers, by their names.
+        preview: the reduction of the picture; None without a report.
+        advance: called with the number of pixels of each band that is through.
+        hooks: further hooks, by the names of their layers.
         first_row: row of the picture at which the stream begins.
-        own: the frames of each bank that are passed on, from and to, by its number; None: all.
+        own: each bank's frames that are passed on, by its number: the first, and the end; None: all.
 
     Attributes:
         stream: the network.
@@ -135,15 +143,15 @@ class BandPump:
         )
 
     def run(self, items: Iterable[PixelBand | Snapshot | None], pipeline: Pipeline) -> None:
-        """Carry every item through.
+        """Carry every item through the network.
 
         Args:
-            items: bands in order; a snapshot that is to be taken between two of them; None at the picture's
-                end, after which every layer returns what waited for more rows.
+            items: bands in order; snapshots, each to be taken between two bands; None at the picture's end,
+                upon which every layer returns what waited for more rows.
             pipeline: the workers.
 
         Raises:
-            RangeError: an activation left float16's range.
+            RangeError: an activation is outside float16's range.
         """
         stages = (self._reduce, *(_of_band(stage) for stage in self.stream.stages), self._settle)
         try:
@@ -164,7 +172,7 @@ class BandPump:
             return _Carried(self.stream.keeping(barrier), barrier=barrier)
         values = as_values(item.values, self._compute.device)
         pixels = values.shape[0] * values.shape[1]
-        self._pending.later(partial(self._advance, pixels))  # counted when it is through
+        self._pending.later(partial(self._advance, pixels))  # counts as progress once it is through
         cells = None
         if self._preview is not None:
             cells = self._preview.cells(item, values, self._network.full_scale)
@@ -172,6 +180,7 @@ class BandPump:
         return _Carried(self.stream.enter(self._network.prepare(image)), cells=cells)
 
     def _reduce(self, carried: _Carried) -> _Carried:
+        """Pass a band's cells to the preview's sink; the pipeline's first stage."""
         if self._preview is not None and carried.cells is not None:
             self._preview.sink.add(*carried.cells)
         if carried.barrier is not None:
@@ -179,6 +188,7 @@ class BandPump:
         return _Carried(carried.band, barrier=carried.barrier)
 
     def _settle(self, carried: _Carried) -> _Carried:
+        """Do what was put off for a band, or commit a snapshot; the pipeline's last stage."""
         self._pending.settle()
         if carried.barrier is not None:
             carried.barrier.snapshot.commit()
@@ -188,7 +198,13 @@ class BandPump:
 
 @dataclass(frozen=True)
 class _Carried:
-    """What a worker carries through the stages: a band, its cells until they are taken, or a barrier."""
+    """An item that a worker carries through the pipeline's stages.
+
+    Attributes:
+        band: the rows that the network's layers pass on; none with a barrier.
+        cells: the band's cells, until the preview's sink has taken them.
+        barrier: a snapshot on its way; None for a band of pixels.
+    """
 
     band: Band
     cells: tuple[Tensor, Tensor] | None = None
@@ -196,7 +212,11 @@ class _Carried:
 
 
 def _of_band(stage: Callable[[Band], Band]) -> Callable[[_Carried], _Carried]:
-    """Return a layer's stage as one that takes what workers carry."""
+    """Wrap a layer's stage for the pipeline.
+
+    Returns:
+        A stage that passes on the band that the layer returns, and the barrier, if there is one.
+    """
 
     def step(carried: _Carried) -> _Carried:
         return _Carried(stage(carried.band), barrier=carried.barrier)
@@ -205,7 +225,13 @@ def _of_band(stage: Callable[[Band], Band]) -> Callable[[_Carried], _Carried]:
 
 
 class _Barrier:
-    """A snapshot on its way through the stages: saves what each retains, and the banks behind its layers."""
+    """A snapshot on its way through the stages, which saves their retained tensors and the banks' sinks.
+
+    Args:
+        snapshot: takes the states.
+        banks: numbers of the banks by the names of their layers.
+        do: called with the tasks that save a bank's sinks, once these have taken all earlier bands.
+    """
 
     def __init__(
         self, snapshot: Snapshot, banks: Mapping[str, int], do: Callable[[Callable[[], None]], None]
@@ -222,26 +248,26 @@ class _Barrier:
 
 
 class _Pending:
-    """Work on the band that the calling thread carries, put off to the pipeline's last stage.
+    """Deferred tasks for the band that the calling thread carries, done at the pipeline's last stage.
 
-    On a GPU results are on their way when a hook returns, and to wait for them there would keep the next
-    band from that layer. So they are taken at the last stage, band after band.
+    On a GPU results are still on their way when a hook returns. To wait for them there would keep the next
+    band from the layer. So they are taken at the last stage, band after band.
     """
 
     def __init__(self) -> None:
         self._own = threading.local()
 
-    def later(self, job: Callable[[], None]) -> None:
-        """Put `job` off."""
-        self._own.jobs = [*getattr(self._own, "jobs", []), job]
+    def later(self, task: Callable[[], None]) -> None:
+        """Defer a task."""
+        self._own.tasks = [*getattr(self._own, "tasks", []), task]
 
     def settle(self) -> None:
-        """Do what was put off."""
-        jobs = getattr(self._own, "jobs", [])
-        self._own.jobs = []
-        for job in jobs:
-            job()
+        """Do the calling thread's deferred tasks, in order."""
+        tasks = getattr(self._own, "tasks", [])
+        self._own.tasks = []
+        for task in tasks:
+            task()
 
 
-def _now(job: Callable[[], None]) -> None:
-    job()
+def _now(task: Callable[[], None]) -> None:
+    task()

@@ -1,4 +1,4 @@
-"""The report stage of a run: what its page shows, gathered from the stages before."""
+"""The report stage of a run, which gathers the earlier stages' results for the page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .context import RunContext
 
 
 def write_run_report(run: RunContext, pipeline: Pipeline, record: Callable[[], Mapping[str, Any]]) -> None:
-    """Write the run's report, unless that is done.
+    """Write the run's report, unless it is complete.
 
     Args:
         run: the run, all of whose sound is written.
@@ -32,7 +32,8 @@ def write_run_report(run: RunContext, pipeline: Pipeline, record: Callable[[], M
     """
     if run.journal.done(REPORT):
         return
-    layout, views = run.layout, run.views
+    layout = run.layout
+    views = run.views
     assert views is not None
     with ExitStack() as stack:
         banks = [_bank_report(run, bank, stack) for bank in run.plan.banks]
@@ -61,7 +62,13 @@ def write_run_report(run: RunContext, pipeline: Pipeline, record: Callable[[], M
 
 
 def _bank_report(run: RunContext, bank: BankPlan, stack: ExitStack) -> BankReport:
-    """Return a bank as the report shows it; its overview is closed with `stack`."""
+    """Gather the results of a bank for the report.
+
+    Args:
+        run: the run.
+        bank: the bank's plan.
+        stack: closes the bank's overview.
+    """
     state = run.network_state()["banks"][str(bank.number)]["overview"]
     path = run.layout.overview(f"bank-{bank.number}")
     overview = stack.enter_context(bank_overview(path, bank, state))
@@ -81,7 +88,11 @@ def _bank_report(run: RunContext, bank: BankPlan, stack: ExitStack) -> BankRepor
 
 
 def _linked(run: RunContext) -> list[Path]:
-    """Return the run's sounds and arrays, in the order of the page's links."""
+    """List the run's sounds and arrays.
+
+    Returns:
+        Their paths, in the order of the page's links.
+    """
     paths = [] if run.plan.mix is None else [run.layout.mix]
     for bank in run.plan.banks:
         if _kept(run):
@@ -93,5 +104,5 @@ def _linked(run: RunContext) -> list[Path]:
 
 
 def _kept(run: RunContext) -> bool:
-    """Return whether the finished run has activations."""
+    """Return whether activations are part of the finished run."""
     return run.plan.stored and run.options.activations

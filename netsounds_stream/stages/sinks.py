@@ -1,4 +1,4 @@
-"""The sinks of the network's stage: where each bank's rows go, and what is saved of them and restored."""
+"""The sinks of the network's stage, which take each bank's rows; and the snapshots that they resume from."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _PREVIEW = "preview"
 
 @dataclass(frozen=True, kw_only=True)
 class BankSinks:
-    """Where one bank's rows go: see `bank_hook.Taker`.
+    """The sinks of one bank's rows: see `bank_hook.Taker`.
 
     Attributes:
         meter: takes the filters' extremes.
         store: takes the activations; None where they are not stored.
         total: takes the raw sum; None where it is not wanted.
-        mixture: what the filters are summed to as they come; None where only their plain sum is audible.
+        mixture: weights of the filters' weighted sums; None where only their plain sum is audible.
         spectra: take the columns that `mixture.spectra` names, in its order.
         energies: whether the meter takes the filters' energies.
         overview: takes the report's cells; None without a report.
@@ -54,12 +54,12 @@ class BankSinks:
 
     @property
     def stored(self) -> bool:
-        """Whether activations are stored."""
+        """True if activations are stored."""
         return self.store is not None
 
     @property
     def inverted(self) -> bool:
-        """Whether the raw sum is wanted."""
+        """True if the raw sum is wanted."""
         return self.total is not None
 
     def take_parts(self, means: Tensor, parts: tuple[Tensor, ...]) -> None:
@@ -89,7 +89,12 @@ class BankSinks:
             spool.add(columns[:, part])
 
     def state(self) -> BankState:
-        """Return how far they have come, JSON-ready; tensors that they retain are saved apart (`save`)."""
+        """Return the part of the sinks' state that the journal keeps.
+
+        Returns:
+            Each sink's own state, JSON-ready; None for sinks that there are not. Retained tensors are saved
+            apart: see `save`.
+        """
         return {
             "levels": self.meter.state(),
             "sum": None if self.total is None else self.total.state(),
@@ -99,25 +104,49 @@ class BankSinks:
         }
 
     def save(self, writer: CheckpointWriter, folder: str) -> None:
-        """Save the tensors that they retain."""
+        """Save the tensors that the sinks retain.
+
+        Args:
+            writer: writes the checkpoint.
+            folder: the bank's folder in it.
+        """
         for name, sink, _ in self._each(self.state()):
             for part, values in sink.retained().items():
                 writer.add(f"{folder}/{name}/{part}", values)
 
     def restore(self, state: BankState, reader: CheckpointReader, folder: str) -> None:
-        """Resume where `state` was saved; the spools and the meter were opened with it."""
+        """Restore the tensors that the sinks retained when `state` was saved.
+
+        Args:
+            state: the bank's state in the journal, with which its sinks were opened.
+            reader: reads the checkpoint.
+            folder: the bank's folder in it.
+        """
         for name, sink, own in self._each(state):
             sink.restore(own, reader.tensors(f"{folder}/{name}"))
 
     def files(self, state: BankState, cancelled: Callable[[], bool]) -> dict[PurePath, FileSum | None]:
-        """Return the files that must be durable for `state` to hold, once they are written."""
+        """Wait until the files that belong to a state are written: see `ResumableSink.files`.
+
+        Args:
+            state: the bank's state that is to be committed.
+            cancelled: returns True once the commit is cancelled.
+
+        Returns:
+            The files that must be durable for the state to hold, with the checksums of those that are
+            complete, None for others.
+        """
         files: dict[PurePath, FileSum | None] = {}
         for _, sink, own in self._each(state):
             files.update(sink.files(own, cancelled).items())
         return files
 
     def _each(self, state: BankState) -> Iterator[tuple[str, ResumableSink[Any], Any]]:
-        """Yield each sink that keeps more than numbers: its folder in a checkpoint, itself, and its state."""
+        """List the sinks that retain tensors or write files.
+
+        Yields:
+            A sink's folder in a checkpoint, the sink, and its own part of `state`.
+        """
         if self.store is not None:
             yield "shard", self.store, state["shards"]
         if self.total is not None:
@@ -141,7 +170,12 @@ class NetworkSinks:
     preview: Overview | None = None
 
     def restore(self, state: NetworkState, reader: CheckpointReader) -> None:
-        """Resume where `state` was saved."""
+        """Restore the tensors that the sinks retained when `state` was saved.
+
+        Args:
+            state: the stage's state in the journal, with which the sinks were opened.
+            reader: reads its checkpoint.
+        """
         for number, sinks in self.banks.items():
             sinks.restore(state["banks"][str(number)], reader, f"bank-{number}")
         if self.preview is not None:
@@ -151,7 +185,16 @@ class NetworkSinks:
     def files(
         self, banks: Mapping[str, BankState], cancelled: Callable[[], bool]
     ) -> dict[PurePath, FileSum | None]:
-        """Return the files that must be durable for the states of all banks to hold."""
+        """Wait until the files that belong to the banks' states are written.
+
+        Args:
+            banks: each bank's state that is to be committed, by its number.
+            cancelled: returns True once the commit is cancelled.
+
+        Returns:
+            The files that must be durable for the states to hold, with the checksums of those that are
+            complete, None for others.
+        """
         files: dict[PurePath, FileSum | None] = {} if self.preview is None else {self.preview.path: None}
         for number, sinks in self.banks.items():
             files |= sinks.files(banks[str(number)], cancelled)
@@ -165,13 +208,13 @@ class NetworkSinks:
         files: Callable[[], Mapping[PurePath, FileSum | None]] = dict,
         after: Callable[[], None],
     ) -> None:
-        """Note that the whole stage is done.
+        """Record that the stage is complete.
 
         Args:
-            journal: where it is noted.
-            logits: the classifier's average.
-            files: returns what else was written, for the commit.
-            after: called when it is durable.
+            journal: where it is recorded.
+            logits: the logits' average over the picture, float64 `[class=1000]`.
+            files: returns further files that must be durable first.
+            after: called when the record is durable.
         """
         assert all(sinks.store is None or sinks.store.finished for sinks in self.banks.values())
         banks = {str(number): sinks.state() for number, sinks in self.banks.items()}
@@ -190,13 +233,13 @@ class NetworkSinks:
 
 
 class Snapshot:
-    """One moment of the network's stage: saved part by part to a checkpoint, then committed.
+    """A snapshot of the network's stage between two bands, saved part by part to a checkpoint.
 
     Args:
-        journal: where it is noted.
-        folder: the run's, for the checkpoint.
-        rows: rows of the picture that are through.
-        sinks: the stage's.
+        journal: where it is recorded.
+        folder: the run's folder, for the checkpoint.
+        rows: number of the picture's rows before it.
+        sinks: the stage's sinks.
     """
 
     def __init__(self, journal: Journal, folder: Path, rows: int, sinks: NetworkSinks) -> None:
@@ -209,18 +252,27 @@ class Snapshot:
         self._writer = CheckpointWriter(folder / name)
 
     def save_layer(self, name: str, retained: Mapping[str, Tensor]) -> None:
-        """Save what a stage of the stream retains."""
+        """Save the tensors that a stage of the stream retains.
+
+        Args:
+            name: the stage's name.
+            retained: its tensors, by their names.
+        """
         for part, values in retained.items():
             self._writer.add(f"{name}/{part}", values)
 
     def save_bank(self, number: int) -> None:
-        """Save a bank's sinks."""
+        """Save the sinks of a bank.
+
+        Args:
+            number: the bank's number.
+        """
         sinks = self._sinks.banks[number]
         self._banks[str(number)] = sinks.state()
         sinks.save(self._writer, f"bank-{number}")
 
     def save_preview(self) -> None:
-        """Save the picture's cells, if there are any."""
+        """Save the state of the picture's overview, if there is one."""
         preview = self._sinks.preview
         if preview is None:
             return
@@ -229,7 +281,7 @@ class Snapshot:
             self._writer.add(f"{_PREVIEW}/{part}", values)
 
     def discard(self) -> None:
-        """Close the checkpoint, which will not be used."""
+        """Close and abandon the checkpoint."""
         self._writer.discard()
 
     def commit(
@@ -238,12 +290,12 @@ class Snapshot:
         files: Mapping[PurePath, FileSum | None] | None = None,
         segments: tuple[Tensor, int] | None = None,
     ) -> None:
-        """Have it committed.
+        """Close the checkpoint, and record the snapshot in the journal, which commits it in the background.
 
         Args:
-            files: what else was written.
-            segments: of a cluster, whose segments it follows: the classifier's sums, and how many positions
-                they are over.
+            files: further files that must be durable first.
+            segments: on a cluster, the classifier's sums and the number of positions that they are over;
+                None on one machine.
         """
         self._writer.close()
         path = self._writer.path
@@ -259,7 +311,7 @@ class Snapshot:
             state |= {"segments": True, "classes": sums.tolist(), "positions": positions}
 
         def written(cancelled: Callable[[], bool]) -> Files:
-            state["checksum"] = file_sum(path).to_json()  # here, beside the work
+            state["checksum"] = file_sum(path).to_json()  # in the journal's thread, beside the work
             return {path: None, **(files or {}), **self._sinks.files(self._banks, cancelled)}
 
         self._journal.reached(NETWORK, state, written, after=lambda: remove_snapshots(path.parent, path))
@@ -269,25 +321,48 @@ class Snapshot:
 def open_snapshot(folder: Path, state: NetworkState) -> CheckpointReader:
     """Open the checkpoint of a state that is not complete.
 
+    Args:
+        folder: the run's folder.
+        state: the stage's state in the journal.
+
+    Returns:
+        A reader, which the caller closes.
+
     Raises:
-        StoreError: it is missing or damaged.
+        StoreError: the checkpoint is missing or damaged.
     """
     return CheckpointReader(folder / state["file"], FileSum.from_json(state["checksum"]))
 
 
 def remove_snapshots(folder: Path, newest: Path | None = None) -> None:
-    """Remove checkpoints, all or those that are older than `newest`."""
+    """Remove checkpoints.
+
+    Args:
+        folder: the run's folder.
+        newest: only checkpoints that are older than this one are removed; None: all are.
+    """
     for path in folder.glob(f"{_STATE}*.npz"):
         if newest is None or _age(path) < _age(newest):
             path.unlink(missing_ok=True)
 
 
 def _age(path: Path) -> tuple[int, ...]:
-    """Return how many times the run was started before a checkpoint, and the rows behind it."""
+    """Return a checkpoint's place among a run's checkpoints, to compare them by.
+
+    Returns:
+        How many times the run had been started, and the number of rows that were done.
+    """
     return tuple(int(number) for number in path.stem.removeprefix(_STATE).split("-"))
 
 
 def rows_done(journal: Journal) -> int:
-    """Return how many of the picture's rows along the time axis are through, by the journal."""
+    """Return the number of the picture's rows that the journal records as done.
+
+    Args:
+        journal: the run's journal.
+
+    Returns:
+        Rows along the time axis; 0 before the first commit, and where the stage is complete.
+    """
     state = journal.state(NETWORK)
     return 0 if state is None else state.get("rows", 0)

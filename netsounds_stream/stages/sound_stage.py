@@ -1,4 +1,4 @@
-"""The sound stages of a run: each bank's sound, and the mix."""
+"""The sound stages of a run, which write each bank's sound and the mix."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .context import RunContext
 
 
 def write_bank_sound(run: RunContext, bank: BankPlan, pipeline: Pipeline, share: Share | None) -> None:
-    """Write all of a bank's sound, unless that is done.
+    """Write all of a bank's sound, unless it is complete.
 
     Args:
-        run: the run, whose network stage is done.
-        bank: the bank.
+        run: the run, whose network stage is complete.
+        bank: the bank's plan.
         pipeline: the workers.
         share: inverts filters on other machines; None: they are inverted here.
 
     Raises:
-        Stopped: the run was asked to stop; what is done is noted in the journal.
+        Stopped: the run was asked to stop; its progress is recorded in the journal.
     """
     stage = sound_stage(bank.number)
     if run.journal.done(sound_step(stage)):
@@ -51,7 +51,11 @@ def write_bank_sound(run: RunContext, bank: BankPlan, pipeline: Pipeline, share:
 
 
 def write_run_mix(run: RunContext, pipeline: Pipeline) -> None:
-    """Write the mix and the banks' parts of it, where they are planned and not done.
+    """Write the mix and the banks' parts of it, if they are planned and not complete.
+
+    Args:
+        run: the run, all of whose banks' sound is written.
+        pipeline: the workers.
 
     Raises:
         Stopped: the run was asked to stop.
@@ -75,7 +79,11 @@ def write_run_mix(run: RunContext, pipeline: Pipeline) -> None:
 
 
 def _summed(run: RunContext, bank: BankPlan) -> list[SpectraState]:
-    """Return the states of a bank's windowed sums, wherever they were summed."""
+    """Return the states of a bank's windowed sums.
+
+    Returns:
+        The states that the network's stage recorded; or those of the second pass, where there was one.
+    """
     if not run.options.sound.needs_second_pass:
         return run.network_state()["banks"][str(bank.number)]["spectra"]
     state = run.journal.state(summing_step(sound_stage(bank.number)))
