@@ -46,8 +46,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test holds these imports t
     from .sound.render import render as render
     from .store.arrays import open_activations as open_activations
 
-# OpenMP's threads wait by spinning, on cores that other programs want. It reads this variable once, when
-# torch is loaded.
+# OpenMP's threads would wait by spinning, on cores that other programs could use. OpenMP reads this variable
+# once, when torch is loaded.
 if "torch" not in sys.modules:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -94,6 +94,11 @@ __all__ = sorted(_HOMES)
 if not TYPE_CHECKING:  # or a type checker would accept any name, of any type
 
     def __getattr__(name: str) -> Any:
+        """Import a public name on first use.
+
+        Raises:
+            AttributeError: there is no such public name.
+        """
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)

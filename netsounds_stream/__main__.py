@@ -1,4 +1,4 @@
-"""`python -m netsounds_stream`: the command line, where no program `netsounds-stream` is on the path."""
+"""The command line as `python -m netsounds_stream`, for when `netsounds-stream` is not on the path."""
 
 from .cli.main import main
 

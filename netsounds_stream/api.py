@@ -1,4 +1,4 @@
-"""What people call, from a picture to a finished run: `plan`, `sonify`, `resume`."""
+"""The public functions that lead from a picture to a finished run: `plan`, `sonify` and `resume`."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def plan(
     load: Callable[[str], Weights] = load_weights,
     **words: Unpack[SonifyKeywords],
 ) -> Plan:
-    """Plan what `sonify` would do with a picture here. Nothing is decoded and nothing written.
+    """Plan a run of `sonify` on this machine, without decoding the picture or writing a file.
 
     Args:
-        image: the picture; see `sonify`. From a URL it is fetched, and not kept.
-        out: folder or URL of the run. The disk there is what must hold it.
+        image: the picture; see `sonify`. A picture at a URL is fetched, and not kept.
+        out: folder or URL of the run; the plan counts the free space of its disk.
         options: options as a value; or give them by keyword.
         work: folder that a run to a URL is worked on in; see `sonify`.
-        load: what loads the weights; see `sonify`.
+        load: loads the weights; see `sonify`.
         words: options by keyword, in place of `options`; see `SonifyKeywords`.
 
     Returns:
-        Sizes, memory and disk of the run. Its `check` raises where memory or disk are too small.
+        Sizes, memory and disk space of the run. Its `check` raises where memory or disk space is too small.
 
     Raises:
         OptionError: an option or its value is unknown.
@@ -93,31 +93,31 @@ def sonify(
 ) -> Run:
     """Turn a picture into stored activations and sound, in the folder `out`.
 
-    This sets, for the whole process, how glibc keeps freed memory and how much torch may hold on CUDA, so
-    that the run stays within the memory that was planned.
+    The call sets, for the whole process, how glibc keeps freed memory and how much torch may hold on CUDA, so
+    that the run stays within the planned memory.
 
     Args:
         image: the picture: a file, a URL, a numpy array or a PIL image.
-            An array is uint8 or uint16, `[y, x]` (grey), `[y, x, 3]` (RGB) or `[y, x, 4]` (RGB and alpha). It
-            is used where it lies, so do not change it before the run ends; a copy is made of one that is not
-            contiguous. The EXIF orientation of a PIL image is applied, as that of a file is. The memory
-            budget is the process's: it includes an array that was there before.
-        out: folder of the run, empty or new. It appears there when all of it is complete. Or a URL in an
-            object store, as s3://BUCKET/NAME.
+            An array is uint8 or uint16, `[y, x]` (grey), `[y, x, 3]` (RGB) or `[y, x, 4]` (RGB and alpha). A
+            contiguous array is not copied, so do not change it before the run ends. The EXIF orientation of a
+            PIL image is applied, as that of a file is. The memory budget is the process's: it includes the
+            array.
+        out: folder of the run, empty or new, where it appears once it is complete; or a URL in an object
+            store, such as s3://BUCKET/NAME.
         options: options as a value; or give them by keyword.
         overwrite: replace a finished or stopped run at `out`.
         resume: resume the run that was stopped at `out`; begin one where there is none. Picture and options
             must be the same; for a picture in memory, its pixels.
         work: folder that a run to a URL is worked on in. None: a temporary one.
-        checkpoint_seconds: how often the state is written to the disk. None: 8 s, less often in long runs.
+        checkpoint_seconds: seconds between checkpoints. None: 8, more in long runs.
         stop: stops the run soon after `stop.ask()`, so that it can be resumed.
         on_plan: called with the plan before the work starts.
-        on_progress: called as the work goes on, from any thread.
-        notes: lines to be kept in the run's record.
+        on_progress: called with each report of progress, from any thread.
+        notes: lines for the run's record.
         cluster: Dask cluster that computes the network: 'local', 'local:4', 'tcp://HOST:PORT' or
             'tls://HOST:PORT'. Its workers must see the picture and `out` (or `work`) by the same names.
         segment_rows: about how many rows of the picture a worker of the cluster gets at a time. None: 2048.
-        load: what loads the weights, called with `weights`; for keeping them between runs.
+        load: loads the weights, called with the option `weights`; give one that keeps them between runs.
         words: options by keyword, in place of `options`; see `SonifyKeywords`.
 
     Returns:
@@ -126,10 +126,10 @@ def sonify(
     Raises:
         OptionError: an option or its value is unknown, or options contradict each other.
         PictureError: the picture cannot be read, or is too small.
-        BudgetError: memory or disk are too small; nothing has been decoded yet.
+        BudgetError: memory or disk space is too small; nothing has been decoded yet.
         OutputError: `out` holds something else, or cannot be written.
         Stopped: the run was asked to stop; what is finished is kept.
-        NetsoundsError: another of its kinds; nothing at `out` has changed then.
+        NetsoundsError: another error that a user can fix; nothing at `out` has changed then.
 
     Example:
         >>> import numpy
@@ -161,14 +161,14 @@ def sonify(
     with location_of(out, work).folder(overwrite=overwrite) as folder:
         if isinstance(picture, PixelSource):
             folder.resumed_by = f"sonify(picture, {str(out)!r}, resume=True)"
-        folder.check(overwrite=overwrite)  # again: it may have been found whole, and put there
-        left = read_journal(folder.path) if resume or not overwrite else None
-        if left is not None and left["steps"] and not resume:
+        folder.check(overwrite=overwrite)  # again: opening it may have published a run that was complete
+        journal = read_journal(folder.path) if resume or not overwrite else None
+        if journal is not None and journal["steps"] and not resume:
             raise UnfinishedError(
                 f"{folder.place} holds a stopped run; use --resume to continue it, or --overwrite to start "
                 "again"
             )
-        return carry_out(request, folder, left)
+        return carry_out(request, folder, journal)
 
 
 def resume(
@@ -183,11 +183,11 @@ def resume(
     cluster: str | None = None,
     segment_rows: int | None = None,
 ) -> Run:
-    """Resume a run that was stopped, from its last checkpoint. A finished run is returned as it is.
+    """Resume a stopped run from its last checkpoint; return a finished run as it is.
 
     Args:
         folder: folder or URL of the run: the `out` of `sonify`.
-        memory: memory budget in place of the recorded one, in bytes or as '800MiB'.
+        memory: memory budget in place of the recorded one, in bytes or as text such as '800MiB'.
         work: the same as it was for `sonify`.
         checkpoint_seconds: see `sonify`.
         stop: see `sonify`.
@@ -200,10 +200,10 @@ def resume(
         The finished run.
 
     Raises:
-        OutputError: no run was stopped there; its picture was in memory (use `sonify` with `resume=True`); or
-            picture, weights or versions have changed, so that the bytes would.
+        OutputError: there is no stopped run; its picture was in memory (use `sonify` with `resume=True`); or
+            picture, weights or versions have changed, so that the files would differ.
         Stopped: the run was asked to stop; what is finished is kept.
-        NetsoundsError: another of its kinds, as `sonify` raises them.
+        NetsoundsError: another error that a user can fix, as `sonify` raises them.
 
     Example:
         >>> from netsounds_stream import resume
@@ -211,10 +211,10 @@ def resume(
         'untrained'
     """
     location = location_to_resume(folder, work)
-    left = location.stopped()
-    if left is not None:
-        image = recorded_place(left["record"], str(folder))
-        options = recorded_options(left["record"])
+    journal = location.stopped()
+    if journal is not None:
+        image = recorded_place(journal["record"], str(folder))
+        options = recorded_options(journal["record"])
         if memory is not None:
             budget = parse_bytes(memory) if isinstance(memory, str) else memory
             options = replace(options, memory_bytes=budget)
@@ -228,9 +228,9 @@ def resume(
             work=work,
         )
         check_cluster(how, options.device, folder)
-        request = RunRequest(image=image, options=options, how=how, overwrite=left["overwrite"])
-        with location.folder(overwrite=left["overwrite"]) as at:
-            left = read_journal(at.path)
-            if left is not None:
-                return carry_out(request, at, left)
+        request = RunRequest(image=image, options=options, how=how, overwrite=journal["overwrite"])
+        with location.folder(overwrite=journal["overwrite"]) as opened:
+            journal = read_journal(opened.path)
+            if journal is not None:
+                return carry_out(request, opened, journal)
     return location.finished()

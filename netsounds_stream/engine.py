@@ -1,8 +1,8 @@
-"""The main job, from a picture to a finished run's folder: planned, begun or resumed, and carried out."""
+"""The whole of a run, from a picture to its finished folder: plan, begin or resume, carry out, publish."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -46,15 +46,15 @@ from .stages.forecast import expected_seconds
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What a run is asked for, besides its folder.
+    """A request for a run, without its folder.
 
     Attributes:
         image: the picture.
-        options: what is wanted.
-        how: how it is carried out.
-        overwrite: whether it replaces a run.
+        options: the run's options.
+        how: how the run is carried out.
+        overwrite: whether it replaces another run.
         notes: lines for the run's record.
-        load: loads the weights.
+        load: loads the weights, called with the option `weights`.
     """
 
     image: str | Path | PixelSource
@@ -66,24 +66,24 @@ class RunRequest:
 
 
 def carry_out(request: RunRequest, folder: RunFolder, left: dict[str, Any] | None) -> Run:
-    """Carry out a run.
+    """Begin or resume a run, and carry it out.
 
     Args:
-        request: what it is asked for.
-        folder: where it is worked on.
-        left: the journal of a stopped run there; None: it begins.
+        request: the request.
+        folder: the folder that it is worked on in.
+        left: the journal of a stopped run in the folder; None: the run begins.
 
     Returns:
         The finished run.
 
     Raises:
         ChangedError: the run is resumed, and its files would differ.
-        BudgetError: memory or disk are too small; nothing has been decoded yet.
+        BudgetError: memory or disk space is too small; nothing has been decoded yet.
         Stopped: the run was asked to stop; what is finished is kept.
-        NetsoundsError: another of its kinds.
+        NetsoundsError: another error that a user can fix.
     """
     if left is not None and not left["steps"]:
-        left = None  # it had done nothing yet
+        left = None  # the stopped run has nothing to resume from
     with ExitStack() as stack:
         cluster = _connect(request.how, stack)
         machine.tune_heap()
@@ -112,6 +112,7 @@ def carry_out(request: RunRequest, folder: RunFolder, left: dict[str, Any] | Non
 
 
 def _connect(how: HowToRun, stack: ExitStack) -> ClusterRun | None:
+    """Connect to the run's cluster, if it has one; `stack` closes the connection."""
     if how.cluster is None:
         return None
     cluster = stack.enter_context(connected(how.cluster))
@@ -121,7 +122,16 @@ def _connect(how: HowToRun, stack: ExitStack) -> ClusterRun | None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Prepared:
-    """A run whose plan is made and whose picture and weights are opened."""
+    """A run that is ready to be carried out.
+
+    Attributes:
+        picture: the picture's header.
+        weights: the network's weights.
+        compute: device and precision of the network.
+        gpu_budget: bytes of the GPU's memory that the run may use; None without a GPU.
+        plan: the run's plan.
+        record: the run's record as it begins.
+    """
 
     picture: Picture
     weights: Weights
@@ -139,7 +149,12 @@ def _prepare(
     *,
     on_cluster: bool,
 ) -> _Prepared:
-    """Open picture and weights, plan the run, and begin its record, or compare it with the one left."""
+    """Open picture and weights, plan the run, and begin its record or compare it with a stopped run's.
+
+    Raises:
+        ChangedError: the run is resumed, and its files would differ.
+        BudgetError: memory or disk space is too small.
+    """
     options = request.options
     picture = opened_picture(request.image, folder.path, progress, options)
     compute = choose_compute(options.device, options.precision)
@@ -156,39 +171,55 @@ def _prepare(
     if plan.preview_rows is not None:
         picture = replace(picture, head=(plan.time_axis, plan.preview_rows))
     request.how.on_plan(plan)
-    if not on_cluster:  # nobody knows how fast a cluster is
+    if not on_cluster:  # the speed of a cluster is unknown
         progress.expect(expected_seconds(plan, options))
-    prepared = _Prepared(
-        picture=picture,
-        weights=weights,
+    look = _look_at(picture, weights, options, left, progress)
+    seen = look.guesses[0].category if look.guesses and options.weights != UNTRAINED else UNTRAINED
+    record = begin_record(
+        picture,
+        look.digest,
+        weights,
+        options,
+        plan,
         compute=compute,
-        gpu_budget=gpu_budget,
-        plan=plan,
-        record=_record(request, picture, weights, compute, plan, left, progress),
+        label=options.label or seen,
+        guesses=look.guesses,
+        median_colour=look.median_colour,
+        notes=request.notes,
     )
     if left is None:
-        folder.clear()  # now that nothing but the work itself can fail
-        return prepared
-    changed = differences(left["record"], prepared.record)
-    if changed:
-        raise ChangedError(
-            "the stopped run cannot be resumed, since its files would differ: "
-            f"{'; '.join(changed)}; restore that, or start again with --overwrite"
-        )
-    return replace(prepared, record=left["record"])
+        folder.clear()  # from here on nothing but the work itself can fail
+    else:
+        _require_unchanged(left["record"], record)
+        record = left["record"]
+    return _Prepared(
+        picture=picture, weights=weights, compute=compute, gpu_budget=gpu_budget, plan=plan, record=record
+    )
 
 
-def _record(
-    request: RunRequest,
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """A first look at the whole picture.
+
+    Attributes:
+        digest: SHA-256 of its bytes.
+        guesses: the network's prediction, best first; none where a run is resumed.
+        median_colour: its median, `[rgb]`; None where an older version began the run.
+    """
+
+    digest: str
+    guesses: tuple[Guess, ...]
+    median_colour: Sequence[int] | None
+
+
+def _look_at(
     picture: Picture,
     weights: Weights,
-    compute: Compute,
-    plan: Plan,
+    options: SonifyOptions,
     left: dict[str, Any] | None,
     progress: Stages,
-) -> dict[str, Any]:
-    """Return the record that the run begins with; of one that is resumed, as far as it is compared."""
-    options = request.options
+) -> _Look:
+    """Look at the picture; a resumed run needs only the digest, and takes the colour from its record."""
     guesses: tuple[Guess, ...] = ()
     colour = None if left is None else left["record"]["picture"].get("median_colour")
     with progress.stage("label", 1, "share") as advance:
@@ -199,23 +230,29 @@ def _record(
         digest = picture.sha256()
         machine.trim_heap()
         advance(1)
-    seen = guesses[0].category if guesses and options.weights != UNTRAINED else UNTRAINED
-    return begin_record(
-        picture,
-        digest,
-        weights,
-        options,
-        plan,
-        compute=compute,
-        label=options.label or seen,
-        guesses=guesses,
-        median_colour=colour,
-        notes=request.notes,
-    )
+    return _Look(digest=digest, guesses=guesses, median_colour=colour)
+
+
+def _require_unchanged(recorded: dict[str, Any], record: dict[str, Any]) -> None:
+    """Check that a resumed run's files will be as they would have been.
+
+    Args:
+        recorded: the stopped run's record.
+        record: the record that the run would begin with now.
+
+    Raises:
+        ChangedError: the files would differ.
+    """
+    changed = differences(recorded, record)
+    if changed:
+        raise ChangedError(
+            "the stopped run cannot be resumed, since its files would differ: "
+            f"{'; '.join(changed)}; restore that, or start again with --overwrite"
+        )
 
 
 def _plan_left(record: dict[str, Any], options: SonifyOptions) -> Plan:
-    """Return the plan that a stopped run was begun with, with the memory budget of now."""
+    """Return a stopped run's recorded plan, with the memory budget of this attempt."""
     budget = options.memory_bytes or machine.default_budget_bytes()
     return replace(recorded_plan(record), budget_bytes=budget, free_disk_bytes=None)
 
@@ -228,8 +265,10 @@ def _context(
     progress: Stages,
     notes: list[str],
 ) -> RunContext:
-    options, plan, record = request.options, prepared.plan, prepared.record
-    storage = folder.storage(journal)
+    """Assemble the context of the run's stages, and note a preview."""
+    options = request.options
+    plan = prepared.plan
+    record = prepared.record
     run = RunContext(
         picture=prepared.picture,
         weights=prepared.weights,
@@ -240,7 +279,7 @@ def _context(
         layout=Layout(folder.path, file_label(record["label"]), options.sound.format),
         journal=journal,
         progress=progress,
-        storage=storage,
+        storage=folder.storage(journal),
         baselines=_baselines(prepared, options),
         notes=notes,
     )
@@ -253,12 +292,16 @@ def _context(
 
 
 def _baselines(prepared: _Prepared, options: SonifyOptions) -> dict[int, Baseline]:
-    """Return what the mix leaves out, by bank; nothing where there is no mix."""
+    """Measure the responses to a picture without content, which the mix leaves out.
+
+    Returns:
+        Each bank's baseline, by its number; empty where there is no mix.
+    """
     picture = prepared.picture
-    colour = prepared.record["picture"].get("median_colour")  # runs begun by an older version have none
+    colour = prepared.record["picture"].get("median_colour")  # missing where an older version began the run
     if not options.sound.mix or colour is None:
         return {}
-    with threads(1):  # a last bit may depend on how many there are
+    with threads(1):  # the last bit may depend on the number of threads
         return baselines(
             prepared.weights,
             colour,
@@ -270,18 +313,18 @@ def _baselines(prepared: _Prepared, options: SonifyOptions) -> dict[int, Baselin
 
 
 class _Recorder:
-    """Writes down what a run takes and what it becomes, attempt after attempt.
+    """A recorder of a run's times, memory, notes and results, over all of its attempts.
 
     Args:
         prepared: the run.
-        progress: its progress.
-        cluster: what computes it; None: this machine.
-        left: the journal of the attempts before; None: this is the first.
+        progress: the run's progress.
+        cluster: computes the run; None: this machine does.
+        left: the journal of earlier attempts; None: this is the first.
         overwrite: whether the run replaces another.
 
     Attributes:
-        content: the journal's, with which this attempt begins.
-        notes: gathers what this attempt does otherwise than planned.
+        content: the journal's content at the beginning of this attempt.
+        notes: collects notes on what this attempt does otherwise than planned.
     """
 
     def __init__(
@@ -303,7 +346,11 @@ class _Recorder:
         self.notes: list[str] = []
 
     def facts(self) -> dict[str, Any]:
-        """Return what every commit writes down besides states."""
+        """Return the facts that every commit records besides states.
+
+        Returns:
+            Seconds by stage, peak memory in bytes, and notes, over all attempts.
+        """
         return {
             "seconds": self._progress.so_far(),
             "peak_memory_bytes": max(self._peak_before, machine.peak_resident_bytes()),
@@ -311,13 +358,18 @@ class _Recorder:
         }
 
     def describe(self, run: RunContext, logits: Tensor) -> dict[str, Any]:
-        """Return the run's record.
+        """Describe the run by what is known of it so far.
 
         Args:
             run: the run.
-            logits: the classifier's average over the picture.
+            logits: the logits' average over the picture, float64 `[class=1000]`.
+
+        Returns:
+            The content of the run's record, without its files and their checksums.
         """
-        steps, sound, record = run.journal.noted_steps, run.options.sound, run.record
+        steps = run.journal.noted_steps
+        sound = run.options.sound
+        record = run.record
         levels = measured_levels(steps)
         stems = stems_facts(steps, sound)
         described = {
@@ -345,8 +397,9 @@ class _Recorder:
         return {**described, "starts": self.content["starts"], "overwrite": self.content["overwrite"]}
 
     def _all_notes(self) -> list[str]:
-        of_workers = [] if self._cluster is None else self._cluster.notes
-        return list(dict.fromkeys([*self._notes_before, *self.notes, *of_workers]))  # each once
+        """Return the notes of all attempts, each once."""
+        cluster_notes = [] if self._cluster is None else self._cluster.notes
+        return list(dict.fromkeys([*self._notes_before, *self.notes, *cluster_notes]))
 
 
 def limits_of(
@@ -358,15 +411,18 @@ def limits_of(
     *,
     remote: bool,
 ) -> Limits:
-    """Return what a run may use.
+    """Determine a run's limits on this machine.
 
     Args:
-        options: what is wanted.
-        compute: device and precision.
-        folder: where it is worked on.
-        gpu_budget: bytes of the GPU's memory; None without one.
+        options: the run's options.
+        compute: device and precision of the network.
+        folder: the folder that it is worked on in.
+        gpu_budget: bytes of the GPU's memory that the run may use; None without a GPU.
         picture: the picture.
-        remote: whether it will lie in an object store.
+        remote: whether the run will lie in an object store.
+
+    Returns:
+        Memory, disk space and threads that the planner counts with.
     """
     fetched = 0 if picture.url is None else picture.file_bytes
     return Limits(
@@ -374,7 +430,7 @@ def limits_of(
         budget_bytes=options.memory_bytes or machine.default_budget_bytes(),
         free_disk_bytes=machine.free_disk_bytes(folder) + (fetched if picture.path.exists() else 0),
         compute_bytes_per_value=compute.dtype.itemsize,
-        # torch's MPS backend is not known to stand several threads
+        # torch's MPS backend is not known to be safe with several threads
         threads=1 if compute.device == "mps" else torch.get_num_threads(),
         gpu_budget_bytes=gpu_budget,
         remote=remote,

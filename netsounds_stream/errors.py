@@ -1,7 +1,7 @@
 """Errors that a user can fix. Each message is one line: what is wrong, and how to put it right.
 
-Any other exception from this package is either a defect in it (`AssertionError` and the like) or an operating
-system's error (`OSError`), which the command line explains.
+Any other exception from this package is either a defect in it (`AssertionError` and the like) or an error of
+the operating system (`OSError`), which the command line explains.
 """
 
 from pathlib import Path
@@ -107,5 +107,8 @@ def cannot_write(path: Path, reason: object) -> OutputError:
     Args:
         path: the file.
         reason: the operating system's error, or a few words.
+
+    Returns:
+        The error, for the caller to raise.
     """
     return OutputError(f"cannot write {path} ({reason}); make room on the disk, or make it writable")

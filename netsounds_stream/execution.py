@@ -1,4 +1,4 @@
-"""A finished plan carried out: the stages of a run in their order, resumed where the journal says."""
+"""The execution of a finished plan: the stages of a run in their order, each resumed from the journal."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from .stages.sound_stage import write_bank_sound, write_run_mix
 def execute(
     run: RunContext, cluster: ClusterRun | None, describe: Callable[[Tensor], dict[str, Any]]
 ) -> Tensor:
-    """Carry out a run.
+    """Carry out all stages of a run.
 
     Args:
         run: the run.
-        cluster: computes it; None: this machine does.
-        describe: returns the run's record with these logits, for the report.
+        cluster: computes the network and raw sound; None: this machine does.
+        describe: returns the run's record with the given logits, for the report.
 
     Returns:
         The logits' average over the picture, float64 `[class=1000]`.
 
     Raises:
-        Stopped: the run was asked to stop, and what was done is durable.
+        Stopped: the run was asked to stop; what is finished is durable.
     """
     run.layout.temporary.mkdir(exist_ok=True)
     if cluster is not None:
@@ -48,7 +48,7 @@ def execute(
         machine.trim_heap()
         _write_sound(run, cluster)
         if run.options.report:
-            machine.trim_heap()  # sound's memory: sheets are large
+            machine.trim_heap()  # the report's contact sheets need the memory that sound has used
             with run.report_workers() as pipeline:
                 write_run_report(run, pipeline, partial(describe, logits))
         with run.progress.stage("sync", 1, "share") as advance:
@@ -66,6 +66,7 @@ def execute(
 
 
 def _write_sound(run: RunContext, cluster: ClusterRun | None) -> None:
+    """Write each bank's sound, then the mix."""
     share = None if cluster is None else _shared_sound(run, cluster)
     with run.sound_workers() as pipeline:
         for bank in run.plan.banks:
@@ -75,7 +76,7 @@ def _write_sound(run: RunContext, cluster: ClusterRun | None) -> None:
 
 
 def _elsewhere(run: RunContext, cluster: ClusterRun | None) -> ComputeElsewhere | None:
-    """Return what computes the network on a cluster; None without one."""
+    """Return a function that computes the network on a cluster; None without a cluster."""
     if cluster is None:
         return None
 
@@ -86,7 +87,7 @@ def _elsewhere(run: RunContext, cluster: ClusterRun | None) -> ComputeElsewhere 
 
 
 def _job(run: RunContext) -> Job:
-    """Return what every segment of the run needs; the weights are saved where every worker finds them."""
+    """Save the weights for the workers, and return the values that every segment of the run needs."""
     temporary: Path = run.layout.temporary
     return Job(
         plan=run.plan,
@@ -116,7 +117,7 @@ def _shared_sound(run: RunContext, cluster: ClusterRun) -> SharedSound:
 
 
 def _remove_temporary(run: RunContext) -> None:
-    """Remove what is not part of the finished run, also what a killed attempt could not remove."""
+    """Remove files that are not part of the finished run, including those that a killed attempt left."""
     folder = run.layout.folder
     remove_snapshots(folder)
     run.layout.picture_spool.unlink(missing_ok=True)

@@ -46,9 +46,17 @@ class Batch:
     """The results of a batch.
 
     Attributes:
-        folder: where its runs are.
-        results: one for each picture, in the order in which they were given.
+        folder: folder of its runs.
+        results: one result for each picture, in the order in which the pictures were given.
         page: the page of all finished runs and failed pictures; None where there are neither.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from netsounds_stream import Batch
+        >>> empty = Batch(folder=Path("runs"), results=(), page=None)
+        >>> empty.require_all()  # no picture failed
+        >>> empty.failed
+        ()
     """
 
     folder: Path

@@ -84,6 +84,13 @@ class BatchPlan:
         free_disk_bytes: what is free on the disk.
         seconds: an estimate of the time.
         reasons: why pictures will fail: each picture with its reason.
+
+    Example:
+        >>> from netsounds_stream import plan_batch
+        >>> if __name__ == "__main__":
+        ...     planned = plan_batch("photos", "runs", weights="untrained")
+        ...     planned.check()
+        ...     print(planned.pictures, planned.jobs)
     """
 
     new: int
