@@ -111,7 +111,7 @@ def _inverted(work: _Work, blocks: Sequence[Block]) -> list[InvertedBlock]:
     with ExitStack() as opened:
         source = _source(work, opened)
         files = {
-            number: opened.enter_context(work.inversion.laid_out(number, 0))
+            number: opened.enter_context(work.inversion.open_file(number, 0))
             for number in work.inversion.files_of(blocks[0])
         }
         extremes = work.inversion.open_extremes(opened)

@@ -1,5 +1,5 @@
-"""From activations and their sums to sound files: which filters are mixed and how loud, spectra, raw and
-windowed sound, the mix, levels, WAV and encoded files.
+"""From activations and their sums to sound files.
 
-Nothing here ever runs the network.
+Weights and levels of filters, spectra, raw and windowed sound, the mix, WAV and encoded files, and views of
+them. Nothing here ever runs the network.
 """

@@ -1,4 +1,4 @@
-"""All of one bank's sound: what is not known yet is measured and summed, then files are written."""
+"""All sound of one bank: levels and sums that are not known yet are made first, then the files."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ SoundFiles = Sequence[tuple[AudioPlan, Sequence[Path]]]
 
 @dataclass(frozen=True, kw_only=True)
 class BankSums:
-    """A bank's sums, as far as the network's stage has made them.
+    """A bank's levels and sums, as far as the network's stage has made them.
 
     Attributes:
-        levels: the filters' extremes, without the lowest sample; None: not known.
+        levels: levels of the filters, without the lowest samples; None: not known.
         total: the raw sum; None: not known, or not wanted.
-        spectra: the windowed sums, by their names.
+        spectra: the windowed sums, by their names, 'sum' and 'mix'.
     """
 
     levels: Levels | None = None
@@ -49,12 +49,12 @@ class BankSums:
 
 @dataclass(frozen=True, kw_only=True)
 class BankSound:
-    """One bank's sound.
+    """The sound of one bank.
 
     Attributes:
-        raw: reads its store.
-        windowing: makes what is windowed; None where nothing is.
-        whole_frames: frames of the whole picture; more than are stored in a preview.
+        raw: the bank's store, and its raw sound.
+        windowing: makes windowed signals; None where nothing is windowed.
+        whole_frames: number of frames of the whole picture; in a preview, more than are stored.
     """
 
     raw: RawSound
@@ -62,21 +62,24 @@ class BankSound:
     whole_frames: int
 
     def write(self, files: SoundFiles, stages: Stages, known: BankSums) -> None:
-        """Write all of `files`.
+        """Write the bank's sound files.
 
         Args:
-            files: the files.
+            files: plan and paths of each scheme's files.
             stages: the run's progress.
-            known: what is known of the bank; the rest is measured and summed out of its store.
+            known: levels and sums that are known; others are made of the store.
 
         Raises:
-            Stopped: the run was asked to stop; what is done is noted in the journal.
+            Stopped: the run was cancelled; what is done is noted in the journal.
         """
-        raw, sound = self.raw, self.raw.context.options
-        levels, total, spectra = known.levels, known.total, known.spectra
+        raw = self.raw
+        sound = raw.context.options
+        levels = known.levels
+        total = known.total
+        spectra = known.spectra
         raw_files = [] if sound.windowed else files
         by_filter = any(audio.scheme != "sum" for audio, _ in raw_files)
-        # Each filter's lowest sample only its own inversion tells.
+        # a filter's lowest sample is known only once the filter is inverted
         lowest = sound.scale == "minmax" and (by_filter or (bool(raw_files) and sound.balance == "filter"))
         summed = total is None and not spectra and ("sum" in sound.schemes or sound.mix)
         with ExitStack() as stack:
@@ -95,8 +98,19 @@ class BankSound:
     def _summed(
         self, mixture: Mixture, stages: Stages, stack: ExitStack
     ) -> tuple[SumSpool | None, dict[str, SpectraSpool]]:
-        """Sum the filters out of the store; the spools are closed with `stack`."""
-        raw, source, folder = self.raw, self.raw.source, self.raw.context.temporary
+        """Sum the stored filters.
+
+        Args:
+            mixture: the weights.
+            stages: the run's progress.
+            stack: closes the spools.
+
+        Returns:
+            The raw sum, where it is wanted, and the windowed sums by their names.
+        """
+        raw = self.raw
+        source = raw.source
+        folder = raw.context.temporary
         selected = np.flatnonzero(mixture.weights.any(axis=1)).tolist() or [0]
         blocks = blocks_of(source, raw.block_values, frames_first=True, chosen=selected)
         group = sum(block.frames.start == 0 for block in blocks)
@@ -105,8 +119,8 @@ class BankSound:
         total = None
         if mixture.raw:
             path = sum_spool_path(folder, raw.number)
-            left = None if state is None else state["sum"]
-            total = SumSpool(path, source.frames, source.frequencies, left, mixture.raw)
+            sum_state = None if state is None else state["sum"]
+            total = SumSpool(path, source.frames, source.frequencies, sum_state, mixture.raw)
             stack.enter_context(total)
         spectra = {}
         if self.windowing is not None:
@@ -123,7 +137,9 @@ class BankSound:
     def _write_raw(
         self, files: SoundFiles, stages: Stages, levels: Levels | None, total: SumSpool | None
     ) -> None:
-        raw, context = self.raw, self.raw.context
+        """Write raw files: at once, or as plain WAVs that are then finished."""
+        raw = self.raw
+        context = raw.context
         sound = context.options
         if not sound.needs_finishing:
             render_bank(raw, files, stages, levels=levels, total=total)
@@ -153,10 +169,12 @@ class BankSound:
                 finish_files(context.journal, context.pipeline, step, jobs, advance)
 
     def _finish(self, path: Path, audio: AudioPlan) -> Finish:
-        raw, context = self.raw, self.raw.context
+        """Return the target of a raw file."""
+        raw = self.raw
+        context = raw.context
         view = None
         if context.views is not None:
-            # as the file's name has it: which filter it is
+            # the file's name says which filter it is
             scheme = f"filter {int(path.stem)}" if audio.scheme == "filters" else audio.scheme
             samples = raw.source.frames * raw.source.frequencies
             plan = view_plan(audio, context.options, windowed=False, filter_samples=samples)
@@ -175,7 +193,9 @@ class BankSound:
     def _write_windowed(
         self, files: SoundFiles, stages: Stages, levels: Levels | None, spectra: dict[str, SpectraSpool]
     ) -> None:
-        raw, windowing = self.raw, self.windowing
+        """Write windowed files: sums of their magnitudes, filters of the store."""
+        raw = self.raw
+        windowing = self.windowing
         assert windowing is not None
         sound = raw.context.options
         sums = [(audio, paths) for audio, paths in files if audio.scheme == "sum"]
@@ -203,4 +223,5 @@ def _unknown(channels: int) -> Levels:
 
 
 def _pieces(path: Path) -> Iterator[Any]:
+    """Read a sound file in pieces, float32 `[sample, channel]`."""
     return iter(soundfile.blocks(str(path), blocksize=PIECE_SAMPLES, dtype="float32", always_2d=True))

@@ -1,4 +1,4 @@
-"""Stored filters inverted one by one, a block at a time, into laid-out WAVs: here or on another machine."""
+"""Inversion of stored filters, block by block, into preallocated WAV files: here or on another machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ from .wav import LaidOutWav, full_scale, to_samples
 
 @dataclass(frozen=True, kw_only=True)
 class InvertedBlock:
-    """A block whose samples are in their files, and the linear checksum of each filter's stretch of them."""
+    """A block whose samples were written.
+
+    Attributes:
+        block: the block.
+        checksums: linear checksum of each filter's samples.
+    """
 
     block: Block
     checksums: list[int]
@@ -32,20 +37,20 @@ class InvertedBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class Inversion:
-    """How a bank's filters are inverted, and which samples of which files they are.
+    """The inversion of a bank's filters: scaling, files, and the place of each block in them.
 
     Attributes:
-        options: how activations become sound.
-        audio: the plan of each file.
-        paths: one file for all filters, end to end; or one a filter, in the order of `place`.
-        infos: the chunk before the samples of each file, see `tags.info_chunk`.
-        factor: by filter; samples are multiplied by it.
-        offset: by filter; then it is added.
-        place: position of each selected filter among them.
-        filter_samples: samples of a filter.
-        frequencies: values of a frame.
-        device: where the frames are inverted.
-        extremes: path, filters and frames for `FilterExtremes`; None without a report.
+        options: options of the sound.
+        audio: plan of each file.
+        paths: path of one file for all filters, end to end; or of a file a filter, in the order of `place`.
+        infos: chunk that precedes the samples of each file; see `tags.info_chunk`.
+        factor: multiplies the samples of a filter, float64 `[filter]`.
+        offset: is added to them afterwards, float64 `[filter]`.
+        place: position of each selected filter among the selected ones, by its number.
+        filter_samples: number of samples of a filter.
+        frequencies: number of values of a frame.
+        device: torch device on which frames are inverted.
+        extremes: path, filters and frames of the `FilterExtremes`; None without a report.
     """
 
     options: SoundOptions
@@ -61,38 +66,47 @@ class Inversion:
     extremes: tuple[Path, int, int] | None
 
     @property
-    def together(self) -> bool:
-        """Whether one file holds all filters."""
+    def one_file(self) -> bool:
+        """True where one file holds all filters, end to end."""
         return self.audio.scheme == "concat"
 
     @property
-    def cut(self) -> bool:
-        """Whether files end before the filters do, as a preview's."""
-        return self.audio.samples < self.filter_samples * (len(self.place) if self.together else 1)
+    def shortened(self) -> bool:
+        """True where files end before the filters do, as in a preview."""
+        return self.audio.samples < self.filter_samples * (len(self.place) if self.one_file else 1)
 
     def first_sample(self, block: Block, position: int = 0) -> int:
-        """Return the sample of its file at which a filter of the block begins.
+        """Return the number of the sample, in its file, at which a filter of a block begins.
 
         Args:
             block: the block.
-            position: the filter's, counted from the block's first.
+            position: position of the filter in the block.
         """
         first: int = block.frames.start * self.frequencies
-        if self.together:
+        if self.one_file:
             first += (self.place[block.channels.start] + position) * self.filter_samples
         return first
 
     def files_of(self, block: Block) -> list[int]:
-        """Return the numbers of the block's files: its filters, or 0 for the one file of all."""
-        return [0] if self.together else list(range(block.channels.start, block.channels.stop))
+        """Return the numbers of a block's files: those of its filters, or 0 where all share one file."""
+        return [0] if self.one_file else list(range(block.channels.start, block.channels.stop))
 
-    def laid_out(self, number: int, checksum: int | None) -> LaidOutWav:
-        """Open a file: a new one, or with a checksum one to be resumed."""
-        position = 0 if self.together else self.place[number]
+    def open_file(self, number: int, checksum: int | None) -> LaidOutWav:
+        """Open a file.
+
+        Args:
+            number: number of the file; see `files_of`.
+            checksum: checksum of a file to resume; None: a new file.
+
+        Raises:
+            OutputError: the file cannot be made.
+            StoreError: the file to resume is missing, or has another length.
+        """
+        position = 0 if self.one_file else self.place[number]
         return LaidOutWav(self.paths[position], self.audio, self.options, checksum, self.infos[position])
 
     def open_extremes(self, stack: ExitStack) -> FilterExtremes | None:
-        """Open the file of the samples' extremes, until `stack` is closed; None without a report."""
+        """Open the file of the samples' extremes until `stack` is closed; without a report, return None."""
         return None if self.extremes is None else stack.enter_context(FilterExtremes(*self.extremes))
 
     def invert(
@@ -106,11 +120,18 @@ class Inversion:
         """Invert a block and write its samples into their files.
 
         Args:
-            source: the stored activations.
-            block: which of them.
-            files: the open files, by their numbers.
-            extremes: takes the samples' extremes; None without a report.
+            source: stored activations of the bank.
+            block: filters and frames to invert.
+            files: the block's open files, by their numbers.
+            extremes: collects the samples' extremes; None without a report.
             advance: called with the number of samples.
+
+        Returns:
+            The block with its checksums, which `add_checksums` adds to the files'.
+
+        Raises:
+            StoreError: the activations cannot be read.
+            OutputError: the samples cannot be written.
         """
         values = source.read(block.channels, block.frames).to(self.device)
         half = half_frames(values.float())
@@ -124,36 +145,43 @@ class Inversion:
             extremes.add(self.place[block.channels.start], block.frames.start, low.numpy(), high.numpy())
         samples = mirrored(rounded, self.frequencies).cpu().numpy()
         checksums = []
-        cut = self.cut
+        shortened = self.shortened
         for position, (sound, number) in enumerate(zip(samples, self._numbers(block), strict=True)):
             first = self.first_sample(block, position)
-            written = sound.reshape(-1)[: max(0, self.audio.samples - first)] if cut else sound
+            written = sound.reshape(-1)[: max(0, self.audio.samples - first)] if shortened else sound
             checksums.append(files[number].write(first, written) if written.size else 0)
         advance(samples.size)
         return InvertedBlock(block=block, checksums=checksums)
 
     def add_checksums(self, inverted: InvertedBlock, files: Mapping[int, LaidOutWav]) -> None:
-        """Add a block's checksums to those of its files."""
-        block, parts = inverted.block, inverted.checksums
+        """Add a block's checksums to those of its files.
+
+        Args:
+            inverted: the block.
+            files: its open files, by their numbers.
+        """
+        block = inverted.block
+        checksums = inverted.checksums
         length = (block.frames.stop - block.frames.start) * self.frequencies
         ends = [
             min(self.audio.samples, self.first_sample(block, position) + length)
-            for position in range(len(parts))
+            for position in range(len(checksums))
         ]
-        if self.together and not self.cut:
+        if self.one_file and not self.shortened:
             file = files[0]
-            stretch = combined(parts, self.filter_samples * file.sample_bytes)
+            stretch = combined(checksums, self.filter_samples * file.sample_bytes)
             file.checksum ^= shifted(stretch, file.bytes_after(ends[-1]))
             return
-        for part, end, number in zip(parts, ends, self._numbers(block), strict=True):
+        for checksum, end, number in zip(checksums, ends, self._numbers(block), strict=True):
             file = files[number]
-            file.checksum ^= shifted(part, file.bytes_after(end)) if part else 0
+            file.checksum ^= shifted(checksum, file.bytes_after(end)) if checksum else 0
 
     def _numbers(self, block: Block) -> list[int]:
-        """Return the number of the file of each of the block's filters."""
+        """Return the number of each filter's file, in the order of the block's filters."""
         filters = range(block.channels.start, block.channels.stop)
-        return [0] * len(filters) if self.together else list(filters)
+        return [0] * len(filters) if self.one_file else list(filters)
 
     def _column(self, values: Floats, block: Block) -> Tensor:
+        """Return the values of a block's filters, float32 `[filter, 1, 1]`, on the device."""
         selected = np.ascontiguousarray(values[block.channels])
         return torch.tensor(selected, dtype=torch.float32, device=self.device).view(-1, 1, 1)

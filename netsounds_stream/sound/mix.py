@@ -1,7 +1,7 @@
 """The mix: the banks' windowed sums at one level, panned, added, and brought to a loudness.
 
-A bank with hardly any content is not raised to the others' level, nor a nearly even picture to that of full
-ones (`background.Background.presence`).
+A bank with hardly any content is not raised to the others' level, nor a nearly even picture to that of other
+pictures (`background.Background.presence`).
 """
 
 from __future__ import annotations
@@ -30,9 +30,17 @@ from .levels import LevelMeter
 from .spectra import SpectraSpool
 from .stems import Part, part_of, write_parts
 from .view import view_plan
-from .windowed import Windowing, ended, known, removal, segments_of, signal_work, spooled
+from .windowed import (
+    Windowing,
+    removal,
+    scaled_loudness,
+    segments_of,
+    signal_work,
+    write_signal,
+    written_state,
+)
 
-_APART = 0.35  # of the way from the middle to a side, at which the banks are set
+_APART = 0.35  # place of a bank, as a share of the way from the middle to a side
 
 
 def write_mix(
@@ -46,15 +54,16 @@ def write_mix(
     """Write the mix of the banks' sums as one file, and each bank's part of it.
 
     Args:
-        windowing: how the signals are made.
-        banks: magnitudes of each bank's sum, by its number.
-        path: the mix's file.
-        audio: its plan.
+        windowing: makes signals of magnitudes.
+        banks: magnitudes of each bank's sum, by the bank's number.
+        path: path of the mix.
+        audio: plan of the mix.
         advance: called with the number of samples of each pass.
-        parts: by bank, the files that its part goes to; none where parts are not wanted.
+        parts: plan and path of the files of each bank's part, by the bank's number; empty where parts are
+            not wanted.
 
     Raises:
-        Stopped: the run was asked to stop.
+        Stopped: the run was cancelled.
     """
     context = windowing.context
     with ExitStack() as stack:
@@ -69,22 +78,22 @@ def write_mix(
         target = _mix_finish(windowing, banks, path, audio)
         loudness = windowing.meter(audio, target.loudness_lufs)
         level = LevelMeter(1)
-        spooled(_added(levelled, windowing.stft.sounded), mixed, 0, level, lambda amount: None, loudness)
+        write_signal(_added(levelled, windowing.stft.sounded), mixed, 0, level, lambda amount: None, loudness)
         (segment,) = segments_of(mixed, windowing, [level.levels()])
-        gain = gain_for(target, [segment], advance, known(loudness, segment))
+        gain = gain_for(target, [segment], advance, scaled_loudness(loudness, segment))
         written, measured = finish(target, [segment], advance, gain)
         assert target.loudness_lufs is not None
-        state = ended(path, {**measured, "wanted_lufs": round(target.loudness_lufs, 2)})
+        state = written_state(path, {**measured, "wanted_lufs": round(target.loudness_lufs, 2)})
         files = with_view(target, written)
         if any(parts.values()):
-            each = [
+            stems = [
                 Part(
                     segment=part_of(segment, gains, signal, len(banks)),
                     files=[_part_finish(windowing, number, *file) for file in parts[number]],
                 )
                 for number, (gains, signal) in zip(banks, levelled, strict=True)
             ]
-            part_files, down_db = write_parts(each, gain.factor, context.pipeline, context.journal, advance)
+            part_files, down_db = write_parts(stems, gain.factor, context.pipeline, context.journal, advance)
             files |= part_files
             state["stems"] = {"gain_db": round(down_db, 2)}
         temporary = [mixed.path, *(signal.path for signal in signals.values())]
@@ -98,7 +107,7 @@ def _synthesise(
 
     def synthesise(number: int) -> None:
         pieces = windowing.signal(banks[number].blocks(), windowing.seed(number, 0))
-        spooled(pieces, signals[number], 0, LevelMeter(1), advance)
+        write_signal(pieces, signals[number], 0, LevelMeter(1), advance)
 
     windowing.context.pipeline.run(banks, synthesise, [])
     if windowing.context.journal.stopping:
@@ -108,7 +117,11 @@ def _synthesise(
 def _levelled(
     banks: Mapping[int, SpectraSpool], signals: Mapping[int, Spool]
 ) -> list[tuple[NDArray[np.float32], Spool]]:
-    """Return each signal with its gains `[channel]`: at one level, less where a bank lacks content."""
+    """Pair each bank's signal with the gains that bring it to the common level and to its place.
+
+    Returns:
+        For each bank, gains float32 `[channel]`, smaller where the bank lacks content, and its signal.
+    """
     return [
         (place * np.float32(bank.presence / bank.level if bank.level else 0.0), signals[number])
         for (number, bank), place in zip(banks.items(), _panned(len(banks)), strict=True)
@@ -118,7 +131,7 @@ def _levelled(
 def _mix_finish(
     windowing: Windowing, banks: Mapping[int, SpectraSpool], path: Path, audio: AudioPlan
 ) -> Finish:
-    """Return how the mix is finished: at the wanted loudness, less where the banks lack content."""
+    """Return the target of the mix: the wanted loudness, less where the banks lack content."""
     context = windowing.context
     wanted = context.options.loudness_lufs
     loudness_lufs = MIX_LUFS if wanted is None else wanted
@@ -141,16 +154,25 @@ def _mix_finish(
 
 
 def mix_work(samples: int, sound: SoundOptions, parts: Mapping[int, Sequence[tuple[AudioPlan, Path]]]) -> int:
-    """Return how much a mix of so many samples, in both channels, and its parts advance by."""
+    """Count the samples by which a mix and its parts advance the progress.
+
+    Args:
+        samples: samples of the mix, both channels counted.
+        sound: options of the sound.
+        parts: the files of each bank's part, as in `write_mix`; it has an entry for every bank.
+    """
     work = len(parts) * samples + signal_work(samples, sound, MIX_LUFS) - samples
     return work + sum(samples * (1 + len(files)) for files in parts.values() if files)
 
 
 def _panned(count: int) -> NDArray[np.float32]:
-    """Return gains that pan signals left and right in turn, a last one without a partner to the middle.
+    """Return gains that pan signals alternately left and right, by constant power.
+
+    Args:
+        count: number of signals; a last one without a partner stays in the middle.
 
     Returns:
-        float32 `[signal, channel]`, of constant power.
+        float32 `[signal, channel]`; a gain in the middle is 1.
     """
     sides = np.array([(-1) ** (at + 1) for at in range(count)], dtype=np.float64)
     if count % 2:
@@ -161,7 +183,15 @@ def _panned(count: int) -> NDArray[np.float32]:
 
 
 def _added(signals: Sequence[tuple[NDArray[np.float32], Spool]], samples: int) -> Iterator[Tensor]:
-    """Add signals, each times its gains `[channel]`, and yield the sum `[channel, sample]` in pieces."""
+    """Add signals.
+
+    Args:
+        signals: gains float32 `[channel]` and samples of each.
+        samples: length in samples of a channel.
+
+    Yields:
+        Pieces of the sum, float32 `[channel, sample]`.
+    """
     for start in range(0, samples, PIECE_SAMPLES):
         count = min(PIECE_SAMPLES, samples - start)
         total = torch.zeros(count, 2)
@@ -171,9 +201,10 @@ def _added(signals: Sequence[tuple[NDArray[np.float32], Spool]], samples: int) -
 
 
 def _part_finish(windowing: Windowing, number: int, audio: AudioPlan, path: Path) -> Finish:
-    """Return how a bank's part of the mix is finished: as a stem, in the run's format, or for the page."""
-    context, view = windowing.context, None
+    """Return the target of a bank's part of the mix: a stem in the run's format, or a part for the page."""
+    context = windowing.context
     sound = context.options
+    view = None
     if audio.scheme == "part":
         sound = replace(sound, format="flac", subtype="PCM_16", scale="peak")
         if context.views is not None:

@@ -1,11 +1,11 @@
-"""Raw sound: stored activations, or their running sum, inverted frame by frame into WAV files, in blocks.
+"""Raw sound: stored activations, or their running sum, inverted frame by frame into WAV files.
 
-Sample n of a filter's frame is y[n] = real(ifft(x))[n] over the frequency axis; frames follow one another
-in time order. A scheme says which samples make a file, a balance whether filters are levelled first, a
-scale how the result fills [-1, 1]; `minmax` with `filter` is what netsounds recorded.
+Sample n of a filter's frame is y[n] = real(ifft(x))[n] over the frequency axis; frames follow one another in
+time order. The scheme says which samples make a file, the balance whether filters are levelled one by one,
+the scale how the result fills [-1, 1]; 'minmax' with 'filter' is what netsounds recorded.
 
-The inversion is linear: a sum of filters takes one IFFT a frame, not one a filter. Every pass over the
-store is a step of the run's journal, and can be suspended and resumed.
+The inversion is linear: a sum of filters takes one IFFT a frame, not one a filter. Every pass over the store
+is a step of the run's journal, and can be suspended and resumed.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ Share = Callable[[Inversion, int, list[Block], Callable[[InvertedBlock], None], 
 
 @dataclass(frozen=True, kw_only=True)
 class RawSound:
-    """A bank whose sound is made of stored activations, or of sums that are known.
+    """A bank whose sound is made of stored activations, or of sums that the network's stage has made.
 
     Attributes:
         context: options, journal, workers and folders.
-        number: the bank's.
-        stage: name of its stage, with which its steps' names begin.
-        stored: its activations; None where nothing but known sums is written.
-        block_values: values that are worked on at a time.
+        number: number of the bank; 0 where it is not known.
+        stage: name of the bank's stage, with which the names of its steps begin.
+        stored: the bank's activations; None where only known sums are written.
+        block_values: number of values that are processed at a time.
         share: inverts blocks on other machines; None: they are inverted here.
     """
 
@@ -70,7 +70,13 @@ class RawSound:
 
 @dataclass(frozen=True, kw_only=True)
 class _BlockLevels:
-    """Extremes of a block's filters, `[channel]` each, and their energies where they are wanted."""
+    """Levels of a block's filters.
+
+    Attributes:
+        first: number of the block's first filter.
+        extremes: lowest and highest sample and largest magnitude, `[channel]` each.
+        energies: energies and their moments, `[2, channel]`; None where they are not wanted.
+    """
 
     first: int
     extremes: tuple[Tensor, Tensor, Tensor]
@@ -84,8 +90,13 @@ def measure_levels(raw: RawSound, *, lowest: bool, advance: Advance) -> Levels:
         raw: the bank.
         lowest: whether the lowest sample is wanted, too, for which every frame is inverted.
         advance: called with the number of values.
+
+    Raises:
+        Stopped: the run was cancelled; what is done is noted in the journal.
+        StoreError: the store cannot be read, or holds NaN or infinity.
     """
-    context, source = raw.context, raw.source
+    context = raw.context
+    source = raw.source
     work: Pass[LevelsPassState] = Pass(
         context.journal, levels_step(raw.stage), blocks_of(source, raw.block_values)
     )
@@ -113,19 +124,19 @@ def measure_levels(raw: RawSound, *, lowest: bool, advance: Advance) -> Levels:
 def write_filters(
     raw: RawSound, levels: Levels, paths: Sequence[Path], audio: AudioPlan, advance: Advance
 ) -> None:
-    """Write every filter's sound, in one pass over stored activations.
+    """Write the sound of each filter, in one pass over stored activations.
 
     Filters are inverted, scaled and rounded on the device.
 
     Args:
         raw: the bank.
-        levels: the filters' extremes.
-        paths: one file for all filters, end to end; or a file a filter.
-        audio: the plan of each file.
+        levels: levels of the filters.
+        paths: path of one file for all filters, end to end; or of a file a filter.
+        audio: plan of each file.
         advance: called with the number of samples.
 
     Raises:
-        Stopped: the run was asked to stop.
+        Stopped: the run was cancelled; what is done is noted in the journal.
     """
     writer = _FilterWriter(raw, _inversion(raw, levels, paths, audio), advance)
     with ExitStack() as stack:
@@ -137,16 +148,18 @@ def write_filters(
 
 
 def _inversion(raw: RawSound, levels: Levels, paths: Sequence[Path], audio: AudioPlan) -> Inversion:
-    context, source = raw.context, raw.source
+    """Return how the bank's filters are inverted."""
+    context = raw.context
+    source = raw.source
     options = context.options
     numbers = selected_filters(source.channels, options, levels)
-    together = audio.scheme == "concat"
-    schemes = ["concat"] if together else [f"filter {number}" for number in numbers]
+    one_file = audio.scheme == "concat"
+    schemes = ["concat"] if one_file else [f"filter {number}" for number in numbers]
     scaled_by = levels if options.balance == "filter" else levels.of(numbers).joined()
     factor, offset = (np.broadcast_to(values, source.channels) for values in gains(scaled_by, options.scale))
-    seen = None
+    extremes_file = None
     if context.views is not None:
-        seen = context.views.extremes_path(raw.number), len(numbers), source.frames
+        extremes_file = context.views.extremes_path(raw.number), len(numbers), source.frames
     return Inversion(
         options=options,
         audio=audio,
@@ -158,12 +171,12 @@ def _inversion(raw: RawSound, levels: Levels, paths: Sequence[Path], audio: Audi
         filter_samples=source.frames * source.frequencies,
         frequencies=source.frequencies,
         device=context.device,
-        extremes=seen,
+        extremes=extremes_file,
     )
 
 
 def bank_tag(number: int) -> str:
-    """Return what a file's tags say of its bank; nothing of one that is not known."""
+    """Return a bank's number as tags have it; empty where it is not known."""
     return str(number or "")
 
 
@@ -197,7 +210,7 @@ class _FilterWriter:
         self._raw.context.pipeline.run(self._opening(stack), invert, [self._add])
 
     def write_elsewhere(self, stack: ExitStack, share: Share) -> None:
-        """Lay the files out, and have other machines invert the blocks into them."""
+        """Preallocate the files, and have other machines invert the blocks into them."""
         blocks = []
         for block in self._opening(stack):
             blocks.append(block)
@@ -206,16 +219,20 @@ class _FilterWriter:
         share(self._inversion, self._raw.number, blocks, self._add, self._advance)
 
     def end(self) -> None:
-        """Note how far the pass has come."""
+        """Record in the journal that the pass is complete, or how far it has come.
+
+        Raises:
+            Stopped: the run was cancelled before the last block.
+        """
         self._pass.end(self._state, self._written)
 
     def _opening(self, stack: ExitStack) -> Iterator[Block]:
-        """Yield the blocks that are left, with their files open."""
+        """Yield the remaining blocks, their files having been opened."""
         source = self._raw.source
         for block in source.prefetched(self._pass.remaining(self._advance, source.frequencies)):
             for number in self._inversion.files_of(block):
                 if number not in self._files:
-                    wav = self._inversion.laid_out(number, self._left_open.pop(str(number), None))
+                    wav = self._inversion.open_file(number, self._left_open.pop(str(number), None))
                     self._files[number] = stack.enter_context(wav)
             yield block
 
@@ -223,16 +240,16 @@ class _FilterWriter:
         block = inverted.block
         self._inversion.add_checksums(inverted, self._files)
         # blocks come in order: all before this one are written
-        together = self._inversion.together
-        ended = block == self._blocks[-1] if together else block.frames.stop == self._last_frame
-        for number in self._inversion.files_of(block) if ended else []:
+        one_file = self._inversion.one_file
+        complete = block == self._blocks[-1] if one_file else block.frames.stop == self._last_frame
+        for number in self._inversion.files_of(block) if complete else []:
             wav = self._files.pop(number)
             wav.close()
             self._closed[wav.path] = wav.file_sum()
         self._pass.reached(self._state, self._written)
 
     def _state(self) -> Mapping[str, Any]:
-        # as a list first: another worker may open files meanwhile
+        # copied to a list first: another worker may open files meanwhile
         return {"open": {str(number): wav.checksum for number, wav in list(self._files.items())}}
 
     def _written(self) -> Files:
@@ -245,14 +262,22 @@ class _FilterWriter:
 
 
 def write_sum(raw: RawSound, total: SumSpool, path: Path, audio: AudioPlan, advance: Advance) -> None:
-    """Write the sum of a bank's filters.
+    """Write the raw sum of a bank's filters, unless the journal says that it is written.
 
-    A step that was stopped begins again: it is a hundredth of a run.
+    The step is not resumed but begins again: it is a hundredth of a run.
+
+    Args:
+        raw: the bank.
+        total: the sum.
+        path: path of the file.
+        audio: plan of the file.
+        advance: called with the number of samples.
 
     Raises:
-        Stopped: the run was asked to stop.
+        Stopped: the run was cancelled.
     """
-    context, step = raw.context, sum_step(raw.stage)
+    context = raw.context
+    step = sum_step(raw.stage)
     if context.journal.done(step):
         advance.skip(audio.samples * audio.channels)
         return
@@ -288,17 +313,18 @@ def render_bank(
     levels: Levels | None,
     total: SumSpool | None = None,
 ) -> None:
-    """Write all of a bank's raw sound out of its stored activations.
+    """Write all of a bank's raw sound.
 
     Args:
         raw: the bank.
-        files: what to write: a file for 'sum' and 'concat', a file a filter for 'filters'.
+        files: plan and paths of each scheme's files: one for 'sum' and 'concat', one a filter for 'filters'.
         stages: the run's progress.
-        levels: the filters' extremes, where they are written one by one; by 'minmax' the lowest, too.
+        levels: levels of the filters, where these are written one by one; by 'minmax' with the lowest
+            samples.
         total: the sum of the filters, where it is written.
 
     Raises:
-        Stopped: the run was asked to stop; what is done is noted in the journal.
+        Stopped: the run was cancelled; what is done is noted in the journal.
     """
     work = sum(audio.files * audio.samples * audio.channels for audio, _ in files)
     with stages.stage(raw.stage, work, "samples") as advance:

@@ -1,6 +1,6 @@
-"""The mix's parts: each bank's share of it, as long as the mix and at one gain with it.
+"""The parts of the mix, one a bank: as long as the mix, and at its gain.
 
-They add up to the mix before its limiter, to rounding. Where one of them would pass the ceiling, all are
+They add up to the mix before its limiter, to rounding. Where one of them would exceed the ceiling, all are
 turned down by as much.
 """
 
@@ -22,25 +22,31 @@ from ..base.progress import Advance
 from ..base.spool import Spool
 from ..errors import Stopped
 from ..planning.sound_options import SoundOptions
+from .finished_files import with_view
 from .finishing import CEILING, CEILING_DBTP, PIECE_SAMPLES, Finish, Gain, Segment, finish, true_peak
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One bank's part of the mix, and the files that it is written to, all with the same samples."""
+    """One bank's part of the mix.
+
+    Attributes:
+        segment: its sound.
+        files: the files that it is written to, all with the same samples.
+    """
 
     segment: Segment
     files: Sequence[Finish]
 
 
 def part_of(mix: Segment, gains: NDArray[np.float32], spool: Spool, banks: int) -> Segment:
-    """Return a bank's part of the mix, faded as the mix is.
+    """Return a bank's part of the mix, scaled and faded as the mix is.
 
     Args:
         mix: the mix.
-        gains: the bank's in it, float32 `[channel]`.
+        gains: gains of the bank's signal in the mix, float32 `[channel]`.
         spool: the bank's signal.
-        banks: how many banks the mix has.
+        banks: number of banks in the mix, among which its offset is divided.
     """
 
     def pieces() -> Iterator[Any]:
@@ -59,14 +65,15 @@ def write_parts(
         parts: the parts.
         gain: the mix's gain.
         pipeline: the workers.
-        journal: says whether the run was asked to stop.
-        advance: called with every sample of the passes: one, and another for each file.
+        journal: says whether the run is cancelled.
+        advance: called with the number of samples of each pass: one over each part, and one for each file.
 
     Returns:
-        Every file that was written, and the decibels that all parts are turned down by: 0 or less.
+        Every file that was written, with its checksum; and the gain of all parts relative to the mix, in dB:
+        0 or less.
 
     Raises:
-        Stopped: the run was asked to stop.
+        Stopped: the run was cancelled.
     """
     peaks: list[float] = []
 
@@ -80,26 +87,40 @@ def write_parts(
     written: dict[Path, FileSum | None] = {}
 
     def write(part: Part) -> dict[Path, FileSum | None]:
-        found: dict[Path, FileSum | None] = {}
-        for to in part.files:
+        files: dict[Path, FileSum | None] = {}
+        for target in part.files:
             _check_stop(journal)
-            to.path.parent.mkdir(exist_ok=True)
-            found[to.path] = finish(to, [part.segment], advance, Gain(gain * down))[0]
-            if to.view is not None:
-                found[to.view[0]] = None
-        return found
+            target.path.parent.mkdir(exist_ok=True)
+            checksum, _ = finish(target, [part.segment], advance, Gain(gain * down))
+            files |= with_view(target, checksum)
+        return files
 
     pipeline.run(parts, write, [written.update])
     return written, 20 * math.log10(down)
 
 
 def stems_facts(steps: Mapping[str, Any], sound: SoundOptions) -> dict[str, Any]:
-    """Return what a run's record says of its stems, by name; nothing where it has none."""
+    """Return the fields of a run's record about its stems.
+
+    Args:
+        steps: states of the run's steps, by their names.
+        sound: options of the sound.
+
+    Returns:
+        `stems`, with their gain relative to the mix; nothing where the run has no stems.
+    """
     return {"stems": steps["mix"]["stems"]} if sound.stems and "stems" in steps.get("mix", {}) else {}
 
 
 def stems_notes(facts: Mapping[str, Any]) -> list[str]:
-    """Return what to tell of stems that are quieter than they are in the mix, of what `stems_facts` gave."""
+    """Explain that stems are quieter than they are in the mix.
+
+    Args:
+        facts: what `stems_facts` returned.
+
+    Returns:
+        One sentence; nothing where they are at the mix's gain.
+    """
     down_db = -facts["stems"]["gain_db"] if facts else 0.0
     if not down_db:
         return []

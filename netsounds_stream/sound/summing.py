@@ -1,4 +1,4 @@
-"""Weighted sums of a bank's filters, in one pass over its store that can be suspended and resumed."""
+"""Weighted sums of a bank's filters, in one resumable pass over its store."""
 
 from __future__ import annotations
 
@@ -30,9 +30,12 @@ def sum_filters(
     Args:
         raw: the bank.
         mixture: the weights.
-        sums: takes the sums.
+        sums: collects the sums.
         work: the pass, over blocks of all selected filters, frames outermost; it is suspended between frames.
         advance: called with the number of values.
+
+    Raises:
+        Stopped: the run was cancelled; what is done is noted in the journal.
     """
     factors = torch.from_numpy(mixture.weights).T.contiguous()
     first, last = work.channels
@@ -57,13 +60,13 @@ def sum_filters(
 
 
 class Sums:
-    """Takes weighted sums: to a sum that is inverted, and to what becomes windowed frames.
+    """Distributes weighted sums: the raw sum to a spool of samples, windowed sums to spools of magnitudes.
 
     Args:
-        mixture: what the sums' columns are; a plain raw sum is one, too.
-        total: takes the raw sum; None where it is not wanted.
-        spectra: take the windowed sums.
-        waiting: stem of the files that keep the rows that wait.
+        mixture: says which of the mixed channels belong to which sum.
+        total: spool of the raw sum; None where it is not wanted.
+        spectra: spools of the windowed sums, in the order of `Mixture.spectra`.
+        waiting: path, without its number, of the files that keep the rows which the spools retain.
         state: the state to resume from, with which the spools were opened; None: they are new.
     """
 
@@ -87,19 +90,19 @@ class Sums:
             for number, spool in enumerate(spectra):
                 spool.restore(state["spectra"][number], {"rows": rows[str(number)]})
 
-    def add(self, columns: Tensor) -> None:
-        """Take the next frames' sums, float32 `[frame, column, frequency]`."""
+    def add(self, rows: Tensor) -> None:
+        """Append the next frames' sums, float32 `[frame, mixed channel, frequency]`."""
         if self._total is not None:
-            self._total.add(half_frames(columns[:, : self._mixture.raw]))
-        for spool, (_, part) in zip(self._spectra, self._mixture.spectra, strict=True):
-            spool.add(columns[:, part])
+            self._total.add(half_frames(rows[:, : self._mixture.raw]))
+        for spool, (_, channels) in zip(self._spectra, self._mixture.spectra, strict=True):
+            spool.add(rows[:, channels])
 
     def state(self) -> Mapping[str, Any]:
-        """Return the fields of `SummingState`; rows that wait are saved to a file of their own."""
+        """Save the retained rows to a file, and return the fields of `SummingState`."""
         state: dict[str, Any] = {"sum": None if self._total is None else self._total.state()}
         if self._spectra:
-            # three names in turn: neither the file that the journal names is written over, nor the one of
-            # a commit under way
+            # three names in turn: a new file replaces neither the one that the journal names, nor that of a
+            # commit under way
             turn = (int(self._kept.suffix[1:] or 2) + 1) % 3
             writer = CheckpointWriter(self._waiting.with_name(f"{self._waiting.name}.{turn}"))
             for number, spool in enumerate(self._spectra):

@@ -1,7 +1,7 @@
-"""Windowed sound: signals synthesised into spools, from there finished into files.
+"""Windowed sound: signals synthesised into spools, and finished into files from there.
 
-A bank's sum, or each of its filters, is a signal of the planned length (for the mix of banks see `mix`).
-A signal is a fraction of a minute of work: one that was stopped begins again.
+A bank's sum, or each of its filters, is a signal of the planned length; for the mix of banks, see `mix`. The
+synthesis of one signal takes a fraction of a minute, and is not resumed but begins again.
 """
 
 from __future__ import annotations
@@ -47,18 +47,19 @@ from .spectra import SpectraMap, SpectraSpool, in_blocks
 from .view import view_plan
 
 _FRAMES_READ = 64
-_OF_FILTERS = 1  # in seeds: the random numbers of a bank's filter n are no other signal's
+_OF_FILTERS = 1  # in seeds: gives filters random numbers that no other signal of the bank has
 
 
 @dataclass(frozen=True, kw_only=True)
 class Windowing:
-    """How every windowed signal of a run is made.
+    """Makes the windowed signals of a run.
 
     Attributes:
         context: options, journal, workers and folders.
         stft: sizes of frames and signals.
-        flipped: whether a frame's first value is its highest frequency.
-        baselines: what of each bank is no content, by its number: left out of the mix.
+        flipped: whether a row's first value is its highest frequency.
+        baselines: responses of each bank that are no content and are left out of the mix, by the bank's
+            number.
     """
 
     context: StageContext
@@ -75,22 +76,22 @@ class Windowing:
         states: Sequence[SpectraState] | None,
         stack: ExitStack,
     ) -> dict[str, SpectraSpool]:
-        """Open the magnitudes of a bank's windowed sums: new, or as they were left.
+        """Open the spools of a bank's windowed sums.
 
         Args:
-            number: the bank's.
-            rows: its rows, and those of the whole picture: see `SpectraMap`.
-            frequencies: values of a row.
-            mixture: the weights that its filters are summed by.
-            states: the states to resume from; None: the spools are new.
-            stack: closes them.
+            number: number of the bank.
+            rows: number of the bank's rows, and of those of the whole picture; see `SpectraMap`.
+            frequencies: number of a row's values.
+            mixture: the weights that the bank's filters are summed by.
+            states: states of the spools to resume, in the mixture's order; None: they are new.
+            stack: closes the spools.
 
         Returns:
-            The spools by their names, 'mix' and 'sum', in the mixture's order.
+            The spools by their names, 'sum' and 'mix', in the mixture's order.
         """
         spools = {}
-        for position, (name, part) in enumerate(mixture.spectra):
-            weights = mixture.weights[:, part]
+        for position, (name, channels) in enumerate(mixture.spectra):
+            weights = mixture.weights[:, channels]
             background = None
             if name == "mix" and number in self.baselines:
                 background = self.baselines[number].background(weights)
@@ -107,26 +108,47 @@ class Windowing:
     def map(
         self, rows: tuple[int, int], frequencies: int, background: Background | None = None
     ) -> SpectraMap:
-        """Return what turns rows into magnitudes."""
+        """Return a map from rows to magnitudes.
+
+        Args:
+            rows: number of the bank's rows, and of those of the whole picture; see `SpectraMap`.
+            frequencies: number of a row's values.
+            background: content is the difference from it; None: values are content as they are.
+        """
         options = self.context.options
         return SpectraMap(*rows, frequencies, self.stft, options, flipped=self.flipped, background=background)
 
     def seed(self, *numbers: int) -> tuple[int, ...]:
-        """Return the seed of a signal that these numbers identify."""
+        """Return the seed of the signal that these numbers identify."""
         return (self.context.options.seed, *numbers)
 
     def meter(self, audio: AudioPlan, loudness_lufs: float | None) -> LoudnessMeter | None:
-        """Return a meter for a signal that is being made; None where the file's loudness will be another."""
+        """Return a meter for a signal as it is made, which saves a pass over it.
+
+        Args:
+            audio: plan of the signal's file.
+            loudness_lufs: loudness that the file is brought to; None: none.
+
+        Returns:
+            The meter; None where no loudness is wanted, or resampling or scaling changes it.
+        """
         sound = self.context.options
         if loudness_lufs is None or sound.resample_hz is not None or sound.scale == "minmax":
             return None
         return LoudnessMeter(sound.sample_rate_hz, audio.channels)
 
     def signal(self, blocks: Iterable[Tensor], seed: tuple[int, ...]) -> Iterator[Tensor]:
-        """Synthesise a signal: see `synthesised`.
+        """Synthesise a signal; see `synthesised`.
+
+        Args:
+            blocks: magnitudes `[channel, frame, bin]`.
+            seed: seed of random phases.
+
+        Yields:
+            Pieces of the signal, float32 `[channel, sample]`.
 
         Raises:
-            Stopped: the run was asked to stop.
+            Stopped: the run was cancelled.
         """
         sound = self.context.options
         for samples in synthesised(
@@ -137,15 +159,16 @@ class Windowing:
             yield samples
 
     def finish(self, path: Path, audio: AudioPlan, number: int, scheme: str) -> Finish:
-        """Return how a file of a bank is finished.
+        """Return the target of a bank's file.
 
         Args:
-            path: the file.
-            audio: its plan.
-            number: the bank's.
-            scheme: the file's scheme; 'filter N' for one of 'filters'.
+            path: path of the file.
+            audio: plan of the file.
+            number: number of the bank.
+            scheme: scheme of the file; 'filter N' for one of 'filters'.
         """
-        context, view = self.context, None
+        context = self.context
+        view = None
         if context.views is not None:
             plan = view_plan(audio, context.options, windowed=True, filter_samples=self.stft.sounded)
             view = context.views.path(number, scheme), plan
@@ -169,40 +192,44 @@ def write_windowed_sum(
     audio: AudioPlan,
     advance: Advance,
 ) -> None:
-    """Write a bank's windowed sum.
+    """Write a bank's windowed sum, unless the journal says that it is written.
 
     Args:
-        windowing: how the signal is made.
+        windowing: makes the signal.
         raw: the bank.
-        spectra: the sum's magnitudes.
-        path: the file.
-        audio: its plan.
+        spectra: magnitudes of the sum.
+        path: path of the file.
+        audio: plan of the file.
         advance: called with the number of samples of each pass.
+
+    Raises:
+        Stopped: the run was cancelled.
     """
-    context, step = windowing.context, sum_step(raw.stage)
+    context = windowing.context
+    step = sum_step(raw.stage)
     if context.journal.done(step):
         return
     with Spool(context.temporary / f"windowed-{raw.number}.spool", (audio.channels,)) as spool:
         level = LevelMeter(1)
         loudness = windowing.meter(audio, context.options.loudness_lufs)
         signal = windowing.signal(spectra.blocks(), windowing.seed(raw.number, 0))
-        spooled(signal, spool, 0, level, advance, loudness)
+        write_signal(signal, spool, 0, level, advance, loudness)
         (segment,) = segments_of(spool, windowing, [level.levels()])
         target = windowing.finish(path, audio, raw.number, "sum")
-        gain = gain_for(target, [segment], advance, known(loudness, segment))
+        gain = gain_for(target, [segment], advance, scaled_loudness(loudness, segment))
         written, measured = finish(target, [segment], advance, gain)
     files = with_view(target, written)
-    context.journal.reached(step, ended(path, measured), lambda cancelled: files, removal(spool.path))
+    context.journal.reached(step, written_state(path, measured), lambda cancelled: files, removal(spool.path))
 
 
 class FilterSignals:
-    """The windowed signals of a bank's filters, synthesised end to end into a spool, and their files.
+    """Writes the windowed signals of a bank's filters, which are synthesised end to end into a spool.
 
     Args:
-        windowing: how the signals are made.
+        windowing: makes the signals.
         raw: the bank.
-        whole_frames: frames of the whole picture; more than are stored in a preview.
-        levels: the filters' extremes, which decide which filters are selected.
+        whole_frames: number of frames of the whole picture; in a preview, more than are stored.
+        levels: levels of the filters, by which the loudest are selected.
         advance: called with the number of samples of each pass.
     """
 
@@ -218,12 +245,16 @@ class FilterSignals:
         self._path = raw.context.temporary / f"signals-{raw.number}.spool"
 
     def write(self, files: Sequence[tuple[AudioPlan, Sequence[Path]]]) -> None:
-        """Write the filters' sound, end to end or a file each, as each plan's scheme says.
+        """Write the filters' sound, unless the journal says that it is written.
+
+        Args:
+            files: plan and paths of each scheme's files: one for 'concat', one a filter for 'filters'.
 
         Raises:
-            Stopped: the run was asked to stop.
+            Stopped: the run was cancelled; signals that are complete are noted in the journal.
         """
-        journal, step = self._raw.context.journal, spooled_step(self._raw.stage)
+        journal = self._raw.context.journal
+        step = spooled_step(self._raw.stage)
         if journal.done(step):
             return
         longest = max(audio.temporary_bytes // 4 for audio, _ in files)
@@ -235,12 +266,12 @@ class FilterSignals:
         rows = None if work.state is None else work.state["rows"]
         with Spool(self._path, (1,), rows) as spool:
             levels = self._synthesised(spool, work)
-            each = [levels.of([position]) for position in range(len(self._numbers))]
-            self._finish(files, segments_of(spool, self._windowing, each))
+            by_filter = [levels.of([position]) for position in range(len(self._numbers))]
+            self._finish(files, segments_of(spool, self._windowing, by_filter))
         journal.completed(step, no_files, removal(self._path))
 
     def _synthesised(self, spool: Spool, work: Pass[SignalsState]) -> Levels:
-        """Synthesise the signals that are left into `spool`, and return the levels of all."""
+        """Synthesise the remaining signals into `spool`, and return the levels of all."""
         meter = LevelMeter(len(self._numbers), work.state)
         done = 0 if work.state is None else work.state["rows"] // self._samples
         place = {number: position for position, number in enumerate(self._numbers)}
@@ -251,13 +282,14 @@ class FilterSignals:
             seed = self._windowing.seed(self._raw.number, _OF_FILTERS, number)
             magnitudes = in_blocks(self._spectra(block.channels), self._windowing.stft)
             pieces = self._windowing.signal(magnitudes, seed)
-            spooled(pieces, spool, place[number] * self._samples, level, self._advance)
+            write_signal(pieces, spool, place[number] * self._samples, level, self._advance)
             return level
 
         def add(level: LevelMeter) -> None:
             nonlocal done
-            found = level.levels()
-            meter.add(done, *(torch.from_numpy(extreme) for extreme in (found.low, found.high, found.peak)))
+            levels = level.levels()
+            extremes = (torch.from_numpy(values) for values in (levels.low, levels.high, levels.peak))
+            meter.add(done, *extremes)
             done += 1
             work.reached(state, lambda: {self._path: None})
 
@@ -280,14 +312,16 @@ class FilterSignals:
             yield from spectra(values.float().transpose(0, 1))
 
     def _finish(self, files: Sequence[tuple[AudioPlan, Sequence[Path]]], segments: Sequence[Segment]) -> None:
-        raw, finish_of = self._raw, self._windowing.finish
+        """Finish each scheme's files."""
+        raw = self._raw
+        target_of = self._windowing.finish
         for audio, paths in files:
             jobs: list[tuple[Finish, Sequence[Segment]]]
             if audio.scheme == "concat":
-                jobs = [(finish_of(paths[0], audio, raw.number, "concat"), segments)]
+                jobs = [(target_of(paths[0], audio, raw.number, "concat"), segments)]
             else:
                 jobs = [
-                    (finish_of(path, audio, raw.number, f"filter {number}"), [segment])
+                    (target_of(path, audio, raw.number, f"filter {number}"), [segment])
                     for path, number, segment in zip(paths, self._numbers, segments, strict=True)
                 ]
             step = windowed_files_step(raw.stage, audio.scheme)
@@ -295,23 +329,44 @@ class FilterSignals:
 
 
 def measured_levels(steps: Mapping[str, Any]) -> dict[str, Any]:
-    """Return loudness and true peak of each file that was brought to a loudness, by its name."""
+    """Collect the measurements of files that were brought to a loudness.
+
+    Args:
+        steps: states of the run's steps, by their names.
+
+    Returns:
+        Loudness and true peak of each file, by the file's name.
+    """
     return {name: facts for step in steps.values() for name, facts in step.get("measured", {}).items()}
 
 
 def sound_notes(levels: Mapping[str, Any], sound: SoundOptions) -> list[str]:
-    """Return notes on files that did not reach their loudness."""
+    """Explain which files did not reach their loudness, and why.
+
+    Args:
+        levels: what `measured_levels` returned.
+        sound: options of the sound.
+
+    Returns:
+        One sentence for each of these files.
+    """
     wanted = MIX_LUFS if sound.loudness_lufs is None else sound.loudness_lufs
     notes = (note_of(name, wanted, facts) for name, facts in levels.items())
     return [note for note in notes if note is not None]
 
 
 def signal_work(samples: int, sound: SoundOptions, loudness_lufs: float | None) -> int:
-    """Return how much making and finishing a signal of so many samples, in all channels, advances by."""
+    """Count the samples by which a signal's synthesis and finishing advance the progress.
+
+    Args:
+        samples: samples of the signal, all channels counted.
+        sound: options of the sound.
+        loudness_lufs: loudness that its file is brought to; None: none.
+    """
     return samples * (1 + passes(sound, loudness_lufs))
 
 
-def spooled(
+def write_signal(
     pieces: Iterable[Tensor],
     spool: Spool,
     row: int,
@@ -319,15 +374,15 @@ def spooled(
     advance: Callable[[float], None],
     loudness: LoudnessMeter | None = None,
 ) -> None:
-    """Write a signal into a spool, and measure its extremes, and its loudness where it is wanted.
+    """Write a signal into a spool, and measure its extremes, and its loudness where that is wanted.
 
     Args:
         pieces: the signal, float32 `[channel, sample]`.
-        spool: takes its samples.
-        row: the spool's row where it begins.
-        level: takes its extremes.
+        spool: receives the samples, one row for all channels' samples of a moment.
+        row: number of the spool's row where the signal begins.
+        level: measures the extremes.
         advance: called with the number of samples.
-        loudness: takes its samples; None where its loudness is not wanted.
+        loudness: measures the loudness; None where it is not wanted.
     """
     for piece in pieces:
         low, high = torch.aminmax(piece)
@@ -340,16 +395,32 @@ def spooled(
         advance(piece.numel())
 
 
-def known(loudness: LoudnessMeter | None, segment: Segment) -> Loudness | None:
-    """Return what a meter measured of the signal that `segment` scales."""
+def scaled_loudness(loudness: LoudnessMeter | None, segment: Segment) -> Loudness | None:
+    """Return a signal's loudness as a segment scales it.
+
+    Args:
+        loudness: the meter that measured the signal; None: there was none.
+        segment: the segment.
+
+    Returns:
+        The scaled loudness; None without a meter.
+    """
     if loudness is None:
         return None
     return loudness.finish().scaled(segment.factor)
 
 
 def segments_of(spool: Spool, windowing: Windowing, levels: Sequence[Levels]) -> list[Segment]:
-    """Return each signal in the spool, levelled by its own or by their common extremes."""
-    sound, samples = windowing.context.options, windowing.stft.sounded
+    """Cut a spool into the segments of its signals, faded and levelled.
+
+    Args:
+        spool: signals of one length, end to end.
+        windowing: says how long they are.
+        levels: levels of each signal. Balanced by filter, each is scaled by its own, else all by the common
+            ones.
+    """
+    sound = windowing.context.options
+    samples = windowing.stft.sounded
     measured = Levels(
         low=np.concatenate([level.low for level in levels]),
         high=np.concatenate([level.high for level in levels]),
@@ -375,13 +446,18 @@ def segments_of(spool: Spool, windowing: Windowing, levels: Sequence[Levels]) ->
     ]
 
 
-def ended(path: Path, measured: Mapping[str, Any]) -> SoundState:
-    """Return the state of a step that has written a file, with what was measured of it."""
+def written_state(path: Path, measured: Mapping[str, Any]) -> SoundState:
+    """Return the state of a step that has written a file.
+
+    Args:
+        path: path of the file.
+        measured: loudness and true peak of the file; empty where none is recorded.
+    """
     return {"complete": True, "measured": {named(path): dict(measured)} if measured else {}}
 
 
 def removal(*paths: Path) -> Callable[[], None]:
-    """Return a function that removes temporary files."""
+    """Return a function that removes temporary files, for the journal to call once it is committed."""
 
     def unlink() -> None:
         for path in paths:
