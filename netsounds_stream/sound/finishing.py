@@ -166,18 +166,18 @@ def finish(
     draw = np.random.default_rng((*target.seed, 1))
     view_meter = None if target.view is None else SoundMeter(target.view[1])
     start = 0
-    with _Writer(target) as file:
+    with _opened(target) as file:
         for piece in _scaled(target, gain, _stream(target, segments, advance)):
             if meter is not None:
                 meter.add(piece)
             if view_meter is not None:
                 view_meter.add(piece)
-            file.write(start, _file_samples(target, piece, draw))
+            _write(file, start, _file_samples(target, piece, draw))
             start += len(piece)
         assert start == target.audio.samples
     if view_meter is not None and target.view is not None:
         view_meter.finish().save(target.view[0])
-    return file.sum(), {} if meter is None else _measured(meter.finish())
+    return _sum_of(file), {} if meter is None else _measured(meter.finish())
 
 
 def passes(sound: SoundOptions, loudness_lufs: float | None) -> int:
@@ -321,22 +321,22 @@ def note_of(name: str, requested_lufs: float, measured: Mapping[str, Any]) -> st
     Returns:
         One sentence; None where the file is at the loudness.
     """
-    found = measured["loudness_lufs"]
+    reached = measured["loudness_lufs"]
     wanted = measured.get("wanted_lufs", requested_lufs)
     if measured["true_peak_dbtp"] is None:
         why = ": nothing in the picture stands out from an even colour" if "wanted_lufs" in measured else ""
         return f"{name} is silent{why}"
-    if found is None:
+    if reached is None:
         return f"{name} is too short or too quiet to have a loudness: its level was left as it is"
-    if abs(found - wanted) > _TOLERATED_LU:
+    if abs(reached - wanted) > _TOLERATED_LU:
         return (
-            f"{name} is at {found:.1f} LUFS instead of {wanted:.1f}: its peaks stand out so far that the "
+            f"{name} is at {reached:.1f} LUFS instead of {wanted:.1f}: its peaks stand out so far that the "
             f"limiter would have to turn them down by more than {_MOST_LIMITED_DB:g} dB to keep them below "
             f"{CEILING_DBTP:g} dBTP"
         )
     if wanted < requested_lufs - _TOLERATED_LU:
         return (
-            f"{name} is at {found:.1f} LUFS instead of {requested_lufs:g}: the picture is nearly even, and "
+            f"{name} is at {reached:.1f} LUFS instead of {requested_lufs:g}: the picture is nearly even, and "
             "what little it has is not raised to the level of full pictures"
         )
     return None
@@ -408,42 +408,31 @@ def _dithered(piece: Samples, draw: np.random.Generator) -> NDArray[np.int16]:
     return np.clip(np.round(values), -(2**15), 2**15 - 1).astype(np.int16)
 
 
-class _Writer:
-    """Writes a file of any format from front to back; a context manager.
+def _opened(target: Finish) -> LaidOutWav | SoundWriter:
+    """Open the file of a target."""
+    if target.audio.container in ("WAV", "RF64"):
+        return LaidOutWav(target.path, target.audio, target.sound, info=info_chunk(target.tags))
+    return SoundWriter(
+        target.path,
+        target.sound.format,
+        target.sound.subtype,
+        target.rate_hz,
+        target.audio.channels,
+        target.tags,
+    )
 
-    An exception that leaves its `with` block closes the file unfinished.
-    """
 
-    def __init__(self, target: Finish) -> None:
-        self._file: LaidOutWav | SoundWriter
-        if target.audio.container in ("WAV", "RF64"):
-            self._file = LaidOutWav(target.path, target.audio, target.sound, info=info_chunk(target.tags))
-        else:
-            self._file = SoundWriter(
-                target.path,
-                target.sound.format,
-                target.sound.subtype,
-                target.rate_hz,
-                target.audio.channels,
-                target.tags,
-            )
+def _write(file: LaidOutWav | SoundWriter, start: int, samples: NDArray[Any]) -> None:
+    """Append samples `[sample, channel]` of the file's format, the first of which is number `start`."""
+    if not len(samples):  # a resampler or a limiter may hold all of a piece back
+        return
+    if isinstance(file, SoundWriter):
+        file.write(samples)
+        return
+    part = file.write(start, samples)
+    file.checksum ^= shifted(part, file.bytes_after(start + len(samples)))
 
-    def __enter__(self) -> _Writer:
-        return self
 
-    def __exit__(self, *error: object) -> None:
-        self._file.__exit__(*error)
-
-    def write(self, start: int, samples: NDArray[Any]) -> None:
-        """Write samples `[sample, channel]` of the file's format, the first of which is number `start`."""
-        if not len(samples):  # a resampler or a limiter may hold all of a piece back
-            return
-        if isinstance(self._file, SoundWriter):
-            self._file.write(samples)
-            return
-        part = self._file.write(start, samples)
-        self._file.checksum ^= shifted(part, self._file.bytes_after(start + len(samples)))
-
-    def sum(self) -> FileSum:
-        """Return size and checksum of the file, which must be closed."""
-        return file_sum(self._file.path) if isinstance(self._file, SoundWriter) else self._file.file_sum()
+def _sum_of(file: LaidOutWav | SoundWriter) -> FileSum:
+    """Return size and checksum of a file that is closed."""
+    return file_sum(file.path) if isinstance(file, SoundWriter) else file.file_sum()

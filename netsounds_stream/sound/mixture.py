@@ -17,8 +17,8 @@ Floats = NDArray[np.float64]
 class Mixture:
     """Weights by which a bank's filters are summed to mixed channels: raw sum, windowed sum, mix.
 
-    A mixed channel is one channel, left, right or the only one, of one of these sums. All of them are made
-    by one product: `weights[filter, mixed channel]` with the activations.
+    A mixed channel is the left, the right or the only channel of one of these sums. One product of the
+    weights with the activations makes all of them.
 
     Attributes:
         weights: float32 `[filter, mixed channel]`: the channels of the raw sum first, then those of the
@@ -46,7 +46,7 @@ class Mixture:
 
 
 def selected_filters(channels: int, sound: SoundOptions, levels: Levels | None) -> tuple[int, ...]:
-    """Select the filters that are heard.
+    """Select the filters that the options ask for.
 
     Args:
         channels: number of the bank's filters.
