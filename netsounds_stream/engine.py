@@ -65,13 +65,13 @@ class RunRequest:
     load: Callable[[str], Weights] = load_weights
 
 
-def carry_out(request: RunRequest, folder: RunFolder, left: dict[str, Any] | None) -> Run:
+def carry_out(request: RunRequest, folder: RunFolder, stopped: dict[str, Any] | None) -> Run:
     """Begin or resume a run, and carry it out.
 
     Args:
         request: the request.
         folder: the folder that it is worked on in.
-        left: the journal of a stopped run in the folder; None: the run begins.
+        stopped: the journal of a stopped run in the folder; None: the run begins.
 
     Returns:
         The finished run.
@@ -82,15 +82,15 @@ def carry_out(request: RunRequest, folder: RunFolder, left: dict[str, Any] | Non
         Stopped: the run was asked to stop; what is finished is kept.
         NetsoundsError: another error that a user can fix.
     """
-    if left is not None and not left["steps"]:
-        left = None  # the stopped run has nothing to resume from
+    if stopped is not None and not stopped["steps"]:
+        stopped = None  # the stopped run has nothing to resume from
     with ExitStack() as stack:
         cluster = _connect(request.how, stack)
         machine.tune_heap()
         machine.forget_peak()
-        progress = Stages(request.how.on_progress, left and left["seconds"])
-        prepared = _prepare(request, folder, left, progress, on_cluster=cluster is not None)
-        recorder = _Recorder(prepared, progress, cluster, left, overwrite=request.overwrite)
+        progress = Stages(request.how.on_progress, stopped and stopped["seconds"])
+        prepared = _prepare(request, folder, stopped, progress, on_cluster=cluster is not None)
+        recorder = _Recorder(prepared, progress, cluster, stopped, overwrite=request.overwrite)
         journal = Journal(
             folder.path,
             recorder.content,
@@ -144,7 +144,7 @@ class _Prepared:
 def _prepare(
     request: RunRequest,
     folder: RunFolder,
-    left: dict[str, Any] | None,
+    stopped: dict[str, Any] | None,
     progress: Stages,
     *,
     on_cluster: bool,
@@ -162,18 +162,18 @@ def _prepare(
     with progress.stage("weights", 1, "share") as advance:
         weights = request.load(options.weights)
         advance(1)
-    if left is None:
+    if stopped is None:
         limits = limits_of(options, compute, folder.path, gpu_budget, picture, remote=folder.remote)
         plan = make_plan(picture.source, options, limits, shared=on_cluster)
     else:
-        plan = _plan_left(left["record"], options)
+        plan = _stopped_plan(stopped["record"], options)
     plan.check()
     if plan.preview_rows is not None:
         picture = replace(picture, head=(plan.time_axis, plan.preview_rows))
     request.how.on_plan(plan)
     if not on_cluster:  # the speed of a cluster is unknown
         progress.expect(expected_seconds(plan, options))
-    look = _look_at(picture, weights, options, left, progress)
+    look = _look_at(picture, weights, options, stopped, progress)
     seen = look.guesses[0].category if look.guesses and options.weights != UNTRAINED else UNTRAINED
     record = begin_record(
         picture,
@@ -187,11 +187,11 @@ def _prepare(
         median_colour=look.median_colour,
         notes=request.notes,
     )
-    if left is None:
+    if stopped is None:
         folder.clear()  # from here on nothing but the work itself can fail
     else:
-        _require_unchanged(left["record"], record)
-        record = left["record"]
+        _require_unchanged(stopped["record"], record)
+        record = stopped["record"]
     return _Prepared(
         picture=picture, weights=weights, compute=compute, gpu_budget=gpu_budget, plan=plan, record=record
     )
@@ -216,14 +216,14 @@ def _look_at(
     picture: Picture,
     weights: Weights,
     options: SonifyOptions,
-    left: dict[str, Any] | None,
+    stopped: dict[str, Any] | None,
     progress: Stages,
 ) -> _Look:
     """Look at the picture; a resumed run needs only the digest, and takes the colour from its record."""
     guesses: tuple[Guess, ...] = ()
-    colour = None if left is None else left["record"]["picture"].get("median_colour")
+    colour = None if stopped is None else stopped["record"]["picture"].get("median_colour")
     with progress.stage("label", 1, "share") as advance:
-        if left is None:
+        if stopped is None:
             view = label_view(picture)
             colour = median_colour(view)
             guesses = predict_label(view, picture.full_scale, weights, normalize=options.normalize)
@@ -251,7 +251,7 @@ def _require_unchanged(recorded: dict[str, Any], record: dict[str, Any]) -> None
         )
 
 
-def _plan_left(record: dict[str, Any], options: SonifyOptions) -> Plan:
+def _stopped_plan(record: dict[str, Any], options: SonifyOptions) -> Plan:
     """Return a stopped run's recorded plan, with the memory budget of this attempt."""
     budget = options.memory_bytes or machine.default_budget_bytes()
     return replace(recorded_plan(record), budget_bytes=budget, free_disk_bytes=None)
@@ -319,7 +319,7 @@ class _Recorder:
         prepared: the run.
         progress: the run's progress.
         cluster: computes the run; None: this machine does.
-        left: the journal of earlier attempts; None: this is the first.
+        stopped: the journal of earlier attempts; None: this is the first.
         overwrite: whether the run replaces another.
 
     Attributes:
@@ -332,14 +332,14 @@ class _Recorder:
         prepared: _Prepared,
         progress: Stages,
         cluster: ClusterRun | None,
-        left: dict[str, Any] | None,
+        stopped: dict[str, Any] | None,
         *,
         overwrite: bool,
     ) -> None:
         self._prepared = prepared
         self._progress = progress
         self._cluster = cluster
-        self.content = left or {**new_journal(prepared.record), "overwrite": overwrite}
+        self.content = stopped or {**new_journal(prepared.record), "overwrite": overwrite}
         self.content["starts"] += 1
         self._peak_before = self.content.get("peak_memory_bytes", 0)
         self._notes_before = self.content.get("notes", [])

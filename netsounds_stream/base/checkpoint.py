@@ -126,7 +126,7 @@ class CheckpointReader(Closable):
         """
         return {name.removesuffix(_BFLOAT16): self._tensor(name) for name in self._names()}
 
-    def each(self, folder: str) -> Iterator[Tensor]:
+    def in_order(self, folder: str) -> Iterator[Tensor]:
         """Yield the tensors in `folder` whose names are numbers, in numerical order, one at a time."""
         prefix = f"{folder}/"
         for name in sorted(self._names(prefix), key=lambda name: int(name.removeprefix(prefix))):

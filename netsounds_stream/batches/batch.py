@@ -240,11 +240,11 @@ def _planned(out: Path, pool: WorkerPool, stop: Stop) -> tuple[BatchPlan, list[S
     tasks = pool.tasks
     pace = 0.0
     for count in sorted({1, pool.jobs}):  # one first: it may fetch the weights for all
-        for _, result in pool.workers.each(prepare, tasks[:1] * count, name="prepare", stop=stop):
+        for _, result in pool.workers.as_completed(prepare, tasks[:1] * count, name="prepare", stop=stop):
             pace = max(pace, _value(result))
     parts = [tasks[at : at + _PICTURES_A_SURVEY] for at in range(0, len(tasks), _PICTURES_A_SURVEY)]
     by_folder: dict[Path, Survey] = {}
-    for part, surveys in pool.workers.each(survey, parts, name="look", stop=stop):
+    for part, surveys in pool.workers.as_completed(survey, parts, name="look", stop=stop):
         by_folder |= zip((task.folder for task in part), _value(surveys), strict=True)
     in_order = [by_folder[task.folder] for task in tasks]
     plan = plan_of(
@@ -302,7 +302,9 @@ class _Making:
             with self._watched(plan.pixels) as advance:
                 waiting = (task for task in self.pool.tasks if not self.stop.asked)
                 # the stop file suspends what is under way, which is waited for: so no token that is asked
-                for task, outcome in self.pool.workers.each(make_run, waiting, name="picture", stop=Stop()):
+                for task, outcome in self.pool.workers.as_completed(
+                    make_run, waiting, name="picture", stop=Stop()
+                ):
                     if isinstance(outcome, NetsoundsError):
                         outcome = Outcome.failed(outcome)
                     folder = self.out / task.folder.relative_to(self.out.absolute())

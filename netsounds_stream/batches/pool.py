@@ -55,7 +55,7 @@ class Processes:
         """Return how far all items are that are worked on: the sum of what `report` was called with last."""
         return sum(float(progress.value) for progress in self._progresses)
 
-    def each(
+    def as_completed(
         self, work: Callable[[T], R], items: Iterable[T], *, name: str, stop: Stop
     ) -> Iterator[tuple[T, R | NetsoundsError]]:
         """Call `work` with each item, in the worker processes.
@@ -69,7 +69,7 @@ class Processes:
             stop: cancellation token.
 
         Yields:
-            Each item with the result, or with an error that a user can mend, in the order in which they end.
+            Each item with the result or with an error that a user can fix, in the order of completion.
 
         Raises:
             Stopped: the token was asked to stop.

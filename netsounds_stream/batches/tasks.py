@@ -27,10 +27,10 @@ R = TypeVar("R")
 class Workers(Protocol):
     """Workers of either kind: `pool.Processes`, or a `dask_cluster.Cluster`."""
 
-    def each(
+    def as_completed(
         self, work: Callable[[T], R], items: Iterable[T], *, name: str, stop: Stop
     ) -> Iterator[tuple[T, R | NetsoundsError]]:
-        """Call `work` with each item, and yield items with results as they end; see `Processes.each`."""
+        """Call `work` with each item, and yield results as they complete: see `Processes.as_completed`."""
 
 
 @dataclass(frozen=True, kw_only=True)

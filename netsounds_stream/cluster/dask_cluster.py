@@ -117,7 +117,7 @@ class Cluster:
                 found[address] = dict(zip(self._versions, answer, strict=True))
         require_versions(self._versions, found)
 
-    def each(
+    def as_completed(
         self, work: Callable[[T], R], items: Iterable[T], *, name: str, stop: Stop
     ) -> Generator[tuple[T, R | NetsoundsError]]:
         """Run `work` for every item on the workers, and yield results as they finish.
@@ -188,10 +188,10 @@ class Cluster:
         """Run `work` for every item on the workers, and yield results in the items' order.
 
         Args:
-            work: see `each`.
+            work: see `as_completed`.
             items: the items.
-            name: see `each`.
-            stop: see `each`.
+            name: see `as_completed`.
+            stop: see `as_completed`.
             on_end: called with an item and its result as soon as it finishes, in any order.
 
         Yields:
@@ -202,7 +202,7 @@ class Cluster:
         """
         results: dict[int, R] = {}  # finished before their turn, by the item's number
         turn = 0
-        numbered = self.each(partial(_numbered, work), list(enumerate(items)), name=name, stop=stop)
+        numbered = self.as_completed(partial(_numbered, work), list(enumerate(items)), name=name, stop=stop)
         with closing(numbered) as finished:
             for (number, item), result in finished:
                 if isinstance(result, NetsoundsError):

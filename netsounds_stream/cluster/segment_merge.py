@@ -68,11 +68,11 @@ class Merge:
         assert segment.start == self.rows
         with CheckpointReader(self._job.result(segment), expected) as reader:
             for number, sinks in self._sinks.banks.items():
-                _add_bank(sinks, reader.each, f"bank-{number}")
+                _add_bank(sinks, reader.in_order, f"bank-{number}")
             if self._sinks.preview is not None:
-                for cells in reader.each("picture/cells"):
+                for cells in reader.in_order("picture/cells"):
                     self._sinks.preview.add(*cells.chunk(2, 1))
-            for block in reader.each("classifier/sums"):
+            for block in reader.in_order("classifier/sums"):
                 for sums in block:
                     self._total += sums[:CLASSES]
                     self._positions += int(sums[CLASSES])

@@ -275,7 +275,7 @@ class _Backwards(Cluster):
     def workers(self) -> int:
         return 1
 
-    def each(self, work: Callable[[Any], Any], items: Sequence[Any], **_: Any) -> Iterator[Any]:  # type: ignore[override]
+    def as_completed(self, work: Callable[[Any], Any], items: Sequence[Any], **_: Any) -> Iterator[Any]:  # type: ignore[override]
         for number, segment in reversed(items):
             first, result = work((number, segment)), self._job.result(segment)
             before = result.stat()

@@ -36,7 +36,9 @@ def test_a_worker_of_another_version(begun: Begun, tmp_path: Path, picture_file:
         cluster.require_same_versions()
         begun.worker(other=True)
         address = begun.address(2)
-        found = [each for _, each in cluster.each(os.path.basename, ["a/b"] * 8, name="item", stop=Stop())]
+        found = [
+            each for _, each in cluster.as_completed(os.path.basename, ["a/b"] * 8, name="item", stop=Stop())
+        ]
         assert {"b"} < {str(each) for each in found}
         refused = [each for each in found if isinstance(each, ClusterError)]
         with pytest.raises(ClusterError, match=REFUSED):

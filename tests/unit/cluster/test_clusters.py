@@ -53,7 +53,7 @@ def test_a_result_that_cannot_be_had_yet(tmp_path: Path) -> None:
     """Another's comes meanwhile; how many, is Dask's affair, which may queue some behind the held one."""
     found = []
     with connected("local:2") as cluster:
-        for _, each in cluster.each(partial(_result, tmp_path), range(10), name="item", stop=Stop()):
+        for _, each in cluster.as_completed(partial(_result, tmp_path), range(10), name="item", stop=Stop()):
             found.append(each)
             (tmp_path / "release").touch()
     assert found[0] == "free"
@@ -64,7 +64,7 @@ def test_the_scheduler_is_killed(begun: Begun, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(dask_cluster, "_PATIENCE", "1s")
     begun.worker()
     with connected(begun.address(1)) as cluster:
-        found = cluster.each(os.path.basename, ["a/b"] * 1000, name="item", stop=Stop())
+        found = cluster.as_completed(os.path.basename, ["a/b"] * 1000, name="item", stop=Stop())
         assert next(found) == ("a/b", "b")
         begun.processes[0].kill()
         with pytest.raises(ClusterError, match="--resume"):
