@@ -113,7 +113,7 @@ class Journal:
 
     @property
     def busy(self) -> bool:
-        """Whether a commit is under way, so that a flush would wait for it."""
+        """True while a commit is under way, for which a flush would wait."""
         return not self._ended.is_set()
 
     @property
@@ -123,7 +123,7 @@ class Journal:
 
     @property
     def stopping(self) -> bool:
-        """Whether to suspend the work at the next place from which it can be resumed."""
+        """True once the run is asked to stop, at the next place from which it can be resumed."""
         return self._stop.asked
 
     def state(self, step: Step[S]) -> S | None:

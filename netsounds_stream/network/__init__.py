@@ -1,5 +1,5 @@
-"""The line-buffered network: weights, layers that retain the rows they still need, the stream made of them,
-the label, and the comparison with the network run on the whole picture.
+"""The line-buffered network: its weights, its layers, which retain the rows that they still need, its stream.
 
-Nothing here ever writes a file of a run.
+Here also are the label, and the comparison with the network run on the whole picture. Nothing here ever
+writes a file of a run.
 """

@@ -1,5 +1,5 @@
-"""From a file, a URL or an array in memory to upright slabs of pixels, and pictures reduced as their rows
-pass.
+"""Pictures, from a file, a URL or an array in memory to upright slabs of pixels.
 
-Nothing here ever knows which network will see them.
+Here also are the overviews, small pictures that rows are reduced to as they pass. Nothing here ever knows
+which network will see the pixels.
 """
