@@ -13,7 +13,7 @@ import pytest
 import pyvips
 
 from netsounds_stream.picture.demo_picture import draw
-from tests.helpers.forks import Command, many_commands
+from tests.helpers.forks import Command, forked, many_commands
 from tests.helpers.reference import ROOT, command
 
 pytestmark = pytest.mark.docs
@@ -112,7 +112,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text.jpg").write_text("no picture")
     (folder / "folder").mkdir()
     (folder / "folder/other").touch()
-    done = command(*SONIFY, "--banks", "4", "--scheme", "sum", "--no-mix", "--out", "run", cwd=folder)
+    done = forked(*SONIFY, "--banks", "4", "--scheme", "sum", "--no-mix", "--out", "run", cwd=folder)
     assert done.returncode == 0, done.stderr
     shutil.copytree(folder / "run", folder / "run and more")
     (folder / "run and more/other").touch()

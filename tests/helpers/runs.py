@@ -17,8 +17,8 @@ from netsounds_stream.base.journal import read_journal
 from netsounds_stream.base.progress import Stop
 from netsounds_stream.errors import Stopped
 from netsounds_stream.run.layout import work_path
-from tests.helpers.forks import LOOK_SECONDS, Command
-from tests.helpers.reference import TIMED, command
+from tests.helpers.forks import LOOK_SECONDS, Command, forked
+from tests.helpers.reference import TIMED
 
 
 def contents(run: Path) -> dict[str, str]:
@@ -69,7 +69,7 @@ def kill_until_finished(words: list[str], out: Path, *, kills: int, seed: int) -
         done = list(left["steps"]) if left else []
         steps[done[-1] if done else "beginning"] += 1
         assert_wavs_are_whole(work)
-    finished = command(*words)
+    finished = forked(*words)  # what it is compared with has another hash seed
     assert finished.returncode == 0, finished.stderr
     return steps
 

@@ -177,7 +177,7 @@ def test_the_bytes_are_those_of_one_alone(
         f"command tries them again"
     ]
     assert [line.split()[0] for line in done.stdout.splitlines()[:4]] == ["status", "done", "failed", "done"]
-    alone = command("sonify", photos / "more/b.jpg", "--out", tmp_path / "alone", *words)
+    alone = forked("sonify", photos / "more/b.jpg", "--out", tmp_path / "alone", *words)
     assert alone.returncode == 0, alone.stderr
     assert contents(tmp_path / "out/b") == contents(tmp_path / "alone")
 

@@ -142,13 +142,10 @@ def test_a_picture_by_folder_and_fragment(tmp_path: Path, weights_file: Path) ->
 
 
 def test_demo_without_internet_goes_on_untrained(tmp_path: Path, weights_file: Path) -> None:
-    environment = {**os.environ, "TORCH_HOME": str(tmp_path / "torch"), "https_proxy": "http://127.0.0.1:9"}
-    program = Path(sys.executable).parent / "netsounds-stream"
+    nowhere = {"TORCH_HOME": str(tmp_path / "torch"), "https_proxy": "http://127.0.0.1:9"}
     small = tmp_path / "small.png"
     pyvips.Image.new_from_array(draw(96, 64)).pngsave(str(small))
-    done = subprocess.run(
-        [program, "demo", "--image", small], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+    done = forked("demo", "--image", small, cwd=tmp_path, environment=nowhere)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "demo/small-netsounds/index.html"
     assert done.stderr.count("untrained weights are used") == 1
@@ -156,9 +153,7 @@ def test_demo_without_internet_goes_on_untrained(tmp_path: Path, weights_file: P
     record = json.loads((tmp_path / "demo" / "small-netsounds" / "run.json").read_text())
     assert record["label"] == "untrained"
     assert "untrained weights are used" in record["notes"][0]
-    refused = subprocess.run(
-        [program, "sonify", small], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+    refused = forked("sonify", small, cwd=tmp_path, environment=nowhere)
     assert refused.returncode == 1
     assert "--weights untrained" in refused.stderr
     done = forked("demo", "--image", small, "--out", tmp_path, "--weights", weights_file)
