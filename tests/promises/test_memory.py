@@ -28,7 +28,7 @@ def test_a_grid_of_runs_keeps_its_budget(tmp_path: Path, weights_file: Path, cas
 
 
 def test_near_its_budget_a_run_does_with_less(tmp_path: Path, weights_file: Path) -> None:
-    picture, budget = tmp_path / "a.jpg", 2 << 30
+    picture, budget = tmp_path / "a.jpg", 3 << 29
     large_picture(3000, 2000, picture)
     found = in_a_process(TAKEN, budget, picture, tmp_path / "run", weights_file)
     assert found["notes"] == ["memory came near the budget; 1 of 2 workers continued"]
