@@ -198,6 +198,7 @@ def install(extras: list[str], *, gpu: bool, index: str | None) -> None:
 
 
 def main() -> None:
+    """Install what the options name."""
     if sys.version_info < (3, 11):  # noqa: UP036 - who runs this may have any
         found = ".".join(map(str, sys.version_info[:2]))
         sys.exit(f"Python 3.11 or later is needed, this is {found}; name one: make PYTHON=python3.12")

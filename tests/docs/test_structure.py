@@ -158,3 +158,9 @@ def test_files_functions_and_classes_stay_small() -> None:
     counted = counting.figures(list(MODULES.values()))
     assert [str(each) for each in counted.functions if each.size > counting.FUNCTION_LINES] == []
     assert [str(each) for each in counted.classes if each.size > counting.CLASS_LINES] == []
+
+
+def test_docstrings_stand_by_themselves() -> None:
+    """None begins with a word that answers a question which only the name asks, as 'Of' or 'What'."""
+    counted = code_figures().figures(list(MODULES.values()))
+    assert [str(each) for each in counted.fragments] == []
