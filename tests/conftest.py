@@ -51,8 +51,11 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _garbage() -> Iterator[None]:
-    """What a module's tests leave behind is cleared away."""
+    """What a module's tests leave behind is cleared away; Dask leaves variables that say how many threads."""
+    before = dict(os.environ)
     yield
+    os.environ.clear()
+    os.environ.update(before)
     gc.collect()
 
 

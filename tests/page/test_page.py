@@ -82,8 +82,9 @@ def test_frames_are_asked_for_only_while_it_plays(opened: Open) -> None:
     assert page.evaluate("window.frames_asked") == asked
 
 
-# In each of 20 frames: the audio's time, the share of each view before its playhead, as the screen has
-# them, and the time since the frame before.
+# In each of 20 frames: the audio's time, the share of each view before its playhead, as the screen has them,
+# the time since the frame before, and how long after the frame's begin it was looked: on a busy machine the
+# sound goes on meanwhile.
 FOLLOW = """
 ([axis, begin, end]) => new Promise((done) => {
   const audio = document.getElementById("audio");
@@ -98,7 +99,7 @@ FOLLOW = """
     const picture = (share("picture", axis) - begin) / (end - begin);
     const time = audio.currentTime;
     const lines = [picture, share("wave", axis), share("spectrogram", axis)];
-    seen.push({ time, lines, frame: (now - last) / 1000 });
+    seen.push({ time, lines, frame: (now - last) / 1000, late: (performance.now() - now) / 1000 });
     last = now;
     if (seen.length < 20) requestAnimationFrame(look); else done(seen);
   };
@@ -119,7 +120,8 @@ def test_the_playheads_follow_the_sound_within_a_frame(opened: Open, time_axis: 
     pixel = MIX_SECONDS / 300  # of the picture as shown: lines stand on the screen's grid
     for each in seen:
         for line in each["lines"]:
-            assert abs(line * MIX_SECONDS - each["time"]) <= max(each["frame"], 1 / 60) + pixel
+            near = max(each["frame"], 1 / 60) + each["late"] + pixel
+            assert abs(line * MIX_SECONDS - each["time"]) <= near
 
 
 @pytest.mark.parametrize("time_axis", ["x", "y"])
