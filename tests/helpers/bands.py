@@ -48,7 +48,8 @@ print(json.dumps({"held": held, "notes": run.record["notes"]}))
 
 def in_a_process(script: str, *words: object) -> dict[str, Any]:
     words_of = [sys.executable, "-c", script, *map(str, words)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}  # the plan's workers, on any machine
+    # the plan's workers, on any machine; torch asks both
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
     done = subprocess.run(words_of, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

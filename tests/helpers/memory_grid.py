@@ -100,7 +100,7 @@ def measure(case: Case, folder: Path, weights: Path) -> Measured:
         *case.scheme,
         *(() if case.report else ("--no-report",)),
     ]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(case.threads)}
+    environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(case.threads))}
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         command = [str(word) for word in (PROGRAM, *words, *more)]
