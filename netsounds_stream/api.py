@@ -156,7 +156,7 @@ def sonify(
     )
     check_cluster(how, options.device, out)
     check_seen_by_workers(how, image)
-    picture = image if isinstance(image, str | Path) else pixel_source(image)
+    picture = image if isinstance(image, str | Path) else pixel_source(image, options.reading)
     request = RunRequest(image=picture, options=options, how=how, overwrite=overwrite, notes=notes, load=load)
     with location_of(out, work).folder(overwrite=overwrite) as folder:
         if isinstance(picture, PixelSource):

@@ -27,14 +27,14 @@ from .network.label import Guess, label_view, median_colour, predict_label, top5
 from .network.weights import UNTRAINED, Weights, load_weights
 from .picture.in_memory import PixelSource
 from .picture.opening import opened_picture
-from .picture.picture import Picture
+from .picture.picture import Picture, measured
 from .planning.how_to_run import HowToRun
 from .planning.options import SonifyOptions
 from .planning.plan import Limits, Plan
 from .planning.planner import make_plan
 from .run.folder import RunFolder
 from .run.layout import Layout, file_label
-from .run.record import begin_record, differences, recorded_plan
+from .run.record import begin_record, differences, recorded_plan, with_recorded_limits
 from .run.result import Run, as_run
 from .sound.background import Baseline
 from .sound.stems import stems_facts, stems_notes
@@ -173,6 +173,9 @@ def _prepare(
     request.how.on_plan(plan)
     if not on_cluster:  # the speed of a cluster is unknown
         progress.expect(expected_seconds(plan, options))
+    if stopped is not None:
+        picture = with_recorded_limits(picture, stopped["record"])
+    picture = measured(picture, progress)
     look = _look_at(picture, weights, options, stopped, progress)
     seen = look.guesses[0].category if look.guesses and options.weights != UNTRAINED else UNTRAINED
     record = begin_record(

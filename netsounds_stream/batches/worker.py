@@ -303,7 +303,8 @@ def _request_changes(task: Task, record: dict[str, Any], *, read: bool) -> list[
     loaded = weights(task.options.weights)
     picture = record["picture"]
     if read:
-        picture = {"name": task.picture.name, "sha256": open_picture(task.picture).sha256()}
+        opened = open_picture(task.picture, reading=task.options.reading)
+        picture = {"name": task.picture.name, "sha256": opened.sha256()}
     requested = {
         "picture": picture,
         "weights": {"source": loaded.source, "sha256": loaded.sha256},

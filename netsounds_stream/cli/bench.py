@@ -149,7 +149,7 @@ def bench(
     options = resolve_options(options, words)
     predicted = [(f"{pixels / 1e6:.0f} megapixels", pixels) for pixels in FORETOLD]
     if image is not None:
-        picture = open_picture(Path(image), options.size)
+        picture = open_picture(Path(image), options.size, options.reading)
         predicted.insert(0, (picture.path.name, picture.width * picture.height))
     (width, height), runs = QUICK if quick else USUAL
     budget = options.memory_bytes or machine.default_budget_bytes()

@@ -139,6 +139,33 @@ _INPUT = stacked(
     ),
     option(
         sections.PICTURE,
+        "--channels",
+        metavar="N,N,N",
+        help="Read these channels of the file as red, green and blue, or one as grey, counted from 1. "
+        "[default: the first three, or the first]",
+    ),
+    option(
+        sections.PICTURE,
+        "--page",
+        type=int,
+        metavar="N",
+        help="Read this picture of a file that holds several, counted from 1. [default: the main one]",
+    ),
+    option(
+        sections.PICTURE,
+        "--stretch",
+        metavar="HOW",
+        help="What is black and white in floating-point, signed and 32-bit numbers: full, minmax, "
+        "percentile:LOW,HIGH or asinh. [default: asinh for FITS]",
+    ),
+    option(
+        sections.PICTURE,
+        "--profile/--no-profile",
+        default=True,
+        help="Convert the picture from its colour profile to sRGB, or leave its numbers as they are.",
+    ),
+    option(
+        sections.PICTURE,
         "--normalize/--no-normalize",
         default=True,
         help="Normalize the input as the weights were trained, or feed it as [0, 1].",

@@ -81,6 +81,9 @@ def long_plan(plan: Plan, rate_hz: int, seconds: float | None) -> str:
         )
         for audio in bank.audio:
             lines.append(f"          {audio.scheme}: {_audio_text(audio, rate_hz, report=report)}")
+    if plan.measured_pixels:
+        lines.append("range     the file is read once before, for black and white")
+    lines += [f"note      {note}" for note in plan.notes]
     if plan.preview_rows is not None:
         lines.append(f"preview   uses the first {plan.preview_rows} rows of the picture in time")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from ..base.units import format_bytes
 from ..errors import BudgetError
 from ..picture.in_memory import PictureInput
 from ..picture.opening import opened_picture
-from ..picture.picture import Picture, slabs
+from ..picture.picture import Picture, measured, slabs
 from ..planning.geometry import BANKS, SMALLEST_SIDE, Bank
 from ..planning.keywords import NetworkKeywords
 from ..planning.options import SonifyOptions, resolve_options
@@ -135,6 +135,7 @@ def verify(
             compute_bytes_per_value=compute.dtype.itemsize,
         )
         plan = make_plan(picture.source, options, limits)
+        picture = measured(picture, stages)
         upright = _upright(picture)
     with stages.stage("whole image", 1, "share") as advance:
         expected, whole_logits = _whole_image(module, upright, picture.full_scale, options.normalize)

@@ -20,15 +20,18 @@ import pyvips
 from numpy.typing import NDArray
 
 from ..errors import PictureError
+from ..planning.reading import Reading
+from .contents import FORMATS_OF_DTYPES, Contents, completed
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Pixels = NDArray[Any]
 #: The forms in which callers may pass a picture: a path or URL, an array `[y, x]`, `[y, x, 3]` or
 #: `[y, x, 4]`, a PIL image.
 PictureInput: TypeAlias = "str | Path | NDArray[np.uint8] | NDArray[np.uint16] | Image.Image"
 
+_MOST_CHANNELS = 1000  # of an array; more are its height or width
 _ORIENTATION = 0x0112  # the EXIF tag
 _STRIP_BYTES = 4 << 20  # bytes of a PIL image copied at a time
 # PIL's mode -> the mode it is converted to, and the dtype of its values. Other modes are refused.
@@ -48,6 +51,9 @@ _MODES = {
     "I;16B": ("I;16B", ">u2"),
     "I;16N": ("I;16N", "=u2"),
 }
+_NUMBER_MODES = {"I": ("I", "=i4"), "F": ("F", "=f4")}  # read with a stretch only
+# dtypes that libvips has not -> the one that holds their values.
+_WIDER = {"float16": "float32", "int64": "float64", "uint64": "float64"}
 _TRANSPARENT = {"1": "RGBA", "L": "RGBA", "RGB": "RGBA", "P": "RGBA"}  # modes with one transparent colour
 # Bytes a pixel takes in PIL's memory; 4 in modes that are not here.
 _STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
@@ -87,7 +93,8 @@ class PixelSource:
             strip = self.image.crop((0, top, self.shape[1], min(top + rows, self.shape[0])))
             if strip.mode != self.mode:
                 strip = strip.convert(self.mode)
-            values = np.frombuffer(strip.tobytes(), _MODES.get(self.mode, (self.mode, "u1"))[1])
+            stored = _MODES.get(self.mode) or _NUMBER_MODES.get(self.mode) or (self.mode, "u1")
+            values = np.frombuffer(strip.tobytes(), stored[1])
             pixels[top : top + rows] = values.reshape(pixels[top : top + rows].shape)
         return pixels
 
@@ -105,11 +112,7 @@ class PixelSource:
 
     def vips_image(self) -> Any:
         """Return the pixels as an image of libvips, without a copy."""
-        deep = self.dtype.itemsize == 2
-        colours = len(self.shape) == 3 and self.shape[2] > 2
-        grey = ("b-w", "grey16")[deep]
-        rgb = ("srgb", "rgb16")[deep]
-        return pyvips.Image.new_from_array(self.pixels, interpretation=rgb if colours else grey)
+        return pyvips.Image.new_from_array(self.pixels, interpretation="multiband")
 
     def sha256(self) -> str:
         """Hash the pixels `[y, x, band]` in C order.
@@ -133,12 +136,14 @@ class PixelSource:
         }
 
 
-def pixel_source(image: object) -> PixelSource:
+def pixel_source(image: object, reading: Reading = Reading()) -> PixelSource:  # noqa: B008
     """Describe a numpy array or a PIL image as a picture; no pixel is read.
 
     Args:
         image: an array uint8 or uint16, `[y, x]` (grey), `[y, x, 3]` (RGB) or `[y, x, 4]` (RGB and alpha);
             or a PIL image, whose EXIF orientation is applied as for a file.
+        reading: the options of reading: with a stretch the array may hold any numbers, with channels any
+            number of them.
 
     Returns:
         The picture, which refers to `image` and copies nothing yet.
@@ -147,23 +152,27 @@ def pixel_source(image: object) -> PixelSource:
         PictureError: it is neither, or holds something else; the message says how to convert it.
     """
     if isinstance(image, np.ndarray):
-        return _array_source(image)
+        return _array_source(image, reading)
     pil = sys.modules.get("PIL.Image")  # a caller who has such an image has imported this module
     if pil is not None and isinstance(image, pil.Image):
-        return _pil_source(image)
+        return _pil_source(image, reading)
     raise PictureError(
         f"a picture cannot be a {type(image).__name__}; give a path, a URL, a numpy array or a PIL image (of "
         f"a tensor: numpy.asarray(tensor.cpu()))"
     )
 
 
-def _array_source(array: NDArray[Any]) -> PixelSource:
-    if array.dtype.kind != "u" or array.dtype.itemsize > 2:
+def _array_source(array: NDArray[Any], reading: Reading) -> PixelSource:
+    numbers = _WIDER.get(array.dtype.name, array.dtype.name)
+    stretchable = numbers in FORMATS_OF_DTYPES and reading.stretch is not None
+    if numbers not in ("uint8", "uint16") and not stretchable:
+        also = " or give stretch='minmax'," if numbers in FORMATS_OF_DTYPES else ""
         raise PictureError(
-            f"an array of {array.dtype} is not a picture; convert it to uint8 or uint16, values of 0 to 1 "
-            f"with (255 * array).round().astype('uint8')"
+            f"an array of {array.dtype} is not a picture;{also} convert it to uint8 or uint16, values of "
+            f"0 to 1 with (255 * array).round().astype('uint8')"
         )
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+    channels = (3, 4) if reading.channels is None else range(1, _MOST_CHANNELS)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in channels):
         remedy = "convert it to [y, x], [y, x, 3] or [y, x, 4]"
         if array.ndim == 3 and array.shape[0] in (1, 3, 4):
             remedy = f"{remedy}, from [channel, y, x] with array.transpose(1, 2, 0)"
@@ -177,19 +186,20 @@ def _array_source(array: NDArray[Any]) -> PixelSource:
         name="array",
         kind="numpy array",
         shape=tuple(map(int, array.shape)),
-        dtype=array.dtype.newbyteorder("="),
+        dtype=np.dtype(numbers),
     )
 
 
-def _pil_source(image: Image.Image) -> PixelSource:
+def _pil_source(image: Image.Image, reading: Reading) -> PixelSource:
     import PIL.Image
 
-    if image.mode not in _MODES:
+    modes = _MODES if reading.stretch is None else _MODES | _NUMBER_MODES
+    if image.mode not in modes:
         remedy = "image.convert('RGB')"
-        if image.mode in ("I", "F"):
-            remedy = "numpy.asarray(image), scaled to uint8 or uint16"
+        if image.mode in _NUMBER_MODES:
+            remedy = "stretch='minmax', or numpy.asarray(image) scaled to uint8 or uint16"
         raise PictureError(f"a PIL image of mode {image.mode} cannot be read as a picture; give {remedy}")
-    mode, dtype = _MODES[image.mode]
+    mode, dtype = modes[image.mode]
     if "transparency" in image.info:
         mode = _TRANSPARENT.get(image.mode, mode)
     bands = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}.get(mode, ())
@@ -211,6 +221,31 @@ def _pil_source(image: Image.Image) -> PixelSource:
         orientation=orientation,
         mode=mode,
     )
+
+
+def contents_in_memory(source: PixelSource, reading: Reading) -> Contents:
+    """Describe a picture in memory as a file's contents are described.
+
+    Args:
+        source: the picture.
+        reading: the options of reading.
+
+    Raises:
+        PictureError: it has no such page, or no such channels.
+    """
+    name = Path(source.name)
+    if reading.page not in (None, 1):
+        raise PictureError(f"{name} is one picture; leave the page out")
+    bands = source.shape[2] if len(source.shape) == 3 else 1
+    transparent = bands in (2, 4) if source.mode or reading.channels is None else False
+    contents = Contents(
+        numbers=FORMATS_OF_DTYPES[source.dtype.name],
+        colour="grey" if bands < 3 else "rgb",
+        channels=tuple(range(bands - transparent)),
+        channels_in_file=bands,
+        alpha=bands - 1 if transparent else None,
+    )
+    return completed(name, contents, reading)
 
 
 def _undecoded(image: Image.Image) -> bool:

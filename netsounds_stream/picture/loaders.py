@@ -7,13 +7,14 @@ anything is parsed. Only the loaders listed below are used.
 from __future__ import annotations
 
 import os
-import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyvips
 
 from ..errors import PictureError
+from .tiff import begins_as_tiff
 
 # The loaders of libvips that may open a picture here, and the bytes per pixel and band that each holds of
 # the decoded picture however little of it is read. These formats hold pixels and nothing else. Everything
@@ -39,21 +40,49 @@ _COEFFICIENT_BYTES = 2
 _TILE_ROWS = 3
 _STRIPS = 2
 _LOW_TILE = 256
-# TIFF tags, then values of the tags.
-_COMPRESSION = 259
-_ROWS_PER_STRIP = 278
-_PLANES = 284
-_JPEG = 7
-_SEPARATE_PLANES = 2
 _LONGEST_REASON = 200
+# Bytes of a value, by libvips' name of the number format.
+_VALUE_BYTES = {"uchar": 1, "char": 1, "ushort": 2, "short": 2, "uint": 4, "int": 4, "float": 4}
+# libvips' and its libraries' words for a kind of file that they were built without, and for damage.
+_UNKNOWN_KIND = (
+    "not configured",
+    "not support",
+    "unsupport",
+    "not been built",
+    "not implemented",
+    "no codec",
+)
+_DAMAGE = (
+    "premature", "truncat", "corrupt", "end of", "eof", "short", "invalid", "read error", "crc",
+    "missing", "not enough", "decode error", "out of range", "marker", "checksum", "broken", "syntax",
+    "unable to parse",
+)  # fmt: skip
 
 
-def open_file(path: Path, access: str, **options: Any) -> Any:
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """Options of libvips' loaders that lead to one of a file's pictures.
+
+    Attributes:
+        page: the picture, counted from 0; None for the one that the loader chooses.
+        subifd: of a TIFF, a picture below that one, counted from 0; None for that one itself.
+    """
+
+    page: int | None = None
+    subifd: int | None = None
+
+    def words(self) -> dict[str, int]:
+        """Return the options as libvips takes them."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+def open_file(path: Path, access: str, load: LoadOptions = LoadOptions(), **options: Any) -> Any:
     """Open the picture at `path` with libvips; only its header is read.
 
     Args:
         path: the file.
         access: libvips' access hint, 'sequential' or 'random'.
+        load: which of the file's pictures.
         options: further options of the loader.
 
     Returns:
@@ -79,15 +108,21 @@ def open_file(path: Path, access: str, **options: Any) -> Any:
         raise PictureError(f"{path} cannot be read ({error.strerror}); check its name") from error
     name = _vips_name(path)
     kind = _recognised(name)
+    if not kind and begins_as_tiff(path):
+        raise PictureError(
+            f"{path} begins as a TIFF, but its directory cannot be read; the file is damaged or cut "
+            f"short, get a complete copy"
+        )
     if kind not in _LOADERS:
         cause = f"libvips reads it as {kind}" if kind else "no known picture format"
         raise PictureError(f"{path} is not a picture ({cause}); give a JPEG, PNG, TIFF, WebP, GIF or AVIF")
     try:
         # With fail_on="truncated", a JPEG cut short within a TIFF would be grey from there on.
+        options = {**load.words(), **options}
         return pyvips.Image.new_from_file(name.decode(), access=access, fail_on="error", **options)
     except pyvips.Error as error:
         raise PictureError(
-            f"{path} is not a picture that libvips can read ({reason(error)}); get a complete copy"
+            f"{path} is not a picture that libvips can read ({reason(error)}); {_remedy(error)}"
         ) from error
 
 
@@ -130,25 +165,25 @@ def has_field(image: Any, name: str) -> bool:
     return bool(image.get_typeof(name))
 
 
-def whole_bytes(path: Path, image: Any, value_bytes: int) -> int:
+def whole_bytes(image: Any, strip_rows: int) -> int:
     """Estimate the decoded pixels that a loader holds at a time, however little is read.
 
     Args:
-        path: the picture's file.
-        image: the `pyvips.Image` opened from it.
-        value_bytes: bytes of one pixel in one band.
+        image: the `pyvips.Image` of the picture.
+        strip_rows: rows of a TIFF's strip, where libvips decodes strips whole.
 
     Returns:
         Bytes; 0 where the loader decodes row by row.
     """
     loader = loader_of(image)
+    value_bytes = _VALUE_BYTES.get(image.format, 8)
     values = image.width * image.height * image.bands
     if has_field(image, "interlaced"):
         value_bytes = _COEFFICIENT_BYTES if loader in ("jpeg", "uhdr") else value_bytes
         return int(values * (value_bytes + _LOADERS[_kind(loader)]))
     if loader == "tiff":
         width = image.width
-        rows = min(_whole_strip_rows(path), image.height) * _STRIPS
+        rows = min(strip_rows, image.height) * _STRIPS
         if has_field(image, "tile-width") and has_field(image, "tile-height"):
             width = -(-width // image.get("tile-width")) * image.get("tile-width")
             rows = image.get("tile-height") * _TILE_ROWS
@@ -162,35 +197,49 @@ def _kind(loader: str) -> str:
     return "Nsgif" if loader == "gif" else loader.capitalize()
 
 
-def _whole_strip_rows(path: Path) -> int:
-    """Read the strip height of a TIFF whose strips libvips decodes whole.
-
-    Follows the TIFF 6.0 and BigTIFF specifications. It is left to libvips to refuse damaged files.
-
-    Returns:
-        Rows in a strip; 0 where strips are decoded row by row or the file cannot be parsed.
-    """
-    tags: dict[int, int] = {}
-    try:
-        with path.open("rb") as file:
-            order = {b"II": "<", b"MM": ">"}[file.read(2)]
-            big = struct.unpack(f"{order}H", file.read(2))[0] == 43
-            if big:
-                file.seek(8)
-            file.seek(struct.unpack(f"{order}{'Q' if big else 'I'}", file.read(8 if big else 4))[0])
-            count = struct.unpack(f"{order}{'Q' if big else 'H'}", file.read(8 if big else 2))[0]
-            for _ in range(min(count, 4096)):
-                entry = file.read(20 if big else 12)
-                tag, kind = struct.unpack(f"{order}HH", entry[:4])
-                value = entry[12:] if big else entry[8:]
-                tags[tag] = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", value)[0]
-    except (OSError, KeyError, struct.error, OverflowError):
-        return 0
-    decoded_whole = tags.get(_COMPRESSION) == _JPEG or tags.get(_PLANES) == _SEPARATE_PLANES
-    return tags.get(_ROWS_PER_STRIP, 1 << 32) if decoded_whole else 0
-
-
 def reason(error: Any) -> str:
     """Return the last line of libvips' error, without the name of the operation."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].split(": ", 1)[-1][:_LONGEST_REASON] if lines else "no reason given"
+
+
+def undecodable(path: Path, error: Any, codec: str = "") -> PictureError:
+    """Return the error for a picture that libvips fails to decode, with the remedy for its cause.
+
+    Args:
+        path: the file.
+        error: libvips' error.
+        codec: name of the file's compression, if it is an unusual one.
+    """
+    return PictureError(f"{path} cannot be decoded ({reason(error)}); {_remedy(error, codec)}")
+
+
+def _remedy(error: Any, codec: str = "") -> str:
+    """Tell damage from what libvips was built without, by libvips' and its libraries' words."""
+    words = str(error).lower()
+    if "memory allocation" in words:  # libtiff's limit on the size of a strip or tile
+        return "its strips are larger than libvips decodes, save it in tiles"
+    damaged = any(word in words for word in _DAMAGE)
+    if any(word in words for word in _UNKNOWN_KIND) or (codec and not damaged):
+        kind = codec or "this kind of file"
+        return f"this libvips does not read {kind}, save it as PNG, or as TIFF without compression"
+    if damaged:
+        return "the file is damaged or cut short, get a complete copy"
+    return "save it anew from a program that shows it"
+
+
+def probe(path: Path, image: Any, codec: str) -> None:
+    """Decode a first pixel, so that a file of a kind that libvips does not decode is refused at once.
+
+    Args:
+        path: the file.
+        image: its `pyvips.Image`, which can be read on from.
+        codec: name of the file's compression, for the error.
+
+    Raises:
+        PictureError: it cannot be decoded.
+    """
+    try:
+        pyvips.Region.new(image).fetch(0, 0, 1, 1)
+    except pyvips.Error as error:
+        raise undecodable(path, error, codec) from error

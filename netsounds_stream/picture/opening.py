@@ -30,11 +30,11 @@ def opened_picture(
         PictureError: there is no picture, or the array or image holds none.
     """
     if not isinstance(image, str | Path):
-        pixels = image if isinstance(image, PixelSource) else pixel_source(image)
-        return open_picture(pixels, options.size)
+        pixels = image if isinstance(image, PixelSource) else pixel_source(image, options.reading)
+        return open_picture(pixels, options.size, options.reading)
     if not is_url(image):
-        return open_picture(Path(image), options.size)
+        return open_picture(Path(image), options.size, options.reading)
     from .fetching import fetched  # obstore is loaded only where it is needed
 
     path = fetched(str(image), folder, stages)
-    return replace(open_picture(path, options.size), url=redacted(str(image)))
+    return replace(open_picture(path, options.size, options.reading), url=redacted(str(image)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,15 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from ..base.progress import Stages
 from ..errors import OutputError, PictureError, StoreError
 from ..planning.plan import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
-from .in_memory import PixelSource
-from .loaders import has_field, loader_of, open_file, reason, whole_bytes
+from ..planning.reading import Reading
+from .contents import Contents, contents_of, open_contents
+from .conversion import as_rgb, read_channels
+from .in_memory import PixelSource, contents_in_memory
+from .loaders import has_field, loader_of, reason, undecodable, whole_bytes
+from .stretch import measured_limits
 
 #: EXIF orientation -> (transpose, then flip y, then flip x) from the stored rows to the upright picture.
 _ORIENTATIONS = {
@@ -61,9 +66,8 @@ class Picture:
         source_height: height likewise.
         width: width of the upright picture that the network sees, after `--size`.
         height: height likewise.
-        bytes_per_value: bytes of one channel of a pixel, 1 or 2.
+        contents: what the file holds and how it is read.
         orientation: EXIF orientation, 1 to 8.
-        has_alpha: whether it has transparency.
         decoder_bytes: bytes of decoded pixels that its decoder holds however little is read.
         head: a time axis and a length where only that many first rows along the axis are read.
         url: the URL, without secrets, that the file was downloaded from.
@@ -77,9 +81,8 @@ class Picture:
     source_height: int
     width: int
     height: int
-    bytes_per_value: int
+    contents: Contents
     orientation: int
-    has_alpha: bool
     decoder_bytes: int
     head: tuple[str, int] | None = None
     url: str | None = None
@@ -95,6 +98,16 @@ class Picture:
     def pending_bytes(self) -> int:
         """Bytes that a picture in memory will take beyond what the process holds now."""
         return 0 if self.pixels is None else self.pixels.pending_bytes
+
+    @property
+    def bytes_per_value(self) -> int:
+        """Bytes of one channel of a pixel, 1 or 2."""
+        return 2 if self.contents.deep else 1
+
+    @property
+    def has_alpha(self) -> bool:
+        """True if it has transparency."""
+        return self.contents.alpha is not None
 
     @property
     def full_scale(self) -> int:
@@ -113,6 +126,8 @@ class Picture:
             file_pixels=self.source_width * self.source_height,
             name=str(self.path),
             in_memory=self.pixels is not None and not self.resized,
+            measured=self.contents.unmeasured,
+            notes=self.contents.notes,
         )
 
     @property
@@ -159,46 +174,48 @@ def find_picture(folder: Path, fragment: str) -> tuple[Path, list[Path]]:
     return matches[0], matches
 
 
-def open_picture(source: Path | PixelSource, size: int | None = None) -> Picture:
+def open_picture(
+    source: Path | PixelSource,
+    size: int | None = None,
+    reading: Reading = Reading(),  # noqa: B008
+) -> Picture:
     """Describe a picture file by its header, or a picture in memory.
 
     Args:
         source: the file, or the picture in memory.
         size: the short edge to resize to, in pixels; None keeps the picture's size.
+        reading: the options of reading.
 
     Returns:
         The picture, of which no pixel has been decoded.
 
     Raises:
-        PictureError: libvips finds no picture there that it can read.
+        PictureError: there is no picture; or what the file holds is not read, or only with an option.
     """
     if isinstance(source, PixelSource):
-        return _in_memory(source, size)
-    path = source
-    image = open_file(path, "sequential")
+        return _in_memory(source, size, reading)
+    contents, image = contents_of(source, reading)
     orientation = image.get("orientation") if has_field(image, "orientation") else 1
     orientation = orientation if orientation in _ORIENTATIONS else 1
-    bytes_per_value = 2 if _deep(image) else 1
     width, height = image.width, image.height
     if _ORIENTATIONS[orientation][0]:
         width, height = height, width
     scaled = (width, height) if size is None else _scaled(width, height, size)
     return Picture(
-        path=path,
+        path=source,
         format=loader_of(image),
         source_width=width,
         source_height=height,
         width=scaled[0],
         height=scaled[1],
-        bytes_per_value=bytes_per_value,
+        contents=contents,
         orientation=orientation,
-        has_alpha=bool(image.hasalpha()),
-        decoder_bytes=whole_bytes(path, image, bytes_per_value),
-        file_bytes=path.stat().st_size,
+        decoder_bytes=whole_bytes(image, contents.strip_rows),
+        file_bytes=source.stat().st_size,
     )
 
 
-def _in_memory(pixels: PixelSource, size: int | None) -> Picture:
+def _in_memory(pixels: PixelSource, size: int | None, reading: Reading) -> Picture:
     height, width = pixels.shape[:2]
     orientation = pixels.orientation if pixels.orientation in _ORIENTATIONS else 1
     upright = (height, width) if _ORIENTATIONS[orientation][0] else (width, height)
@@ -210,12 +227,44 @@ def _in_memory(pixels: PixelSource, size: int | None) -> Picture:
         source_height=upright[1],
         width=scaled[0],
         height=scaled[1],
-        bytes_per_value=pixels.dtype.itemsize,
+        contents=contents_in_memory(pixels, reading),
         orientation=orientation,
-        has_alpha=len(pixels.shape) == 3 and pixels.shape[2] in (2, 4),
         decoder_bytes=0,
         pixels=pixels,
     )
+
+
+def measured(picture: Picture, stages: Stages) -> Picture:
+    """Find the numbers that become black and white, by one pass over the file, where a stretch needs that.
+
+    Args:
+        picture: the picture.
+        stages: reports the pass as stage `range`.
+
+    Returns:
+        The picture, ready to be decoded.
+
+    Raises:
+        PictureError: the picture cannot be decoded, or has no values.
+    """
+    contents = picture.contents
+    if not contents.unmeasured:
+        return picture
+    assert contents.stretch is not None
+    stretch = contents.stretch
+    image = _decoding(picture.path, lambda: read_channels(_opened(picture), contents))
+    with stages.stage("range", image.width * image.height, "px") as advance:
+        limits = _decoding(
+            picture.path,
+            lambda: measured_limits(
+                image, stretch, contents.no_data, lambda rows: advance(rows * image.width)
+            ),
+        )
+    if limits is None:
+        raise PictureError(
+            f"{picture.path} has no values (all are NaN or without data); give another picture"
+        )
+    return replace(picture, contents=replace(contents, limits=limits))
 
 
 def slabs(
@@ -273,7 +322,7 @@ def _box_reader(picture: Picture, stored: str, spool: Path) -> Callable[[int, in
     if stored == STORED_MEMORY:
         array: Slab = _decoding(picture.path, lambda: _at_size(picture).numpy())
         return lambda left, top, width, height: array[top : top + height, left : left + width]
-    dtype: Any = np.uint8 if picture.bytes_per_value == 1 else np.uint16
+    dtype: Any = np.uint16 if picture.contents.deep else np.uint8
     run: Callable[[Callable[[], Any]], Any]
     if stored == STORED_SPOOL:
         run = partial(_reading_spool, spool)
@@ -370,23 +419,13 @@ def small_upright(picture: Picture, short_edge: int, crop: int) -> Slab:
 
 def _as_rgb(picture: Picture, **options: Any) -> Any:
     """Open the picture and convert it to three bands of RGB, 8 or 16 bit, not yet upright."""
+    return as_rgb(_opened(picture, **options), picture.contents)
+
+
+def _opened(picture: Picture, **options: Any) -> Any:
     if picture.pixels is not None:
-        image = picture.pixels.vips_image()
-    else:
-        image = open_file(picture.path, "sequential", **options)
-    if image.interpretation == "cmyk":
-        image = image.icc_transform("srgb", input_profile="cmyk", embedded=True)
-    elif _deep(image):
-        image = image.colourspace("rgb16")
-    elif image.interpretation != "srgb" or image.bands < 3:
-        image = image.colourspace("srgb")
-    if image.hasalpha():
-        if image.bands > 4:  # extra bands between the colours and the alpha
-            image = image.extract_band(0, n=3).bandjoin(image.extract_band(image.bands - 1))
-        image = image.flatten(background=[picture.full_scale])
-    if image.bands > 3:
-        image = image.extract_band(0, n=3)
-    return image.cast("uchar" if picture.bytes_per_value == 1 else "ushort")
+        return picture.pixels.vips_image()
+    return open_contents(picture.path, picture.contents, **options)
 
 
 def _at_size(picture: Picture) -> Any:
@@ -404,10 +443,6 @@ def _at_size(picture: Picture) -> Any:
     if along_rows:
         return image.crop(0, image.height - length if at_end else 0, image.width, length)
     return image.crop(image.width - length if at_end else 0, 0, length, image.height)
-
-
-def _deep(image: Any) -> bool:
-    return bool(image.format == "ushort" and image.interpretation in ("rgb16", "grey16"))
 
 
 def _scaled(width: int, height: int, size: int) -> tuple[int, int]:
@@ -448,10 +483,7 @@ def _decoding(path: Path, decode: Callable[[], Any]) -> Any:
     try:
         return decode()
     except pyvips.Error as error:
-        remedy = "the file is damaged or cut short, get a complete copy"
-        if "memory allocation" in str(error):  # libtiff's limit on the size of a strip or tile
-            remedy = "its strips are larger than libvips decodes, save it in tiles"
-        raise PictureError(f"{path} cannot be decoded ({reason(error)}); {remedy}") from error
+        raise undecodable(path, error) from error
 
 
 def _reading_spool(spool: Path, read: Callable[[], Any]) -> Any:

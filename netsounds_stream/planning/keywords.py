@@ -27,6 +27,16 @@ class NetworkKeywords(TypedDict, total=False):
 
     size: int | Literal["native"] | None
     """Short edge to which the picture is resized, in pixels. 'native' or None keeps its own size."""
+    channels: str | int | Iterable[int] | None
+    """Channels of the file that are read as red, green and blue, or one as grey, counted from 1. None: the
+    first three, or the first where there are fewer."""
+    page: int | None
+    """Picture of a file that holds several, counted from 1. None: the main one."""
+    stretch: str | None
+    """How numbers become brightness: 'full', 'minmax', 'asinh', or percentiles such as 'percentile:1,99'.
+    None: integers of 8 and 16 bits as they are, FITS by 'asinh'; other numbers are refused."""
+    profile: bool
+    """Apply the picture's colour profile. True by default."""
     weights: str | Path
     """'pretrained' (the default), 'untrained', or the path of a `squeezenet1_0` state_dict."""
     normalize: bool

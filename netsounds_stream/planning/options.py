@@ -12,6 +12,7 @@ from ..base.units import SHOWN_CHARACTERS, parse_bytes, parse_count
 from ..errors import OptionError
 from .geometry import BANKS, bank
 from .presets import PresetName, preset_words
+from .reading import Reading, parse_stretch
 from .sound_options import NO_SCHEME, SoundOptions, one_of
 
 TimeAxis = Literal["auto", "x", "y"]
@@ -55,6 +56,10 @@ class SonifyOptions:
     """
 
     size: int | None = None
+    channels: tuple[int, ...] | None = None
+    page: int | None = None
+    stretch: str | None = None
+    profile: bool = True
     weights: str = "pretrained"
     normalize: bool = True
     time_axis: TimeAxis = "auto"
@@ -75,6 +80,7 @@ class SonifyOptions:
     def __post_init__(self) -> None:
         if self.size is not None and self.size < 1:
             raise OptionError(f"size cannot be {self.size}; use 'native' or the short edge's pixels")
+        self._check_reading()
         self._check_banks()
         self._check_products()
         one_of("time axis", self.time_axis, TIME_AXES)
@@ -84,6 +90,17 @@ class SonifyOptions:
         self._check_limits()
         self._check_filters()
         self._check_label()
+
+    def _check_reading(self) -> None:
+        if self.channels is not None and (len(self.channels) not in (1, 3) or min(self.channels) < 1):
+            raise OptionError(
+                f"channels cannot be {','.join(map(str, self.channels)) or 'empty'}; give one, or three as "
+                f"red, green and blue, such as 4,3,2, counted from 1"
+            )
+        if self.page is not None and self.page < 1:
+            raise OptionError(f"page cannot be {self.page}; pages are counted from 1")
+        if self.stretch is not None:
+            parse_stretch(self.stretch)
 
     def _check_banks(self) -> None:
         if not self.banks:
@@ -134,6 +151,12 @@ class SonifyOptions:
             raise OptionError("the label is empty; give a word, or leave --label out")
 
     @property
+    def reading(self) -> Reading:
+        """The options of reading the picture's file."""
+        stretch = None if self.stretch is None else parse_stretch(self.stretch)
+        return Reading(channels=self.channels, page=self.page, stretch=stretch, profile=self.profile)
+
+    @property
     def stored(self) -> bool:
         """True if activations go through a store at all, permanent or temporary."""
         return self.activations or not self.sound.one_pass
@@ -145,8 +168,8 @@ def options_from_words(**words: Any) -> SonifyOptions:
     Args:
         **words: `scheme`, `sample_rate`, `duration` and the like for the sound, named without the units of
             `SoundOptions`; `memory` and `gpu_memory` as '1GiB' or bytes; `max_pixels` as '100M' or a number;
-            `size` as pixels or 'native'; the rest as the fields of `SonifyOptions`. A `preset` sets those of
-            its words that are not given.
+            `size` as pixels or 'native'; `channels` as '4,3,2', a number or several; the rest as the fields
+            of `SonifyOptions`. A `preset` sets those of its words that are not given.
 
     Returns:
         The options, checked.
@@ -166,6 +189,10 @@ def options_from_words(**words: Any) -> SonifyOptions:
         words["weights"] = str(words["weights"])
     if isinstance(words.get("size"), str):
         words["size"] = parse_size(words["size"])
+    if (channels := words.get("channels")) is not None:
+        if isinstance(channels, str):
+            channels = parse_numbers("channels", channels)
+        words["channels"] = (channels,) if isinstance(channels, int) else tuple(channels)
     if "banks" in words:
         banks = words["banks"]
         if isinstance(banks, str):

@@ -82,6 +82,8 @@ class Source:
         file_pixels: number of pixels in the file, before resizing.
         name: name of the picture in errors.
         in_memory: whether the pixels are already in memory, at full size.
+        measured: whether the file is read once before, for the numbers that become black and white.
+        notes: lines for the user on how the file is read.
     """
 
     height: int
@@ -92,6 +94,8 @@ class Source:
     file_pixels: int = 0
     name: str = "the picture"
     in_memory: bool = False
+    measured: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,6 +266,9 @@ class Plan:
         baseline_bytes: memory of Python with its libraries.
         stems: files of the banks' parts of the mix; None if there are none.
         parts: the same parts for the page; None if there is no page.
+        measured_pixels: pixels of the file that are read once before, for the numbers that become black and
+            white.
+        notes: lines for the user on how the file is read.
 
     Example:
         >>> from netsounds_stream import plan
@@ -300,6 +307,8 @@ class Plan:
     baseline_bytes: int = 0
     stems: AudioPlan | None = None
     parts: AudioPlan | None = None
+    measured_pixels: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def largest_sound_bytes(self) -> int:

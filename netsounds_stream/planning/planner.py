@@ -188,6 +188,8 @@ def _plan(request: PlanRequest, choice: Choice) -> Plan:
         free_disk_bytes=limits.free_disk_bytes,
         remote_bytes=disk.remote,
         baseline_bytes=limits.baseline_bytes,
+        measured_pixels=request.source.file_pixels if request.source.measured else 0,
+        notes=request.source.notes,
     )
 
 

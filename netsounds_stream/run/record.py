@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ def begin_record(
             "resized_height": picture.height,
             "bits_per_value": 8 * picture.bytes_per_value,
             "alpha_over_white": picture.has_alpha,
+            **picture.contents.facts(),
             **({} if picture.pixels is None else {"in_memory": picture.pixels.facts()}),
             "median_colour": median_colour if median_colour is None else list(median_colour),
         },
@@ -84,7 +85,7 @@ def begin_record(
         "plan": {**asdict(plan), "peak_memory_bytes": plan.peak_memory_bytes},
         "versions": versions(),
         "machine": machine.describe(),
-        "notes": list(notes),
+        "notes": [*picture.contents.notes, *notes],
     }
 
 
@@ -172,10 +173,20 @@ def recorded_place(record: dict[str, Any], folder: str) -> str:
     return place
 
 
+def with_recorded_limits(picture: Picture, record: dict[str, Any]) -> Picture:
+    """Return a stopped run's picture with the numbers of black and white that were measured then."""
+    stretch = record["picture"].get("stretch")  # missing where an older version began the run
+    if stretch is None or not picture.contents.unmeasured:
+        return picture
+    low, high = stretch["limits"]
+    return replace(picture, contents=replace(picture.contents, limits=(low, high)))
+
+
 def recorded_options(record: dict[str, Any]) -> SonifyOptions:
     """Return the options of a recorded run."""
     words = dict(record["options"])
     words["banks"] = tuple(words["banks"])
+    words["channels"] = None if words.get("channels") is None else tuple(words["channels"])
     sound = dict(words.pop("sound"))
     sound["schemes"] = tuple(sound["schemes"])
     sound["filters"] = None if sound["filters"] is None else tuple(sound["filters"])
@@ -186,6 +197,7 @@ def recorded_plan(record: dict[str, Any]) -> Plan:
     """Return the plan of a recorded run."""
     recorded = record["plan"]  # an older version may have recorded less
     words = {field.name: recorded[field.name] for field in fields(Plan) if field.name in recorded}
+    words["notes"] = tuple(words.get("notes", ()))
     words["stft"] = None if words["stft"] is None else Stft(**words["stft"])
     for name in ("mix", "stems", "parts"):
         words[name] = None if words.get(name) is None else AudioPlan(**words[name])
@@ -271,6 +283,11 @@ def command_line(picture: Picture, options: SonifyOptions) -> str:
             words.extend((name, str(value)))
 
     add("--size", options.size, default.size)
+    add("--channels", options.channels and ",".join(map(str, options.channels)), None)
+    add("--page", options.page, None)
+    add("--stretch", options.stretch, None)
+    if not options.profile:
+        words.append("--no-profile")
     weights = options.weights
     named = weights in (PRETRAINED, UNTRAINED)
     add("--weights", weights if named else Path(weights).absolute(), default.weights)

@@ -63,7 +63,10 @@ def expected_seconds(plan: Plan, options: SonifyOptions) -> dict[str, float]:
     """
     sound = options.sound
     workers = max(1, plan.workers)
-    seconds = {"label": _LABEL_SECONDS}
+    seconds = {}
+    if plan.measured_pixels:
+        seconds["range"] = _DECODED_PIXEL_SECONDS * plan.measured_pixels
+    seconds["label"] = _LABEL_SECONDS
     if plan.picture_stored == STORED_SPOOL:
         seconds["decode"] = _DECODED_PIXEL_SECONDS * plan.pixels
     seconds["network"] = (_NETWORK_SECONDS + _PIXEL_SECONDS * plan.pixels) / workers

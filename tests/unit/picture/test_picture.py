@@ -188,7 +188,7 @@ def test_grey_palette_alpha_and_cmyk(tmp_path: Path) -> None:
     assert (abs(mine[:, 30:60] - 127) <= 1).all()
     assert (abs(mine[:, 60:, 0] - 227) <= 1).all()
 
-    spare = np.dstack([pixels, np.full((60, 90, 1), 9, np.uint8), np.full((60, 90, 1), 255, np.uint8)])
+    spare = np.dstack([pixels, np.full((60, 90, 1), 255, np.uint8), np.full((60, 90, 1), 9, np.uint8)])
     pyvips.Image.new_from_array(spare).copy(interpretation="srgb").tiffsave(str(tmp_path / "spare.tif"))
     np.testing.assert_array_equal(upright(tmp_path / "spare.tif", tmp_path, "y", STORED_MEMORY), pixels)
 
