@@ -100,7 +100,9 @@ class Contents:
         stretch: how numbers become brightness; None: as they are.
         limits: the numbers that become black and white; None: not measured yet, or as they are.
         inverted: whether small numbers are bright, and the loader leaves them so.
+        bottom_up: whether the loader gives the lowest row first.
         no_data: number of pixels without data; None where there is none.
+        tile: width and height of a TIFF's tiles; None where it has none.
         strip_rows: rows of a TIFF's strip where libvips decodes strips whole; 0 where it does not.
         notes: lines for the user.
     """
@@ -117,7 +119,9 @@ class Contents:
     stretch: Stretch | None = None
     limits: tuple[float, float] | None = None
     inverted: bool = False
+    bottom_up: bool = False
     no_data: float | None = None
+    tile: tuple[int, int] | None = None
     strip_rows: int = 0
     notes: tuple[str, ...] = ()
 
@@ -230,10 +234,7 @@ def _tiff_page(path: Path, directories: tuple[tiff.Directory, ...], reading: Rea
     own = [place for place, each in enumerate(directories) if not each.reduced] or [0]
     first = own[0]
     largest = max(own, key=lambda place: directories[place].pixels)
-    if (
-        directories[largest].tiled
-        and directories[largest].pixels >= _SLIDE_FACTOR * directories[first].pixels
-    ):
+    if directories[largest].tile and directories[largest].pixels >= _SLIDE_FACTOR * directories[first].pixels:
         return largest
     return first
 
@@ -321,6 +322,7 @@ def _tiff_contents(path: Path, directory: tiff.Directory, image: Any, reading: R
         alpha=alpha,
         inverted=directory.photometric == tiff.WHITE_IS_ZERO and image.format not in _TURNED_BY_LOADER,
         no_data=directory.no_data,
+        tile=directory.tile,
         strip_rows=directory.whole_strip_rows,
     )
 
@@ -360,9 +362,11 @@ def _other_contents(path: Path, reading: Reading) -> tuple[Contents, Any]:
         alpha=alpha,
         notes=notes,
     )
-    if loader == "ppm" and (largest := pnm_maximum(path)) not in (None, 1, 255, 65535):
-        # libvips reads the numbers as they are, whatever the header says is white
-        contents = replace(contents, stretch=Stretch("full"), limits=(0.0, float(largest)))
+    if loader == "ppm":  # libvips reads numbers and rows as they are, whatever they mean
+        contents = replace(contents, bottom_up=image.format == "float")
+        largest = pnm_maximum(path)
+        if largest is not None and largest not in (255, 65535):
+            contents = replace(contents, stretch=Stretch("full"), limits=(0.0, float(largest)))
     return contents, image
 
 

@@ -165,11 +165,12 @@ def has_field(image: Any, name: str) -> bool:
     return bool(image.get_typeof(name))
 
 
-def whole_bytes(image: Any, strip_rows: int) -> int:
+def whole_bytes(image: Any, tile: tuple[int, int] | None, strip_rows: int) -> int:
     """Estimate the decoded pixels that a loader holds at a time, however little is read.
 
     Args:
         image: the `pyvips.Image` of the picture.
+        tile: width and height of a TIFF's tiles; None where it has none.
         strip_rows: rows of a TIFF's strip, where libvips decodes strips whole.
 
     Returns:
@@ -184,9 +185,9 @@ def whole_bytes(image: Any, strip_rows: int) -> int:
     if loader == "tiff":
         width = image.width
         rows = min(strip_rows, image.height) * _STRIPS
-        if has_field(image, "tile-width") and has_field(image, "tile-height"):
-            width = -(-width // image.get("tile-width")) * image.get("tile-width")
-            rows = image.get("tile-height") * _TILE_ROWS
+        if tile is not None:
+            width = -(-width // tile[0]) * tile[0]
+            rows = tile[1] * _TILE_ROWS
         return width * rows * image.bands * value_bytes if rows > _LOW_TILE * _TILE_ROWS else 0
     # Pixels of a palette are held as red, green and blue at least.
     bands = max(3, image.bands)

@@ -41,6 +41,7 @@ _ORIENTATIONS = {
     7: (True, True, True),
     8: (True, True, False),
 }
+_BOTTOM_UP = 4
 # The reduction that averaging blocks of pixels leaves to the resizing filter: a filter stretched fourfold
 # hides the blocks.
 _RESIZE_REST = 4
@@ -197,6 +198,7 @@ def open_picture(
     contents, image = contents_of(source, reading)
     orientation = image.get("orientation") if has_field(image, "orientation") else 1
     orientation = orientation if orientation in _ORIENTATIONS else 1
+    orientation = _BOTTOM_UP if contents.bottom_up else orientation
     width, height = image.width, image.height
     if _ORIENTATIONS[orientation][0]:
         width, height = height, width
@@ -210,7 +212,7 @@ def open_picture(
         height=scaled[1],
         contents=contents,
         orientation=orientation,
-        decoder_bytes=whole_bytes(image, contents.strip_rows),
+        decoder_bytes=whole_bytes(image, contents.tile, contents.strip_rows),
         file_bytes=source.stat().st_size,
     )
 

@@ -25,6 +25,7 @@ _SAMPLES = 277
 _ROWS_PER_STRIP = 278
 _PLANES = 284
 _TILE_WIDTH = 322
+_TILE_HEIGHT = 323
 _SUB_DIRECTORIES = 330
 _EXTRA_SAMPLES = 338
 _SAMPLE_FORMAT = 339
@@ -32,7 +33,7 @@ _NO_DATA = 42113
 _DNG_VERSION = 50706
 _READ = {
     _SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS_PER_STRIP, _PLANES,
-    _TILE_WIDTH, _SUB_DIRECTORIES, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _NO_DATA, _DNG_VERSION,
+    _TILE_WIDTH, _TILE_HEIGHT, _SUB_DIRECTORIES, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _NO_DATA, _DNG_VERSION,
 }  # fmt: skip
 
 # A tag's type -> its size in bytes, and its code in `struct`; types that no tag above has are left out.
@@ -160,9 +161,11 @@ class Directory:
         return bool(self._number(_SUBFILE_TYPE, 0) & (_REDUCED | _MASK))
 
     @property
-    def tiled(self) -> bool:
-        """True if it is stored in tiles."""
-        return _TILE_WIDTH in self.tags
+    def tile(self) -> tuple[int, int] | None:
+        """Width and height of a tile; None where it is stored in strips."""
+        width = self._number(_TILE_WIDTH, 0)
+        height = self._number(_TILE_HEIGHT, 0)
+        return (width, height) if width and height else None
 
     @property
     def is_sensor(self) -> bool:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image
 
 from netsounds_stream.base.progress import Stages
 from netsounds_stream.errors import PictureError
 from netsounds_stream.picture.demo_picture import draw
+from netsounds_stream.picture.headers import jp2_has_alpha, pnm_maximum
 from netsounds_stream.picture.picture import Picture, measured, open_picture, slabs
 from netsounds_stream.planning.options import options_from_words
 from netsounds_stream.planning.plan import STORED_MEMORY
@@ -120,8 +122,14 @@ NUMBERS: dict[str, np.ndarray] = {
 }
 
 
+def _skip_half_floats_of_old_libvips(name: str) -> None:
+    if name == "half" and not pyvips.at_least_libvips(8, 18):
+        pytest.skip("older versions of libvips read no half floats")
+
+
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_that_are_no_brightness_need_a_stretch(tmp_path: Path, name: str) -> None:
+    _skip_half_floats_of_old_libvips(name)
     values = NUMBERS[name]
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(Page(values, 1)))
@@ -148,6 +156,7 @@ def test_numbers_that_are_no_brightness_need_a_stretch(tmp_path: Path, name: str
     ],
 )
 def test_full_stretch(tmp_path: Path, name: str, black: float, white: float) -> None:
+    _skip_half_floats_of_old_libvips(name)
     values = NUMBERS[name].astype(np.float64)
     (tmp_path / "a.tif").write_bytes(tiff(Page(NUMBERS[name], 1)))
     expected = (values - black) / (white - black) * 65535
@@ -311,3 +320,64 @@ def test_pictures_that_libvips_passes_over_are_said(tmp_path: Path) -> None:
     for name in ("a.png", "a.mpo"):
         (note,) = opened(tmp_path / name).contents.notes
         assert "2 pictures; the first is read" in note
+
+
+PNM = {
+    "10 bits": (b"P5\n# a comment\n96 64\n1023\n" + np.round(SHARE * 1023).astype(">u2").tobytes(), 1023),
+    "4 bits": (b"P5 96 64 15\n" + np.round(SHARE * 15).astype(np.uint8).tobytes(), 15),
+    "colours": (b"P6\n96 64\n4095\n" + np.round(RGB / 255 * 4095).astype(">u2").tobytes(), 4095),
+    "in text": (
+        b"P2\n96 64\n100\n" + " ".join(map(str, np.round(SHARE * 100).astype(int).ravel())).encode(),
+        100,
+    ),
+    "8 bits": (b"P6\n96 64\n255\n" + RGB.tobytes(), 255),
+    "16 bits": (b"P5\n96 64\n65535\n" + full(GREY).astype(">u2").tobytes(), 65535),
+    "one bit": (b"P4\n96 64\n" + np.packbits(GREY < 128, axis=1).tobytes(), None),
+    "floats": (b"Pf\n96 64\n-1.0\n" + SHARE[::-1].astype("<f4").tobytes(), None),
+}
+
+
+@pytest.mark.parametrize("name", PNM)
+def test_pnm(tmp_path: Path, name: str) -> None:
+    content, largest = PNM[name]
+    path = tmp_path / "a.pnm"
+    path.write_bytes(content)
+    assert pnm_maximum(path) == largest
+    if not pyvips.type_find("VipsForeignLoad", "ppmload"):
+        pytest.skip("this libvips reads no PNM files; a system's does")
+    if name == "floats":
+        with pytest.raises(PictureError, match="--stretch"):
+            open_picture(path)
+        np.testing.assert_allclose(seen(path, stretch="full"), grey3(SHARE * 65535), atol=1)
+        return
+    expected = {"colours": RGB, "8 bits": RGB, "one bit": grey3((GREY >= 128) * 255)}.get(name, grey3(GREY))
+    scale = 257 if largest not in (255, None) else 1
+    step = 65535 / largest if largest else 1  # of the coarsest numbers
+    np.testing.assert_allclose(seen(path), expected * float(scale), atol=step / 2 + 1)
+
+
+def test_transparency_of_jpeg_2000(tmp_path: Path) -> None:
+    """By its channel definitions; the boxes are made here, since the wheel's libvips writes none."""
+
+    def box(name: bytes, content: bytes) -> bytes:
+        return (8 + len(content)).to_bytes(4, "big") + name + content
+
+    def cdef(*kinds: int) -> bytes:
+        entries = b"".join(
+            index.to_bytes(2, "big") + kind.to_bytes(2, "big") + b"\0\0" for index, kind in enumerate(kinds)
+        )
+        return box(b"cdef", len(kinds).to_bytes(2, "big") + entries)
+
+    for kinds, expected in (
+        ((0, 0, 0, 1), True),
+        ((0, 0, 0, 2), True),
+        ((0, 0, 0), False),
+        ((0, 0, 0, 65535), False),
+    ):
+        header = box(b"jp2h", box(b"ihdr", bytes(14)) + cdef(*kinds))
+        (tmp_path / "a.jp2").write_bytes(
+            box(b"jP  ", b"\r\n\x87\n") + box(b"ftyp", b"jp2 ") + header + box(b"jp2c", b"")
+        )
+        assert jp2_has_alpha(tmp_path / "a.jp2") == expected
+    (tmp_path / "a.j2k").write_bytes(b"\xff\x4f\xff\x51" + bytes(40))
+    assert not jp2_has_alpha(tmp_path / "a.j2k")
