@@ -14,8 +14,9 @@ from typing import Any, Literal
 from ..errors import PictureError
 from ..planning.reading import Reading, Stretch
 from . import tiff
-from .headers import jp2_has_alpha, pictures_beside, pnm_maximum
+from .headers import colours_in_numbers, jp2_has_alpha, pictures_beside, pnm_maximum
 from .loaders import LoadOptions, has_field, loader_of, open_file, probe
+from .profiles import ColourNumbers, Profile, colour_profile, made_profile
 
 Colour = Literal["grey", "rgb", "cmyk", "cielab", "icclab", "other"]
 
@@ -79,6 +80,7 @@ _COMPRESSION_NAMES = {
     34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
 _CMYK_CHANNELS = 4
+_PROFILE = "icc-profile-data"  # libvips' field
 _TURNED_BY_LOADER = ("uchar", "ushort", "uint")  # numbers that libvips inverts where white is zero
 _CR2 = b"CR\x02\x00"  # at byte 8 of Canon's raw files
 
@@ -104,6 +106,7 @@ class Contents:
         no_data: number of pixels without data; None where there is none.
         tile: width and height of a TIFF's tiles; None where it has none.
         strip_rows: rows of a TIFF's strip where libvips decodes strips whole; 0 where it does not.
+        profile: the colour profile; None where there is none.
         notes: lines for the user.
     """
 
@@ -123,11 +126,14 @@ class Contents:
     no_data: float | None = None
     tile: tuple[int, int] | None = None
     strip_rows: int = 0
+    profile: Profile | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def deep(self) -> bool:
         """True if the picture is read with 16 bits a value."""
+        if self.colour in ("cielab", "icclab"):
+            return self.numbers != "uchar"
         return self.stretch is not None or (self.numbers == "ushort" and self.colour in ("grey", "rgb"))
 
     @property
@@ -139,8 +145,8 @@ class Contents:
         """Describe how the file is read, for the run's record.
 
         Returns:
-            `page`, `pages`, `channels` (counted from 1), `channels_in_file`, and the `stretch` with the
-            numbers of black and white, ready for JSON.
+            `page`, `pages`, `channels` (counted from 1), `channels_in_file`, the `stretch` with the numbers
+            of black and white, and the colour `profile`, ready for JSON.
         """
         stretch = None
         if self.stretch is not None:
@@ -151,6 +157,7 @@ class Contents:
             "channels": [channel + 1 for channel in self.channels],
             "channels_in_file": self.channels_in_file,
             "stretch": stretch,
+            "profile": self.profile and {"name": self.profile.name, "state": self.profile.state},
         }
 
 
@@ -179,7 +186,10 @@ def contents_of(path: Path, reading: Reading) -> tuple[Contents, Any]:
         contents = replace(contents, load=load, pages=len(directories), page=page + 1, notes=note)
     else:
         contents, image = _other_contents(path, reading)
-    return completed(path, contents, reading), image
+    contents = completed(path, contents, reading)
+    content = image.get(_PROFILE) if has_field(image, _PROFILE) else b""
+    in_numbers = colours_in_numbers(path, loader_of(image), icc=bool(content))
+    return with_profile(path.name, contents, content, in_numbers, reading), image
 
 
 def open_contents(path: Path, contents: Contents, **options: Any) -> Any:
@@ -208,6 +218,40 @@ def completed(path: Path, contents: Contents, reading: Reading) -> Contents:
         PictureError: the file has no such channels; or its numbers need a stretch, and none is given.
     """
     return _with_stretch(path, _with_channels(path, contents, reading), reading)
+
+
+def with_profile(
+    name: str, contents: Contents, content: bytes, in_numbers: ColourNumbers | None, reading: Reading
+) -> Contents:
+    """Add the colour profile, and a note where it cannot be applied.
+
+    Args:
+        name: the picture's name.
+        contents: the contents, complete otherwise.
+        content: the file's ICC profile; empty where it has none.
+        in_numbers: the file's colours in numbers, where these count.
+        reading: the options of reading.
+    """
+    as_they_are = reading.channels is not None and contents.channels not in ((0,), (0, 1, 2))
+    measured = contents.stretch is not None and contents.stretch.measured
+    if contents.colour not in ("grey", "rgb", "cmyk") or as_they_are or measured:
+        return contents
+    wanted = reading.profile
+    channels = len(contents.channels)
+    if in_numbers is not None and in_numbers.hdr:
+        profile = Profile(
+            name=in_numbers.hdr,
+            state="left",
+            note=f"{name}: its colours are HDR ({in_numbers.hdr}), and were read as if they were sRGB",
+        )
+    elif in_numbers is not None:
+        profile = colour_profile(name, made_profile(in_numbers), 3, cmyk=False, wanted=wanted)
+    elif content:
+        profile = colour_profile(name, content, channels, cmyk=contents.colour == "cmyk", wanted=wanted)
+    else:
+        return contents
+    notes = (*contents.notes, profile.note) if profile.note else contents.notes
+    return replace(contents, profile=profile, notes=notes)
 
 
 def directories_in(path: Path) -> tuple[tiff.Directory, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .contents import Contents
+from .profiles import lab_to_srgb, to_srgb
 from .stretch import stretched
 
 # Largest numbers of transparency, by the number format.
@@ -53,12 +54,14 @@ def as_rgb(image: Any, contents: Contents) -> Any:
 
 def _in_srgb(colours: Any, contents: Contents) -> Any:
     """Convert the colours from their own space to sRGB, three bands."""
-    if contents.colour == "cmyk":
-        return colours.copy(interpretation="cmyk").icc_transform("srgb", input_profile="cmyk", embedded=True)
-    if contents.colour in ("cielab", "icclab"):
-        return colours.colourspace("srgb")
     deep = contents.deep
-    if contents.colour == "rgb":
-        return colours.copy(interpretation="rgb16" if deep else "srgb")
-    grey = colours.copy(interpretation="grey16" if deep else "b-w")
-    return grey.colourspace("rgb16" if deep else "srgb")
+    if contents.colour in ("cielab", "icclab"):
+        return lab_to_srgb(colours, icc_encoding=contents.colour == "icclab")
+    spaces = {"cmyk": "cmyk", "rgb": "rgb16" if deep else "srgb", "grey": "grey16" if deep else "b-w"}
+    colours = colours.copy(interpretation=spaces[contents.colour])
+    profile = contents.profile
+    if profile is not None and profile.state == "applied":
+        return to_srgb(colours, profile.content, deep=deep)
+    if contents.colour == "cmyk":  # libvips' own idea of inks
+        return colours.icc_transform("srgb", input_profile="cmyk", embedded=False, intent="relative")
+    return colours.colourspace("rgb16" if deep else "srgb")

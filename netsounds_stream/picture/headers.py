@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from .profiles import ColourNumbers, numbers_of_code_points
+
 _PNM_HEADER_BYTES = 1 << 16
 _BOXES = 256  # of a JPEG 2000 file that are looked at
 _SEGMENTS = 1024  # of a JPEG file, or chunks of a PNG, likewise
+_META_BYTES = 1 << 16  # of an AVIF or HEIF file, in which its properties lie
+_SRGB_GAMMA = 45455  # the exponent 1 / 2.2 stands for sRGB's curve
 _PICTURES = 0xB001  # tag of a multi-picture file: number of pictures
 
 
@@ -103,12 +107,59 @@ def _pictures_in_index(index: bytes) -> int:
 
 
 def _frames_of_png(file: BinaryIO) -> int:
+    for name, content in _chunks(file):
+        if name == b"acTL":
+            return int(struct.unpack_from(">I", content)[0])
+    return 1
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Yield name and first bytes of a PNG file's chunks before its pixels."""
     file.seek(8)
     for _ in range(_SEGMENTS):
         length, name = struct.unpack(">I4s", file.read(8))
-        if name == b"acTL":
-            return int(struct.unpack(">I", file.read(4))[0])
         if name == b"IDAT":
-            return 1
-        file.seek(length + 4, 1)
-    return 1
+            return
+        content = file.read(min(length, 64))
+        yield name, content
+        file.seek(length - len(content) + 4, 1)
+
+
+def colours_in_numbers(path: Path, loader: str, *, icc: bool) -> ColourNumbers | None:
+    """Read what a file says of its colours in numbers, where that counts.
+
+    Args:
+        path: the file.
+        loader: name of its format.
+        icc: whether it has an ICC profile, too.
+
+    Returns:
+        The colours; None where an ICC profile goes before them, or where there are none, which is sRGB.
+    """
+    try:
+        with path.open("rb") as file:
+            if loader == "png":
+                return _colours_of_png(file, icc=icc)
+            if loader == "heif" and not icc:
+                found = re.search(rb"colrnclx(.{4})", file.read(_META_BYTES), re.DOTALL)
+                return numbers_of_code_points(*struct.unpack(">HH", found[1])) if found else None
+    except (OSError, struct.error):
+        pass  # a damaged header; decoding will tell
+    return None
+
+
+def _colours_of_png(file: BinaryIO, *, icc: bool) -> ColourNumbers | None:
+    """Read the chunks by their precedence: cICP, iCCP, sRGB, then gAMA and cHRM (PNG, third edition, 4.3)."""
+    found = dict(_chunks(file))
+    if b"cICP" in found:
+        primaries, transfer = struct.unpack_from(">BB", found[b"cICP"])
+        return numbers_of_code_points(primaries, transfer)
+    if icc or b"sRGB" in found or not found.keys() & {b"gAMA", b"cHRM"}:
+        return None
+    gamma = struct.unpack(">I", found[b"gAMA"])[0] if b"gAMA" in found else _SRGB_GAMMA
+    primaries = None
+    if b"cHRM" in found:  # white first
+        numbers = [value / 100_000 for value in struct.unpack(">8I", found[b"cHRM"])]
+        primaries = (*numbers[2:], *numbers[:2])
+    curve = None if gamma in (0, _SRGB_GAMMA) else (0, 100_000 / gamma)
+    return ColourNumbers(primaries=primaries, curve=curve)

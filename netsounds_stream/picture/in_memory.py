@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import PictureError
 from ..planning.reading import Reading
-from .contents import FORMATS_OF_DTYPES, Contents, completed
+from .contents import FORMATS_OF_DTYPES, Contents, completed, with_profile
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -71,6 +71,7 @@ class PixelSource:
         dtype: dtype of the pixels, in the machine's byte order.
         orientation: EXIF orientation, 1 to 8, which turns the stored pixels upright.
         mode: the mode that a PIL image is converted to; empty for an array.
+        profile: a PIL image's ICC profile; empty where there is none.
     """
 
     image: Any
@@ -80,6 +81,7 @@ class PixelSource:
     dtype: np.dtype[Any]
     orientation: int = 1
     mode: str = ""
+    profile: bytes = b""
 
     @cached_property
     def pixels(self) -> Pixels:
@@ -220,6 +222,7 @@ def _pil_source(image: Image.Image, reading: Reading) -> PixelSource:
         dtype=np.dtype(dtype).newbyteorder("="),
         orientation=orientation,
         mode=mode,
+        profile=image.info.get("icc_profile") or b"",
     )
 
 
@@ -245,7 +248,8 @@ def contents_in_memory(source: PixelSource, reading: Reading) -> Contents:
         channels_in_file=bands,
         alpha=bands - 1 if transparent else None,
     )
-    return completed(name, contents, reading)
+    contents = completed(name, contents, reading)
+    return with_profile(str(name), contents, source.profile, None, reading)
 
 
 def _undecoded(image: Image.Image) -> bool:
