@@ -178,8 +178,8 @@ def contents_of(path: Path, reading: Reading) -> tuple[Contents, Any]:
     if directories:
         page = _tiff_page(path, directories, reading)
         directory = directories[page]
-        load = LoadOptions(page=directory.index, subifd=directory.sub_index)
         _check_tiff(path, directory)
+        load = LoadOptions(page=directory.index, subifd=directory.sub_index, change=_change(path, directory))
         image = open_file(path, "sequential", load)
         contents = _tiff_contents(path, directory, image, reading)
         note = _pages_note(path, directories, page)
@@ -316,6 +316,14 @@ def pages_note(path: Path, pages: int, page: int, about: str = "") -> str:
         about: words on that one.
     """
     return f"{path.name} holds {pages} pictures; number {page}{about} is read, --page chooses another"
+
+
+def _change(path: Path, directory: tiff.Directory) -> tuple[int, bytes] | None:
+    """Return the change with which 8-bit CIELAB is opened, as RGB, since libvips fails to; else None."""
+    if directory.photometric != tiff.CIELAB or directory.bits != 8:
+        return None
+    with path.open("rb") as file:
+        return directory.as_rgb(file.read(2) == b"II")
 
 
 def _check_tiff(path: Path, directory: tiff.Directory) -> None:

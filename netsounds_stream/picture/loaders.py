@@ -14,6 +14,7 @@ from typing import Any
 import pyvips
 
 from ..errors import PictureError
+from .sources import changed_file
 from .tiff import begins_as_tiff
 
 # The loaders of libvips that may open a picture here, and the bytes per pixel and band that each holds of
@@ -66,14 +67,17 @@ class LoadOptions:
     Attributes:
         page: the picture, counted from 0; None for the one that the loader chooses.
         subifd: of a TIFF, a picture below that one, counted from 0; None for that one itself.
+        change: a place and bytes, with which the file is read as if they stood there; None: as it is.
     """
 
     page: int | None = None
     subifd: int | None = None
+    change: tuple[int, bytes] | None = None
 
     def words(self) -> dict[str, int]:
         """Return the options as libvips takes them."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        words = {"page": self.page, "subifd": self.subifd}
+        return {name: value for name, value in words.items() if value is not None}
 
 
 def open_file(path: Path, access: str, load: LoadOptions = LoadOptions(), **options: Any) -> Any:
@@ -119,6 +123,8 @@ def open_file(path: Path, access: str, load: LoadOptions = LoadOptions(), **opti
     try:
         # With fail_on="truncated", a JPEG cut short within a TIFF would be grey from there on.
         options = {**load.words(), **options}
+        if load.change is not None:
+            return changed_file(path, dict([load.change]), access, **options)
         return pyvips.Image.new_from_file(name.decode(), access=access, fail_on="error", **options)
     except pyvips.Error as error:
         raise PictureError(

@@ -28,6 +28,7 @@ from .contents import Contents, contents_of, open_contents
 from .conversion import as_rgb, read_channels
 from .in_memory import PixelSource, contents_in_memory
 from .loaders import has_field, loader_of, reason, undecodable, whole_bytes
+from .sources import failure_in
 from .stretch import measured_limits
 
 #: EXIF orientation -> (transpose, then flip y, then flip x) from the stored rows to the upright picture.
@@ -485,7 +486,7 @@ def _decoding(path: Path, decode: Callable[[], Any]) -> Any:
     try:
         return decode()
     except pyvips.Error as error:
-        raise undecodable(path, error) from error
+        raise failure_in(path) or undecodable(path, error) from error
 
 
 def _reading_spool(spool: Path, read: Callable[[], Any]) -> Any:

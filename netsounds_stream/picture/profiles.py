@@ -173,8 +173,8 @@ def lab_to_srgb(colours: Any, *, icc_encoding: bool) -> Any:
         lab = colours.copy(interpretation="labs").LabS2Lab()
     else:
         lightness = colours.extract_band(0) * (100 / 255)
-        others = colours.extract_band(1, n=2).cast("char", shift=False).cast("float")
-        lab = lightness.bandjoin(others)
+        signed = colours.extract_band(1, n=2).cast("short")
+        lab = lightness.bandjoin((signed > 127).ifthenelse(signed - 256, signed))
     lab = lab.copy(interpretation="lab")
     return lab.icc_export(output_profile="srgb", intent="relative", depth=16 if deep else 8)
 

@@ -80,11 +80,13 @@ class Directory:
             a `SubIFDs` tag.
         sub_index: its place in its parent's `SubIFDs`, counted from 0; None for one of the chain.
         tags: values by tag: integers, or bytes of text.
+        places: places of the tags' values in the file, or of what points to them, in bytes.
     """
 
     index: int
     sub_index: int | None = None
     tags: _Tags = field(default_factory=dict)
+    places: dict[int, int] = field(default_factory=dict)
 
     def _number(self, tag: int, default: int) -> int:
         values = self.tags.get(tag)
@@ -135,6 +137,10 @@ class Directory:
         """Meaning of the values, such as `RGB`; None where the file does not say."""
         value = self._number(_PHOTOMETRIC, -1)
         return None if value < 0 else value
+
+    def as_rgb(self, little_endian: bool) -> tuple[int, bytes]:
+        """Return the change of the file that calls its colours RGB: a place, and bytes for it."""
+        return self.places[_PHOTOMETRIC], RGB.to_bytes(2, "little" if little_endian else "big")
 
     @property
     def compression(self) -> int:
@@ -205,16 +211,16 @@ def directories_of(path: Path) -> tuple[Directory, ...]:
     with path.open("rb") as file:
         try:
             reader = _Reader(file)
-            for tags in reader.chain(reader.first):
-                chain.append(Directory(index=len(chain), tags=tags))
+            for tags, places in reader.chain(reader.first):
+                chain.append(Directory(index=len(chain), tags=tags, places=places))
         except _UNREADABLE:
             pass
         try:
             for parent in chain:
                 for place, offset in enumerate(parent.numbers(_SUB_DIRECTORIES)):
                     if len(below) < _MOST_DIRECTORIES:
-                        tags, _ = reader.directory(offset)
-                        below.append(Directory(index=parent.index, sub_index=place, tags=tags))
+                        tags, places, _ = reader.directory(offset)
+                        below.append(Directory(index=parent.index, sub_index=place, tags=tags, places=places))
         except _UNREADABLE:
             pass
     return (*chain, *below)
@@ -243,32 +249,35 @@ class _Reader:
             self._read("HH")
         (self.first,) = self._read("Q" if self._big else "I")
 
-    def chain(self, offset: int) -> Iterator[_Tags]:
-        """Follow the chain of directories from `offset`, and yield the tags of each."""
+    def chain(self, offset: int) -> Iterator[tuple[_Tags, dict[int, int]]]:
+        """Follow the chain of directories from `offset`, and yield each one's tags and their places."""
         seen: set[int] = set()
         while offset and offset not in seen and len(seen) < _MOST_DIRECTORIES:
             seen.add(offset)
-            tags, offset = self.directory(offset)
-            yield tags
+            tags, places, offset = self.directory(offset)
+            yield tags, places
 
-    def directory(self, offset: int) -> tuple[_Tags, int]:
+    def directory(self, offset: int) -> tuple[_Tags, dict[int, int], int]:
         """Read the directory at `offset`.
 
         Returns:
-            Its tags, and the place of the next directory; 0 for none.
+            Its tags, their places in the file, and the place of the next directory; 0 for none.
         """
         self._file.seek(offset)
         (count,) = self._read("Q" if self._big else "H")
         entry_bytes = 20 if self._big else 12
+        first = self._file.tell()
         entries = self._file.read(min(count, _MOST_TAGS) * entry_bytes)
         (following,) = self._read("Q" if self._big else "I") if count <= _MOST_TAGS else (0,)
         tags: _Tags = {}
+        places: dict[int, int] = {}
         for at in range(0, len(entries) - entry_bytes + 1, entry_bytes):
             entry = entries[at : at + entry_bytes]
             tag, kind = struct.unpack_from(f"{self._order}HH", entry)
             if tag in _READ and kind in _TYPES:
                 tags[tag] = self._values(kind, entry)
-        return tags, following
+                places[tag] = first + at + (12 if self._big else 8)
+        return tags, places, following
 
     def _values(self, kind: int, entry: bytes) -> tuple[int, ...] | bytes:
         value_bytes, code = _TYPES[kind]

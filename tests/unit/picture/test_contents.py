@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pyvips
-from PIL import Image
+from PIL import Image, ImageCms
 
 from netsounds_stream.base.progress import Stages
 from netsounds_stream.errors import PictureError
@@ -381,3 +381,28 @@ def test_transparency_of_jpeg_2000(tmp_path: Path) -> None:
         assert jp2_has_alpha(tmp_path / "a.jp2") == expected
     (tmp_path / "a.j2k").write_bytes(b"\xff\x4f\xff\x51" + bytes(40))
     assert not jp2_has_alpha(tmp_path / "a.j2k")
+
+
+def test_lab_is_that_of_littlecms(tmp_path: Path) -> None:
+    """CIELAB and ICCLAB, 8 and 16 bits; 8 bits of Lab are coarse: levels apart in strong colours."""
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    there = ImageCms.profileToProfile(Image.fromarray(RGB), srgb, lab, outputMode="LAB")
+    assert there is not None
+    back = ImageCms.profileToProfile(there, lab, srgb, outputMode="RGB")
+    signed = np.asarray(there)
+    unsigned = signed.copy()
+    unsigned[..., 1:] ^= 128
+    deep = unsigned.astype(np.uint16) * 256  # ICC's 16-bit encoding: 0xFF00 is L* = 100
+    wide = signed.astype(np.uint16)
+    cie = np.dstack([wide[..., 0] * 257, wide[..., 1:] * 256])
+    there.save(tmp_path / "pillow.tif")
+    pages = {"cielab": Page(signed, 8), "icclab": Page(unsigned, 9), "icclab 16": Page(deep, 9)}
+    pages |= {"cielab 16": Page(cie, 8)}
+    for name, page in pages.items():
+        (tmp_path / f"{name}.tif").write_bytes(tiff(page))
+        (tmp_path / f"{name} big.tif").write_bytes(tiff(page, order=">", big=True))
+    for path in tmp_path.iterdir():
+        mine = seen(path)
+        assert mine.dtype == (np.uint16 if "16" in path.name else np.uint8)
+        difference = np.abs(mine / (257 if "16" in path.name else 1) - np.asarray(back, float))
+        assert difference.mean() < 1 and difference.max() < 12, (path, difference.max())
