@@ -7,17 +7,23 @@ read right, or refused in a line that names what it holds and the option that re
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pyvips
+
 from ..errors import PictureError
-from ..planning.reading import Reading, Stretch
-from . import tiff
+from ..planning.reading import Reading, Stretch, parse_stretch
+from . import fits, heif, tiff
 from .headers import colours_in_numbers, jp2_has_alpha, pictures_beside, pnm_maximum
 from .loaders import LoadOptions, has_field, loader_of, open_file, probe
 from .profiles import ColourNumbers, Profile, colour_profile, made_profile
+from .sources import image_of_rows
 
+Reader = Literal["libvips", "fits", "heif"]
 Colour = Literal["grey", "rgb", "cmyk", "cielab", "icclab", "other"]
 
 # libvips' number formats: name for people, and the values that stand for black and white at full range.
@@ -110,7 +116,7 @@ class Contents:
         notes: lines for the user.
     """
 
-    reader: Literal["libvips", "fits", "heif"] = "libvips"
+    reader: Reader = "libvips"
     load: LoadOptions = field(default_factory=LoadOptions)
     pages: int = 1
     page: int = 1
@@ -175,6 +181,8 @@ def contents_of(path: Path, reading: Reading) -> tuple[Contents, Any]:
         PictureError: there is no picture; or what it holds is not read, or only with an option.
     """
     directories = directories_in(path)
+    if path.is_file() and _is_readable(path) and fits.is_fits(path):
+        return _fits_contents(path, reading)
     if directories:
         page = _tiff_page(path, directories, reading)
         directory = directories[page]
@@ -203,7 +211,49 @@ def open_contents(path: Path, contents: Contents, **options: Any) -> Any:
     Returns:
         A `pyvips.Image`, for sequential access.
     """
+    if contents.reader == "heif":
+        return heif.decoded(path, contents.page - 1, contents.channels_in_file)
+    if contents.reader == "fits":
+        return _fits_image(fits.fits_images(path)[contents.page - 1], contents.channels)
     return open_file(path, "sequential", contents.load, **options)
+
+
+def _fits_contents(path: Path, reading: Reading) -> tuple[Contents, Any]:
+    """Describe a picture of a FITS file; its numbers are stretched by asinh."""
+    images = fits.fits_images(path)
+    if reading.page is not None:
+        _check_page(path, reading.page, len(images))
+    page = reading.page or 1
+    image = images[page - 1]
+    contents = Contents(
+        reader="fits",
+        pages=len(images),
+        page=page,
+        numbers=FORMATS_OF_DTYPES[image.dtype],
+        colour="rgb" if image.planes == 3 else "grey",
+        # the planes of a cube are seldom colours
+        channels=(0, 1, 2) if image.planes == 3 else (0,),
+        channels_in_file=image.planes,
+        stretch=parse_stretch("asinh"),
+        bottom_up=True,
+        no_data=image.no_data,
+        notes=(pages_note(path, len(images), page),) if len(images) > 1 else (),
+    )
+    contents = completed(path, contents, reading)
+    return contents, _fits_image(image, contents.channels)
+
+
+def _fits_image(image: fits.FitsImage, planes: tuple[int, ...]) -> Any:
+    rows = fits.row_reader(image, planes)
+    opened = image_of_rows(
+        image.width, image.height, len(planes), np.dtype(image.dtype), rows, "sequential"
+    ).copy()
+    opened.set_type(pyvips.GValue.gstr_type, "vips-loader", "fitsload")
+    return opened
+
+
+def _is_readable(path: Path) -> bool:
+    return os.access(path, os.R_OK)  # where it is not, `open_file` says so
 
 
 def completed(path: Path, contents: Contents, reading: Reading) -> Contents:
@@ -391,8 +441,15 @@ def _other_contents(path: Path, reading: Reading) -> tuple[Contents, Any]:
         page = reading.page
         load = LoadOptions(page=page - 1)
         image = open_file(path, "sequential", load)
+    reader: Reader = "libvips"
     if loader in ("jpeg", "uhdr") and not has_field(image, "interlaced"):
         probe(path, image, "")
+    if loader == "heif" and image.get("heif-compression") != "av1":
+        try:
+            probe(path, image, "")
+        except PictureError as error:
+            heif.require_decoder(path, error)
+            reader = "heif"
     count = pages if pages > 1 else pictures_beside(path, loader)
     notes: tuple[str, ...] = ()
     if pages > 1:
@@ -404,6 +461,7 @@ def _other_contents(path: Path, reading: Reading) -> tuple[Contents, Any]:
     if image.interpretation == "cmyk":
         of_picture = min(_CMYK_CHANNELS, of_picture)
     contents = Contents(
+        reader=reader,
         load=load,
         pages=pages,
         page=page,

@@ -15,6 +15,8 @@ _OPAQUE = {"uchar": 255.0, "ushort": 65535.0, "uint": 2.0**32 - 1, "float": 1.0,
 def read_channels(image: Any, contents: Contents) -> Any:
     """Take the channels to read out of a `pyvips.Image`, in their order."""
     channels = contents.channels
+    if contents.reader == "fits":  # which hands over no others
+        return image
     if channels == tuple(range(image.bands)):
         return image
     first = channels[0]

@@ -24,6 +24,7 @@ from ..base.progress import Stages
 from ..errors import OutputError, PictureError, StoreError
 from ..planning.plan import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
 from ..planning.reading import Reading
+from . import heif
 from .contents import Contents, contents_of, open_contents
 from .conversion import as_rgb, read_channels
 from .in_memory import PixelSource, contents_in_memory
@@ -213,9 +214,19 @@ def open_picture(
         height=scaled[1],
         contents=contents,
         orientation=orientation,
-        decoder_bytes=whole_bytes(image, contents.tile, contents.strip_rows),
+        decoder_bytes=_decoder_bytes(image, contents),
         file_bytes=source.stat().st_size,
     )
+
+
+def _decoder_bytes(image: Any, contents: Contents) -> int:
+    """Return the bytes of decoded pixels that a file's decoder holds however little is read."""
+    if contents.reader == "fits":
+        return 0
+    if contents.reader == "heif":
+        value_bytes = 2 if contents.deep else 1
+        return int(heif.DECODER_SHARE * image.width * image.height * image.bands * value_bytes)
+    return whole_bytes(image, contents.tile, contents.strip_rows)
 
 
 def _in_memory(pixels: PixelSource, size: int | None, reading: Reading) -> Picture:

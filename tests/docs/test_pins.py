@@ -59,10 +59,11 @@ def resolved(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], 
     )
     cases = [("dev", python, system) for python in PYTHONS for system in SYSTEMS]
     cases.append(("", PYTHONS[0], LINUX))
+    program = uv.find_uv_bin()  # not in the threads below: sysconfig's first use is not safe there
 
     def resolve(case: tuple[str, ...]) -> str | dict[str, str]:
         extra, python, system = case
-        words = [uv.find_uv_bin(), "pip", "compile", "--config-file", str(config), "--quiet"]
+        words = [program, "pip", "compile", "--config-file", str(config), "--quiet"]
         words += ["--no-header", "--no-annotate", "--constraint", "constraints.txt", "pyproject.toml"]
         words += ["--system-certs", "--no-python-downloads", "--python", sys.executable]
         words += ["--python-version", python, "--python-platform", system]
