@@ -82,7 +82,7 @@ _REDUCED = {254: (4, [1])}
 _TAGGED = {254: (4, [1]), 50706: (1, [1, 4, 0, 0])}
 _SMALL = draw(48, 32)
 _MOSAIC = Page(PIXELS[..., 1], 32803)
-#: Kind -> the file's suffix and its maker, or None where nothing here makes one; options that it is read with.
+#: Kind -> the file's suffix and its maker; the options that it is read with.
 KINDS: dict[str, tuple[tuple[str, Maker], dict[str, Any]]] = {
     "JPEG": (_pil(".jpg"), {}),
     "JPEG, progressive": (_pil(".jpg", progressive=True), {}),

@@ -7,7 +7,6 @@ read right, or refused in a line that names what it holds and the option that re
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from ..errors import PictureError
 from ..planning.reading import Reading, Stretch, parse_stretch
 from . import fits, heif, tiff
 from .headers import colours_in_numbers, jp2_has_alpha, pictures_beside, pnm_maximum
-from .loaders import LoadOptions, has_field, loader_of, open_file, probe
+from .loaders import LoadOptions, check_file, has_field, loader_of, open_file, probe
 from .profiles import ColourNumbers, Profile, colour_profile, made_profile
 from .sources import image_of_rows
 
@@ -180,9 +179,10 @@ def contents_of(path: Path, reading: Reading) -> tuple[Contents, Any]:
     Raises:
         PictureError: there is no picture; or what it holds is not read, or only with an option.
     """
-    directories = directories_in(path)
-    if path.is_file() and _is_readable(path) and fits.is_fits(path):
+    check_file(path)
+    if fits.is_fits(path):
         return _fits_contents(path, reading)
+    directories = tiff.directories_of(path)
     if directories:
         page = _tiff_page(path, directories, reading)
         directory = directories[page]
@@ -252,10 +252,6 @@ def _fits_image(image: fits.FitsImage, planes: tuple[int, ...]) -> Any:
     return opened
 
 
-def _is_readable(path: Path) -> bool:
-    return os.access(path, os.R_OK)  # where it is not, `open_file` says so
-
-
 def completed(path: Path, contents: Contents, reading: Reading) -> Contents:
     """Complete what a file holds by the channels and the stretch that are asked for.
 
@@ -302,14 +298,6 @@ def with_profile(
         return contents
     notes = (*contents.notes, profile.note) if profile.note else contents.notes
     return replace(contents, profile=profile, notes=notes)
-
-
-def directories_in(path: Path) -> tuple[tiff.Directory, ...]:
-    """Return the directories of a TIFF; none for other files, and where there is no file."""
-    try:
-        return tiff.directories_of(path) if path.is_file() else ()
-    except OSError:  # `open_file` says what is wrong
-        return ()
 
 
 def _tiff_page(path: Path, directories: tuple[tiff.Directory, ...], reading: Reading) -> int:

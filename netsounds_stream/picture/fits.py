@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import warnings
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,11 @@ _INTEGERS = {
     (32, 0): "int32",
     (32, 2147483648): "uint32",
 }
+# What a damaged file leads to in astropy, which checks little of it.
+_DAMAGE = (
+    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, TypeError, ValueError,
+    zlib.error,
+)  # fmt: skip
 _FLOAT = "float32"  # of all other numbers: libvips reads no wider ones
 
 
@@ -74,7 +80,7 @@ def is_fits(path: Path) -> bool:
     try:
         with gzip.open(path) as unpacked:
             return unpacked.read(len(_FIRST_BYTES)) == _FIRST_BYTES
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         return False
 
 
@@ -93,7 +99,7 @@ def fits_images(path: Path) -> tuple[FitsImage, ...]:
         try:
             with fits.open(path, memmap=False, lazy_load_hdus=True, disable_image_compression=False) as file:
                 images = [_described(path, place, hdu) for place, hdu in enumerate(file)]
-        except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError) as error:
+        except (*_DAMAGE, fits.VerifyError) as error:
             raise PictureError(
                 f"{path} is not a FITS file that astropy can read ({error}); get a complete copy"
             ) from error
@@ -131,9 +137,8 @@ def _described(path: Path, place: int, hdu: Any) -> FitsImage | None:
     scale = float(getattr(hdu, "_orig_bscale", header.get("BSCALE", 1)))
     blank = header.get("BLANK") if bitpix > 0 else None
     dtype = _INTEGERS.get((bitpix, int(zero)), _FLOAT) if scale == 1 and zero == int(zero) else _FLOAT
-    if compressed:  # astropy's own choice
-        dtype = str(hdu.section[(0,) * (len(hdu.shape) - 1) + (slice(0, 1),)].dtype.newbyteorder("=").name)
-        dtype = dtype if dtype in _INTEGERS.values() else _FLOAT
+    if compressed and blank is not None:  # astropy makes it NaN
+        dtype = _FLOAT
     no_data = None if blank is None or dtype == _FLOAT else blank + zero
     offset = None if compressed else int(hdu.fileinfo()["datLoc"])
     return FitsImage(

@@ -95,21 +95,7 @@ def open_file(path: Path, access: str, load: LoadOptions = LoadOptions(), **opti
     Raises:
         PictureError: there is no file, or it holds no picture of a supported format.
     """
-    try:
-        if not path.exists():
-            raise PictureError(f"no picture at {path}; check the name")
-        if path.is_dir():
-            os.listdir(path)  # a folder without read permission gets the error that says so
-            raise PictureError(f"{path} is a folder; name a picture in it, or use --dpath with --image-name")
-        if not path.is_file():
-            raise PictureError(f"{path} is not an ordinary file; copy the picture to a file first")
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise PictureError(f"{path} is empty (0 bytes); copy or download the picture again")
-    except PermissionError as error:
-        raise PictureError(f"no permission to read {path}; change it with chmod, or copy the file") from error
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read ({error.strerror}); check its name") from error
+    check_file(path)
     name = _vips_name(path)
     kind = _recognised(name)
     if not kind and begins_as_tiff(path):
@@ -130,6 +116,29 @@ def open_file(path: Path, access: str, load: LoadOptions = LoadOptions(), **opti
         raise PictureError(
             f"{path} is not a picture that libvips can read ({reason(error)}); {_remedy(error)}"
         ) from error
+
+
+def check_file(path: Path) -> None:
+    """Check that there is an ordinary file that can be read, and that it is not empty.
+
+    Raises:
+        PictureError: there is none.
+    """
+    try:
+        if not path.exists():
+            raise PictureError(f"no picture at {path}; check the name")
+        if path.is_dir():
+            os.listdir(path)  # a folder without read permission gets the error that says so
+            raise PictureError(f"{path} is a folder; name a picture in it, or use --dpath with --image-name")
+        if not path.is_file():
+            raise PictureError(f"{path} is not an ordinary file; copy the picture to a file first")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise PictureError(f"{path} is empty (0 bytes); copy or download the picture again")
+    except PermissionError as error:
+        raise PictureError(f"no permission to read {path}; change it with chmod, or copy the file") from error
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read ({error.strerror}); check its name") from error
 
 
 def is_picture(path: Path) -> bool:

@@ -68,7 +68,7 @@ MET: dict[str, tuple[str, ...]] = {
     "name the picture either": ("plan", "picture.png", "--dpath", "."),
     "... is damaged (": ("check", "run and more"),
     "... is incomplete": ("info", "run and more/activations-4_untrained.zarr"),
-    "... is cut short": ("info", "cut.wav"),
+    "... is cut short: ... bytes": ("info", "cut.wav"),
     "nothing at": ("info", "absent"),
     "... is not a zarr array (": ("render", "folder", "new.wav"),
     "... is not a zarr array, which": ("render", "text.jpg", "new.wav"),

@@ -11,21 +11,26 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
+import pillow_heif
 import pyvips
 import torch
+from astropy.io import fits
 from PIL import Image
 
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.store.shards import encoder
+from tests.helpers.profiles import DISPLAY_P3
+from tests.helpers.tiffs import Page, tiff
 
 WIDTH, HEIGHT = 96, 64
 _MILLIONS = 60_000  # of pixels on a bomb's side
 
 
-def _savers() -> dict[str, Callable[[str], object]]:
+def _savers(folder: Path) -> dict[str, Callable[[str], object]]:
     pixels = draw(WIDTH, HEIGHT)
     plain = pyvips.Image.new_from_array(pixels)
     deep = pyvips.Image.new_from_array(pixels.astype(np.uint16) * 257).copy(interpretation="rgb16")
@@ -54,15 +59,44 @@ def _savers() -> dict[str, Callable[[str], object]]:
         "lossless.webp": lambda name: plain.webpsave(name, lossless=True),
         "plain.gif": plain.gifsave,
         "plain.avif": lambda name: plain.heifsave(name, compression="av1"),
+        "pages.tif": lambda name: Path(name).write_bytes(
+            tiff(Page(pixels, 2, below=[Page(pixels[::2], 2)]), Page(pixels[..., 0], 1), big=True)
+        ),
+        "bands.tif": lambda name: Path(name).write_bytes(tiff(Page(np.dstack([pixels, pixels]), 1, [0, 2]))),
+        "lab.tif": lambda name: Path(name).write_bytes(tiff(Page(pixels, 8))),
+        "p3.png": lambda name: Image.fromarray(pixels).save(name, icc_profile=DISPLAY_P3),
+        "numbers.png": lambda name: Path(name).write_bytes(
+            Path(folder / "8 bit.png").read_bytes()[:33]
+            + _png_chunk(b"gAMA", struct.pack(">I", 100_000))
+            + Path(folder / "8 bit.png").read_bytes()[33:]
+        ),
+        "animated.png": lambda name: Image.fromarray(pixels).save(
+            name, save_all=True, append_images=[Image.fromarray(pixels[::-1].copy())]
+        ),
+        "two.mpo": lambda name: Image.fromarray(pixels).save(
+            name, save_all=True, append_images=[Image.fromarray(pixels[::-1].copy())]
+        ),
+        "plain.heic": lambda name: pillow_heif.from_pillow(Image.fromarray(pixels)).save(name),
+        "plain.fits": lambda name: _fits(name, fits.PrimaryHDU(pixels[..., 0])),
+        "cube.fits.gz": lambda name: _fits(
+            name, fits.PrimaryHDU(np.moveaxis(pixels, 2, 0) / np.float32(255))
+        ),
+        "scaled.fits": lambda name: _fits(name, fits.ImageHDU(pixels[..., 0].astype(np.uint16))),
+        "packed.fits.fz": lambda name: _fits(name, fits.CompImageHDU(pixels[..., 0].astype(np.int16))),
     }
+
+
+def _fits(name: str, hdu: Any) -> None:
+    first = [] if isinstance(hdu, fits.PrimaryHDU) else [fits.PrimaryHDU()]
+    fits.HDUList([*first, hdu]).writeto(name, overwrite=True)
 
 
 def write_pictures(folder: Path) -> list[Path]:
     """One valid picture of 96 x 64 pixels of every format that is opened and that libvips writes here."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, save in _savers().items():
+    for name, save in _savers(folder).items():
         save(str(folder / name))
-    return [folder / name for name in _savers()]
+    return [folder / name for name in _savers(folder)]
 
 
 def _png_chunk(name: bytes, content: bytes) -> bytes:

@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from netsounds_stream.base import machine
+from netsounds_stream.base.progress import Stages
 from netsounds_stream.errors import NetsoundsError
 from netsounds_stream.network.weights import load_weights
-from netsounds_stream.picture.picture import open_picture, slabs, small_upright, write_spool
+from netsounds_stream.picture.picture import measured, open_picture, slabs, small_upright, write_spool
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import STORED_SPOOL, Limits
 from netsounds_stream.planning.planner import make_plan, sound_block_channels
@@ -101,7 +102,8 @@ def _read_array(path: Path, digest: Any) -> None:
 
 
 def _read_picture(path: Path, digest: Any) -> None:
-    picture = open_picture(path)
+    stretch = "minmax" if path.name.startswith("float") else None
+    picture = measured(open_picture(path, None, SonifyOptions(stretch=stretch).reading), Stages())
     held = machine.resident_bytes()
     limits = Limits(
         baseline_bytes=held, budget_bytes=held + _ROOM_BYTES, free_disk_bytes=machine.free_disk_bytes(path)
