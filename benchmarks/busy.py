@@ -15,14 +15,7 @@ from question import HERE, drawn, folder_for, parse, parser, pixels_of, run_json
 
 PHOTOGRAPH, SMOKE_PHOTOGRAPH = (4032, 3024), (96, 64)
 BUSY = 2
-# Where the command lies, now and in versions up to 0.1.
-_COMMAND = """
-try:
-    from netsounds_stream.cli.main import main
-except ImportError:
-    from netsounds_stream.cli import main
-main()
-"""
+_COMMAND = "from netsounds_stream.cli import main; main()"
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from netsounds_stream import errors
-from netsounds_stream.cli.main import cli
+from netsounds_stream.cli.commands import cli
 from netsounds_stream.cli.sections import MAIN, SectionedCommand
 
 PAGE = Path(__file__).parent / "commands.md"

@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Unpack
 
 from .base.device import reserve
 from .base.journal import read_journal
+from .base.locations import quoted
 from .base.progress import Listener, Stages, Stop
 from .base.units import parse_bytes
 from .cluster.checks import check_cluster, check_seen_by_workers
 from .engine import RunRequest, carry_out, limits_of
-from .errors import UnfinishedError
+from .errors import PictureError, UnfinishedError
 from .network.compute import choose_compute
 from .network.weights import PRETRAINED, UNTRAINED, Weights, load_weights
 from .picture.in_memory import PictureInput, PixelSource, pixel_source
-from .picture.opening import opened_picture
+from .picture.opening import download_folder, is_gone, opened_picture
 from .planning.how_to_run import HowToRun
 from .planning.keywords import SonifyKeywords
 from .planning.options import SonifyOptions, resolve_options
 from .planning.plan import Plan
 from .planning.planner import make_plan
 from .run.destinations import location_of, location_to_resume
-from .run.record import recorded_options, recorded_place
+from .run.record import command_line, recorded_options, recorded_place
 from .run.result import Run
 
 
@@ -62,8 +62,8 @@ def plan(
         (240, 160, 'x', (512, 9, 14))
     """
     options = resolve_options(options, words)
-    with TemporaryDirectory() as folder:
-        picture = opened_picture(image, Path(folder), Stages(), options)
+    with download_folder(image) as folder:
+        picture = opened_picture(image, folder, Stages(), options)
     compute = choose_compute(options.device, options.precision)
     gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
     if options.weights == UNTRAINED:  # load what a run loads, so that the baseline is a run's
@@ -171,6 +171,21 @@ def sonify(
         return carry_out(request, folder, journal)
 
 
+def _require_picture(image: str, options: SonifyOptions, folder: str | Path) -> None:
+    """Require that a stopped run's picture is where it was.
+
+    Raises:
+        PictureError: it is not; the message has the command for its new place.
+    """
+    if not is_gone(image):
+        return
+    command = f"{command_line('NEW', options)} --out {quoted(folder)} --resume"
+    raise PictureError(
+        f"the picture of this run is no longer at {image}; if it was moved, continue from its new place: "
+        f"{command}"
+    )
+
+
 def resume(
     folder: str | Path,
     *,
@@ -232,5 +247,6 @@ def resume(
         with location.folder(overwrite=journal["overwrite"]) as opened:
             journal = read_journal(opened.path)
             if journal is not None:
+                _require_picture(image, options, folder)
                 return carry_out(request, opened, journal)
     return location.finished()

@@ -91,6 +91,7 @@ def carry_out(request: RunRequest, folder: RunFolder, stopped: dict[str, Any] | 
         progress = Stages(request.how.on_progress, stopped and stopped["seconds"])
         prepared = _prepare(request, folder, stopped, progress, on_cluster=cluster is not None)
         recorder = _Recorder(prepared, progress, cluster, stopped, overwrite=request.overwrite)
+        recorder.notes += folder.notes
         journal = Journal(
             folder.path,
             recorder.content,

@@ -4,6 +4,7 @@ Any other exception from this package is either a defect in it (`AssertionError`
 the operating system (`OSError`), which the command line explains.
 """
 
+import errno
 from pathlib import Path
 
 
@@ -101,8 +102,56 @@ class RemoteError(NetsoundsError):
     """An object store or a web server refuses a request, or does not answer after several attempts."""
 
 
+# The system's limits and failures -> how to go on.
+_REMEDIES = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room in your quota of the disk",
+    errno.EMFILE: "too few open files are allowed to a process, raise that limit (ulimit -n 1024)",
+    errno.ENFILE: "too many files are open on this machine, end other programs",
+    errno.EAGAIN: "too few processes and threads are allowed, raise that limit (ulimit -u) or end others",
+    errno.ENOMEM: "the system gives no more memory, raise its limit (ulimit -v) or end other programs",
+    errno.EFBIG: "no larger file is allowed here, raise that limit (ulimit -f) or choose another disk",
+    errno.EROFS: "the file system is read-only, choose another --out",
+    errno.EACCES: "change its permissions with chmod, or choose another place",
+    errno.EPERM: "change its permissions with chmod, or choose another place",
+    errno.EIO: "the disk, or the connection to it, fails: check it",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EPIPE: "a process or connection that the work needs has ended, try again",
+    errno.ECONNRESET: "a process or connection that the work needs has ended, try again",
+}
+_NO_TEMPORARY = "no usable temporary"
+# Words of errors that Python and torch raise as RuntimeError where the system refuses.
+_NO_THREAD = ("start new thread", "resource temporarily unavailable")
+_NO_MEMORY = ("allocate memory", "not enough memory", "out of memory", "bad_alloc", "memory allocation")
+
+
+def remedy_for(error: object) -> str:
+    """Return how to go on after an error of the operating system, in a few words."""
+    if isinstance(error, OSError) and error.errno in _REMEDIES:
+        return _REMEDIES[error.errno]
+    words = str(error).lower()
+    if _NO_TEMPORARY in words:
+        return "set TMPDIR to a folder that can be written"
+    if any(each in words for each in _NO_THREAD):
+        return _REMEDIES[errno.EAGAIN]
+    if isinstance(error, MemoryError) or any(each in words for each in _NO_MEMORY):
+        return _REMEDIES[errno.ENOMEM]
+    return "check that the folder exists and is writable"
+
+
+def is_of_system(error: RuntimeError) -> bool:
+    """Return whether the operating system refused what a library asked for, and no defect is at work."""
+    words = str(error).lower()
+    return any(each in words for each in (*_NO_THREAD, *_NO_MEMORY))
+
+
+def first_line(error: BaseException) -> str:
+    """Return an error's text, without the lines of places in a program that libraries add."""
+    return next(iter(str(error).splitlines()), "").strip()
+
+
 def cannot_write(path: Path, reason: object) -> OutputError:
-    """Return the error for a file that cannot be written, most often because the disk is full.
+    """Return the error for a file that cannot be written.
 
     Args:
         path: the file.
@@ -111,4 +160,11 @@ def cannot_write(path: Path, reason: object) -> OutputError:
     Returns:
         The error, for the caller to raise.
     """
-    return OutputError(f"cannot write {path} ({reason}); make room on the disk, or make it writable")
+    return OutputError(f"cannot write {path} ({reason}); {remedy_to_write(reason)}")
+
+
+def remedy_to_write(reason: object) -> str:
+    """Return how to go on where a file cannot be written, most often because the disk is full."""
+    if isinstance(reason, OSError) and reason.errno in _REMEDIES:
+        return _REMEDIES[reason.errno]
+    return "make room on the disk, or make it writable"

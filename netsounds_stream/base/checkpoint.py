@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import OutputError, StoreError
+from ..errors import OutputError, StoreError, remedy_to_write
 from .checksums import FileSum, file_sum
 from .sink import Closable
 
@@ -74,8 +74,7 @@ class CheckpointWriter:
             yield
         except OSError as error:
             raise OutputError(
-                f"cannot save the run's state in {self.path} ({error}); make room on the disk, or make it "
-                f"writable"
+                f"cannot save the run's state in {self.path} ({error}); {remedy_to_write(error)}"
             ) from error
 
 

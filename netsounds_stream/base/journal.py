@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Generic, TypedDict, TypeVar, cast
 
-from ..errors import OutputError, StoreError
+from ..errors import OutputError, StoreError, remedy_to_write
 from .checksums import FileSum, SumJson, is_sealed, sealed
 from .progress import Stop
 
@@ -278,9 +278,7 @@ def _worded(error: BaseException, folder: Path | None) -> BaseException:
     """Return what to raise for a commit's error: one that the user can mend, where the disk failed."""
     if not isinstance(error, OSError):
         return error
-    return OutputError(
-        f"finished work in {folder} cannot be saved ({error}); make room on the disk, or make it writable"
-    )
+    return OutputError(f"finished work in {folder} cannot be saved ({error}); {remedy_to_write(error)}")
 
 
 def _recorded(files: Files, folder: Path) -> dict[str, SumJson]:

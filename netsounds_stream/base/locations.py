@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
+import subprocess
 import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -151,3 +153,23 @@ def safe_name(name: str) -> str:
 
 #: Folder, within the work folder, of a picture that is being downloaded.
 DOWNLOAD = "download"
+
+
+def quoted(word: object) -> str:
+    """Return a word as a shell reads it back, to stand in a command that is printed.
+
+    A path that begins with a dash gets `./` before it, so that it is no option. Characters that cannot be
+    printed, and bytes that are not UTF-8, are written by numbers.
+    """
+    text = str(word)
+    if text.startswith("-") and isinstance(word, Path):
+        text = f"./{text}"
+    if os.name == "nt":
+        return subprocess.list2cmdline([text])
+    if text.isprintable():
+        return shlex.quote(text)
+    octets = "".join(
+        each if each.isprintable() else "".join(f"\\{byte:03o}" for byte in os.fsencode(each))
+        for each in text.replace("\\", "\\\\").replace("%", "%%")
+    )
+    return f'"$(printf {shlex.quote(octets)})"'

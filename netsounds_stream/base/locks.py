@@ -6,6 +6,7 @@ and no file is kept open, since a folder with an open file in it could not be re
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -15,6 +16,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _LONGEST_HOLDER_BYTES = 20
+# What file systems without locks say: some of NFS, SMB and FUSE.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)
 
 
 class LockHeldError(OSError):
@@ -35,19 +38,23 @@ class FileLock:
     Args:
         path: the file, created where there is none.
 
+    Attributes:
+        missing: why nothing is locked, where the file system has no locks; None where it has.
+
     Raises:
         OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
+        self.missing: str | None = None
         self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
 
     def acquire(self) -> None:
-        """Lock the file without waiting, or close it.
+        """Lock the file without waiting, or close it; where the file system has no locks, go without.
 
         Raises:
             LockHeldError: another process holds the lock.
-            OSError: the file system has no locks.
+            OSError: it cannot be locked for another reason.
         """
         if fcntl is None:
             self.release()
@@ -59,9 +66,12 @@ class FileLock:
             holder = os.read(self._descriptor, _LONGEST_HOLDER_BYTES).decode(errors="replace")
             self.release()
             raise LockHeldError(holder) from error
-        except OSError:
+        except OSError as error:
             self.release()
-            raise
+            if error.errno not in _NO_LOCKS:
+                raise
+            self.missing = error.strerror
+            return
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, str(os.getpid()).encode())
 

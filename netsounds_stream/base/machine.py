@@ -9,7 +9,8 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,7 @@ _M_ARENA_MAX = -8
 _M_MMAP_THRESHOLD = -3
 _M_TRIM_THRESHOLD = -1
 _CGROUP = Path("/sys/fs/cgroup")
+_SAFE_PATH = "PYTHONSAFEPATH"  # keeps Python from looking for modules in the current folder first
 
 
 def resident_bytes() -> int:
@@ -194,3 +196,21 @@ def describe() -> dict[str, str | int]:
         "cpus": _system_cores(),
         "memory": format_bytes(psutil.virtual_memory().total),
     }
+
+
+@contextmanager
+def safe_imports() -> Iterator[None]:
+    """Keep Python processes that are begun in the `with` block from importing from the current folder.
+
+    `python -c`, by which multiprocessing begins processes, looks there first: a file `pickle.py` of a
+    stranger's would be run, and a harmless `signal.py` break them.
+    """
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before

@@ -19,6 +19,7 @@ from itertools import islice
 from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
+from ..base.machine import safe_imports
 from ..base.progress import Stop
 from ..errors import NetsoundsError, Stopped, WorkerError
 
@@ -146,17 +147,18 @@ def started(count: int, threads: int) -> Iterator[Processes]:
     Yields:
         The processes.
     """
-    _start_quiet_tracker()
-    processes = Processes(count, threads)
-    try:
-        yield processes
-    except NetsoundsError:
+    with safe_imports():
+        _start_quiet_tracker()
+        processes = Processes(count, threads)
+        try:
+            yield processes
+        except NetsoundsError:
+            processes.close(at_once=False)
+            raise
+        except BaseException:
+            processes.close(at_once=True)
+            raise
         processes.close(at_once=False)
-        raise
-    except BaseException:
-        processes.close(at_once=True)
-        raise
-    processes.close(at_once=False)
 
 
 def _start_quiet_tracker() -> None:

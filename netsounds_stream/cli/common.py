@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import shlex
 import signal
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..base.locations import has_picture_suffix, is_url
+from ..base.locations import has_picture_suffix, is_url, quoted
 from ..base.progress import Stop
 from ..errors import OptionError
 from ..planning.option_effects import Request, without_effect
@@ -28,10 +27,38 @@ if TYPE_CHECKING:
     from ..run.result import Run
 
 
+class PipeError(Exception):
+    """A broken pipe of a command's work.
+
+    click would take it for one of stdout, whose reader has gone, and end without a word.
+
+    Args:
+        broken: the error.
+
+    Attributes:
+        broken: the error.
+    """
+
+    def __init__(self, broken: BrokenPipeError) -> None:
+        super().__init__(str(broken))
+        self.broken = broken
+
+
 class Commands(click.Group):
     """The group of all commands. It tells who names a picture in place of a command what to write."""
 
     command_class = SectionedCommand
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command.
+
+        Raises:
+            PipeError: a pipe broke that is not stdout, which never fails here.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise PipeError(error) from error
 
     def resolve_command(
         self, context: click.Context, args: list[str]
@@ -51,7 +78,7 @@ class Commands(click.Group):
         word = args[0]
         like_a_picture = Path(word).is_file() or has_picture_suffix(word)
         if like_a_picture and self.get_command(context, word) is None:
-            meant = f"{context.command_path} sonify {shlex.quote(word)}"
+            meant = f"{context.command_path} sonify {quoted(word)}"
             raise click.UsageError(f"'{word}' is not a command; to make sound from it: {meant}", context)
         return super().resolve_command(context, args)
 

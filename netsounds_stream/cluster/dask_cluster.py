@@ -21,8 +21,9 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..base.machine import safe_imports
 from ..base.progress import Stop
-from ..errors import ClusterError, NetsoundsError, OptionError, Stopped
+from ..errors import ClusterError, NetsoundsError, OptionError, Stopped, first_line
 from .compatibility import own_processor, own_versions, require_own_versions, require_versions
 
 if TYPE_CHECKING:
@@ -278,14 +279,22 @@ def connected(address: str) -> Iterator[Cluster]:
         if (local := _LOCAL.fullmatch(address)) is not None:
             count = int(local[1] or _cores())
             stack.callback(_restore, dict(os.environ))  # Dask sets its workers' variables here, too
-            processes = LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                memory_limit=0,
-                dashboard_address=":0",  # any free port
-                silence_logs=logging.CRITICAL,
-            )
-            client = stack.enter_context(Client(stack.enter_context(processes)))
+            stack.enter_context(safe_imports())
+            try:
+                processes = LocalCluster(
+                    n_workers=count,
+                    threads_per_worker=1,
+                    memory_limit=0,
+                    dashboard_address=":0",  # any free port
+                    silence_logs=logging.CRITICAL,
+                )
+                client = stack.enter_context(Client(stack.enter_context(processes)))
+            # RuntimeError: Dask's word for workers that do not begin
+            except (OSError, ValueError, RuntimeError) as error:
+                raise ClusterError(
+                    f"Dask cannot begin its workers on this machine ({_first_cause(error)}); leave --cluster "
+                    f"out, or give the address of a cluster"
+                ) from error
         else:
             try:
                 client = stack.enter_context(Client(address, timeout=_PATIENCE))
@@ -298,6 +307,13 @@ def connected(address: str) -> Iterator[Cluster]:
         if not cluster.workers:
             raise ClusterError(f"the cluster at {address} has no workers; start some")
         yield cluster
+
+
+def _first_cause(error: BaseException) -> str:
+    """Return the text of the error that began it, in one line."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return first_line(error) or type(error).__name__
 
 
 def _restore(environment: dict[str, str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import inf, isfinite, isqrt
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Unpack
 
 import numpy as np
@@ -17,7 +16,7 @@ from ..base.progress import Listener, Stages
 from ..base.units import format_bytes
 from ..errors import BudgetError
 from ..picture.in_memory import PictureInput
-from ..picture.opening import opened_picture
+from ..picture.opening import download_folder, opened_picture
 from ..picture.picture import Picture, measured, slabs
 from ..planning.geometry import BANKS, SMALLEST_SIDE, Bank
 from ..planning.keywords import NetworkKeywords
@@ -127,8 +126,8 @@ def verify(
     compute = choose_compute(options.device, options.precision)
     weights = load_weights(options.weights)
     module = reference_module(weights)
-    with TemporaryDirectory() as folder:
-        picture = _fitting_picture(image, Path(folder), stages, options)
+    with download_folder(image) as folder:
+        picture = _fitting_picture(image, folder, stages, options)
         limits = Limits(
             baseline_bytes=machine.resident_bytes(),
             budget_bytes=1 << 62,

@@ -182,6 +182,11 @@ def _untrained() -> Mapping[str, torch.Tensor]:
 
 
 def _download() -> Mapping[str, Any]:
+    if torch.hub.get_dir().startswith("~"):  # no HOME, and no such user: a folder of that name would be made
+        raise WeightsUnavailableError(
+            "there is no home folder to keep the pretrained weights in; set TORCH_HOME to a folder, or give "
+            "--weights FILE"
+        )
     try:
         # torch prints that it downloads, and stdout is for results.
         with contextlib.redirect_stdout(sys.stderr), _download_timeout():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +13,28 @@ from ..base.progress import Stages
 from ..planning.options import SonifyOptions
 from .in_memory import PictureInput, PixelSource, pixel_source
 from .picture import Picture, open_picture
+
+
+def is_gone(image: str) -> bool:
+    """Return whether there is no file at the path `image`; false for a URL."""
+    return not is_url(image) and not Path(image).exists()
+
+
+@contextmanager
+def download_folder(image: object) -> Iterator[Path]:
+    """Make a temporary folder for the download of a picture at a URL; for others nothing is made.
+
+    Args:
+        image: the picture, as `opened_picture` takes it.
+
+    Yields:
+        The folder, which is removed afterwards.
+    """
+    if not isinstance(image, str | Path) or not is_url(image):
+        yield Path()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 def opened_picture(

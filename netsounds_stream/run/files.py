@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from ..base.checksums import FileSum, file_sum
+from ..base.locations import quoted
 from ..errors import OutputError
 from ..store.arrays import Activations, open_activations
 from .layout import RECORD_NAME, out_path, work_path
@@ -112,5 +113,7 @@ def require_run(files: RunFiles) -> str:
     if text is not None:
         return text
     if files.begun():
-        raise OutputError(f"the run is not finished; resume it with: netsounds-stream resume {files.place}")
+        raise OutputError(
+            f"the run is not finished; resume it with: netsounds-stream resume {quoted(files.place)}"
+        )
     raise OutputError(f"{files.place} holds no run; give a run's folder")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shlex
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from typing import Any, Self
 
 from ..base.checksums import file_sum, sealed
 from ..base.journal import JOURNAL_NAME, Journal, durably_replace, read_journal, sync
-from ..base.locations import DOWNLOAD
+from ..base.locations import DOWNLOAD, quoted
 from ..base.locks import FileLock, LockHeldError
 from ..errors import OutputError, StoreError, UnfinishedError
 from .layout import LOCK, RECORD_NAME, outputs, replaced_path, resolved, work_path
@@ -117,7 +116,17 @@ class RunFolder(ABC):
 
     def _resuming(self) -> str:
         """Return the command that resumes the run."""
-        return f"netsounds-stream resume {shlex.quote(str(self.place))}"
+        return f"netsounds-stream resume {quoted(self.place)}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the user on the folder."""
+        if self._lock.missing is None:
+            return ()
+        return (
+            f"the file system of {self.path.parent} has no locks ({self._lock.missing}): start no second run "
+            f"of {self.place} meanwhile",
+        )
 
     def _acquired_lock(self) -> FileLock:
         """Make the folder, and lock it.
@@ -146,10 +155,6 @@ class RunFolder(ABC):
                 raise OutputError(
                     f"another run is working on {self.place} (process {error.holder}); wait until it ends, "
                     "or choose another --out"
-                ) from error
-            except OSError as error:
-                raise OutputError(
-                    f"{self.path.parent} cannot be locked ({error.strerror}); choose another --out"
                 ) from error
             if lock.is_at(self.path / LOCK):
                 return lock
@@ -198,8 +203,11 @@ class LocalRunFolder(RunFolder):
     def __init__(self, out: Path, *, overwrite: bool) -> None:
         self._out = resolved(out)
         self._overwrite = overwrite
-        check_out(self._out, overwrite=overwrite)
-        super().__init__(out, work_path(self._out))
+        self.path = work_path(self._out)
+        # half put in its place, it is no run yet, and no other one is there any more
+        if not self._is_being_put() or (self._out / RECORD_NAME).exists():
+            check_out(self._out, overwrite=overwrite)
+        super().__init__(out, self.path)
 
     @property
     def remote(self) -> bool:
@@ -242,7 +250,7 @@ class LocalRunFolder(RunFolder):
     def _recover(self) -> None:
         """Put a completed run in its place, or put back the earlier run that it was to replace."""
         replaced = replaced_path(self.path)
-        if (self.path / RECORD_NAME).exists() and not (self.path / JOURNAL_NAME).exists():
+        if self._is_being_put():
             self._put_in_place()
             moved = self._lock
             self._lock = self._acquired_lock()
@@ -253,22 +261,56 @@ class LocalRunFolder(RunFolder):
             os.rename(replaced, self._out)
 
     def _put_in_place(self) -> None:
-        replaced = replaced_path(self.path)
+        """Move the completed run to `out`; begun again after a kill, it goes on where it was."""
         try:
-            if self._overwrite and self._out.exists() and any(self._out.iterdir()):
-                _remove(replaced)
-                os.rename(self._out, replaced)
-            os.rename(self.path, self._out)  # onto nothing, or an empty folder: the system refuses another
+            if self._out.is_dir():
+                self._fill_out()
+            else:
+                os.rename(self.path, self._out)
             sync([], [self._out.parent])
         except OSError as failure:
-            if replaced.exists() and not self._out.exists():
-                os.rename(replaced, self._out)
             raise OutputError(
                 f"the finished run could not be moved to {self._out} ({failure.strerror}); it is in "
                 f"{self.path}"
             ) from failure
         (self._out / LOCK).unlink(missing_ok=True)
-        _remove(replaced)
+        _remove(replaced_path(self.path))
+
+    def _fill_out(self) -> None:
+        """Move the run's files into the folder `out`, the record last; an earlier run's out of it before.
+
+        The folder itself stays: it may be the current one of a process, which would find nothing in it, or on
+        Windows keep it from being replaced.
+        """
+        replaced = replaced_path(self.path)
+        record = read_record(self.path / RECORD_NAME)
+        assert record is not None
+        new = {RECORD_NAME, *(Path(name).parts[0] for name in record["files"])}
+        there = [path.name for path in self._out.iterdir()]
+        # What the new run has and what is no longer in its own folder was moved before a kill.
+        earlier = [name for name in there if name not in new or (self.path / name).exists()]
+        try:
+            for name in sorted(earlier, key=RECORD_NAME.__ne__):
+                replaced.mkdir(exist_ok=True)
+                os.rename(self._out / name, replaced / name)
+        except OSError:
+            for path in sorted(replaced.iterdir() if replaced.is_dir() else (), key=_is_record):
+                os.rename(path, self._out / path.name)
+            raise
+        for path in sorted(self.path.iterdir(), key=_is_record):
+            if path.name != LOCK:
+                os.rename(path, self._out / path.name)
+        sync([], [self._out])
+        (self.path / LOCK).unlink(missing_ok=True)
+        self.path.rmdir()
+
+    def _is_being_put(self) -> bool:
+        """Return whether a process was killed while it moved the completed run."""
+        return (self.path / RECORD_NAME).exists() and not (self.path / JOURNAL_NAME).exists()
+
+
+def _is_record(path: Path) -> bool:
+    return path.name == RECORD_NAME
 
 
 def recover(out: Path) -> None:

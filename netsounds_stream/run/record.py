@@ -7,13 +7,13 @@ of the run.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..base import machine
+from ..base.locations import quoted
 from ..base.versions import PACKAGE, versions
 from ..errors import OutputError
 from ..network.compute import Compute
@@ -81,7 +81,7 @@ def begin_record(
         "prediction": {"label_size": [asdict(guess) for guess in guesses]},
         "computed": asdict(compute),
         "options": asdict(options),
-        "command": command_line(picture, options),
+        "command": command_line(picture.origin, options),
         "plan": {**asdict(plan), "peak_memory_bytes": plan.peak_memory_bytes},
         "versions": versions(),
         "machine": machine.describe(),
@@ -264,11 +264,12 @@ def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
     )
 
 
-def command_line(picture: Picture, options: SonifyOptions) -> str:
+def command_line(place: str | None, options: SonifyOptions) -> str:
     """Return the command that repeats a run, without its output folder.
 
     Args:
-        picture: the picture. One in memory is called PICTURE, for a file of the same pixels.
+        place: path or URL of the picture. None: it is in memory, and called PICTURE, for a file of the same
+            pixels.
         options: options of the run.
 
     Returns:
@@ -276,7 +277,7 @@ def command_line(picture: Picture, options: SonifyOptions) -> str:
     """
     default = SonifyOptions()
     sound = options.sound
-    words = [PACKAGE, "sonify", picture.origin or "PICTURE"]
+    words = [PACKAGE, "sonify", place or "PICTURE"]
 
     def add(name: str, value: object, usual: object) -> None:
         if value != usual:
@@ -320,4 +321,4 @@ def command_line(picture: Picture, options: SonifyOptions) -> str:
     add("--gpu-memory", options.gpu_memory_bytes, None)
     add("--max-pixels", options.max_pixels, None)
     add("--label", options.label, None)
-    return shlex.join(words)
+    return " ".join(map(quoted, words))

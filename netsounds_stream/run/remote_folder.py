@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ from typing import Any
 
 from ..base.checksums import file_sum, sealed
 from ..base.journal import Journal, durably_replace
-from ..base.locations import work_folder
+from ..base.locations import quoted, work_folder
 from ..errors import OutputError
 from ..store.object_store import ObjectFolder
 from .folder import RunFolder
@@ -148,7 +147,7 @@ class RemoteRunFolder(RunFolder):
             self._put_marker(marker.read_text(encoding="utf-8"))
 
     def _resuming(self) -> str:
-        work = "" if self._work is None else f" --work {shlex.quote(str(self._work))}"
+        work = "" if self._work is None else f" --work {quoted(self._work)}"
         return f"{super()._resuming()}{work}"
 
     def _leave(self) -> None:

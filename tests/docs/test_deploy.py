@@ -20,7 +20,7 @@ import pytest
 import yaml
 from distributed.cli import dask_scheduler, dask_ssh, dask_worker
 
-from netsounds_stream.cli.main import cli
+from netsounds_stream.cli.commands import cli
 from netsounds_stream.cluster.dask_cluster import check_address
 from tests.helpers.reference import ROOT
 

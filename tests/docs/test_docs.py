@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pyvips
 
-from netsounds_stream.cli.main import cli
+from netsounds_stream.cli.commands import cli
 from netsounds_stream.cli.options import chosen_options
 from netsounds_stream.planning.options import sound_from_words
 

@@ -17,7 +17,7 @@ import traceback
 from typing import Any, NoReturn
 
 from netsounds_stream import api as api  # what the commands import when they are called
-from netsounds_stream.cli.main import main as command
+from netsounds_stream.cli import main as command
 
 
 def begin(

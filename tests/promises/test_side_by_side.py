@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pyvips
 
-from netsounds_stream import Stop, Stopped, resume, sonify
+from netsounds_stream import Stop, Stopped, check, resume, sonify
 from netsounds_stream.errors import OutputError
 from netsounds_stream.picture.demo_picture import draw
 from tests.helpers.counts import AT_ONCE
@@ -116,3 +119,54 @@ def test_what_is_not_ours_is_in_the_way(tmp_path: Path, picture_file: Path, weig
     assert (tmp_path / ".run.partial" / "letter").read_text() == "dear"
     done = forked("sonify", picture_file, "--weights", weights_file, "--out", "/proc/run")
     assert (done.returncode, "choose another --out" in done.stderr) == (1, True)
+
+
+def entries(folder: Path) -> dict[str, str]:
+    return {name: checksum for name, checksum in contents(folder).items() if not name.startswith(".")}
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize("killed_after", [0, 1, 2, 3, 5, 8, None])
+def test_a_folder_that_exists_is_filled_even_after_a_kill(
+    tmp_path: Path,
+    picture_file: Path,
+    weights_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    earlier: bool,
+    killed_after: int | None,
+) -> None:
+    """The folder stays the same one, as for `--out .`; os.rename refuses folders, as on Windows."""
+    words: dict[str, Any] = {"weights": str(weights_file), "report": False, "banks": (3, 4), "duration": 1}
+    out = tmp_path / "run"
+    out.mkdir()
+    if earlier:
+        sonify(picture_file, out, label="earlier", scheme="concat", **words)
+    expected = sonify(picture_file, tmp_path / "expected", label="new", **words)
+    before = out.stat().st_ino
+    rename, moved = os.rename, 0
+
+    class Killed(BaseException):
+        pass
+
+    def like_windows(source: Path, target: Path) -> None:
+        nonlocal moved
+        if moved == killed_after:
+            raise Killed
+        if Path(target).is_dir() or Path(source) == out:
+            raise PermissionError(errno.EACCES, "in use", str(target))
+        if Path(source).parent in (out, tmp_path / ".run.partial"):
+            moved += 1
+        rename(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", like_windows)
+        try:
+            sonify(picture_file, out, label="new", overwrite=earlier, **words)
+        except Killed:
+            assert killed_after is not None
+    run = resume(out)
+    assert run.label == "new"
+    assert out.stat().st_ino == before
+    assert entries(out) == entries(expected.folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["expected", "run"]
+    check(out).require_whole()

@@ -165,7 +165,7 @@ def test_demo_without_internet_goes_on_untrained(tmp_path: Path, weights_file: P
 
 def test_help_loads_nothing_heavy() -> None:
     heavy = "{'torch', 'torchvision', 'zarr', 'pyvips', 'rich', 'soundfile', 'numpy'}"
-    code = f"import sys, netsounds_stream.cli.main; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, netsounds_stream.cli.commands; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     for name in ("sonify", "plan", "render", "info", "verify", "demo"):

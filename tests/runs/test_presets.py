@@ -11,7 +11,7 @@ import soundfile
 import zarr
 
 from netsounds_stream import render, resume, sonify
-from netsounds_stream.cli.main import cli
+from netsounds_stream.cli.commands import cli
 from netsounds_stream.cli.options import chosen_options
 from netsounds_stream.cli.sections import given_options
 from netsounds_stream.errors import OptionError

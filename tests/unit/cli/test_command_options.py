@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from netsounds_stream.cli.main import cli
+from netsounds_stream.cli.commands import cli
 from netsounds_stream.cli.sections import MAIN, SectionedCommand, SectionedOption, section_of
 from tests.helpers.reference import PROGRAM
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netsounds_stream.cli.main import cli
+from netsounds_stream.cli.commands import cli
 from netsounds_stream.planning.option_effects import CONDITIONS, Request, without_effect
 from netsounds_stream.planning.options import options_from_words
 

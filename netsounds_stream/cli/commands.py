@@ -5,19 +5,19 @@ from __future__ import annotations
 import errno
 import signal
 import sys
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..base.locations import default_folder, local_only
-from ..errors import NetsoundsError, Stopped
+from ..errors import NetsoundsError, Stopped, first_line, is_of_system, remedy_for
 from ..planning.options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
 from ..planning.sound_options import FORMATS, SCHEMES
 from .batch import batch
 from .common import (
     Commands,
+    PipeError,
     effective_options,
     importing,
     picture_path,
@@ -49,6 +49,7 @@ from .run_commands import check, gallery, info, plot, share
 from .sections import MAIN, option, stacked
 from .sections import PICTURE as OF_PICTURE
 from .sound_options import SOUND
+from .streams import lossy_streams
 from .text import bench_text, long_plan, plan_facts, verification_text
 
 
@@ -336,31 +337,48 @@ def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: 
         click.echo(bench_text(report, machine.describe()))
 
 
-def main() -> None:
-    """Run the command line; every error is one line on stderr."""
+def run() -> None:
+    """Run the command line and end the process; every error is one line on stderr."""
     # SIGTERM is treated as Ctrl-C, so that what was begun is cleared away
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names as they are, UTF-8 or not
+    out, _ = lossy_streams()
+    status = _status()
+    sys.stdout.flush()
+    if out is not None and out.failure is not None:
+        if out.failure.errno != errno.EPIPE:  # who stops reading knows
+            _fail(f"the results cannot be printed ({out.failure.strerror}); {remedy_for(out.failure)}", 1)
+        status = status or 1
+    sys.exit(status)
+
+
+def _status() -> int:
+    """Run the command and return its exit status."""
     try:
-        status = cli(standalone_mode=False) or 0
+        return cli(standalone_mode=False) or 0
     except NetsoundsError as error:
-        status = _fail(_with_notes(_text_of(error), error), error.exit_status)
+        return _fail(_with_notes(_text_of(error), error), error.exit_status)
     except click.UsageError as error:
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
-        status = _fail(error.format_message().rstrip(".") + where, error.exit_code)
+        return _fail(error.format_message().rstrip(".") + where, error.exit_code)
     except click.ClickException as error:
-        status = _fail(error.format_message(), error.exit_code)
+        return _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
         interrupted = error.__cause__ or error  # click wraps it
         kept = hasattr(interrupted, "__notes__")
-        status = _fail(_with_notes("stopped" if kept else "stopped; nothing was kept", interrupted), 130)
-    except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "make room on the disk" if full else "check that the folder exists and is writable"
-        status = _fail(_with_notes(f"{name}{error.strerror or error}; {remedy}", error), 1)
-    sys.exit(status)
+        return _fail(_with_notes("stopped" if kept else "stopped; nothing was kept", interrupted), 130)
+    except PipeError as error:
+        return _system_failed(error.broken)
+    except (OSError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_of_system(error):
+            raise  # a defect
+        return _system_failed(error)
+
+
+def _system_failed(error: OSError | MemoryError | RuntimeError) -> int:
+    """Print an error of the operating system, and return the exit status."""
+    name = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    text = getattr(error, "strerror", None) or first_line(error) or "out of memory"
+    return _fail(_with_notes(f"{name}{text}; {remedy_for(error)}", error), 1)
 
 
 def _text_of(error: NetsoundsError) -> str:
@@ -377,5 +395,5 @@ def _with_notes(text: str, error: BaseException) -> str:
 
 def _fail(text: str, status: int) -> int:
     """Print an error in one line on stderr, and return the exit status."""
-    click.echo("netsounds-stream: " + printable(" ".join(text.split())), err=True)
+    click.echo("netsounds-stream: " + printable(text.strip()), err=True)
     return status
