@@ -121,28 +121,41 @@ _REMEDIES = {
 }
 _NO_TEMPORARY = "no usable temporary"
 # Words of errors that Python and torch raise as RuntimeError where the system refuses.
-_NO_THREAD = ("start new thread", "resource temporarily unavailable")
-_NO_MEMORY = ("allocate memory", "not enough memory", "out of memory", "bad_alloc", "memory allocation")
+_NO_THREAD = ("start new thread", "creating thread", "resource temporarily unavailable")
+_NO_MEMORY = (
+    "allocate memory", "not enough memory", "out of memory", "bad_alloc", "memory allocation",
+    "failed to map", "could not create a primitive",
+)  # fmt: skip
 
 
 def remedy_for(error: object) -> str:
     """Return how to go on after an error of the operating system, in a few words."""
     if isinstance(error, OSError) and error.errno in _REMEDIES:
         return _REMEDIES[error.errno]
-    words = str(error).lower()
-    if _NO_TEMPORARY in words:
+    if _NO_TEMPORARY in str(error).lower():
         return "set TMPDIR to a folder that can be written"
+    if isinstance(error, MemoryError):
+        return _REMEDIES[errno.ENOMEM]
+    return limit_met(str(error)) or "check that the folder exists and is writable"
+
+
+def limit_met(text: str) -> str | None:
+    """Return the remedy where a library's words mean a limit of the system; None where they do not."""
+    words = text.lower()
     if any(each in words for each in _NO_THREAD):
         return _REMEDIES[errno.EAGAIN]
-    if isinstance(error, MemoryError) or any(each in words for each in _NO_MEMORY):
+    if any(each in words for each in _NO_MEMORY):
         return _REMEDIES[errno.ENOMEM]
-    return "check that the folder exists and is writable"
+    return None
 
 
-def is_of_system(error: RuntimeError) -> bool:
-    """Return whether the operating system refused what a library asked for, and no defect is at work."""
-    words = str(error).lower()
-    return any(each in words for each in (*_NO_THREAD, *_NO_MEMORY))
+def of_system(error: BaseException | None) -> BaseException | None:
+    """Return the error by which the system refused something, this one or its cause; None for a defect."""
+    while error is not None:
+        if isinstance(error, OSError | MemoryError) or limit_met(str(error)) is not None:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def first_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.progress import Progress, Stop
 from ..batches import pool
 from ..cluster.guards import require_within
-from ..errors import ChangedError, NetsoundsError, Stopped, StoreError
+from ..errors import ChangedError, NetsoundsError, Stopped, StoreError, first_line, of_system, remedy_for
 from ..planning.options import SonifyOptions
 
 if TYPE_CHECKING:
@@ -404,7 +404,12 @@ def _bytes(folder: Path) -> int:
 
 def _line(error: Exception) -> str:
     """Return an error's text in one line, with its kind where it is none of the package's."""
-    text = str(error) if isinstance(error, NetsoundsError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, NetsoundsError):
+        text = str(error)
+    elif (cause := of_system(error)) is not None:
+        text = f"{first_line(cause) or type(cause).__name__}; {remedy_for(cause)}"
+    else:
+        text = f"{type(error).__name__}: {error}"
     return " ".join(text.split())
 
 

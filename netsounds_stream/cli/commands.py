@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..base.locations import default_folder, local_only
-from ..errors import NetsoundsError, Stopped, first_line, is_of_system, remedy_for
+from ..errors import NetsoundsError, Stopped, first_line, of_system, remedy_for
 from ..planning.options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
 from ..planning.sound_options import FORMATS, SCHEMES
 from .batch import batch
@@ -368,13 +368,14 @@ def _status() -> int:
         return _fail(_with_notes("stopped" if kept else "stopped; nothing was kept", interrupted), 130)
     except PipeError as error:
         return _system_failed(error.broken)
-    except (OSError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not is_of_system(error):
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        cause = of_system(error)
+        if cause is None:
             raise  # a defect
-        return _system_failed(error)
+        return _system_failed(cause)
 
 
-def _system_failed(error: OSError | MemoryError | RuntimeError) -> int:
+def _system_failed(error: BaseException) -> int:
     """Print an error of the operating system, and return the exit status."""
     name = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
     text = getattr(error, "strerror", None) or first_line(error) or "out of memory"

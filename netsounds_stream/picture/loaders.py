@@ -13,7 +13,7 @@ from typing import Any
 
 import pyvips
 
-from ..errors import PictureError
+from ..errors import PictureError, limit_met
 from .sources import changed_file
 from .tiff import begins_as_tiff
 
@@ -233,8 +233,10 @@ def undecodable(path: Path, error: Any, codec: str = "") -> PictureError:
 def _remedy(error: Any, codec: str = "") -> str:
     """Tell damage from what libvips was built without, by libvips' and its libraries' words."""
     words = str(error).lower()
-    if "memory allocation" in words:  # libtiff's limit on the size of a strip or tile
+    if "maximum memory" in words or "memory allocation of" in words:  # libtiff's limit on a strip or tile
         return "its strips are larger than libvips decodes, save it in tiles"
+    if (limit := limit_met(words)) is not None:
+        return limit
     damaged = any(word in words for word in _DAMAGE)
     if any(word in words for word in _UNKNOWN_KIND) or (codec and not damaged):
         kind = codec or "this kind of file"

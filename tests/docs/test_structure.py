@@ -102,7 +102,9 @@ def test_a_room_says_what_lives_there() -> None:
         if room:
             module = ast.parse(path.read_text())
             said = ast.get_docstring(module)
-            assert len(module.body) == 1 and said is not None, path
+            # but for the command's entry, which imports when it is called
+            entries = [each for each in module.body[1:] if not isinstance(each, ast.FunctionDef)]
+            assert not entries and (room == "cli" or len(module.body) == 1) and said is not None, path
             assert re.search(r"\bn?ever\b", said), f"{path}: what never lives here?"
 
 
