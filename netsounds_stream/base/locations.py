@@ -127,8 +127,8 @@ def work_folder(url: str, parent: Path | None = None) -> Path:
 
 #: Suffixes of pictures' file names, in lower case.
 PICTURE_SUFFIXES = {
-    *(".avif", ".gif", ".heic", ".heif", ".j2k", ".jp2", ".jpeg", ".jpg", ".jxl"),
-    *(".png", ".ppm", ".tif", ".tiff", ".webp"),
+    *(".avif", ".fit", ".fits", ".fts", ".fz", ".gif", ".heic", ".heif", ".j2k", ".jp2", ".jpeg", ".jpg"),
+    *(".jxl", ".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".svs", ".tif", ".tiff", ".webp"),
 }
 # File names may have 255 bytes, and a folder has a longer name while its run is unfinished.
 _LONGEST_BYTES = 180

@@ -6,11 +6,12 @@ pictures are given, not on the order in which.
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -26,6 +27,14 @@ RECORDS, THUMBNAILS = "batch.jsonl", "thumbnails"
 _RESERVED = (RECORDS, PAGE, THUMBNAILS, RECORD_NAME)
 _STDIN = "-"
 _LIST_SUFFIX = ".txt"
+# Byte order marks of lists; the longer one of two that begin alike first.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 _LONGEST_SUFFIX = 16
 
 
@@ -55,7 +64,12 @@ class _Match:
     below: PurePath
 
 
-def inputs_of(patterns: Sequence[str], out: Path, lines: Iterable[str] = ()) -> list[Input]:
+def no_stdin() -> bytes:
+    """Return the content of a standard input that is closed."""
+    return b""
+
+
+def inputs_of(patterns: Sequence[str], out: Path, stdin: Callable[[], bytes] = no_stdin) -> list[Input]:
     """Return the pictures that patterns stand for, each once, in the order in which they are first met.
 
     A file that is named, or met by a glob, is taken as it is. From a folder, files are taken that begin as
@@ -63,9 +77,10 @@ def inputs_of(patterns: Sequence[str], out: Path, lines: Iterable[str] = ()) -> 
     turn comes and are not left out in silence. Hidden files, those in `out` and those of a run are left out.
 
     Args:
-        patterns: each a folder, a file, a glob (with `**`), a `.txt` file of names, or '-' for `lines`.
+        patterns: each a folder, a file, a glob (with `**`), a `.txt` file of names (see `names_in`), or '-'
+            for standard input.
         out: folder of the batch.
-        lines: names on standard input, one on each line.
+        stdin: reads all of standard input.
 
     Returns:
         The pictures with their folders.
@@ -76,7 +91,7 @@ def inputs_of(patterns: Sequence[str], out: Path, lines: Iterable[str] = ()) -> 
     matches: dict[str, _Match] = {}  # by their real paths, in order
     for pattern in patterns:
         empty = True
-        for match in _matches(pattern, out, lines):
+        for match in _matches(pattern, out, stdin):
             empty = False
             real = os.path.realpath(match.path)
             matches[real] = min(matches.get(real, match), match, key=_rank)
@@ -91,16 +106,15 @@ def _rank(match: _Match) -> tuple[int, str, str]:
     return -len(match.below.parts), str(match.below), str(match.path)
 
 
-def _matches(pattern: str, out: Path, lines: Iterable[str]) -> Iterator[_Match]:
+def _matches(pattern: str, out: Path, stdin: Callable[[], bytes]) -> Iterator[_Match]:
     if pattern == _STDIN:
-        yield from _listed(lines, out)
+        yield from _listed(names_in(stdin()), out)
     elif pattern.lower().endswith(_LIST_SUFFIX) and os.path.isfile(pattern):
         try:
-            # surrogates as in file names: not every name is UTF-8
-            with open(pattern, encoding="utf-8", errors="surrogateescape") as names:
-                yield from _listed(names, out)
+            content = Path(pattern).read_bytes()
         except OSError as error:
             raise OptionError(f"{pattern} cannot be read ({error.strerror}); make it readable") from error
+        yield from _listed(names_in(content), out)
     elif os.path.lexists(pattern):
         yield from _matches_at(Path(pattern), out)
     elif glob.has_magic(pattern):
@@ -112,12 +126,34 @@ def _matches(pattern: str, out: Path, lines: Iterable[str]) -> Iterator[_Match]:
                     yield _Match(match.path, match.path.relative_to(top))
 
 
-def _listed(lines: Iterable[str], out: Path) -> Iterator[_Match]:
-    """Yield the files and folders that lines name; one that does not exist fails when its turn comes."""
-    for line in lines:
-        name = line.rstrip("\r\n")
-        if name.strip() and not name.startswith("#"):
-            yield from _matches_at(Path(name), out)
+def names_in(content: bytes) -> list[str]:
+    """Read a list of names as any program may write it.
+
+    Args:
+        content: names one on each line, or each ended by a NUL as by `find -print0`; in UTF-16 or UTF-32 with
+            a byte order mark, or else in the encoding of file names, whose bytes need not be UTF-8.
+
+    Returns:
+        The names. Empty lines are left out, and lines that begin with '#', but of names ended by NUL nothing.
+    """
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            text = content[len(mark) :].decode(
+                encoding, "surrogatepass" if encoding == "utf-8" else "replace"
+            )
+            break
+    else:
+        text = os.fsdecode(content)
+    if "\0" in text:
+        return [name for name in text.split("\0") if name.strip("\r\n")]
+    lines = (line.removesuffix("\r") for line in text.split("\n"))
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _listed(names: Iterable[str], out: Path) -> Iterator[_Match]:
+    """Yield the files and folders of a list; one that does not exist fails when its turn comes."""
+    for name in names:
+        yield from _matches_at(Path(name), out)
 
 
 def _matches_at(path: Path, out: Path) -> Iterator[_Match]:
@@ -128,13 +164,18 @@ def _matches_at(path: Path, out: Path) -> Iterator[_Match]:
 
 
 def _matches_below(top: Path, out: Path) -> Iterator[_Match]:
-    """Yield the pictures below a folder, in the order of their names."""
+    """Yield the pictures below a folder, in the order of their names; links to folders are followed once."""
     real_out = os.path.realpath(out)
     unlisted: list[Path] = []
-    for folder, below, names in os.walk(top, onerror=lambda error: unlisted.append(Path(error.filename))):
-        if os.path.realpath(folder) == real_out or (RECORD_NAME in names and is_run(Path(folder))):
+    met: set[str] = set()
+    for folder, below, names in os.walk(
+        top, onerror=lambda error: unlisted.append(Path(error.filename)), followlinks=True
+    ):
+        real = os.path.realpath(folder)
+        if real in met or real == real_out or (RECORD_NAME in names and is_run(Path(folder))):
             below.clear()
             continue
+        met.add(real)
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)

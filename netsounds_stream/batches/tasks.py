@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -100,7 +101,7 @@ def worker_pool(request: BatchRequest) -> Iterator[WorkerPool]:
                 "more workers"
             )
     check_folder(request.out)
-    inputs = inputs_of(request.patterns, request.out, sys.stdin)
+    inputs = inputs_of(request.patterns, request.out, _stdin)
     if request.cluster is None:
         with _local_pool(request, inputs) as local:
             yield local
@@ -165,3 +166,11 @@ def _tasks(
         )
         for item in inputs
     )
+
+
+def _stdin() -> bytes:
+    """Read all of standard input; nothing where it is closed."""
+    if sys.stdin is None:
+        return b""
+    binary = getattr(sys.stdin, "buffer", None)  # a test's or a notebook's may have text only
+    return os.fsencode(sys.stdin.read()) if binary is None else bytes(binary.read())

@@ -14,6 +14,7 @@ from typing import Any
 import pyvips
 
 from ..errors import PictureError, limit_met
+from .fits import is_fits
 from .sources import changed_file
 from .tiff import begins_as_tiff
 
@@ -111,6 +112,9 @@ def open_file(path: Path, access: str, load: LoadOptions = LoadOptions(), **opti
         options = {**load.words(), **options}
         if load.change is not None:
             return changed_file(path, dict([load.change]), access, **options)
+        if not _is_utf8(name):  # of a system whose names have another encoding; pyvips decodes names as UTF-8
+            source = pyvips.Source.new_from_file(os.fsencode(path))
+            return pyvips.Image.new_from_source(source, "", access=access, fail_on="error", **options)
         return pyvips.Image.new_from_file(name.decode(), access=access, fail_on="error", **options)
     except pyvips.Error as error:
         raise PictureError(
@@ -144,7 +148,7 @@ def check_file(path: Path) -> None:
 def is_picture(path: Path) -> bool:
     """Return whether a file's first bytes are those of a supported format; the rest may be damaged."""
     try:
-        return path.is_file() and _recognised(_vips_name(path)) in _LOADERS
+        return path.is_file() and (is_fits(path) or _recognised(_vips_name(path)) in _LOADERS)
     except (OSError, PictureError):
         return False
 
@@ -164,9 +168,17 @@ def _vips_name(path: Path) -> bytes:
         str(path.absolute()).encode()  # as the run's record holds it
     except UnicodeEncodeError as error:
         raise PictureError(f"{str(path)!a}: its name is not UTF-8, which libvips needs; rename it") from error
-    name = str(path).encode()
+    name = os.fsencode(path)
     # libvips takes brackets at the end of a name for options; empty ones behind them keep it from that.
     return name + b"[]" if name.endswith(b"]") else name
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def loader_of(image: Any) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from ..base.locations import has_picture_suffix
 from ..base.progress import Stages
 from ..errors import OutputError, PictureError, StoreError
 from ..planning.plan import SPOOL_TILE, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Source
@@ -28,7 +29,7 @@ from . import heif
 from .contents import Contents, contents_of, open_contents
 from .conversion import as_rgb, read_channels
 from .in_memory import PixelSource, contents_in_memory
-from .loaders import has_field, loader_of, reason, undecodable, whole_bytes
+from .loaders import has_field, is_picture, loader_of, reason, undecodable, whole_bytes
 from .sources import failure_in
 from .stretch import measured_limits
 
@@ -158,13 +159,13 @@ class Picture:
 
 
 def find_picture(folder: Path, fragment: str) -> tuple[Path, list[Path]]:
-    """Find the files in `folder` whose names contain `fragment`.
+    """Find the pictures in `folder` whose names contain `fragment`.
 
     Returns:
         The first in alphanumeric order, and all of them.
 
     Raises:
-        PictureError: there is no such folder or file, or the folder cannot be read.
+        PictureError: there is no such folder or picture, or the folder cannot be read.
     """
     if not folder.is_dir():
         raise PictureError(f"{folder} is not a folder; give --dpath the folder that holds the pictures")
@@ -174,7 +175,13 @@ def find_picture(folder: Path, fragment: str) -> tuple[Path, list[Path]]:
         raise PictureError(f"no permission to list {folder}; change it with chmod") from error
     if not matches:
         raise PictureError(f"no file in {folder} has {fragment!r} in its name; give another --image-name")
-    return matches[0], matches
+    pictures = [path for path in matches if has_picture_suffix(path) or is_picture(path)]
+    if not pictures:
+        raise PictureError(
+            f"no picture in {folder} has {fragment!r} in its name, but {matches[0].name} has; give another "
+            f"--image-name"
+        )
+    return pictures[0], pictures
 
 
 def open_picture(

@@ -12,7 +12,7 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from netsounds_stream.batches.inputs import folders_of, inputs_of
+from netsounds_stream.batches.inputs import folders_of, inputs_of, names_in
 from netsounds_stream.errors import OptionError
 from netsounds_stream.picture.demo_picture import draw
 
@@ -86,7 +86,10 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def found(*patterns: str, lines: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    return [(str(each.picture), each.folder) for each in inputs_of(patterns, Path("p/out"), lines)]
+    def stdin() -> bytes:
+        return "".join(lines).encode()
+
+    return [(str(each.picture), each.folder) for each in inputs_of(patterns, Path("p/out"), stdin)]
 
 
 def test_a_folder(tree: Path) -> None:
@@ -131,3 +134,36 @@ def test_what_stands_for_nothing(tree: Path, pattern: str) -> None:
     (tree / "nothing.txt").write_text("# none\n")
     with pytest.raises(OptionError, match="matches no picture"):
         found("p", pattern)
+
+
+LISTS: dict[str, tuple[bytes, list[str]]] = {
+    "lines": (b"a.png\nb c.png\n", ["a.png", "b c.png"]),
+    "without an end": (b"a.png\nb.png", ["a.png", "b.png"]),
+    "of Windows": (b"a.png\r\nb.png\r\n", ["a.png", "b.png"]),
+    "comments": (b"# mine\n\n  \na.png\n", ["a.png"]),
+    "a byte order mark": (b"\xef\xbb\xbfa.png\r\n\xc3\xbc.png\r\n", ["a.png", "\u00fc.png"]),
+    "UTF-16": ("\ufeffa.png\r\n\u00fc.png\r\n".encode("utf-16-le"), ["a.png", "\u00fc.png"]),
+    "UTF-16, big-endian": ("\ufeffa.png\n\u03a9.png".encode("utf-16-be"), ["a.png", "\u03a9.png"]),
+    "UTF-32": ("\ufeffa.png\n\u03a9.png".encode("utf-32-le"), ["a.png", "\u03a9.png"]),
+    "find -print0": (b"a.png\0#b\nc.png\0", ["a.png", "#b\nc.png"]),
+    "find -print0 without an end": (b"a.png\0b.png", ["a.png", "b.png"]),
+    "bytes that are not UTF-8": (b"gr\xfcn.png\n", [os.fsdecode(b"gr\xfcn.png")]),
+    "old Macs' ends are part of a name": (b"a\rb.png\n", ["a\rb.png"]),
+    "nothing": (b"", []),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_as_other_programs_write_them(name: str) -> None:
+    content, expected = LISTS[name]
+    assert names_in(content) == expected
+
+
+def test_links_to_folders_are_followed_once(tree: Path) -> None:
+    before = found("p")
+    (tree / "elsewhere").mkdir()
+    (tree / "elsewhere/new.png").write_bytes((tree / "p/a.png").read_bytes())
+    (tree / "p/link").symlink_to(tree / "elsewhere", target_is_directory=True)
+    (tree / "elsewhere/circle").symlink_to(tree / "p", target_is_directory=True)
+    (tree / "p/broken.png").symlink_to(tree / "nowhere.png")
+    assert set(found("p")) == {*before, ("p/link/new.png", "link/new"), ("p/broken.png", "broken")}

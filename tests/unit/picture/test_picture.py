@@ -226,6 +226,14 @@ def test_finding_by_a_fragment(tmp_path: Path) -> None:
     assert [match.name for match in matches] == ["a cat.png", "b cat.png"]
     with pytest.raises(PictureError, match="bird"):
         find_picture(tmp_path, "bird")
+    Image.fromarray(draw(40, 30)).save(tmp_path / "z mug.png")
+    Image.fromarray(draw(40, 30)).save(tmp_path / "mug without a suffix", "png")
+    for name in ("activations-1_coffee-mug_sum.wav", "a mug.txt", "beer-mug.json"):
+        (tmp_path / name).write_bytes(b"no picture")
+    found, matches = find_picture(tmp_path, "mug")
+    assert [match.name for match in matches] == ["mug without a suffix", "z mug.png"]
+    with pytest.raises(PictureError, match=r"no picture .* but activations-1_coffee-mug_sum.wav has"):
+        find_picture(tmp_path, "coffee-mug")
     with pytest.raises(PictureError, match="not a folder"):
         find_picture(tmp_path / "nowhere", "cat")
 
