@@ -157,7 +157,14 @@ def _prepare(
         BudgetError: memory or disk space is too small.
     """
     options = request.options
-    picture = opened_picture(request.image, folder.path, progress, options)
+    picture = opened_picture(
+        request.image,
+        folder.path,
+        progress,
+        options,
+        anew=request.overwrite and stopped is None,
+        begun_with=None if stopped is None else stopped["record"]["picture"]["sha256"],
+    )
     compute = choose_compute(options.device, options.precision)
     gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
     with progress.stage("weights", 1, "share") as advance:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from ..base.locations import is_url, redacted
 from ..base.progress import Stages
+from ..errors import PictureError
 from ..planning.options import SonifyOptions
 from .in_memory import PictureInput, PixelSource, pixel_source
+from .loaders import is_picture
 from .picture import Picture, open_picture
 
 
@@ -38,7 +40,13 @@ def download_folder(image: object) -> Iterator[Path]:
 
 
 def opened_picture(
-    image: PictureInput | PixelSource, folder: Path, stages: Stages, options: SonifyOptions
+    image: PictureInput | PixelSource,
+    folder: Path,
+    stages: Stages,
+    options: SonifyOptions,
+    *,
+    anew: bool = False,
+    begun_with: str | None = None,
 ) -> Picture:
     """Open a picture and read its header; a picture at a URL is downloaded first.
 
@@ -47,6 +55,8 @@ def opened_picture(
         folder: where a download goes.
         stages: reports the download.
         options: the run's options; `size` is the short edge to resize to.
+        anew: download a picture whatever is there.
+        begun_with: SHA-256 of a stopped run's picture, see `fetched`.
 
     Returns:
         The picture, of which no pixel has been decoded. A downloaded one is a file and has its `url`.
@@ -59,7 +69,13 @@ def opened_picture(
         return open_picture(pixels, options.size, options.reading)
     if not is_url(image):
         return open_picture(Path(image), options.size, options.reading)
-    from .fetching import fetched  # obstore is loaded only where it is needed
+    from .fetching import fetched, forget  # obstore is loaded only where it is needed
 
-    path = fetched(str(image), folder, stages)
-    return replace(open_picture(path, options.size, options.reading), url=redacted(str(image)))
+    url = redacted(str(image))
+    path = fetched(str(image), folder, stages, anew=anew, begun_with=begun_with)
+    try:
+        return replace(open_picture(path, options.size, options.reading), url=url)
+    except PictureError as error:
+        if not is_picture(path):
+            forget(folder)
+        raise PictureError(str(error).replace(str(path), url)) from error

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import pyvips
@@ -284,8 +288,14 @@ def test_a_picture_is_gone_on_with(server: Server, tmp_path: Path) -> None:
         assert fetched(url, folder, Stages()).read_bytes() == picture
         assert len(server.log()) == 1 and "bytes=3000000-" in server.log()[0]
         server.faults()
+        spool.touch()
         fetched(url, folder, Stages())
-        assert not server.log()  # whole: nothing is asked
+        assert len(server.log()) == 1  # whole: the server is asked whether it is the same
+        server.faults()
+        fetched(url, folder, Stages(), begun_with=hashlib.sha256(picture).hexdigest())
+        assert not server.log()  # a stopped run's own picture is known by its bytes
+        assert fetched(url, folder, Stages(), anew=True).read_bytes() == picture
+        assert len(server.log()) == 1 and "bytes=" not in server.log()[0]
         about = folder / DOWNLOAD / "about.json"
         about.write_text(about.read_text().replace('etag": "', 'etag": "another'))
         spool.write_bytes(b"x" * 3_000_000)
@@ -362,3 +372,64 @@ def test_the_usual_files(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_pa
         ObjectFolder("s3://bucket/profile")
     assert SECRET not in str(caught.value)
     shutil.rmtree(tmp_path)
+
+
+class Changing(BaseHTTPRequestHandler):
+    """A web server's picture: `body`, with the headers in `headers`."""
+
+    body = b""
+    headers_sent: ClassVar[dict[str, str]] = {}
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        for name, value in {"Content-Length": str(len(self.body)), **self.headers_sent}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):  # who has it already reads no more
+            self.wfile.write(self.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@pytest.fixture
+def web() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Changing) as served:
+        thread = threading.Thread(target=served.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{served.server_port}/a.png"
+        served.shutdown()
+        thread.join()
+
+
+DATES = {"Last-Modified": "Mon, 01 Jun 2026 10:00:00 GMT"}, {"Last-Modified": "Tue, 02 Jun 2026 10:00:00 GMT"}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "same"),
+    [
+        ({"ETag": '"1"'}, {"ETag": '"1"'}, True),
+        ({"ETag": '"1"'}, {"ETag": '"2"'}, False),
+        ({"ETag": 'W/"1"', **DATES[0]}, {"ETag": 'W/"1"', **DATES[1]}, True),
+        ({"ETag": '"1"'}, {}, False),
+        (DATES[0], DATES[0], True),
+        (DATES[0], DATES[1], False),
+        ({}, {}, False),
+    ],
+)
+def test_a_picture_is_used_again_only_if_it_is_the_same(
+    web: str, tmp_path: Path, then: dict[str, str], now: dict[str, str], same: bool
+) -> None:
+    Changing.body, Changing.headers_sent = b"first", then
+    assert fetched(web, tmp_path, Stages()).read_bytes() == b"first"
+    Changing.body, Changing.headers_sent = b"other", now  # of the same length
+    assert fetched(web, tmp_path, Stages()).read_bytes() == (b"first" if same else b"other")
+    Changing.body = b"longer"
+    assert fetched(web, tmp_path, Stages()).read_bytes() == b"longer"
+
+
+def test_what_is_no_picture_is_named_by_its_url_and_not_kept(web: str, tmp_path: Path) -> None:
+    Changing.body, Changing.headers_sent = b"<html>sign in to the hotel network</html>", DATES[0]
+    with pytest.raises(PictureError, match=r"http://127.0.0.1.*a.png is not a picture"):
+        sonify(web, tmp_path / "run", weights="untrained", banks=(4,), mix=False, report=False)
+    assert not list(tmp_path.iterdir())
