@@ -174,7 +174,7 @@ def _prepare(
         limits = limits_of(options, compute, folder.path, gpu_budget, picture, remote=folder.remote)
         plan = make_plan(picture.source, options, limits, shared=on_cluster)
     else:
-        plan = _stopped_plan(stopped["record"], options)
+        plan = _stopped_plan(stopped["record"], options, compute)
     plan.check()
     if plan.preview_rows is not None:
         picture = replace(picture, head=(plan.time_axis, plan.preview_rows))
@@ -262,9 +262,9 @@ def _require_unchanged(recorded: dict[str, Any], record: dict[str, Any]) -> None
         )
 
 
-def _stopped_plan(record: dict[str, Any], options: SonifyOptions) -> Plan:
+def _stopped_plan(record: dict[str, Any], options: SonifyOptions, compute: Compute) -> Plan:
     """Return a stopped run's recorded plan, with the memory budget of this attempt."""
-    budget = options.memory_bytes or machine.default_budget_bytes()
+    budget = options.memory_bytes or machine.default_budget_bytes(compute.device)
     return replace(recorded_plan(record), budget_bytes=budget, free_disk_bytes=None)
 
 
@@ -438,7 +438,7 @@ def limits_of(
     fetched = 0 if picture.url is None else picture.file_bytes
     return Limits(
         baseline_bytes=machine.resident_bytes() + picture.pending_bytes,
-        budget_bytes=options.memory_bytes or machine.default_budget_bytes(),
+        budget_bytes=options.memory_bytes or machine.default_budget_bytes(compute.device),
         free_disk_bytes=machine.free_disk_bytes(folder) + (fetched if picture.path.exists() else 0),
         compute_bytes_per_value=compute.dtype.itemsize,
         # torch's MPS backend is not known to be safe with several threads

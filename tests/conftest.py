@@ -89,7 +89,8 @@ def _same_budget() -> Iterator[None]:
     """
     usual = machine.default_budget_bytes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "default_budget_bytes", lambda: usual() + machine.resident_bytes())
+        budget = lambda device="cpu": usual(device) + machine.resident_bytes()  # noqa: E731
+        patch.setattr(machine, "default_budget_bytes", budget)
         yield
 
 

@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..base import machine
 from ..base.units import Size, format_bytes
 from ..errors import BudgetError, OptionError
 from .worker import FAILING, FINISHED, NEW, UNFINISHED, Survey
 
-_USUAL_JOB_BYTES = 1 << 30
+_USUAL_JOB_BYTES = machine.usual_budget_bytes("cpu")
 # Enough for a run of an ordinary photograph.
 _LEAST_JOB_BYTES = 600 << 20
 # Share of free memory for the jobs; the rest is left to the system and to the process that started them.
@@ -39,16 +40,23 @@ class Shares:
 
 
 def shares(
-    jobs: int | None, memory_bytes: int | None, *, cores: int, free_bytes: int, pictures: int
+    jobs: int | None,
+    memory_bytes: int | None,
+    *,
+    cores: int,
+    free_bytes: int,
+    pictures: int,
+    usual_bytes: int = _USUAL_JOB_BYTES,
 ) -> Shares:
     """Divide the machine among jobs.
 
     Args:
         jobs: number of jobs; None: one for each core, fewer where memory is short.
-        memory_bytes: memory for all together; None: 1 GiB each, or less where less is free.
+        memory_bytes: memory for all together; None: `usual_bytes` each, or less where less is free.
         cores: number of the machine's cores.
         free_bytes: memory that is free.
         pictures: number of pictures, which there are no more jobs than.
+        usual_bytes: memory for a job where none is given.
 
     Returns:
         The number of jobs, with threads and memory for each.
@@ -62,7 +70,7 @@ def shares(
     count = jobs or min(cores, max(1, together // _LEAST_JOB_BYTES))
     count = max(1, min(count, pictures))
     share = Size(together // count, getattr(memory_bytes, "unit", ""))
-    each_bytes = share if memory_bytes is not None else min(_USUAL_JOB_BYTES, share)
+    each_bytes = share if memory_bytes is not None else min(usual_bytes, share)
     return Shares(count, max(1, cores // count), each_bytes)
 
 

@@ -143,6 +143,7 @@ def _shares(request: BatchRequest, jobs: int | None, pictures: int) -> Shares:
         cores=machine.cores(),
         free_bytes=machine.available_bytes(),
         pictures=pictures,
+        usual_bytes=machine.usual_budget_bytes(request.options.device),
     )
 
 

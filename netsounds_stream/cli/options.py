@@ -110,13 +110,16 @@ _DEVICE = stacked(
     ),
 )
 COMPUTE = stacked(
-    _memory("Memory that the whole process may use, such as 800MiB. [default: 1GiB, less if less is free]"),
+    _memory(
+        "Memory that the whole process may use, such as 800MiB. "
+        "[default: 1GiB, 2GiB with --device cuda; less if less is free]"
+    ),
     _DEVICE,
 )
 _BATCH_COMPUTE = stacked(
     _memory(
         "Memory that all jobs together may use, such as 4GiB; with --cluster tcp://..., each worker. "
-        "[default: 1GiB for each job, less if less is free]"
+        "[default: 1GiB for each job, 2GiB with --device cuda; less if less is free]"
     ),
     _DEVICE,
 )

@@ -23,7 +23,7 @@ from ..planning.keywords import NetworkKeywords
 from ..planning.options import SonifyOptions, resolve_options
 from ..planning.plan import STORED_MEMORY, Limits
 from ..planning.planner import make_plan
-from .compute import choose_compute, pixel_network
+from .compute import Compute, choose_compute, pixel_network
 from .label import Guess, top5
 from .stream import Hook, RowBlock, RowStream
 from .weights import load_weights, normalised, reference_module
@@ -127,7 +127,7 @@ def verify(
     weights = load_weights(options.weights)
     module = reference_module(weights)
     with download_folder(image) as folder:
-        picture = _fitting_picture(image, folder, stages, options)
+        picture = _fitting_picture(image, folder, stages, options, compute)
         limits = Limits(
             baseline_bytes=machine.resident_bytes(),
             budget_bytes=1 << 62,
@@ -170,13 +170,15 @@ def verify(
     )
 
 
-def _fitting_picture(image: PictureInput, folder: Path, stages: Stages, options: SonifyOptions) -> Picture:
+def _fitting_picture(
+    image: PictureInput, folder: Path, stages: Stages, options: SonifyOptions, compute: Compute
+) -> Picture:
     """Open the picture at the size asked for, or at the largest that the whole-image network has memory for.
 
     Raises:
         BudgetError: the whole-image network does not fit at the size asked for.
     """
-    budget = options.memory_bytes or machine.default_budget_bytes()
+    budget = options.memory_bytes or machine.default_budget_bytes(compute.device)
     room = budget - machine.resident_bytes()
     picture = opened_picture(image, folder, stages, options)
     decoder = picture.source.decoder_bytes + picture.pending_bytes

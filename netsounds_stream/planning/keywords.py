@@ -49,8 +49,8 @@ class NetworkKeywords(TypedDict, total=False):
     device: Device
     """Where the network runs: 'cpu', 'cuda' or 'mps'. 'auto' (the default) is the CPU."""
     memory: int | str | None
-    """Budget for the whole process's resident memory, in bytes or as '800MiB'. None: 1 GiB, less if less is
-    free."""
+    """Budget for the whole process's resident memory, in bytes or as '800MiB'. None: 1 GiB, with
+    device 'cuda' 2 GiB; less if less is free."""
     gpu_memory: int | str | None
     """Budget for torch's memory on a GPU, in bytes or as '2GiB'. None: 2 GiB, or half of what is free."""
     max_pixels: int | str | None
