@@ -13,6 +13,7 @@ On other devices (CPU, MPS) the same calls copy synchronously, or not at all.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -100,10 +101,11 @@ def reserve(device: str, budget_bytes: int | None) -> int | None:
 
     Args:
         device: name of the device, such as 'cuda'.
-        budget_bytes: the budget. None: 2 GiB, or half of the free memory if that is less.
+        budget_bytes: the budget, for the whole process. None: 2 GiB more than it holds already, or half of
+            the free memory if that is less.
 
     Returns:
-        The budget in bytes; None for devices other than CUDA.
+        What of the budget is left for the run, in bytes; None for devices other than CUDA.
 
     Raises:
         OptionError: the device cannot be used, or takes no budget.
@@ -112,17 +114,22 @@ def reserve(device: str, budget_bytes: int | None) -> int | None:
         if budget_bytes is not None:
             raise OptionError(f"--gpu-memory needs --device cuda; this run is on {device}")
         return None
+    gc.collect()  # what an earlier run's error still holds
+    torch.cuda.empty_cache()
     try:
         _wake(device)
         free, total = torch.cuda.mem_get_info(device)
     except RuntimeError as error:  # its subclasses include torch's OutOfMemoryError
         reason = str(error).splitlines()[0]
         raise OptionError(f"the GPU cannot be used ({reason}); free it, or use --device cpu") from error
-    free += torch.cuda.memory_reserved(device)
-    budget = min(_DEFAULT_BUDGET_BYTES, free // 2) if budget_bytes is None else min(budget_bytes, free)
+    held = torch.cuda.memory_reserved(device)
+    if budget_bytes is None:
+        budget = held + min(_DEFAULT_BUDGET_BYTES, free // 2)
+    else:
+        budget = min(budget_bytes, held + free)
     torch.cuda.set_per_process_memory_fraction(budget / total, torch.cuda.current_device())
     torch.cuda.reset_peak_memory_stats(device)
-    return budget
+    return max(0, budget - held)
 
 
 def _wake(device: str) -> None:

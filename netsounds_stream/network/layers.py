@@ -11,7 +11,7 @@ Every layer has the four methods of `LayerStage`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -67,6 +67,63 @@ class LayerStage(Protocol):
         """Resume from the state that an earlier stage retained."""
 
 
+class Activation:
+    """A convolution with its ReLU, in one kernel where a GPU has one and nobody asks for what lies between.
+
+    On CUDA, adding the bias and the ReLU as passes of their own takes as long as the convolution (measured on
+    an H100: 690 Mpx/s, 840 in one kernel).
+
+    Args:
+        name: the convolution's layer.
+        activation_name: the ReLU's layer.
+        weight: `[out channel, in channel, row, cross]`.
+        bias: `[out channel]`.
+        emit: called with each layer's new rows.
+        wanted: names of the layers that have hooks.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        activation_name: str,
+        weight: Tensor,
+        bias: Tensor,
+        *,
+        emit: Emit,
+        wanted: Collection[str],
+    ) -> None:
+        self._names = name, activation_name
+        self._weight = weight
+        self._bias = bias
+        self._emit = emit
+        self._fused = weight.is_cuda and name not in wanted
+
+    def __call__(self, rows: Tensor, *, stride: int = 1, padding: tuple[int, int] = (0, 0)) -> Tensor:
+        """Convolve rows and clamp them at 0, with both layers emitted.
+
+        Args:
+            rows: `[1, channel, row, cross]`.
+            stride: stride along both axes.
+            padding: zeros around, along rows and across.
+
+        Returns:
+            The ReLU's output, in the same form.
+        """
+        name, activation_name = self._names
+        if self._fused:
+            rows = rows.contiguous(memory_format=torch.channels_last)
+            out = torch.cudnn_convolution_relu(
+                rows, self._weight, self._bias, (stride, stride), padding, (1, 1), 1
+            )
+            self._emit(name, (out,))  # its rows are counted; nobody sees them
+        else:
+            out = F.conv2d(rows, self._weight, self._bias, stride, padding)
+            self._emit(name, (out,))
+            out.relu_()
+        self._emit(activation_name, (out,))
+        return out
+
+
 class ConvStage:
     """A convolution without padding, and its ReLU.
 
@@ -75,14 +132,17 @@ class ConvStage:
         weight: `[out channel, in channel, row, cross]`.
         bias: `[out channel]`.
         emit: called with each layer's new rows.
+        wanted: names of the layers that have hooks.
     """
 
-    def __init__(self, layer: Conv, weight: Tensor, bias: Tensor, emit: Emit) -> None:
+    def __init__(
+        self, layer: Conv, weight: Tensor, bias: Tensor, *, emit: Emit, wanted: Collection[str]
+    ) -> None:
         self.layers = layers_of(layer)
         self._layer = layer
-        self._weight = weight
-        self._bias = bias
-        self._emit = emit
+        self._activated = Activation(
+            layer.name, layer.activation_name, weight, bias, emit=emit, wanted=wanted
+        )
         self._retained: Tensor | None = None
 
     def push(self, parts: Parts) -> Parts | None:
@@ -95,11 +155,7 @@ class ConvStage:
             self._retained = rows
             return None
         self._retained = rows[:, :, count * stride :].clone()
-        out = F.conv2d(rows[:, :, : (count - 1) * stride + kernel], self._weight, self._bias, stride)
-        self._emit(self._layer.name, (out,))
-        out.relu_()
-        self._emit(self._layer.activation_name, (out,))
-        return (out,)
+        return (self._activated(rows[:, :, : (count - 1) * stride + kernel], stride=stride),)
 
     def flush(self) -> Parts | None:
         """Return None: without padding, too few rows for a window complete nothing."""
@@ -117,7 +173,8 @@ class ConvStage:
 class PoolStage:
     """Max pooling 3x3 at stride 2: along the row first, into a line buffer, then down the buffer's rows.
 
-    It takes six strided maxima; `max_pool2d` takes three times as long in channels_last.
+    It takes six strided maxima; `max_pool2d` takes three times as long in channels_last on a CPU, and half as
+    long on CUDA.
 
     Args:
         layer: the layer's geometry.
@@ -171,6 +228,9 @@ class PoolStage:
         Returns:
             The line buffer, or a larger one.
         """
+        if part.is_cuda:
+            new = F.max_pool2d(part, (1, 3), (1, 2), ceil_mode=True)
+            return torch.cat((line[:, :, : self._rows], new), dim=2) if self._rows else new
         _, channels, _, cross = part.shape
         width = cross // 2
         if line.shape[2] < rows or line.shape[3] != width:
@@ -190,6 +250,8 @@ class PoolStage:
     @staticmethod
     def _down(line: Tensor, count: int) -> Tensor:
         """Pool the first `count` windows of three rows down the line buffer."""
+        if line.is_cuda and count:
+            return F.max_pool2d(line[:, :, : 2 * count + 1], (3, 1), (2, 1))
         top, middle, bottom = (line[:, :, shift : shift + 2 * count : 2][:, :, :count] for shift in range(3))
         out = torch.maximum(top, middle)
         return torch.maximum(out, bottom, out=out)
@@ -203,16 +265,34 @@ class FireStage:
         params: parameters by torchvision's names.
         split: numbers of channels in each part of the input.
         emit: called with each layer's new rows.
+        wanted: names of the layers that have hooks.
     """
 
-    def __init__(self, layer: Fire, params: Mapping[str, Tensor], split: tuple[int, ...], emit: Emit) -> None:
+    def __init__(
+        self,
+        layer: Fire,
+        params: Mapping[str, Tensor],
+        split: tuple[int, ...],
+        *,
+        emit: Emit,
+        wanted: Collection[str],
+    ) -> None:
         self.layers = layers_of(layer)
         self._name = layer.name
         self._emit = emit
         self._squeeze = _split_weight(params[f"{layer.name}.squeeze.weight"], split)
         self._squeeze_bias = params[f"{layer.name}.squeeze.bias"]
-        self._expand1x1 = params[f"{layer.name}.expand1x1.weight"], params[f"{layer.name}.expand1x1.bias"]
-        self._expand3x3 = params[f"{layer.name}.expand3x3.weight"], params[f"{layer.name}.expand3x3.bias"]
+        self._expand1x1, self._expand3x3 = (
+            Activation(
+                name,
+                f"{name}_activation",
+                params[f"{name}.weight"],
+                params[f"{name}.bias"],
+                emit=emit,
+                wanted=wanted,
+            )
+            for name in (f"{layer.name}.expand1x1", f"{layer.name}.expand3x3")
+        )
         self._retained: Tensor | None = None
 
     def push(self, parts: Parts) -> Parts | None:
@@ -246,17 +326,9 @@ class FireStage:
             self._retained = rows
             return None
         self._retained = rows[:, :, -2:].clone()
-        name = self._name
-        expanded1x1 = F.conv2d(rows[:, :, 1:-1], *self._expand1x1)
-        self._emit(f"{name}.expand1x1", (expanded1x1,))
-        expanded1x1.relu_()
-        self._emit(f"{name}.expand1x1_activation", (expanded1x1,))
-        expanded3x3 = F.conv2d(rows, *self._expand3x3, padding=(0, 1))
-        self._emit(f"{name}.expand3x3", (expanded3x3,))
-        expanded3x3.relu_()
-        self._emit(f"{name}.expand3x3_activation", (expanded3x3,))
-        self._emit(name, (expanded1x1, expanded3x3))
-        return expanded1x1, expanded3x3
+        expanded = self._expand1x1(rows[:, :, 1:-1]), self._expand3x3(rows, padding=(0, 1))
+        self._emit(self._name, expanded)
+        return expanded
 
 
 class ClassifierStage:
@@ -268,7 +340,7 @@ class ClassifierStage:
         emit: called with each layer's new rows.
 
     Attributes:
-        total: float64 `[class]`, the sum over all positions so far, on the CPU.
+        total: float64 `[class]`, the sum over all positions so far, on the CPU or CUDA device.
         count: number of positions so far.
     """
 
@@ -277,7 +349,9 @@ class ClassifierStage:
         self._weight = _split_weight(params[f"{CLASSIFIER_NAME}.weight"], split)
         self._bias = params[f"{CLASSIFIER_NAME}.bias"]
         self._emit = emit
-        self.total = torch.zeros(CLASSES, dtype=torch.float64)
+        # A sum on the CPU would wait for the device at every band; MPS has no float64.
+        self._sums_on = self._bias.device if self._bias.is_cuda else torch.device("cpu")
+        self.total = torch.zeros(CLASSES, dtype=torch.float64, device=self._sums_on)
         self.count = 0
 
     def push(self, parts: Parts) -> Parts | None:
@@ -286,7 +360,7 @@ class ClassifierStage:
         self._emit(CLASSIFIER_NAME, (out,))
         out.relu_()
         self._emit(CLASSIFIER_ACTIVATION_NAME, (out,))
-        self.total += out.float().sum(dim=(0, 2, 3)).cpu().double()
+        self.total += out.float().sum(dim=(0, 2, 3)).to(self._sums_on).double()
         self.count += int(out.shape[2] * out.shape[3])
         return None
 
@@ -300,7 +374,7 @@ class ClassifierStage:
 
     def restore(self, retained: Mapping[str, Tensor]) -> None:
         """Resume with the sum and the number of positions."""
-        self.total = retained["total"].cpu()
+        self.total = retained["total"].to(self._sums_on)
         self.count = int(retained["count"])
 
 

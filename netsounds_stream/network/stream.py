@@ -160,12 +160,12 @@ class RowStream:
                 case Conv():
                     weight = params[f"{layer.name}.weight"]
                     bias = params[f"{layer.name}.bias"]
-                    self._stages.append(ConvStage(layer, weight, bias, self._emit))
+                    self._stages.append(ConvStage(layer, weight, bias, emit=self._emit, wanted=hooks))
                     split = (layer.out_channels,)
                 case Pool():
                     self._stages.append(PoolStage(layer, self._emit))
                 case Fire():
-                    self._stages.append(FireStage(layer, params, split, self._emit))
+                    self._stages.append(FireStage(layer, params, split, emit=self._emit, wanted=hooks))
                     split = (layer.expand, layer.expand)
         self._classifier = ClassifierStage(params, split, self._emit)
         self._stages.append(self._classifier)
@@ -242,7 +242,7 @@ class RowStream:
         Returns:
             float64 `[class=1000]`, on the CPU.
         """
-        return self._classifier.total / max(1, self._classifier.count)
+        return self._classifier.total.cpu() / max(1, self._classifier.count)
 
     def _carry(self, band: Band) -> None:
         with exact_float32(self._device):
