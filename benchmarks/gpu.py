@@ -18,8 +18,7 @@ from question import drawn, folder_for, parse, parser, pixels_of, run_json, soni
 from workload import bank_values, operations, pass_bytes
 
 PHOTOGRAPH, SMOKE_PHOTOGRAPH = (4032, 3024), (96, 64)
-LARGE = (12288, 8192)
-SIZES, SMOKE_SIZES = ((4096, 2730), (8192, 8192)), ((72, 56),)
+SMALL, SIZE, SMOKE_SIZE = (4096, 2730), (8192, 8192), (72, 56)
 BANDS, SMOKE_BANDS = (64, 256, 1024), (16,)
 
 
@@ -32,7 +31,11 @@ def has_cuda() -> bool:
 def cases(
     picture: Path, size: tuple[int, int], bands: tuple[int, ...], weights: str, common: list[str]
 ) -> list[Case]:
-    """The passes at one size: on the device by dtype and band, the whole image there, the CPU's stream."""
+    """The passes at one size: on the device by dtype, the whole image there, the CPU's stream.
+
+    In bands of several heights in fp16 alone, which is what a run on a GPU computes in by default. Without
+    bands: one pass, in fp16, to be compared with a larger picture's.
+    """
     width, height = size
     facts = {"width": width, "height": height, "pixels": width * height}
     facts |= {"operations": operations(height, width), "bank_values": bank_values(height, width)}
@@ -40,12 +43,14 @@ def cases(
     for dtype, value_bytes in (("fp16", 2), ("bf16", 2), ("fp32", 4)):
         about = {**facts, "dtype": dtype, "bytes": pass_bytes(height, width, value_bytes)}
         as_given = (picture, weights, "--dtype", dtype, "--device", "cuda", *common)
-        for band in (None, *bands):
+        for band in (None, *bands) if dtype == "fp16" else (None,):
             words = as_given if band is None else (*as_given, "--band", band)
             name = f"stream, {dtype}, {band or 'planned'} rows, {width} x {height}"
             made.append(
                 Case(name, worker("forward_stream", *words), {**about, "way": "stream", "band": band})
             )
+        if not bands:
+            return made
         words = (*as_given, "--layout", "channels_last")
         name = f"whole image, {dtype}, {width} x {height}"
         made.append(Case(name, worker("forward_torch", *words), {**about, "way": "whole"}))
@@ -63,7 +68,8 @@ def main() -> None:
         return
     with folder_for(None) as folder:
         passes = []
-        for size in SMOKE_SIZES if given.smoke else SIZES:
+        heights = {SMOKE_SIZE: SMOKE_BANDS} if given.smoke else {SMALL: (), SIZE: BANDS}
+        for size, bands in heights.items():
             picture = drawn(folder, *size, ".png")
             reference = folder / f"{picture.stem}.npz"
             # The CPU's stream in fp32: a whole image of the larger size does not fit every machine.
@@ -72,21 +78,21 @@ def main() -> None:
             if once.failure:
                 sys.exit(f"the reference at {size} cannot be computed: {once.failure}")
             common = ["--reference", str(reference), *(["--quick"] if given.smoke else [])]
-            passes += cases(picture, size, SMOKE_BANDS if given.smoke else BANDS, given.weights, common)
+            passes += cases(picture, size, bands, given.weights, common)
         tiny = ("--size", 64, "--copied-mib", 1, "--times", 1) if given.smoke else ("--size", 8192)
         dtypes = ("--dtypes", "fp16", "bf16", "fp32")
         passes.append(Case("ceilings", worker("ceilings", "--device", "cuda", *dtypes, *tiny)))
         photograph = given.picture or drawn(folder, *(SMOKE_PHOTOGRAPH if given.smoke else PHOTOGRAPH))
-        pictures = [(photograph, "cuda"), (photograph, "cpu")]
-        if not given.smoke:
-            pictures.append((drawn(folder, *LARGE), "cuda"))  # GPU memory must not follow the picture
+        few = ("--scheme", "sum", "--no-activations", "--no-mix", "--no-report")
         runs = [
             Case(
-                f"sonify, {device}, {pixels_of(each) / 1e6:.1f} Mpx",
-                sonify(each, given.weights, OUT, "--device", device),
+                f"sonify, {device}, {pixels_of(each) / 1e6:.1f} Mpx{kind}",
+                sonify(each, given.weights, OUT, "--device", device, *options),
                 {"picture": each.name, "pixels": pixels_of(each), "device": device},
             )
-            for each, device in pictures
+            # the last picture read is the largest: GPU memory must not follow the picture
+            for each, kind, options in ((photograph, "", ()), (picture, ", sum only", few))
+            for device in ("cuda", "cpu")
         ]
         rates = [f"{name}_flop_per_second" for name in ("fp16", "bf16", "fp32")]
         rates += [f"{name}_bytes_per_second" for name in ("copy", "host_to_device", "device_to_host")]
