@@ -50,7 +50,7 @@ def choose_compute(device: str, precision: str) -> Compute:
         OptionError: the device is not available.
     """
     if device == "auto":
-        device = "cpu"  # GPU support has not been tried on real GPUs yet: nobody gets it without asking
+        device = "cpu"  # with arrays a run takes longer on a GPU: the host encodes them (DESIGN.md, On a GPU)
     elif device not in devices():
         raise OptionError(f"this machine, or this build of torch, has no {device} device; use --device cpu")
     if precision == "auto":
