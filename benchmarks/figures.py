@@ -83,6 +83,19 @@ def size_penalty(results: Results) -> float | None:
     return ratio(each(16384), each(3464))
 
 
+def width_rate(results: Results, width: int) -> float | None:
+    """Mpx/s of the network's stage, in a picture of this width."""
+    found = row(results, "widths", width=width)
+    stages = found.get("stages") if found else None
+    return found["facts"]["pixels"] / stages["network"] / 1e6 if found and stages else None
+
+
+def strip_share(results: Results) -> float | None:
+    """The rate of a strip 64 pixels wide over that of the widest picture."""
+    widest = max((each["facts"]["width"] for each in rows(results, "widths")), default=0)
+    return ratio(width_rate(results, 64), width_rate(results, widest))
+
+
 def gigapixel_peak(results: Results) -> float | None:
     found = row(results, "memory", way="sum", side=32768)
     return found["peak_memory_bytes"] if found else None

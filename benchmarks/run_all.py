@@ -24,6 +24,7 @@ QUESTIONS = {
     "busy": ("weights", "picture", "before"),
     "end_to_end": ("weights", "picture", "pictures", "check"),
     "memory": ("weights", "pictures", "check"),
+    "widths": ("weights",),
     "phases": ("weights", "picture", "arrays"),
     "listening": ("weights", "before"),
     "stores": (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from figures import Results, Row, matrix_share, row, rows
+from figures import Results, Row, matrix_share, row, rows, width_rate
 from heard import busy, listening
 from tables import failed, memory_of, number, spread, table, where
 from targets import GPU_TARGETS, Target
@@ -149,6 +149,21 @@ def checks(result: Row) -> str:
     ]
     text = "\nCompared with the whole-image network on windows (`benchmarks/check_run.py`):\n\n"
     return text + table(["run", "within bounds", "largest error"], lines) if lines else ""
+
+
+def widths(results: Results) -> str:
+    result, lines = results["widths"], []
+    for each in result["cases"]:
+        if each["failure"]:
+            lines.append([each["name"], *failed(each, 3)])
+            continue
+        rate = width_rate(results, each["facts"]["width"])
+        lines.append([each["name"], number(rate, ".2f"), spread(each["wall_seconds"], 1), memory_of(each)])
+    heads = ["width x length", "network's stage, Mpx/s", "seconds in all", "peak memory"]
+    return (
+        "`benchmarks/widths.py`: as many pixels in strips; all defaults but the mix, whose cost follows the "
+        f"length.\n\n{table(heads, lines)}{where(result)}"
+    )
 
 
 def stages(results: Results) -> str:
@@ -332,6 +347,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Results], str]]] = {
     "forward": ("The network's passes", forward),
     "end_to_end": ("End to end", end_to_end),
     "memory": ("Memory and time against pixels", memory),
+    "widths": ("Narrow pictures", widths),
     "stages": ("Where the time goes", stages),
     "busy": ("A busy machine", busy),
     "codecs": ("Codecs", codecs),

@@ -24,6 +24,7 @@ from figures import (
     seconds,
     size_penalty,
     start_up,
+    strip_share,
     times,
     work_share,
 )
@@ -129,6 +130,13 @@ TARGETS = (
         times,
         at_least=False,
         reason=why_size,
+    ),
+    Target(
+        "strip",
+        "the network's stage in a strip 64 pixels wide, Mpx/s over those in a picture 2449 wide",
+        0.5,
+        strip_share,
+        times,
     ),
     Target(
         "gigapixel",

@@ -25,6 +25,10 @@ from .requirements import Choice, PlanRequest, disk_of, memory_of, products_of, 
 # stays in the last-level cache.
 _BAND_ROWS = (64, 32, 16, 8, 4)
 _GPU_BAND_ROWS = (512, 256, 128, 64, 32, 16, 8)
+# Every band and every chunk costs some Python, so a narrow picture's are longer: a band has about as many
+# pixels as one of 64 rows of this length. But a short picture needs some bands for the workers to overlap.
+_USUAL_ACROSS = 1024
+_LEAST_BANDS = 8
 _WIDEST_ACTIVATION_BYTES = 16 * MIB
 # Frames in a shard and values in a block of sound that are tried, best first. Longer shards are written and
 # read faster, by a tenth or so from 32 frames to 64; but beyond `_STORE_BYTES` in all, less memory is better.
@@ -103,7 +107,7 @@ def _fits(plan: Plan) -> bool:
 
 def _is_lavish(plan: Plan, choice: Choice, request: PlanRequest) -> bool:
     """Return whether shorter shards would save much memory at little cost in speed."""
-    if not plan.stored or choice.shard_frames == _SHORTEST_SHARD:
+    if not plan.stored or choice.shard_frames == _SHORTEST_SHARD * _lengthening(request):
         return False
     return store_bytes(plan.banks, plan.workers, plan.band_rows * request.across) > _STORE_BYTES
 
@@ -115,20 +119,40 @@ def _choices(request: PlanRequest) -> Iterator[Choice]:
     tried only when bands of every height take too much memory.
     """
     most_workers, _ = split_threads(request.limits.threads)
+    longer = _lengthening(request)
     for workers, rows, (frames, block), stored in product(
         range(most_workers, 0, -1), _band_heights(request), _SHARDS_AND_BLOCKS, _picture_choices(request)
     ):
         yield Choice(
             workers=workers,
-            band_rows=rows,
-            shard_frames=frames,
+            band_rows=rows * longer,
+            shard_frames=frames * longer,
             block_values=block,
             picture_stored=stored,
         )
 
 
+def _lengthening(request: PlanRequest) -> int:
+    """Choose how many times longer bands and shards are than in a wide picture.
+
+    Returns:
+        1 from `_USUAL_ACROSS` / 2 pixels across on, otherwise a power of 2.
+    """
+    usual = _BAND_ROWS[0]
+    longer = 1
+    while (
+        2 * longer * request.across <= _USUAL_ACROSS
+        and 2 * longer * usual * _LEAST_BANDS <= request.preview_rows
+    ):
+        longer *= 2
+    return longer
+
+
 def _band_heights(request: PlanRequest) -> tuple[int, ...]:
-    """List the heights of bands to try: on a CPU those whose widest activation stays in the cache."""
+    """List the heights of bands to try: on a CPU those whose widest activation stays in the cache.
+
+    In a narrow picture `_lengthening` multiplies them.
+    """
     if request.limits.gpu_budget_bytes is not None:
         return _GPU_BAND_ROWS
     row = widest_bytes(1, request.across, request.limits.compute_bytes_per_value)

@@ -151,6 +151,7 @@ def ask(folder: Path, weights_file: Path, picture_file: Path) -> Iterator[Ask]:
         "forward": weights,
         "end_to_end": weights,
         "memory": (*weights, "--check"),
+        "widths": weights,
         "codecs": (*weights, *picture),
         "fft": (),
         "phases": (),
@@ -202,6 +203,13 @@ def test_end_to_end(ask: Ask) -> None:
         assert case["bytes_written"] > 1e5
         assert sum(case["stages"].values()) < case["wall_seconds"]["median"] * 2
     assert {case["facts"].get("way") for case in result["cases"]} >= {"ours", "alike", "whole", "flow"}
+
+
+def test_widths(ask: Ask) -> None:
+    for case in ask("widths")["cases"]:
+        sound(case)
+        assert case["stages"]["network"] > 0
+        assert case["peak_memory_bytes"] <= case["planned_memory_bytes"]
 
 
 def test_memory(ask: Ask) -> None:

@@ -14,8 +14,11 @@ from pathlib import Path
 
 from tests.helpers.reference import PROGRAM, large_picture
 
-# Width and height in pixels: small, usual, strips both ways, a spooled one.
-SIZES = ((300, 200), (1400, 900), (900, 1400), (8000, 64), (64, 8000), (5300, 4300))
+# Width and height in pixels: small, usual, strips both ways, the narrowest, a narrow one, a spooled one.
+SIZES = (
+    *((300, 200), (1400, 900), (900, 1400), (8000, 64), (64, 8000)),
+    *((21, 30000), (9000, 300), (5300, 4300)),
+)
 #: Of the one that is past what is kept in memory.
 SPOOLED_PIXELS = 5300 * 4300
 SCHEMES = (

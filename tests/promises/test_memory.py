@@ -18,8 +18,8 @@ from tests.helpers.runs import contents
 pytestmark = pytest.mark.process
 
 
-# By this seed the network is strips of both directions, a spooled picture and a tight budget, at little cost.
-@pytest.mark.parametrize("case", chosen(8, seed=419), ids=str)
+# By this seed all strips, the narrowest too, are run as they are, and a spooled picture in a tight budget.
+@pytest.mark.parametrize("case", chosen(9, seed=990), ids=str)
 def test_a_grid_of_runs_keeps_its_budget(tmp_path: Path, weights_file: Path, case: Case) -> None:
     found = measure(case, tmp_path, weights_file)
     assert found.measured <= found.planned <= found.budget
@@ -41,7 +41,7 @@ def test_near_its_budget_a_run_does_with_less(tmp_path: Path, weights_file: Path
 
 def test_memory_is_flat_over_two_thousand_bands(tmp_path: Path, weights_file: Path) -> None:
     picture = tmp_path / "a.png"
-    large_picture(64, 2100 * 64, picture)
+    large_picture(513, 2100 * 64, picture)  # narrower ones have longer bands
     found = in_a_process(BANDS, picture, tmp_path / "run", weights_file)
     held = found["held"][300:]  # after the first ones, which fill every buffer
     assert len(held) > 1800

@@ -121,6 +121,33 @@ def test_a_gpu_takes_larger_bands_within_both_budgets() -> None:
     assert make_plan(source, SonifyOptions(), SOME).gpu_memory_bytes == 0
 
 
+@pytest.mark.parametrize(
+    ("across", "along", "rows", "frames"),
+    [
+        (4096, 200_000, 32, 32),
+        (1024, 200_000, 64, 64),
+        (513, 200_000, 64, 64),
+        (512, 200_000, 128, 128),
+        (64, 200_000, 1024, 1024),
+        (21, 200_000, 2048, 2048),
+        (64, 8192, 1024, 1024),
+        (64, 8191, 512, 512),
+        (64, 1023, 64, 64),
+        (21, 21, 64, 8),
+    ],
+)
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_narrow_pictures_have_longer_bands(
+    axis: str, across: int, along: int, rows: int, frames: int
+) -> None:
+    """As many pixels in each as usual, and eight at least; shards follow. Wide ones stay as they are."""
+    height, width = (across, along) if axis == "x" else (along, across)
+    plan = make_plan(Source(height=height, width=width), SonifyOptions(time_axis=axis), SOME)
+    assert plan.band_rows == rows
+    assert plan.banks[0].frames_per_shard == frames
+    plan.check()
+
+
 def test_threads_are_divided_among_workers() -> None:
     found = {threads: split_threads(threads) for threads in (1, 2, 4, 7, 8, 16)}
     assert found == {1: (1, 1), 2: (2, 1), 4: (4, 1), 7: (4, 1), 8: (4, 2), 16: (4, 4)}
