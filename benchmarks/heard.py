@@ -57,7 +57,7 @@ def _list(values: Sequence[float]) -> str:
 
 def heard(results: Results) -> str:
     """Return the table of how mixes are heard, each version of the package a column."""
-    versions = {name: row for name, row in results["listening"]["versions"].items() if row["failure"] is None}
+    versions = {name: row for name, row in results["listening"]["compared"].items() if row["failure"] is None}
     order = [name for name in ("before", "now") if name in versions]
     lines = [[what, *(shown(versions[name]) for name in order)] for what, shown in _HEARD]
     return table(["", *order], lines)

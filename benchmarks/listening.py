@@ -192,7 +192,7 @@ def main() -> None:
             case = Case(version, words, {}, {"PYTHONPATH": str(checkout.resolve())})
             once = Measured(case, (run_once(case),))
             rows[version] = measured(mixes, once, sideways)
-    write_result(given, "listening", {"pictures": sorted(pictures), "versions": rows})
+    write_result(given, "listening", {"pictures": sorted(pictures), "compared": rows})
 
 
 if __name__ == "__main__":

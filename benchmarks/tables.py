@@ -24,6 +24,7 @@ def machine(result: Row) -> str:
     """The machine and the versions of one result."""
     about = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    versions = versions or "versions not recorded"
     size = f"{about['cpus']} cores, {about['memory']}"
     return f"{about['processor']}, {about['system']}, {size}; {versions}."
 

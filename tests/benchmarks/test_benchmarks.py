@@ -283,7 +283,7 @@ def test_busy(ask: Ask) -> None:
 def test_listening(ask: Ask) -> None:
     if find_spec("librosa") is None:
         pytest.skip("mixes were not compared: librosa is not installed")
-    row = ask("listening")["versions"]["now"]
+    row = ask("listening")["compared"]["now"]
     assert row["failure"] is None
     assert row["even_peak"] == 0
     assert row["within"] > row["between"]
