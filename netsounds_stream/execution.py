@@ -18,6 +18,7 @@ from .cluster.segment_worker import Job, save_weights
 from .cluster.shared_sound import SharedSound
 from .errors import Stopped
 from .stages.context import RunContext
+from .stages.group_stage import write_run_group
 from .stages.network_stage import ComputeElsewhere, run_network
 from .stages.report_stage import write_run_report
 from .stages.sinks import NetworkSinks, remove_snapshots
@@ -46,6 +47,7 @@ def execute(
     try:
         logits = run_network(run, _elsewhere(run, cluster))
         machine.trim_heap()
+        write_run_group(run)
         _write_sound(run, cluster)
         if run.options.report:
             machine.trim_heap()  # the report's contact sheets need the memory that sound has used

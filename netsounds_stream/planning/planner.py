@@ -26,9 +26,10 @@ from .requirements import Choice, PlanRequest, disk_of, memory_of, products_of, 
 _BAND_ROWS = (64, 32, 16, 8, 4)
 _GPU_BAND_ROWS = (512, 256, 128, 64, 32, 16, 8)
 # Every band and every chunk costs some Python, so a narrow picture's are longer: a band has about as many
-# pixels as one of 64 rows of this length. But a short picture needs some bands for the workers to overlap.
+# pixels as one of 64 rows of this length. But a short picture needs some bands for workers to overlap, and
+# a cluster some shards to share out.
 _USUAL_ACROSS = 1024
-_LEAST_BANDS = 8
+_LEAST_BANDS = 24
 _WIDEST_ACTIVATION_BYTES = 16 * MIB
 # Frames in a shard and values in a block of sound that are tried, best first. Longer shards are written and
 # read faster, by a tenth or so from 32 frames to 64; but beyond `_STORE_BYTES` in all, less memory is better.

@@ -10,7 +10,7 @@ from math import ceil
 
 from .formats import SAMPLE_BYTES, check_format, estimated_bytes, holds
 from .geometry import SMALLEST_SIDE, bank, bank_length
-from .plan import AudioPlan, Stft
+from .plan import AudioPlan, BankPlan, Plan, Stft
 from .sound_options import SoundOptions
 
 # A WAV's length field has 32 bits; the rest is room for its header and text chunks.
@@ -168,6 +168,14 @@ def audio_plan(
         temporary_bytes=temporary,
         browser_bytes=browser,
     )
+
+
+def filter_samples(plan: Plan, bank_plan: BankPlan | None, sound: SoundOptions) -> int:
+    """Return the samples of one filter's sound, or of the mix (`bank_plan` None), before any resampling."""
+    if bank_plan is None or sound.windowed:
+        assert plan.stft is not None
+        return plan.stft.samples
+    return bank_plan.frames * bank_plan.frequencies
 
 
 def _wav_file(sample_bytes: int) -> tuple[int, str]:

@@ -161,6 +161,7 @@ DECODE: Step[Complete] = Step("decode")
 SPOOL: Step[Complete] = Step("spool")
 NETWORK: Step[NetworkState] = Step("network")
 MIX: Step[SoundState] = Step("mix")
+GROUP: Step[Complete] = Step("group")
 REPORT: Step[Complete] = Step("report")
 
 

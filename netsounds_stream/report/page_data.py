@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..planning.geometry import bank
 from ..planning.plan import AudioPlan, BankPlan, Plan
 from ..planning.sound_options import SoundOptions
+from ..planning.sound_plan import filter_samples
 from .images import Sheet
 
 Floats = NDArray[np.float32]
@@ -135,14 +136,6 @@ def time_span(
     resampled = sound.file_rate_hz / sound.sample_rate_hz
     samples = audio.samples / resampled
     return start, start + length * min(1.0, samples / filter_samples(plan, bank_plan, sound))
-
-
-def filter_samples(plan: Plan, bank_plan: BankPlan | None, sound: SoundOptions) -> int:
-    """Return the samples of one filter's sound, or of the mix (`bank_plan` None), before any resampling."""
-    if bank_plan is None or sound.windowed:
-        assert plan.stft is not None
-        return plan.stft.samples
-    return bank_plan.frames * bank_plan.frequencies
 
 
 def pitch_span(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..base.progress import Stages
 from ..planning.plan import Plan
 from ..planning.sound_options import SoundOptions
+from ..planning.sound_plan import filter_samples
 from ..run.layout import PICTURES, REPORT
 from ..run.storage import StorageBackend
 from ..sound.view import View, Views, parts_begun
@@ -22,7 +23,7 @@ from .banks import BankReport
 from .browser_forms import FormWriter
 from .charts import sound_name, sound_title, spectrogram_pixels, waveform, write_charts
 from .images import coloured, save
-from .page_data import Played, filter_samples, peaks, sound_entry
+from .page_data import Played, peaks, sound_entry
 
 _CHART_COLUMNS = 1024
 Floats = NDArray[np.float32]

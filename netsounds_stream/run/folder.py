@@ -21,7 +21,7 @@ from ..base.journal import JOURNAL_NAME, Journal, durably_replace, read_journal,
 from ..base.locations import DOWNLOAD, quoted
 from ..base.locks import FileLock, LockHeldError
 from ..errors import OutputError, StoreError, UnfinishedError
-from .layout import LOCK, RECORD_NAME, outputs, replaced_path, resolved, work_path
+from .layout import LOCK, RECORD_NAME, outputs, replaced_path, resolved, tops_of, work_path
 from .record_file import read_record
 from .storage import LocalStorage, StorageBackend
 
@@ -362,7 +362,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{out} holds files but no run; choose another --out or an empty folder")
     if not overwrite:
         raise OutputError(f"{out} holds a run already; use --overwrite to replace it, or another --out")
-    foreign = sorted(names - {RECORD_NAME, LOCK} - {Path(name).parts[0] for name in record["files"]})
+    foreign = sorted(names - {RECORD_NAME, LOCK} - tops_of(record))
     if foreign:
         raise OutputError(
             f"{out} holds {foreign[0]}, which is not part of its run; move it away, or choose another --out"

@@ -6,9 +6,10 @@ Everything that spells one of these names asks here. Nothing here reads or write
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ..errors import OutputError
 from ..planning.plan import AudioPlan, Plan
@@ -233,6 +234,11 @@ def outputs(folder: Path) -> list[str]:
         The names in the order of `outputs_of`.
     """
     return outputs_of(PurePosixPath(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def tops_of(record: Mapping[str, Any]) -> set[str]:
+    """Return the names in a run's folder, files and folders, that its record knows."""
+    return {PurePosixPath(name).parts[0] for name in (*record["files"], *record.get("checksums", ()))}
 
 
 def outputs_of(paths: Iterable[PurePosixPath]) -> list[str]:

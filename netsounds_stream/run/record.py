@@ -25,6 +25,7 @@ from ..planning.options import SonifyOptions, word_of
 from ..planning.plan import AudioPlan, BankPlan, Plan, Stft
 from ..planning.sound_options import NO_SCHEME, SoundOptions
 from ..sound.tags import Tags
+from ..store.group import seconds_name
 
 # Options that change no byte of a run's files: budgets (a stopped run keeps its plan), where the weights lay,
 # a preset's name.
@@ -233,6 +234,19 @@ def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any
         "normalized": record["options"]["normalize"],
         "precision": record["computed"]["precision"],
         "versions": record["versions"],
+        "long_name": f"activations of {spec.layer}, bank {spec.number}",
+        "units": "1",
+        "coordinates": seconds_name(spec.number),
+    }
+
+
+def group_attributes(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the attributes of the group of a run's arrays, by the CF conventions."""
+    picture = record["picture"]["name"]
+    return {
+        "Conventions": "CF-1.12",
+        "title": f"SqueezeNet 1.0's activations of {picture} ({record['label']})",
+        "source": f"netsounds-stream {record['versions']['netsounds-stream']}",
     }
 
 

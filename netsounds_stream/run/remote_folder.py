@@ -14,7 +14,7 @@ from ..base.locations import quoted, work_folder
 from ..errors import OutputError
 from ..store.object_store import ObjectFolder
 from .folder import RunFolder
-from .layout import LOCK, RECORD_NAME, TEMPORARY, outputs_of, resolved, work_path
+from .layout import LOCK, RECORD_NAME, TEMPORARY, outputs_of, resolved, tops_of, work_path
 from .record_file import parsed_record
 from .remote_storage import ObjectStorage
 from .storage import StorageBackend
@@ -69,7 +69,7 @@ class RemoteRunFolder(RunFolder):
             record = parsed_record(content.decode(errors="replace"))
             if record is None:
                 raise OutputError(f"{url} holds a {RECORD_NAME} of another program; choose another --out")
-            known = {PurePosixPath(name).parts[0] for name in (*record["files"], RECORD_NAME)}
+            known = {RECORD_NAME, *tops_of(record)}
             for name in self.objects.listed():
                 if name.split("/")[0] not in known:
                     raise OutputError(

@@ -31,6 +31,7 @@ from ..base.journal import Files
 from ..base.sink import ResumableSink
 from ..errors import StoreError, cannot_write
 from ..planning.plan import AHEAD, BankPlan
+from .group import dimension_names
 from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_path, shard_pieces
 
 # How often a wait for shards checks for cancellation and failures.
@@ -53,7 +54,6 @@ UNREADABLE = (
 )
 _LONGEST_REASON = 300
 
-DIMENSIONS = ("channel", "y", "x")
 #: Takes a path and a function that writes a file to a path, and puts the file in place at the former.
 Place = Callable[[Path, Callable[[Path], None]], None]
 
@@ -104,7 +104,7 @@ def create_array(
             chunks=(1, *plane),
             dtype="float16",
             fill_value=0,
-            dimension_names=DIMENSIONS,
+            dimension_names=dimension_names(bank.number),
             attributes={**attributes, "time_axis": time_axis},
             zarr_format=3,
             **_zarr_codecs(codec),

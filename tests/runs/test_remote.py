@@ -109,6 +109,12 @@ def test_a_run_is_the_one_of_a_folder_whatever_the_server_does(
     array = "activations-4_a.zarr"
     assert inspect(f"s3://bucket/faults/{array}")["attributes"] == inspect(local / array)["attributes"]
     assert resume("s3://bucket/faults", work=tmp_path / "work").record == run.record
+    xarray = pytest.importorskip("xarray")
+    there, here = (
+        xarray.open_zarr(place, chunks=None)
+        for place in (ObjectFolder("s3://bucket").for_zarr("faults"), local)
+    )
+    xarray.testing.assert_identical(there, here)
 
 
 def test_a_cluster_puts_and_reads_there(

@@ -130,9 +130,9 @@ def test_a_gpu_takes_larger_bands_within_both_budgets() -> None:
         (512, 200_000, 128, 128),
         (64, 200_000, 1024, 1024),
         (21, 200_000, 2048, 2048),
-        (64, 8192, 1024, 1024),
-        (64, 8191, 512, 512),
-        (64, 1023, 64, 64),
+        (64, 24_576, 1024, 1024),
+        (64, 24_575, 512, 512),
+        (64, 3071, 64, 64),
         (21, 21, 64, 8),
     ],
 )
@@ -140,7 +140,7 @@ def test_a_gpu_takes_larger_bands_within_both_budgets() -> None:
 def test_narrow_pictures_have_longer_bands(
     axis: str, across: int, along: int, rows: int, frames: int
 ) -> None:
-    """As many pixels in each as usual, and eight at least; shards follow. Wide ones stay as they are."""
+    """As many pixels in each as usual, and 24 at least; shards follow. Wide ones stay as they are."""
     height, width = (across, along) if axis == "x" else (along, across)
     plan = make_plan(Source(height=height, width=width), SonifyOptions(time_axis=axis), SOME)
     assert plan.band_rows == rows

@@ -93,7 +93,7 @@ def test_plain_zarr_reads_every_codec(tmp_path: Path, codec: str, time_axis: str
     np.testing.assert_array_equal(array[:], expected)
     np.testing.assert_array_equal(array[4, 2:5, 1:8], expected[4, 2:5, 1:8])
     assert array.dtype == np.float16
-    assert array.metadata.dimension_names == ("channel", "y", "x")
+    assert array.metadata.dimension_names == ("channel_1", "y_1", "x_1")
     assert array.attrs["time_axis"] == time_axis
 
 
