@@ -44,7 +44,8 @@ def finish_files(
 
     def finish_one(block: Block) -> tuple[Path, FileSum, dict[str, Any]]:
         target, segments = jobs[block.channels.start]
-        return target.path, *finish(target, segments, advance)
+        finished = finish(target, segments, advance)
+        return target.path, finished.written, finished.measured
 
     def add(finished: tuple[Path, FileSum, dict[str, Any]]) -> None:
         path, checksum, facts = finished

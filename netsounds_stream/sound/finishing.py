@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 from numpy.typing import NDArray
 
@@ -38,9 +39,16 @@ _MARGIN = 10 ** (-0.05 / 20)
 # Most that the limiter turns peaks down by: beyond that it becomes audible.
 _MOST_LIMITED_DB = 18.0
 _TOLERATED_LU = 0.2
+_TOLERATED_PEAK = 10 ** (0.005 / 20)  # what two decimals of a true peak do not show
 _MOST_PASSES = 5  # over the sound, to find the gain that reaches a loudness behind the limiter
+# Writings of a file, until what it holds is as loud as it should be and below the ceiling; after the first
+# ones, the latter is enough.
+_MOST_WRITINGS = 6
+_LOUDNESS_WRITINGS = 4
 _FADE_SECONDS = 0.01
 PIECE_SAMPLES = 1 << 16
+#: Progress of passes that the plan does not count.
+UNCOUNTED = Advance("", 1, "", lambda progress: None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +80,29 @@ class Gain:
     Attributes:
         factor: multiplies all segments.
         limits: whether peaks then exceed the ceiling, so that a limiter must turn them down.
+        ceiling: what the limiter turns them down to.
+        most: the largest factor that is allowed.
     """
 
     factor: float = 1.0
     limits: bool = False
+    ceiling: float = CEILING * _MARGIN
+    most: float = math.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A file that was written.
+
+    Attributes:
+        written: its size and checksum.
+        measured: its loudness and true peak, JSON-ready, where it was brought to a loudness, else empty.
+        gain: the gain that it was written with.
+    """
+
+    written: FileSum
+    measured: dict[str, Any]
+    gain: Gain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,43 +152,71 @@ def gain_for(
     """
     gain = 1.0
     limits = False
+    most = math.inf
     if target.loudness_lufs is not None:
         before = known or _loudness(_stream(target, segments, advance), target)
+        most = _most_gain(before) if before.true_peak else 1.0
         gain, limits = _gain_to(target.loudness_lufs, before)
         if limits:
             planned = iter([advance] if known is not None else [])  # the plan counts no further passes
 
             def limited(gain: float) -> float:
-                counted = next(planned, Advance("", 1, "", lambda progress: None))
-                return _loudness(
-                    _limited(target, gain, _stream(target, segments, counted)), target
-                ).integrated_lufs
+                counted = next(planned, UNCOUNTED)
+                trial = _limited(target, Gain(gain), _stream(target, segments, counted))
+                return _loudness(trial, target).integrated_lufs
 
-            gain = _limited_gain(target.loudness_lufs, gain, _most_gain(before), limited)
+            gain = _limited_gain(target.loudness_lufs, gain, most, limited)
     elif target.rate_hz != target.sound.sample_rate_hz:
         gain = _gain_to_peak(target, segments, advance)
-    return Gain(gain, limits)
+    return Gain(gain, limits, most=most)
 
 
 def finish(
     target: Finish, segments: Sequence[Segment], advance: Advance, gain: Gain | None = None
-) -> tuple[FileSum, dict[str, Any]]:
+) -> Finished:
     """Write a file.
+
+    A file that is to have a loudness is written again, with another gain, where what it then holds is too
+    loud or too quiet: Ogg Vorbis changes a sound's peaks by up to 2 dB and its loudness by up to 0.5 LU.
 
     Args:
         target: the file.
         segments: its sound.
-        advance: called with the number of samples of each of the `passes` over the segments.
+        advance: called with the number of samples of each of the `passes` over the segments; not those of
+            writing again, which the plan does not foresee.
         gain: gain of the segments; None: `gain_for` determines it.
 
     Returns:
-        Size and checksum of the file; and its loudness and true peak, JSON-ready, where it was brought to a
-        loudness, else nothing.
+        The file.
 
     Raises:
         OutputError: the file or its view cannot be written.
     """
     gain = gain or gain_for(target, segments, advance)
+    written, given = _written(target, segments, advance, gain)
+    if given is None:
+        return Finished(written=written, measured={}, gain=gain)
+    aim_lufs = given.integrated_lufs
+    heard = _heard(target, given)
+    for attempt in range(1, _MOST_WRITINGS):
+        better = _corrected(gain, heard, aim_lufs if attempt < _LOUDNESS_WRITINGS else None)
+        if better == gain:
+            break
+        gain = better
+        written, given = _written(target, segments, UNCOUNTED, gain)
+        assert given is not None
+        heard = _heard(target, given)
+    return Finished(written=written, measured=_measured(heard), gain=gain)
+
+
+def _written(
+    target: Finish, segments: Sequence[Segment], advance: Advance, gain: Gain
+) -> tuple[FileSum, Loudness | None]:
+    """Write a file once.
+
+    Returns:
+        Its size and checksum; and the loudness of what was written, where it is to have one.
+    """
     meter = None if target.loudness_lufs is None else LoudnessMeter(target.rate_hz, target.audio.channels)
     draw = np.random.default_rng((*target.seed, 1))
     view_meter = None if target.view is None else SoundMeter(target.view[1])
@@ -177,7 +232,44 @@ def finish(
         assert start == target.audio.samples
     if view_meter is not None and target.view is not None:
         view_meter.finish().save(target.view[0])
-    return _sum_of(file), {} if meter is None else _measured(meter.finish())
+    return _sum_of(file), None if meter is None else meter.finish()
+
+
+def _heard(target: Finish, given: Loudness) -> Loudness:
+    """Return the loudness of what a file holds; `given` is that of what it was given."""
+    return decoded_loudness(target.path) if target.audio.container == "OGG" else given
+
+
+def decoded_loudness(path: Path) -> Loudness:
+    """Measure loudness and true peak of a sound file, decoded piece by piece."""
+    with soundfile.SoundFile(str(path)) as file:
+        meter = LoudnessMeter(file.samplerate, file.channels)
+        for piece in file.blocks(PIECE_SAMPLES, dtype="float32", always_2d=True):
+            meter.add(piece)
+        return meter.finish()
+
+
+def _corrected(gain: Gain, heard: Loudness, aim_lufs: float | None) -> Gain:
+    """Return the gain with which a file comes nearer to what it should hold.
+
+    Args:
+        gain: the gain that it was written with.
+        heard: what it then held.
+        aim_lufs: the loudness that it should have; None: what remains is to bring it below the ceiling. Then
+            all of it is turned down, since coding may add to peaks that no limiter touches.
+
+    Returns:
+        The gain; the same one where the file is right.
+    """
+    if heard.true_peak > CEILING * _TOLERATED_PEAK:
+        down = CEILING * _MARGIN / heard.true_peak
+        factor = gain.factor if aim_lufs is not None else gain.factor * down
+        gain = replace(gain, limits=True, factor=factor, ceiling=gain.ceiling * down)
+    missing = 0.0 if aim_lufs is None else aim_lufs - heard.integrated_lufs
+    if math.isfinite(missing) and abs(missing) > _TOLERATED_LU / 2:
+        factor = min(gain.factor * 10 ** (missing / 20), gain.most)
+        gain = replace(gain, limits=gain.limits or missing > 0, factor=factor)
+    return gain
 
 
 def passes(sound: SoundOptions, loudness_lufs: float | None) -> int:
@@ -286,14 +378,14 @@ def _measured(loudness: Loudness) -> dict[str, Any]:
 
 def _scaled(target: Finish, gain: Gain, pieces: Iterable[Samples]) -> Iterator[Samples]:
     if gain.limits:
-        return _limited(target, gain.factor, pieces)
+        return _limited(target, gain, pieces)
     return (piece * np.float32(gain.factor) for piece in pieces)
 
 
-def _limited(target: Finish, gain: float, pieces: Iterable[Samples]) -> Iterator[Samples]:
-    limiter = Limiter(target.rate_hz, target.audio.channels, CEILING * _MARGIN)
+def _limited(target: Finish, gain: Gain, pieces: Iterable[Samples]) -> Iterator[Samples]:
+    limiter = Limiter(target.rate_hz, target.audio.channels, gain.ceiling)
     for piece in pieces:
-        yield limiter.push(piece * np.float32(gain))
+        yield limiter.push(piece * np.float32(gain.factor))
     yield limiter.flush()
 
 
@@ -330,9 +422,9 @@ def note_of(name: str, requested_lufs: float, measured: Mapping[str, Any]) -> st
         return f"{name} is too short or too quiet to have a loudness: its level was left as it is"
     if abs(reached - wanted) > _TOLERATED_LU:
         return (
-            f"{name} is at {reached:.1f} LUFS instead of {wanted:.1f}: its peaks stand out so far that the "
-            f"limiter would have to turn them down by more than {_MOST_LIMITED_DB:g} dB to keep them below "
-            f"{CEILING_DBTP:g} dBTP"
+            f"{name} is at {reached:.1f} LUFS instead of {wanted:.1f}: if it were louder, its peaks would "
+            f"exceed {CEILING_DBTP:g} dBTP, or the limiter would turn them down by more than "
+            f"{_MOST_LIMITED_DB:g} dB"
         )
     if wanted < requested_lufs - _TOLERATED_LU:
         return (

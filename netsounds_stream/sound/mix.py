@@ -81,10 +81,10 @@ def write_mix(
         write_signal(_added(levelled, windowing.stft.sounded), mixed, 0, level, lambda amount: None, loudness)
         (segment,) = segments_of(mixed, windowing, [level.levels()])
         gain = gain_for(target, [segment], advance, scaled_loudness(loudness, segment))
-        written, measured = finish(target, [segment], advance, gain)
+        finished = finish(target, [segment], advance, gain)
         assert target.loudness_lufs is not None
-        state = written_state(path, {**measured, "wanted_lufs": round(target.loudness_lufs, 2)})
-        files = with_view(target, written)
+        state = written_state(path, {**finished.measured, "wanted_lufs": round(target.loudness_lufs, 2)})
+        files = with_view(target, finished.written)
         if any(parts.values()):
             stems = [
                 Part(
@@ -93,7 +93,8 @@ def write_mix(
                 )
                 for number, (gains, signal) in zip(banks, levelled, strict=True)
             ]
-            part_files, down_db = write_parts(stems, gain.factor, context.pipeline, context.journal, advance)
+            mix_gain = finished.gain.factor
+            part_files, down_db = write_parts(stems, mix_gain, context.pipeline, context.journal, advance)
             files |= part_files
             state["stems"] = {"gain_db": round(down_db, 2)}
         temporary = [mixed.path, *(signal.path for signal in signals.values())]

@@ -217,9 +217,11 @@ def write_windowed_sum(
         (segment,) = segments_of(spool, windowing, [level.levels()])
         target = windowing.finish(path, audio, raw.number, "sum")
         gain = gain_for(target, [segment], advance, scaled_loudness(loudness, segment))
-        written, measured = finish(target, [segment], advance, gain)
-    files = with_view(target, written)
-    context.journal.reached(step, written_state(path, measured), lambda cancelled: files, removal(spool.path))
+        finished = finish(target, [segment], advance, gain)
+    files = with_view(target, finished.written)
+    context.journal.reached(
+        step, written_state(path, finished.measured), lambda cancelled: files, removal(spool.path)
+    )
 
 
 class FilterSignals:

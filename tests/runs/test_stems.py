@@ -14,6 +14,7 @@ from netsounds_stream import Run, check, sonify
 from netsounds_stream.errors import OptionError
 from netsounds_stream.planning.options import options_from_words
 from netsounds_stream.sound.dsp.loudness import LoudnessMeter
+from netsounds_stream.sound.finishing import decoded_loudness
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +88,19 @@ def test_one_that_would_pass_the_ceiling_turns_all_down(
     said = run.record["stems"]["gain_db"]
     assert said < 0
     assert any(f"stems are {-said:.2f} dB quieter" in note for note in run.record["notes"])
+
+
+def test_in_ogg_they_stay_below_the_ceiling_too(
+    tmp_path: Path, small_picture: Path, weights_file: Path
+) -> None:
+    """Decoded, mix and stems; and the stems have one gain still."""
+    words: dict[str, Any] = {"format": "ogg", "sample_rate": 44100, "loudness": -2.0, "scheme": ()}
+    run = made(tmp_path / "run", small_picture, weights_file, **words)
+    names = ["mix.ogg", *(f"stem-{number}_a-b.ogg" for number in BANKS)]
+    peaks = [decoded_loudness(run.folder / name).true_peak for name in names]
+    assert decibels(max(peaks)) <= -1
+    assert decibels(max(peaks[1:])) >= -1.5  # turned down by what it takes
+    assert run.record["levels"]["mix.ogg"]["true_peak_dbtp"] == pytest.approx(decibels(peaks[0]), abs=0.006)
 
 
 def test_what_the_page_plays_is_the_stem(quiet: Run) -> None:
