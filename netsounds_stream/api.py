@@ -25,6 +25,7 @@ from .planning.options import SonifyOptions, resolve_options
 from .planning.plan import Plan
 from .planning.planner import make_plan
 from .run.destinations import location_of, location_to_resume
+from .run.folder import RunFolder
 from .run.record import command_line, recorded_options, recorded_place
 from .run.result import Run
 
@@ -171,18 +172,24 @@ def sonify(
         return carry_out(request, folder, journal)
 
 
-def _require_picture(image: str, options: SonifyOptions, folder: str | Path) -> None:
+def _require_picture(request: RunRequest, opened: RunFolder) -> None:
     """Require that a stopped run's picture is where it was.
 
+    Args:
+        request: the run.
+        opened: its folder, which is told the command that resumes the run from the picture's new place.
+
     Raises:
-        PictureError: it is not; the message has the command for its new place.
+        PictureError: it is not.
     """
-    if not is_gone(image):
+    if not isinstance(request.image, str) or not is_gone(request.image):
         return
-    command = f"{command_line('NEW', options)} --out {quoted(folder)} --resume"
+    work = "" if request.how.work is None else f" --work {quoted(request.how.work)}"
+    command = command_line("NEW", request.options)
+    opened.resumed_by = f"{command} --out {quoted(opened.place)}{work} --resume"
     raise PictureError(
-        f"the picture of this run is no longer at {image}; if it was moved, continue from its new place: "
-        f"{command}"
+        f"the picture of this run is no longer at {request.image}; if it was moved, give its new place for "
+        "NEW"
     )
 
 
@@ -247,6 +254,6 @@ def resume(
         with location.folder(overwrite=journal["overwrite"]) as opened:
             journal = read_journal(opened.path)
             if journal is not None:
-                _require_picture(image, options, folder)
+                _require_picture(request, opened)
                 return carry_out(request, opened, journal)
     return location.finished()

@@ -35,7 +35,8 @@ class RunFolder(ABC):
     Attributes:
         place: where the run will be, as the user named it: a path, or a URL without its secrets.
         path: the folder.
-        resumed_by: call that resumes the run, where no command can since its picture was in memory.
+        resumed_by: what resumes the run where `resume` does not, since its picture was in memory or has been
+            moved.
 
     Raises:
         OutputError: the folder cannot be made, or another process works in it.
