@@ -7,6 +7,7 @@ them.
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 
 from ..base.machine import safe_imports
 from ..base.progress import Stop
-from ..errors import NetsoundsError, Stopped, WorkerError
+from ..errors import NetsoundsError, Stopped, WorkerError, remedy_for
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -87,10 +88,13 @@ class Processes:
             ended, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             if stop.asked:
                 raise Stopped
-            for future in ended:
+            stuck = {future for future, (at, _) in running.items() if self._is_stuck(at)} - ended
+            for future in ended | stuck:
                 at, item = running.pop(future)
                 free.append(at)
-                outcome: R | NetsoundsError = self._outcome(future, at)
+                outcome: R | NetsoundsError = (
+                    self._given_up(at) if future in stuck else self._outcome(future, at)
+                )
                 yield item, outcome
 
     def _submit(self, at: int, work: Callable[[T], R], item: T) -> Future[R]:
@@ -112,6 +116,20 @@ class Processes:
         finally:
             self._progresses[at].value = 0.0
 
+    def _is_stuck(self, at: int) -> bool:
+        """Return whether a pool's own thread has died, where the system allows no further one.
+
+        Then no item reaches its process, and `concurrent.futures` would wait for ever.
+        """
+        manager: Any = self._pools[at]._executor_manager_thread
+        return manager is not None and not manager.is_alive()
+
+    def _given_up(self, at: int) -> WorkerError:
+        """Replace a pool that is stuck, and return its item's error."""
+        _kill(self._pools[at])
+        self._pools[at] = self._new_pool(at)
+        return WorkerError(f"its process cannot be given work; {remedy_for(OSError(errno.EAGAIN, ''))}")
+
     def close(self, *, at_once: bool) -> None:
         """End the processes.
 
@@ -120,8 +138,7 @@ class Processes:
         """
         if at_once:
             for pool in self._pools:
-                for process in list((pool._processes or {}).values()):
-                    process.kill()
+                _kill(pool)
         for pool in self._pools:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -132,6 +149,11 @@ class Processes:
             initializer=_start_worker,
             initargs=(self._progresses[at], self._threads),
         )
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    for process in list((pool._processes or {}).values()):
+        process.kill()
 
 
 @contextmanager
