@@ -286,7 +286,7 @@ class LocalRunFolder(RunFolder):
         replaced = replaced_path(self.path)
         record = read_record(self.path / RECORD_NAME)
         assert record is not None
-        new = {RECORD_NAME, *(Path(name).parts[0] for name in record["files"])}
+        new = {RECORD_NAME, *tops_of(record)}
         there = [path.name for path in self._out.iterdir()]
         # What the new run has and what is no longer in its own folder was moved before a kill.
         earlier = [name for name in there if name not in new or (self.path / name).exists()]

@@ -140,7 +140,7 @@ def _until(found: Callable[[], Any], process: subprocess.Popen[bytes]) -> Any:
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pictures") / "a.png"
-    pyvips.Image.new_from_array(draw(9_000, 120)).pngsave(str(path))
+    pyvips.Image.new_from_array(draw(9_000, 513)).pngsave(str(path))
     return path
 
 

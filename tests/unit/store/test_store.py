@@ -190,7 +190,7 @@ def test_tensorstore_reads_it(tmp_path: Path, codec: str) -> None:
     spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(tmp_path / "a.zarr")}}
     array = tensorstore.open(spec).result()
     np.testing.assert_array_equal(array.read().result(), expected)
-    assert array.domain.labels == ("channel", "y", "x")
+    assert array.domain.labels == ("channel_1", "y_1", "x_1")
 
 
 def test_one_filter_is_read_without_the_others(tmp_path: Path) -> None:
