@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,11 @@ def _fits(packed: bool) -> Maker:
 _REDUCED = {254: (4, [1])}
 _TAGGED = {254: (4, [1]), 50706: (1, [1, 4, 0, 0])}
 _SMALL = draw(48, 32)
+# A ramp of 40 x 30 pixels, written by a libvips that has an encoder; the wheel's has none.
+_JXL = (
+    "/wrosAEBhAGTYQkAgAqVUcYNXs71fPmhw2LaxnWGttq2sISx2V4YJCQcIJv7CtRmiWMd50AH2fOd2S2ECxXLw2f+sxwAAAAAgBiiBwIAAFRI"
+    "gYRWjIyMwckoXhjvBaruXhMZGgf0B0ke"
+)
 _MOSAIC = Page(PIXELS[..., 1], 32803)
 #: Kind -> the file's suffix and its maker; the options that it is read with.
 KINDS: dict[str, tuple[tuple[str, Maker], dict[str, Any]]] = {
@@ -117,6 +123,7 @@ KINDS: dict[str, tuple[tuple[str, Maker], dict[str, Any]]] = {
     "AVIF": (_pil(".avif"), {}),
     "HEIC": ((".heic", _heic), {}),
     "JPEG 2000": (_pil(".jp2"), {}),
+    "JPEG XL": (_bytes(".jxl", b64decode(_JXL)), {}),
     "PGM, PPM": (_pil(".ppm"), {}),
     "PFM": (_bytes(".pfm", b"PF\n96 64\n-1.0\n" + SHARE[::-1].tobytes()), {"stretch": "full"}),
     "FITS": ((".fits", _fits(packed=False)), {}),
