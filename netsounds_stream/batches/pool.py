@@ -88,7 +88,10 @@ class Processes:
             ended, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             if stop.asked:
                 raise Stopped
-            stuck = {future for future, (at, _) in running.items() if self._is_stuck(at)} - ended
+            # asked in this order: a pool whose process was killed first tells its items, then ends its thread
+            stuck = {
+                future for future, (at, _) in running.items() if self._is_stuck(at) and not future.done()
+            }
             for future in ended | stuck:
                 at, item = running.pop(future)
                 free.append(at)

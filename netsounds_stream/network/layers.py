@@ -67,7 +67,7 @@ class LayerStage(Protocol):
         """Resume from the state that an earlier stage retained."""
 
 
-class Activation:
+class ActivatedConv:
     """A convolution with its ReLU, in one kernel where a GPU has one and nobody asks for what lies between.
 
     On CUDA, adding the bias and the ReLU as passes of their own takes as long as the convolution (measured on
@@ -140,7 +140,7 @@ class ConvStage:
     ) -> None:
         self.layers = layers_of(layer)
         self._layer = layer
-        self._activated = Activation(
+        self._activated = ActivatedConv(
             layer.name, layer.activation_name, weight, bias, emit=emit, wanted=wanted
         )
         self._retained: Tensor | None = None
@@ -278,7 +278,7 @@ class FireStage:
         self._squeeze = _split_weight(params[f"{layer.name}.squeeze.weight"], split)
         self._squeeze_bias = params[f"{layer.name}.squeeze.bias"]
         self._expand1x1, self._expand3x3 = (
-            Activation(
+            ActivatedConv(
                 name,
                 f"{name}_activation",
                 params[f"{name}.weight"],
