@@ -65,12 +65,15 @@ _TIFF_COLOURS: dict[int | None, tuple[Colour, int]] = {
 }
 _PHOTOMETRIC_NAMES = {
     4: "a mask",
+    tiff.YCBCR: "YCbCr colours without JPEG compression",
     10: "ITU L*a*b* colours",
     tiff.MOSAIC: "a sensor's mosaic",
     tiff.LINEAR_RAW: "a sensor's values",
     32844: "LogLuv luminance",
     32845: "LogLuv colours",
 }
+# Compressions of TIFF whose decoders turn YCbCr to RGB: JPEG, old and new, and JPEG 2000.
+_TURN_YCBCR = (6, 7, 33003, 33005, 34712)
 # A later page with this many times the first one's pixels, stored in tiles, is the picture of a whole-slide
 # file that begins with its label or an overview.
 _SLIDE_FACTOR = 4
@@ -383,6 +386,8 @@ def _tiff_contents(path: Path, directory: tiff.Directory, image: Any, reading: R
     """Describe a picture of a TIFF by its tags."""
     colour, own = _TIFF_COLOURS.get(directory.photometric, ("other", 1))
     channels = directory.channels
+    if directory.photometric == tiff.YCBCR and directory.compression not in _TURN_YCBCR:
+        colour, own = "other", 1
     if directory.photometric == tiff.PALETTE:  # libvips looks its colours up
         channels = image.bands
         own = channels - len(directory.extra_samples)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyvips
+from pyvips import ffi, vips_lib
 
 from ..errors import PictureError, limit_met
 from .fits import is_fits
@@ -57,7 +58,7 @@ _UNKNOWN_KIND = (
 _DAMAGE = (
     "premature", "truncat", "corrupt", "end of", "eof", "short", "invalid", "read error", "crc",
     "missing", "not enough", "decode error", "out of range", "marker", "checksum", "broken", "syntax",
-    "unable to parse",
+    "unable to parse", "not yet in table", "decoding error", "decompress error",
 )  # fmt: skip
 
 
@@ -107,6 +108,7 @@ def open_file(path: Path, access: str, load: LoadOptions = LoadOptions(), **opti
     if kind not in _LOADERS:
         cause = f"libvips reads it as {kind}" if kind else "no known picture format"
         raise PictureError(f"{path} is not a picture ({cause}); give a JPEG, PNG, TIFF, WebP, GIF or AVIF")
+    forget_swallowed()
     try:
         # With fail_on="truncated", a JPEG cut short within a TIFF would be grey from there on.
         options = {**load.words(), **options}
@@ -244,7 +246,7 @@ def undecodable(path: Path, error: Any, codec: str = "") -> PictureError:
 
 def _remedy(error: Any, codec: str = "") -> str:
     """Tell damage from what libvips was built without, by libvips' and its libraries' words."""
-    words = str(error).lower()
+    words = str(error).lower().replace("unsupported marker", "marker")  # in the midst of a JPEG: damage
     if "maximum memory" in words or "memory allocation of" in words:  # libtiff's limit on a strip or tile
         return "its strips are larger than libvips decodes, save it in tiles"
     if (limit := limit_met(words)) is not None:
@@ -256,6 +258,26 @@ def _remedy(error: Any, codec: str = "") -> str:
     if damaged:
         return "the file is damaged or cut short, get a complete copy"
     return "save it anew from a program that shows it"
+
+
+def forget_swallowed() -> None:
+    """Forget what `swallowed` would return, since it belongs to a picture that was read before."""
+    vips_lib.vips_error_clear()
+
+
+def swallowed() -> str:
+    """Return, and forget, what libvips has noted of a TIFF that it fails to decode.
+
+    Its version 8.18 draws a tile that it cannot decode in black, and says so in its notes alone.
+
+    Returns:
+        The words; empty where nothing failed.
+    """
+    noted: str = ffi.string(vips_lib.vips_error_buffer()).decode(errors="replace")
+    if not noted:
+        return ""
+    vips_lib.vips_error_clear()
+    return next((line for line in noted.splitlines() if line.startswith("tiff2vips: ")), "")
 
 
 def probe(path: Path, image: Any, codec: str) -> None:
@@ -273,3 +295,5 @@ def probe(path: Path, image: Any, codec: str) -> None:
         pyvips.Region.new(image).fetch(0, 0, 1, 1)
     except pyvips.Error as error:
         raise undecodable(path, error, codec) from error
+    if words := swallowed():
+        raise undecodable(path, words, codec)

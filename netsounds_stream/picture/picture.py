@@ -29,7 +29,7 @@ from . import heif
 from .contents import Contents, contents_of, open_contents
 from .conversion import as_rgb, read_channels
 from .in_memory import PixelSource, contents_in_memory
-from .loaders import has_field, is_picture, loader_of, reason, undecodable, whole_bytes
+from .loaders import has_field, is_picture, loader_of, reason, swallowed, undecodable, whole_bytes
 from .sources import failure_in
 from .stretch import measured_limits
 
@@ -500,11 +500,14 @@ def _resized(image: Any, width: int, height: int) -> Any:
 
 
 def _decoding(path: Path, decode: Callable[[], Any]) -> Any:
-    """Call `decode`, and raise PictureError where libvips fails in it."""
+    """Call `decode`, and raise PictureError where libvips fails in it, or has failed beside it."""
     try:
-        return decode()
+        decoded = decode()
     except pyvips.Error as error:
         raise failure_in(path) or undecodable(path, error) from error
+    if words := swallowed():
+        raise undecodable(path, words)
+    return decoded
 
 
 def _reading_spool(spool: Path, read: Callable[[], Any]) -> Any:

@@ -215,6 +215,7 @@ REFUSED = {
     "12 bits": (Page(GREY, 1, tags={258: (3, [12])}), "12-bit integers"),
     "unequal bits": (Page(RGB, 2, tags={258: (3, [8, 8, 16])}), "different number formats"),
     "ITU Lab": (Page(RGB, 10), "ITU L.*--channels 1,2,3"),
+    "YCbCr": (Page(RGB, 6), "YCbCr colours without JPEG.*--channels 1,2,3"),
     "unknown colours": (Page(GREY, 51177), "unknown kind.*--channels 1"),
     "three inks": (Page(RGB, 5), "inks other than CMYK"),
     "a sensor's mosaic": (Page(GREY, 32803), "raw file"),
