@@ -96,6 +96,8 @@ def inputs_of(patterns: Sequence[str], out: Path, stdin: Callable[[], bytes] = n
             real = os.path.realpath(match.path)
             matches[real] = min(matches.get(real, match), match, key=_rank)
         if empty:
+            if pattern == "-":
+                raise OptionError("standard input names no picture; give one name on each line")
             raise OptionError(f"{pattern} matches no picture; check the name")
     folders = folders_of([(match.below, real) for real, match in matches.items()])
     return [Input(matches[real].path, folder) for real, folder in zip(matches, folders, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 from pathlib import Path
@@ -353,6 +354,10 @@ def run() -> None:
 
 def _status() -> int:
     """Run the command and return its exit status."""
+    try:
+        os.getcwd()
+    except OSError:  # oneMKL would end the process there, with words about its libraries
+        return _fail("the folder that you are in is gone, or cannot be read; change to another one", 1)
     try:
         return cli(standalone_mode=False) or 0
     except NetsoundsError as error:

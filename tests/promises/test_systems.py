@@ -18,7 +18,7 @@ from netsounds_stream import batch, open_run, plan, sonify
 from netsounds_stream.base.locations import quoted
 from netsounds_stream.errors import WeightsError
 from netsounds_stream.network.weights import load_weights
-from tests.helpers.reference import PROGRAM
+from tests.helpers.reference import PROGRAM, ROOT
 from tests.helpers.runs import contents, stopped_run
 
 fcntl = pytest.importorskip("fcntl")  # not on Windows
@@ -181,3 +181,10 @@ def test_a_batch_goes_on_without_locks_too(
     monkeypatch.setattr(fcntl, "flock", refuse)
     done = batch([small_picture], tmp_path / "runs", weights=str(weights_file), **ALONE)
     assert not done.failed
+
+
+def test_a_folder_that_is_gone(tmp_path: Path, small_picture: Path) -> None:
+    words = f"mkdir gone; cd gone; rmdir ../gone; {shlex.quote(str(PROGRAM))} sonify {quoted(small_picture)}"
+    done = called(["bash", "-c", words], tmp_path, PYTHONPATH=str(ROOT))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("netsounds-stream: the folder that you are in is gone")
