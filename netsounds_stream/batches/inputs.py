@@ -96,7 +96,7 @@ def inputs_of(patterns: Sequence[str], out: Path, stdin: Callable[[], bytes] = n
             real = os.path.realpath(match.path)
             matches[real] = min(matches.get(real, match), match, key=_rank)
         if empty:
-            if pattern == "-":
+            if pattern == _STDIN:
                 raise OptionError("standard input names no picture; give one name on each line")
             raise OptionError(f"{pattern} matches no picture; check the name")
     folders = folders_of([(match.below, real) for real, match in matches.items()])
