@@ -255,8 +255,8 @@ def test_a_loop_stays_with_the_filter(opened: Open) -> None:
       audio.addEventListener("seeked", () => window.times.push(audio.currentTime));
     }""")
     choose_filter(page, 1, 4)
-    page.wait_for_function("window.times.length >= 3")
-    for each in page.evaluate("window.times"):
+    page.wait_for_function("window.times.length >= 4")
+    for each in page.evaluate("window.times")[1:]:  # the first may be of where the page began
         assert 4 * FILTER_SECONDS <= each < 4.5 * FILTER_SECONDS
     assert chosen(page) == ["4"]
 
