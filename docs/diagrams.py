@@ -141,7 +141,7 @@ def frame_facts() -> Facts:
     """A frame of 24 made-up activations, and its samples."""
     places = torch.arange(24, dtype=torch.float32)
     values = torch.relu(torch.sin(places / 2.2) + 0.6 * torch.cos(places * 1.7) - 0.1)
-    samples = mirrored(half_frames(values[None]), len(values))[0]
+    samples = mirrored(half_frames(values[None]).numpy(), len(values))[0]
     return {
         "values": [round(float(each), 3) for each in values],
         "samples": [round(float(each), 3) for each in samples],

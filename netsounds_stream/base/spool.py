@@ -24,16 +24,16 @@ class PlacedFile:
 
     def __init__(self, file: FileIO) -> None:
         self._file = file
-        self._position = threading.Lock()  # held while the file's own position is in use
+        self._turn = threading.Lock()  # held by the thread that writes, or that uses the file's own position
 
     def put(self, content: bytes | memoryview, offset: int) -> None:
         """Write all of `content` at `offset`."""
         rest = memoryview(content)
         while rest:  # the system may write only a part
-            if hasattr(os, "pwrite"):
-                count = os.pwrite(self._file.fileno(), rest, offset)
-            else:  # Windows
-                with self._position:
+            with self._turn:  # Linux lets one thread write to a file at a time; the others would spin
+                if hasattr(os, "pwrite"):
+                    count = os.pwrite(self._file.fileno(), rest, offset)
+                else:  # Windows
                     self._file.seek(offset)
                     count = self._file.write(rest)
             rest = rest[count:]
@@ -49,7 +49,7 @@ class PlacedFile:
             if hasattr(os, "preadv"):
                 count = os.preadv(self._file.fileno(), [view], offset)
             else:  # macOS before 11, Windows
-                with self._position:
+                with self._turn:
                     self._file.seek(offset)
                     count = self._file.readinto(view)
             if not count:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..base.checkpoint import CheckpointWriter
-from ..network.layers import Parts
+from ..network.convolution import Parts
 from ..network.stream import RowBlock
 from ..planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Plan, cells_of
 from ..planning.sound_options import SoundOptions

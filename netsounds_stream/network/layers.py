@@ -11,11 +11,10 @@ Every layer has the four methods of `LayerStage`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..planning.geometry import (
@@ -27,12 +26,8 @@ from ..planning.geometry import (
     Pool,
     layers_of,
 )
+from .convolution import ActivatedConv, Emit, Parts
 
-#: A layer's rows, its channels split over one or more tensors `[1, channel, row, cross]`. A fire's two
-#: expansions stay apart: concatenating them would cost a fifth of the run.
-Parts = tuple[Tensor, ...]
-#: Called with a layer's name and its new rows.
-Emit = Callable[[str, Parts], None]
 _ROWS = "rows"  # the name of retained rows in a checkpoint
 
 
@@ -67,63 +62,6 @@ class LayerStage(Protocol):
         """Resume from the state that an earlier stage retained."""
 
 
-class ActivatedConv:
-    """A convolution with its ReLU, in one kernel where a GPU has one and nobody asks for what lies between.
-
-    On CUDA, adding the bias and the ReLU as passes of their own takes as long as the convolution (measured on
-    an H100: 690 Mpx/s, 840 in one kernel).
-
-    Args:
-        name: the convolution's layer.
-        activation_name: the ReLU's layer.
-        weight: `[out channel, in channel, row, cross]`.
-        bias: `[out channel]`.
-        emit: called with each layer's new rows.
-        wanted: names of the layers that have hooks.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        activation_name: str,
-        weight: Tensor,
-        bias: Tensor,
-        *,
-        emit: Emit,
-        wanted: Collection[str],
-    ) -> None:
-        self._names = name, activation_name
-        self._weight = weight
-        self._bias = bias
-        self._emit = emit
-        self._fused = weight.is_cuda and name not in wanted
-
-    def __call__(self, rows: Tensor, *, stride: int = 1, padding: tuple[int, int] = (0, 0)) -> Tensor:
-        """Convolve rows and clamp them at 0, with both layers emitted.
-
-        Args:
-            rows: `[1, channel, row, cross]`.
-            stride: stride along both axes.
-            padding: zeros around, along rows and across.
-
-        Returns:
-            The ReLU's output, in the same form.
-        """
-        name, activation_name = self._names
-        if self._fused:
-            rows = rows.contiguous(memory_format=torch.channels_last)
-            out = torch.cudnn_convolution_relu(
-                rows, self._weight, self._bias, (stride, stride), padding, (1, 1), 1
-            )
-            self._emit(name, (out,))  # its rows are counted; nobody sees them
-        else:
-            out = F.conv2d(rows, self._weight, self._bias, stride, padding)
-            self._emit(name, (out,))
-            out.relu_()
-        self._emit(activation_name, (out,))
-        return out
-
-
 class ConvStage:
     """A convolution without padding, and its ReLU.
 
@@ -140,9 +78,8 @@ class ConvStage:
     ) -> None:
         self.layers = layers_of(layer)
         self._layer = layer
-        self._activated = ActivatedConv(
-            layer.name, layer.activation_name, weight, bias, emit=emit, wanted=wanted
-        )
+        names = layer.name, layer.activation_name
+        self._activated = ActivatedConv(names, weight, bias, emit=emit, wanted=wanted)
         self._retained: Tensor | None = None
 
     def push(self, parts: Parts) -> Parts | None:
@@ -155,7 +92,7 @@ class ConvStage:
             self._retained = rows
             return None
         self._retained = rows[:, :, count * stride :].clone()
-        return (self._activated(rows[:, :, : (count - 1) * stride + kernel], stride=stride),)
+        return (self._activated((rows[:, :, : (count - 1) * stride + kernel],), stride=stride),)
 
     def flush(self) -> Parts | None:
         """Return None: without padding, too few rows for a window complete nothing."""
@@ -275,27 +212,22 @@ class FireStage:
         self.layers = layers_of(layer)
         self._name = layer.name
         self._emit = emit
-        self._squeeze = _split_weight(params[f"{layer.name}.squeeze.weight"], split)
-        self._squeeze_bias = params[f"{layer.name}.squeeze.bias"]
-        self._expand1x1, self._expand3x3 = (
+        self._squeeze, self._expand1x1, self._expand3x3 = (
             ActivatedConv(
-                name,
-                f"{name}_activation",
+                (name, f"{name}_activation"),
                 params[f"{name}.weight"],
                 params[f"{name}.bias"],
+                split=split if name.endswith("squeeze") else None,
                 emit=emit,
                 wanted=wanted,
             )
-            for name in (f"{layer.name}.expand1x1", f"{layer.name}.expand3x3")
+            for name in (f"{layer.name}.squeeze", f"{layer.name}.expand1x1", f"{layer.name}.expand3x3")
         )
         self._retained: Tensor | None = None
 
     def push(self, parts: Parts) -> Parts | None:
         """Squeeze the new rows, and expand every row whose neighbours are complete now."""
-        squeezed = _conv1x1(parts, self._squeeze, self._squeeze_bias)
-        self._emit(f"{self._name}.squeeze", (squeezed,))
-        squeezed.relu_()
-        self._emit(f"{self._name}.squeeze_activation", (squeezed,))
+        squeezed = self._squeeze(parts)
         if self._retained is None:
             self._retained = torch.zeros_like(squeezed[:, :, :1])  # the padding above the first row
         return self._expand(squeezed)
@@ -321,7 +253,7 @@ class FireStage:
             self._retained = rows
             return None
         self._retained = rows[:, :, -2:].clone()
-        expanded = self._expand1x1(rows[:, :, 1:-1]), self._expand3x3(rows, padding=(0, 1))
+        expanded = self._expand1x1((rows[:, :, 1:-1],)), self._expand3x3((rows,), padding=(0, 1))
         self._emit(self._name, expanded)
         return expanded
 
@@ -333,28 +265,29 @@ class ClassifierStage:
         params: parameters by torchvision's names.
         split: numbers of channels in each part of the input.
         emit: called with each layer's new rows.
+        wanted: names of the layers that have hooks.
 
     Attributes:
         total: float64 `[class]`, the sum over all positions so far, on the CPU or CUDA device.
         count: number of positions so far.
     """
 
-    def __init__(self, params: Mapping[str, Tensor], split: tuple[int, ...], emit: Emit) -> None:
+    def __init__(
+        self, params: Mapping[str, Tensor], split: tuple[int, ...], *, emit: Emit, wanted: Collection[str]
+    ) -> None:
         self.layers: tuple[str, ...] = (CLASSIFIER_NAME, CLASSIFIER_ACTIVATION_NAME)
-        self._weight = _split_weight(params[f"{CLASSIFIER_NAME}.weight"], split)
-        self._bias = params[f"{CLASSIFIER_NAME}.bias"]
-        self._emit = emit
+        weight = params[f"{CLASSIFIER_NAME}.weight"]
+        bias = params[f"{CLASSIFIER_NAME}.bias"]
+        names = CLASSIFIER_NAME, CLASSIFIER_ACTIVATION_NAME
+        self._activated = ActivatedConv(names, weight, bias, split=split, emit=emit, wanted=wanted)
         # A sum on the CPU would wait for the device at every band; MPS has no float64.
-        self._sums_on = self._bias.device if self._bias.is_cuda else torch.device("cpu")
+        self._sums_on = bias.device if bias.is_cuda else torch.device("cpu")
         self.total = torch.zeros(CLASSES, dtype=torch.float64, device=self._sums_on)
         self.count = 0
 
     def push(self, parts: Parts) -> Parts | None:
         """Add the new positions to the sum; no rows are returned."""
-        out = _conv1x1(parts, self._weight, self._bias)
-        self._emit(CLASSIFIER_NAME, (out,))
-        out.relu_()
-        self._emit(CLASSIFIER_ACTIVATION_NAME, (out,))
+        out = self._activated(parts)
         self.total += out.float().sum(dim=(0, 2, 3)).to(self._sums_on).double()
         self.count += int(out.shape[2] * out.shape[3])
         return None
@@ -379,21 +312,3 @@ def _joined(retained: Tensor | None, new: Tensor) -> Tensor:
 
 def _by_name(rows: Tensor | None) -> dict[str, Tensor]:
     return {} if rows is None else {_ROWS: rows}
-
-
-def _split_weight(weight: Tensor, split: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Split a 1x1 convolution's weight by the parts of its input."""
-    pieces = torch.split(weight, list(split), dim=1)
-    return tuple(piece.contiguous(memory_format=torch.channels_last) for piece in pieces)
-
-
-def _conv1x1(parts: Parts, weights: Sequence[Tensor], bias: Tensor) -> Tensor:
-    """Convolve an input in several parts by 1x1 kernels: the sum of the convolutions of each part.
-
-    Returns:
-        `[1, channel, row, cross]`.
-    """
-    out = F.conv2d(parts[0], weights[0], bias)
-    for part, weight in zip(parts[1:], weights[1:], strict=True):
-        out.add_(F.conv2d(part, weight))
-    return out

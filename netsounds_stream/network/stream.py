@@ -167,7 +167,7 @@ class RowStream:
                 case Fire():
                     self._stages.append(FireStage(layer, params, split, emit=self._emit, wanted=hooks))
                     split = (layer.expand, layer.expand)
-        self._classifier = ClassifierStage(params, split, self._emit)
+        self._classifier = ClassifierStage(params, split, emit=self._emit, wanted=hooks)
         self._stages.append(self._classifier)
 
     def push(self, rows: Tensor) -> None:

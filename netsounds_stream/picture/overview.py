@@ -37,6 +37,8 @@ def across_cells(values: Tensor, factor: int) -> tuple[Tensor, Tensor]:
     Returns:
         Sums and maxima, each float32 `[row, cell, channel]`; the last cell may cover fewer values.
     """
+    if factor == 1:
+        return values, values
     rows, cross, channels = values.shape
     full = cross - cross % factor
     cells = values[:, :full].view(rows, full // factor, factor, channels)

@@ -136,14 +136,12 @@ class Inversion:
         values = source.read(block.channels, block.frames).to(self.device)
         half = half_frames(values.float())
         half.mul_(self._column(self.factor, block)).add_(self._column(self.offset, block))
-        rounded = to_samples(half, self.options.subtype, bounded=self.options.scale != "none")
+        rounded = to_samples(half, self.options.subtype, bounded=self.options.scale != "none").cpu().numpy()
         if extremes is not None:
-            low, high = (
-                extreme.cpu().float() / full_scale(self.options.subtype)
-                for extreme in torch.aminmax(rounded, dim=2)
-            )
-            extremes.add(self.place[block.channels.start], block.frames.start, low.numpy(), high.numpy())
-        samples = mirrored(rounded, self.frequencies).cpu().numpy()
+            scale = full_scale(self.options.subtype)
+            low, high = (bound.astype(np.float32) / scale for bound in (rounded.min(2), rounded.max(2)))
+            extremes.add(self.place[block.channels.start], block.frames.start, low, high)
+        samples = mirrored(rounded, self.frequencies)
         checksums = []
         shortened = self.shortened
         for position, (sound, number) in enumerate(zip(samples, self._numbers(block), strict=True)):

@@ -128,11 +128,11 @@ class SumSpool(ResumableSink[SumState]):
                 half.mul_(factor).add_(offset)
                 samples = to_samples(half, options.subtype, bounded=options.scale != "none")
                 first = start * self._frequencies
-                sound = mirrored(samples, self._frequencies).transpose(1, 2).reshape(-1, audio.channels)
-                sound = sound[: audio.samples - first]
-                part = wav.write(first, sound.contiguous().numpy())
+                frames = mirrored(samples.numpy(), self._frequencies)
+                sound = frames.transpose(0, 2, 1).reshape(-1, audio.channels)[: audio.samples - first]
+                part = wav.write(first, sound)
                 wav.checksum ^= shifted(part, wav.bytes_after(first + len(sound)))
                 if meter is not None:
-                    meter.add((sound.float() / full_scale(options.subtype)).numpy())
-                advance(sound.numel())
+                    meter.add(sound.astype(np.float32) / np.float32(full_scale(options.subtype)))
+                advance(sound.size)
             return wav.file_sum()

@@ -324,14 +324,16 @@ class FilterExtremes(Closable):
         """
         column_of_frame = (np.arange(frame, frame + low.shape[1]) * self.columns) // self._frames
         columns, begins = np.unique(column_of_frame, return_index=True)
+        lowest = np.minimum.reduceat(low, begins, axis=1)
+        highest = np.maximum.reduceat(high, begins, axis=1)
         with self._lock:
-            for number in range(len(low)):
-                widened = self._values[first + number, columns[0] : columns[-1] + 1]
-                widened[:, 0] = np.minimum(widened[:, 0], np.minimum.reduceat(low[number], begins))
-                widened[:, 1] = np.maximum(widened[:, 1], np.maximum.reduceat(high[number], begins))
-                place = ((first + number) * self.columns + int(columns[0])) * 8
+            widened = self._values[first : first + len(low), columns[0] : columns[-1] + 1]
+            np.minimum(widened[..., 0], lowest, out=widened[..., 0])
+            np.maximum(widened[..., 1], highest, out=widened[..., 1])
+            for number, values in enumerate(widened, first):
+                place = (number * self.columns + int(columns[0])) * 8
                 try:
-                    self._file.put(memoryview(np.ascontiguousarray(widened)).cast("B"), place)
+                    self._file.put(memoryview(values).cast("B"), place)
                 except OSError as error:
                     raise cannot_write(self.path, error) from error
 

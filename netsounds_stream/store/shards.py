@@ -31,10 +31,13 @@ LZ4_LEVEL = 1
 
 P = TypeVar("P", bound=PurePath)
 Encode = Callable[[NDArray[np.float16]], bytes]
-Decode = Callable[[bytes, NDArray[np.float16]], object]
+#: What holds an encoded chunk.
+Buffer = bytes | memoryview
+Decode = Callable[[Buffer, NDArray[np.float16]], object]
 
 _INDEX_CODECS = ({"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"})
 _UNFILLED = 0xFFFF  # as float16 a NaN, which activations never are
+_AT_ONCE = 1 << 20  # most bytes of several chunks that are read at once
 #: Offset and length of a chunk that holds the fill value only.
 MISSING = (1 << 64) - 1
 
@@ -123,7 +126,7 @@ def _decoder(codecs: Sequence[Mapping[str, Any]]) -> Decode | None:
     return decode
 
 
-def _copy(content: bytes, out: NDArray[np.float16]) -> None:
+def _copy(content: Buffer, out: NDArray[np.float16]) -> None:
     out[...] = np.frombuffer(content, "<f2").reshape(out.shape)
 
 
@@ -246,24 +249,27 @@ class ShardedArray:
         """Return the path of a shard in the array at `array`."""
         return shard_path(array, "x" if self._sharded_axis == 2 else "y", number)
 
-    def _contents(self, number: int, channels: range) -> Iterator[bytes | None]:
-        """Read a shard's chunks.
+    def _contents(self, number: int, channels: range) -> Iterator[Buffer | None]:
+        """Read a shard's chunks, several of them at once.
 
         Yields:
             Each filter's encoded chunk; None where all of it is the fill value.
         """
         with self._shard_within(self._path, number).open("rb", buffering=0) as file:
-            index = self._read_index(file)
-            for channel in channels:
-                offset, length = (int(value) for value in index[channel])
+            index = self._read_index(file)[channels.start : channels.stop].tolist()
+            content = memoryview(b"")
+            first = 0  # where `content` begins
+            for position, (offset, length) in enumerate(index):
                 if offset == MISSING:
                     yield None
                     continue
-                file.seek(offset)
-                content = file.read(length)
-                if len(content) != length:
-                    raise ValueError(f"{file.name} is cut short")
-                yield content
+                if not first <= offset <= offset + length <= first + len(content):
+                    first = offset
+                    file.seek(first)
+                    content = memoryview(file.read(_span(index[position:])))
+                    if len(content) < length:
+                        raise ValueError(f"{file.name} is cut short")
+                yield content[offset - first : offset - first + length]
 
     def _read_index(self, file: FileIO) -> NDArray[np.uint64]:
         shard_bytes = file.seek(0, 2)
@@ -282,6 +288,20 @@ class ShardedArray:
             with self._shard_within(self._path, number).open("rb", buffering=0) as file:
                 index = self._read_index(file)
                 check_length(str(file.name), index, file.seek(0, 2))
+
+
+def _span(chunks: Sequence[tuple[int, int]]) -> int:
+    """Return how many bytes hold the first of these chunks and those that lie right behind, `_AT_ONCE` at most.
+
+    Args:
+        chunks: offset and length of each.
+    """
+    start, end = chunks[0][0], sum(chunks[0])
+    for offset, length in chunks[1:]:
+        if offset != end or end + length - start > _AT_ONCE:
+            break
+        end += length
+    return int(end - start)
 
 
 def index_bytes(channels: int) -> int:
