@@ -62,7 +62,7 @@ def info(path: str | Path, as_json: bool) -> None:
 )
 @option(MAIN, "--size", default=1024, metavar="PIXELS", help="Longest edge of a filter's picture.")
 @option(
-    MAIN, "--format", type=click.Choice(("webp", "png")), default="webp", help="Format of a filter's picture."
+    MAIN, "--format", type=click.Choice(("jpg", "png")), default="jpg", help="Format of a filter's picture."
 )
 @option(MAIN, "--out", type=LOCAL, help="Folder for the pictures. [default: pictures, in the run's folder]")
 @stacked(QUIET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from ..picture.overview import Overview, across_cells
 from ..planning.plan import cells_of
@@ -16,7 +18,6 @@ from ..run.layout import contact_sheet, page_sheet
 from ..sound.dsp.spectrum import interval_weights
 from ..store.arrays import Activations
 from .images import (
-    Pixels,
     Sheet,
     blank_sheet,
     brightness,
@@ -93,8 +94,10 @@ class BankPictures:
         """
         large = blank_sheet(self.sheet)
         small = blank_sheet(self.small)
-        for part in self._parts():
-            for number, tile in enumerate(self._tiles(plane, part), part.start):
+        for part, values in self._parts(plane):
+            tiles = brightness(values.numpy())  # of [filter, along, across]
+            upright = tiles.transpose(0, 2, 1) if self.time_axis == "x" else tiles
+            for number, tile in enumerate(upright, part.start):
                 draw_tile(large, self.sheet, number, tile)
                 if report is not None:
                     draw_tile(small, self.small, number, halved(tile))
@@ -105,11 +108,7 @@ class BankPictures:
 
     def means(self) -> list[float]:
         """Return each filter's mean activation: the mean of its cells' means."""
-        means: list[float] = []
-        for part in self._parts():
-            values = self.overview.read(MEANS, part).float()
-            means.extend(values.mean(dim=(0, 1)).tolist())
-        return means
+        return [float(mean) for _, values in self._parts(MEANS) for mean in values.mean(dim=(1, 2))]
 
     def spectra(self, filters: tuple[int, ...]) -> NDArray[np.float32]:
         """Estimate the spectrograms of filters' raw sounds from the overview.
@@ -129,12 +128,11 @@ class BankPictures:
         to_columns = _area_weights(_TILE_COLUMNS, cells.along)
         to_rows = _area_weights(_TILE_ROWS, across)
         indices = {number: index for index, number in enumerate(filters)}
-        for part in self._parts():
-            values = self.overview.read(MEANS, part).float()
-            folded = ((values + values.flip(1)) / 2)[:, :across]
-            for channel, number in enumerate(range(part.start, part.stop)):
+        for part, values in self._parts(MEANS):
+            folded = ((values + values.flip(2)) / 2)[..., :across]
+            amplitudes = to_columns @ folded @ to_rows.T
+            for number, amplitude in enumerate(amplitudes, part.start):
                 if number in indices:
-                    amplitude = to_columns @ folded[..., channel] @ to_rows.T
                     power[indices[number]] = amplitude.square().numpy()
         return power
 
@@ -144,16 +142,19 @@ class BankPictures:
         along, across = self.overview.cells.along, self.overview.cells.across
         return (along, across) if self.time_axis == "x" else (across, along)
 
-    def _tiles(self, plane: int, part: slice) -> Pixels:
-        """Return the tiles `[filter, y, x]` of some filters."""
-        values = self.overview.read(plane, part).float().numpy()  # [along, across, filter]
-        upright = values.transpose(2, 1, 0) if self.time_axis == "x" else values.transpose(2, 0, 1)
-        return brightness(upright)
+    def _parts(self, plane: int) -> Iterator[tuple[slice, Tensor]]:
+        """Read a plane of the overview, and yield it some filters at a time.
 
-    def _parts(self) -> list[slice]:
-        """Return the slices of filters that are read at once."""
-        starts = range(0, self.channels, _FILTERS_AT_ONCE)
-        return [slice(start, min(start + _FILTERS_AT_ONCE, self.channels)) for start in starts]
+        Yields:
+            The filters, and their cells, float32 `[filter, along, across]`.
+        """
+        values = self.overview.read(plane)
+        along, across, channels = values.shape
+        # torch copies by blocks into a contiguous tensor of the same dtype; `.t().contiguous()` does not
+        by_filter = values.new_empty(channels, along * across).copy_(values.view(-1, channels).t())
+        for start in range(0, channels, _FILTERS_AT_ONCE):
+            part = slice(start, min(start + _FILTERS_AT_ONCE, channels))
+            yield part, by_filter[part].float().view(-1, along, across)
 
 
 def spectra_tiles(power: NDArray[np.float32]) -> tuple[Image.Image, Sheet]:
@@ -202,7 +203,7 @@ def filter_picture(
     return coloured(brightness(upright))
 
 
-def filter_picture_name(bank: int, number: int, plane: int = MEANS, extension: str = "webp") -> str:
+def filter_picture_name(bank: int, number: int, plane: int = MEANS, extension: str = "jpg") -> str:
     """Return the file name of one filter's image."""
     ending = "" if plane == MEANS else f"_{PLANES[plane]}"
     return f"bank-{bank}_filter-{number:03d}{ending}.{extension}"

@@ -136,7 +136,7 @@ def _thumbnail(number: int, folder: Path, into: Path) -> dict[str, Any]:
     picture = folder / REPORT / PAGE_PICTURE
     if not picture.exists():
         return {"thumbnail": None, "width": 0, "height": 0}
-    name = f"{_THUMBNAILS}/{number:05d}.webp"
+    name = f"{_THUMBNAILS}/{number:05d}.jpg"
     try:
         image = Image.open(picture)
         image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))

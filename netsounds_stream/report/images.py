@@ -101,9 +101,11 @@ def brightness(values: NDArray[Any]) -> Pixels:
     Returns:
         uint8 `[..., y, x]`: 0 for a value of 0, 255 for values from the image's 99.5th percentile on.
     """
-    values = np.maximum(np.nan_to_num(np.asarray(values, np.float32)), 0)
+    values = np.fmax(np.asarray(values, np.float32), 0)  # the number, where the other is NaN
     flat = values.reshape(*values.shape[:-2], -1)
-    return np.round(np.minimum(values / _full_scale(flat, _PERCENTILE), 1) * 255).astype(np.uint8)
+    values *= 255 / _full_scale(flat, _PERCENTILE)
+    np.minimum(values, 255, out=values)
+    return np.rint(values, out=values).astype(np.uint8)
 
 
 def decibels(power: NDArray[Any], range_db: float = RANGE_DB) -> NDArray[np.float32]:
@@ -196,19 +198,21 @@ def coloured(image: Pixels) -> Image.Image:
 
 
 def save(image: Image.Image, path: Path, quality: int = _QUALITY) -> None:
-    """Write an image as WebP or PNG, by the file's extension.
+    """Write an image as JPEG or PNG, by the file's extension.
+
+    JPEG rather than WebP: at about the same size it is written ten times as fast.
 
     Args:
         image: the image.
-        path: the file, `*.webp` or `*.png`.
-        quality: WebP quality, 0 to 100.
+        path: the file, `*.jpg` or `*.png`.
+        quality: JPEG quality, 0 to 100.
 
     Raises:
         OutputError: the file cannot be written.
     """
     try:
-        if path.suffix == ".webp":
-            image.convert("RGB").save(path, "WEBP", quality=quality, method=0)
+        if path.suffix == ".jpg":
+            image.convert("RGB").save(path, "JPEG", quality=quality)
         else:
             image.save(path, "PNG")
     except OSError as error:

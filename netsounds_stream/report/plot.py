@@ -33,7 +33,7 @@ from .contact_sheets import (
 )
 from .images import save
 
-FORMATS = ("webp", "png")
+FORMATS = ("jpg", "png")
 _BLOCK_VALUES = 1 << 20
 _PIECE_SAMPLES = 1 << 16
 
@@ -67,7 +67,7 @@ def plot(
     filter: int | None = None,
     reduce: Literal["mean", "max"] = "mean",
     size: int = SINGLE_PIXELS,
-    format: Literal["webp", "png"] = "webp",
+    format: Literal["jpg", "png"] = "jpg",
     out: str | Path | None = None,
     on_progress: Listener | None = None,
 ) -> list[Path]:
@@ -82,7 +82,7 @@ def plot(
         filter: number of the only filter of that bank to show, counted from 0.
         reduce: what a pixel of a filter's image shows: 'mean' or 'max' of its activations.
         size: longest edge of a filter's image in pixels, at most.
-        format: file format of a filter's image: 'webp' or 'png'.
+        format: file format of a filter's image: 'jpg' or 'png'.
         out: folder for the images. None: the run's `pictures`.
         on_progress: called as the work goes on, from any thread.
 
@@ -97,7 +97,7 @@ def plot(
     Example:
         >>> from netsounds_stream import plot
         >>> [path.name for path in plot("landscape-netsounds", bank=2, filter=17)]
-        ['bank-2_filter-017.webp']
+        ['bank-2_filter-017.jpg']
     """
     one_of("reduce", reduce, tuple(PLANES.values()))
     one_of("format", format, FORMATS)

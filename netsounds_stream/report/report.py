@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..base import machine
 from ..base.journal import Journal
 from ..base.pipeline import Pipeline
 from ..base.progress import Stages
@@ -120,7 +119,6 @@ class Report:
                 if self.journal.stopping:
                     raise Stopped
                 job()
-                machine.trim_heap()  # contact sheets are large, and differ in size
                 advance(1)
 
             self.pipeline.run(jobs, do, [])

@@ -208,16 +208,16 @@ def _embed_image(folder: Path, src: str, embedded: _EmbeddedFiles, scale: float 
     path = folder / unquote(src)
     try:
         if scale is None:
-            return embedded.add(path.name, "image/webp", path.read_bytes())
+            return embedded.add(path.name, "image/jpeg", path.read_bytes())
         content = io.BytesIO()
         with Image.open(path) as image:
             size = [max(1, round(edge * scale)) for edge in image.size]
             image.convert("RGB").resize((size[0], size[1]), Image.Resampling.BOX).save(
-                content, "WEBP", quality=_SHEET_QUALITY
+                content, "JPEG", quality=_SHEET_QUALITY
             )
     except OSError as error:
         raise _unreadable(path, error) from error
-    return embedded.add(path.name, "image/webp", content.getvalue())
+    return embedded.add(path.name, "image/jpeg", content.getvalue())
 
 
 def _unreadable(path: Path, error: Exception) -> OutputError:

@@ -121,7 +121,7 @@ class ReportSounds:
         view = View.load(self._view_path(played))
         entry["peaks"] = peaks(view.extremes[0])
         entry["spectrogram"] = {
-            "src": f"{REPORT}/{sound_name(played.number, played.audio.scheme)}.webp",
+            "src": f"{REPORT}/{sound_name(played.number, played.audio.scheme)}.jpg",
             "width": view.plan.spectrum_columns,
             "height": view.plan.rows,
             "scale": view.plan.scale,
@@ -148,7 +148,7 @@ class ReportSounds:
             pixels = spectrogram_pixels(view)
         else:
             pixels = write_charts(view, title, pictures, name)
-        save(coloured(pixels), self.folder / REPORT / f"{name}.webp")
+        save(coloured(pixels), self.folder / REPORT / f"{name}.jpg")
 
     def _of_bank(self, bank: BankReport) -> list[Played]:
         """Return the sounds of a bank: its part of the mix, then one for each scheme."""

@@ -23,7 +23,7 @@ PAGE = "index.html"
 PICTURES = "pictures"
 REPORT = "report"
 #: The picture as the page shows it, in `REPORT`.
-PAGE_PICTURE = "picture.webp"
+PAGE_PICTURE = "picture.jpg"
 #: The page as one file that needs no other.
 SINGLE_FILE = "share.html"
 #: Held by the process that makes the run.
@@ -149,7 +149,7 @@ def is_mix(name: str) -> bool:
 
 def contact_sheet(number: int, reduce: str) -> str:
     """Return the name of a bank's contact sheet in `PICTURES`; `reduce` is 'mean' or 'max'."""
-    return f"bank-{number}_{reduce}.webp"
+    return f"bank-{number}_{reduce}.jpg"
 
 
 def browser_form(sound: str) -> str:
@@ -159,7 +159,7 @@ def browser_form(sound: str) -> str:
 
 def page_sheet(number: int) -> str:
     """Return the name of a bank's contact sheet of small tiles in `REPORT`."""
-    return f"bank-{number}.webp"
+    return f"bank-{number}.jpg"
 
 
 def page_script(number: int) -> str:
@@ -169,7 +169,7 @@ def page_script(number: int) -> str:
 
 def spectra_sheet(number: int) -> str:
     """Return the name of the image in `REPORT` with spectrograms of a bank's filters."""
-    return f"bank-{number}_spectra.webp"
+    return f"bank-{number}_spectra.jpg"
 
 
 def file_label(label: str) -> str:

@@ -187,7 +187,7 @@ class Mosaic:
     """A contact sheet of a bank's filters; a notebook shows it as a picture.
 
     Attributes:
-        path: the picture, a WebP file.
+        path: the picture, a JPEG file.
         title: what it shows.
     """
 
@@ -197,7 +197,7 @@ class Mosaic:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         content = b64encode(self.path.read_bytes()).decode()
         image = (
-            f'<img alt="{escape(self.title)}" style="max-width: 100%" src="data:image/webp;base64,{content}">'
+            f'<img alt="{escape(self.title)}" style="max-width: 100%" src="data:image/jpeg;base64,{content}">'
         )
         return {"text/plain": self.title, "text/html": image}
 

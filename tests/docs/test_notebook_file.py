@@ -57,7 +57,7 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("picture", "sum", "render"):
         assert "<audio controls" in shown(by_name[name]), name
     assert 'href=\\"a%20run/index.html\\"' in shown(by_name["picture"])
-    assert "data:image/webp;base64," in shown(by_name["mosaic"])
+    assert "data:image/jpeg;base64," in shown(by_name["mosaic"])
     assert "xarray.DataArray" in shown(by_name["array"])
     assert re.search(r"filter \d+: [\d.]+ in the sun", shown(by_name["place"]))
     for name in ("plot", "spectrogram"):

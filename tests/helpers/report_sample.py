@@ -65,13 +65,13 @@ def make_run(
     for name in ("report", "pictures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     along, cross = FULL if time_axis == "x" else FULL[::-1]
-    _picture(folder / "report/picture.webp", along, cross)
+    _picture(folder / "report/picture.jpg", along, cross)
     data: dict[str, Any] = {
         "format": 1,
         "title": title,
         "picture": {
             "name": "a bowl.jpg",
-            "src": "report/picture.webp",
+            "src": "report/picture.jpg",
             "width": along // 2,
             "height": cross // 2,
             "full_width": along,
@@ -189,7 +189,7 @@ def _whole(
     seconds = MIX_SECONDS if bank is None else MIX_SECONDS / bank
     samples = tone(seconds, 220 * (bank or 0.5), channels)
     soundfile.write(folder / name, samples, RATE_HZ, subtype="PCM_16")
-    Image.effect_noise((COLUMNS, 32), 80).save(folder / f"report/{identity}.webp")
+    Image.effect_noise((COLUMNS, 32), 80).save(folder / f"report/{identity}.jpg")
     return {
         "id": identity,
         "bank": bank,
@@ -208,7 +208,7 @@ def _whole(
         "parts": None,
         "peaks": {"columns": COLUMNS, "data": in_base64(peaks(samples))},
         "spectrogram": {
-            "src": f"report/{identity}.webp",
+            "src": f"report/{identity}.jpg",
             "width": COLUMNS,
             "height": 32,
             "scale": "linear" if scheme == "sum" else "log",
@@ -270,9 +270,9 @@ def _bank(folder: Path, number: int, channels: int) -> dict[str, Any]:
     columns, rows = 4, -(-channels // 4)
     sheets = {}
     for kind, path, width, height in (
-        ("sheet", f"report/bank-{number}.webp", 64, 48),
-        ("mean", f"pictures/bank-{number}_mean.webp", 100, 75),
-        ("max", f"pictures/bank-{number}_max.webp", 100, 75),
+        ("sheet", f"report/bank-{number}.jpg", 64, 48),
+        ("mean", f"pictures/bank-{number}_mean.jpg", 100, 75),
+        ("max", f"pictures/bank-{number}_max.jpg", 100, 75),
     ):
         label = 0 if kind == "sheet" else 13
         _sprite(folder / path, columns, rows, width, height, label)
@@ -285,7 +285,7 @@ def _bank(folder: Path, number: int, channels: int) -> dict[str, Any]:
             "cell_width": width,
             "cell_height": height + label,
         }
-    spectra = f"report/bank-{number}_spectra.webp"
+    spectra = f"report/bank-{number}_spectra.jpg"
     _sprite(folder / spectra, columns, rows, 96, 40)
     values = np.stack([peaks(tone(FILTER_SECONDS, 200 + 40 * index)) for index in range(channels)])
     payload = {

@@ -43,10 +43,10 @@ def test_it_opens_with_nothing_from_elsewhere(browser: Any, run_folder: Path) ->
 
 def test_a_missing_file_would_be_noticed(browser: Any, run_folder: Path) -> None:
     page = render(run_folder, make_run(run_folder))
-    (run_folder / "report/picture.webp").unlink()
+    (run_folder / "report/picture.jpg").unlink()
     with tab(browser) as found:
         found.open(page)
-        assert any("picture.webp" in each for each in found.problems)
+        assert any("picture.jpg" in each for each in found.problems)
 
 
 def test_it_plays_and_pauses(opened: Open) -> None:

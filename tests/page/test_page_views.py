@@ -42,11 +42,11 @@ def test_the_chosen_filter_lies_over_the_picture(opened: Open) -> None:
     page.evaluate("""() => new Promise((done) => {
       const sprite = new Image();
       sprite.onload = () => requestAnimationFrame(() => requestAnimationFrame(done));
-      sprite.src = "pictures/bank-2_mean.webp";
+      sprite.src = "pictures/bank-2_mean.jpg";
     })""")
     assert grey(page) == pytest.approx(shade, abs=3)
     page.get_by_label("Max").check()
-    assert "bank-2_max.webp" in page.evaluate("document.getElementById('overlay').style.backgroundImage")
+    assert "bank-2_max.jpg" in page.evaluate("document.getElementById('overlay').style.backgroundImage")
     page.get_by_role("button", name="Plain picture").click()
     assert not page.locator("#overlay").is_visible()
 

@@ -77,8 +77,8 @@ def test_of_a_finished_run(tmp_path: Path, small_picture: Path, weights_file: Pa
     found = check(run.folder)
     found.require_whole()
     assert not found.unknown and found.files == check(share(run.folder).parent).files
-    (run.folder / "report" / "picture.webp").unlink()
-    with pytest.raises(OutputError, match=r"picture\.webp"):
+    (run.folder / "report" / "picture.jpg").unlink()
+    with pytest.raises(OutputError, match=r"picture\.jpg"):
         share(run.folder)
 
 

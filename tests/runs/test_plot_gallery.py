@@ -61,7 +61,7 @@ def test_plot_makes_the_runs_pictures_again(runs: Path, tmp_path: Path, name: st
         with Image.open(path) as mine, Image.open(run / "pictures" / path.name) as usual:
             assert mine.size == usual.size
             difference = np.abs(np.asarray(mine.convert("RGB"), int) - np.asarray(usual.convert("RGB"), int))
-        if path.suffix == ".webp":
+        if path.suffix == ".jpg":
             assert difference.max() <= 24 and (difference > 2).mean() < 1e-3, path
         else:  # of sounds: the mix was seen before it was dithered
             assert (difference > 40).mean() < 0.005, path
@@ -102,7 +102,7 @@ def test_what_plot_adds_is_the_runs(runs: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(runs / "usual", run)
     (path,) = plot(run, bank=4, filter=300, size=10)
-    assert path.parent == run / "pictures" and path.suffix == ".webp"
+    assert path.parent == run / "pictures" and path.suffix == ".jpg"
     plot(run, bank=1)
     found = check(run)
     found.require_whole()
@@ -133,7 +133,7 @@ def test_errors_of_plot_are_one_line(runs: Path, tmp_path: Path) -> None:
         (2, "--bank", (usual, "--filter", 1)),
         (2, "size cannot be 0", (usual, "--bank", 1, "--filter", 1, "--size", 0)),
         (2, "'mean', 'max'", (usual, "--reduce", "median")),
-        (2, "'webp', 'png'", (usual, "--format", "bmp")),
+        (2, "'jpg', 'png'", (usual, "--format", "bmp")),
         (1, "no finished run", (tmp_path,)),
         (1, "no finished run", (tmp_path / "absent",)),
         (1, "has no array of bank 4", (runs / "bare",)),
@@ -206,7 +206,7 @@ def test_what_no_gallery_can_be(runs: Path, tmp_path: Path) -> None:
         gallery([runs / "usual"], theirs)
     assert (theirs / "index.html").read_text() == "<title>my home page</title>"
     shutil.copytree(runs / "no mix", tmp_path / "run")
-    (tmp_path / "run" / "report" / "picture.webp").write_bytes(b"RIFF")
+    (tmp_path / "run" / "report" / "picture.jpg").write_bytes(b"RIFF")
     with pytest.raises(StoreError, match="make the run again"):
         gallery([tmp_path / "run"], tmp_path / "out")
     done = forked("gallery", runs / "usual", runs / "bare", "--out", runs / "no mix")
