@@ -64,6 +64,7 @@ class Pipeline:
         self._alive = 0  # items in flight at present
         self._deferred: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
+        self._ended = threading.Condition()  # apart: else each turn of a worker would wake the caller
         self._stopped = False
 
     def defer(self, job: Callable[[], None]) -> None:
@@ -133,13 +134,13 @@ class Pipeline:
                 errors.append(error)
                 self._stop()
             finally:
-                with self._changed:
+                with self._ended:
                     ended += 1
-                    self._changed.notify_all()
+                    self._ended.notify_all()
 
         def wait_for_all() -> None:
-            with self._changed:
-                self._changed.wait_for(lambda: ended == sum(thread.ident is not None for thread in threads))
+            with self._ended:
+                self._ended.wait_for(lambda: ended == sum(thread.ident is not None for thread in threads))
 
         try:
             for thread in threads:

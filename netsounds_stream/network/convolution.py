@@ -83,8 +83,7 @@ class ActivatedConv:
         """Convolve one part, by the fastest kernel; with the ReLU if it is fused."""
         if self._onednn:
             activation = "relu" if self._fused else "none"
-            with_onednn = torch.ops.mkldnn._convolution_pointwise
-            out: Tensor = with_onednn(
+            out: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
                 rows, weight, bias, padding, (stride, stride), (1, 1), 1, activation, [], ""
             )
             return out

@@ -195,10 +195,11 @@ def filter_picture(
         frames = slice(start, min(start + step, source.frames))
         values = source.read(slice(number, number + 1), frames)[0].float()
         reduced = across_cells(values[..., None], cells.factor)[plane][..., 0]
-        for first in range(0, len(reduced), cells.factor):
-            block = reduced[first : first + cells.factor]
-            rows.append(block.amax(0) if plane == MAXIMA else _mean(block, cells.factor, cells.cross))
-    values_of_cells = torch.stack(rows).numpy()
+        whole = len(reduced) - len(reduced) % cells.factor
+        for block in (reduced[:whole].unflatten(0, (-1, cells.factor)), reduced[None, whole:]):
+            if block.numel():
+                rows.append(block.amax(1) if plane == MAXIMA else _means(block, cells.factor, cells.cross))
+    values_of_cells = torch.cat(rows).numpy()
     upright = values_of_cells.T if source.time_axis == "x" else values_of_cells
     return coloured(brightness(upright))
 
@@ -209,20 +210,21 @@ def filter_picture_name(bank: int, number: int, plane: int = MEANS, extension: s
     return f"bank-{bank}_filter-{number:03d}{ending}.{extension}"
 
 
-def _mean(sums: torch.Tensor, factor: int, cross: int) -> torch.Tensor:
-    """Return the means of a row of cells, whose last cell may hold fewer values.
+def _means(sums: Tensor, factor: int, cross: int) -> Tensor:
+    """Return the means of rows of cells, whose last cell may hold fewer values.
 
     Args:
-        sums: sums over each frame's values in a cell, `[frame, cell]`.
+        sums: sums over each frame's values in a cell, `[row of cells, frame, cell]`.
         factor: edge of a full cell, in values.
         cross: values of a frame.
 
     Returns:
-        The means `[cell]`.
+        The means `[row of cells, cell]`.
     """
-    values = torch.full((sums.shape[1],), float(factor * len(sums)))
-    values[-1] = len(sums) * (cross - (sums.shape[1] - 1) * factor)
-    return sums.sum(0) / values
+    _, frames, across = sums.shape
+    values = torch.full((across,), float(factor * frames))
+    values[-1] = frames * (cross - (across - 1) * factor)
+    return sums.sum(1) / values
 
 
 def _area_weights(outputs: int, length: int) -> torch.Tensor:

@@ -45,6 +45,8 @@ class Limiter:
         self._length = 5 * 2 ** (_BLOCK // 5 + 3 * self._ahead).bit_length()
         self._window = torch.fft.rfft((window / window.sum()).float(), n=self._length)
         self._between = _interpolation()
+        # no point between samples lies above the largest sample times this
+        self._overshoot = max(1.0, float(self._between.abs().sum(1).max()))
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take the next samples.
@@ -78,6 +80,8 @@ class Limiter:
 
     def _limited(self, block: Tensor) -> Tensor:
         """Limit one block, `[sample, channel]`, which comes with `_context` more samples on either side."""
+        if float(block.abs().max()) * self._overshoot <= self._ceiling:
+            return block[self._context : -self._context]
         peaks = self._peaks(block.T)  # of all samples but the outer _TAPS / 2 on either side
         if float(peaks.max()) <= self._ceiling:
             return block[self._context : -self._context]
