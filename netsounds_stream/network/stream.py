@@ -19,7 +19,8 @@ from torch import Tensor
 
 from ..errors import OptionError
 from ..planning.geometry import LAYERS, Conv, Fire, Pool, layer_names, layer_strides
-from .layers import ClassifierStage, ConvStage, FireStage, LayerStage, Parts, PoolStage
+from .convolution import Parts
+from .layers import ClassifierStage, ConvStage, FireStage, LayerStage, PoolStage
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base.journal import Files
@@ -25,6 +27,8 @@ from ..base.sink import ResumableSink
 from ..base.spool import Spool
 from ..planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Cells, Plan, cells_of
 from ..planning.steps import OverviewState
+
+Floats = NDArray[np.float32]
 
 
 def across_cells(values: Tensor, factor: int) -> tuple[Tensor, Tensor]:
@@ -106,23 +110,55 @@ class Overview(ResumableSink[OverviewState]):
             maxima: of the same shape.
         """
         factor = self.cells.factor
-        for row_sums, row_maxima in zip(sums, maxima, strict=True):
-            if self._rows % factor == 0:
-                self._current[0] = row_sums
-                self._current[1] = row_maxima
-            else:
-                self._current[0] += row_sums
-                torch.maximum(self._current[1], row_maxima, out=self._current[1])
-            self._rows += 1
+        first = 0
+        while first < len(sums):
+            over = self._rows % factor  # rows that the current row of cells has
+            left = len(sums) - first
+            whole = not over and left >= factor  # rows of cells: all of them at once
+            count = left - left % factor if whole else min(left, factor - over)
+            rows = slice(first, first + count)
+            reduced = np.stack(
+                (
+                    self._reduced(np.add, 0, sums[rows].numpy(), over),
+                    self._reduced(np.maximum, 1, maxima[rows].numpy(), over),
+                ),
+                axis=1,
+            )
+            first += count
+            self._rows += count
             if self._rows % factor == 0 or self._rows == self.cells.rows:
-                self._spool.append(self._completed().to(torch.float16)[None])
+                reduced[:, 0] /= self._values()
+                self._spool.append(torch.from_numpy(reduced).to(torch.float16))
+            else:
+                self._current.copy_(torch.from_numpy(reduced[0]))
 
-    def _completed(self) -> Tensor:
-        """Turn the current row of cells into means and maxima, `[2, cell, channel]`."""
+    def _reduced(self, operation: np.ufunc, plane: int, rows: Floats, over: int) -> Floats:
+        """Reduce rows along, one after another, so that a sum does not depend on how they were split.
+
+        Numpy does so along any axis but the innermost one.
+
+        Args:
+            operation: addition or the maximum.
+            plane: 0 for sums, 1 for maxima.
+            rows: `[row, cell, channel]`; of whole rows of cells, or at most up to the end of the current one.
+            over: rows that the current row of cells has already.
+
+        Returns:
+            `[row of cells, cell, channel]`.
+        """
+        factor = self.cells.factor
+        if over:
+            rows = np.concatenate((self._current[plane : plane + 1].numpy(), rows))
+        by_cells = rows[None] if over or len(rows) % factor else rows.reshape(-1, factor, *rows.shape[1:])
+        reduced: Floats = operation.reduce(by_cells, axis=1)
+        return reduced
+
+    def _values(self) -> Floats:
+        """Return how many values the cells hold whose last row has just come, `[cell, 1]`."""
         rows = (self._rows - 1) % self.cells.factor + 1
-        values = torch.full((self.cells.across,), float(rows * self.cells.factor))
+        values = np.full((self.cells.across, 1), rows * self.cells.factor, np.float32)
         values[-1] = rows * (self.cells.cross - (self.cells.across - 1) * self.cells.factor)
-        return torch.stack((self._current[0] / values[:, None], self._current[1]))
+        return values
 
     def read(self, plane: int, channels: slice = slice(None)) -> Tensor:
         """Read the overview, once all rows have been added.

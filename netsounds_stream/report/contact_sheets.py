@@ -196,7 +196,7 @@ def filter_picture(
         values = source.read(slice(number, number + 1), frames)[0].float()
         reduced = across_cells(values[..., None], cells.factor)[plane][..., 0]
         whole = len(reduced) - len(reduced) % cells.factor
-        for block in (reduced[:whole].unflatten(0, (-1, cells.factor)), reduced[None, whole:]):
+        for block in (reduced[:whole].view(-1, cells.factor, cells.across), reduced[None, whole:]):
             if block.numel():
                 rows.append(block.amax(1) if plane == MAXIMA else _means(block, cells.factor, cells.cross))
     values_of_cells = torch.cat(rows).numpy()

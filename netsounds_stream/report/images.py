@@ -106,7 +106,8 @@ def brightness(values: NDArray[Any]) -> Pixels:
     flat = values.reshape(*values.shape[:-2], -1)
     values *= 255 / _full_scale(flat, _PERCENTILE)
     np.minimum(values, 255, out=values)
-    return np.rint(values, out=values).astype(np.uint8)
+    shown: Pixels = np.rint(values, out=values).astype(np.uint8)
+    return shown
 
 
 def decibels(power: NDArray[Any], range_db: float = RANGE_DB) -> NDArray[np.float32]:

@@ -181,5 +181,5 @@ class Inversion:
 
     def _column(self, values: Floats, block: Block) -> Tensor:
         """Return the values of a block's filters, float32 `[filter, 1, 1]`, on the device."""
-        selected = np.ascontiguousarray(values[block.channels])
-        return torch.tensor(selected, dtype=torch.float32, device=self.device).view(-1, 1, 1)
+        selected = values[block.channels].astype(np.float32)
+        return torch.from_numpy(selected).view(-1, 1, 1).to(self.device)

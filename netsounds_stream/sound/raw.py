@@ -33,7 +33,7 @@ from .levels import LevelMeter, Levels, energies, extremes, gains
 from .mixture import selected_filters
 from .sum_spool import SumSpool
 from .tags import info_chunk
-from .view import SoundMeter, view_plan
+from .view import FilterExtremes, SoundMeter, view_plan
 from .wav import LaidOutWav
 
 #: Inverts a bank's blocks on other machines into preallocated WAV files, and hands on what `Inversion.invert`
@@ -199,10 +199,11 @@ class _FilterWriter:
         self._left_open = {} if self._pass.state is None else dict(self._pass.state["open"])
         self._files: dict[int, LaidOutWav] = {}
         self._closed: dict[Path, FileSum | None] = {}  # since the last commit
+        self._extremes: FilterExtremes | None = None  # those of this machine
 
     def write_here(self, stack: ExitStack) -> None:
         """Invert the blocks on this machine's workers."""
-        extremes = self._inversion.open_extremes(stack)
+        extremes = self._extremes = self._inversion.open_extremes(stack)
 
         def invert(block: Block) -> InvertedBlock:
             return self._inversion.invert(self._raw.source, block, self._files, extremes, self._advance)
@@ -256,6 +257,8 @@ class _FilterWriter:
         files = {**self._closed, **{wav.path: None for wav in list(self._files.values())}}
         self._closed.clear()
         views = self._raw.context.views
+        if self._extremes is not None:
+            self._extremes.flush()
         if views is not None:
             files[views.extremes_path(self._raw.number)] = None
         return files

@@ -279,7 +279,8 @@ class FilterExtremes(Closable):
     """A file of the extremes of a bank's filters, float32 `[filter, column, 2]`: lowest and highest sample.
 
     Each filter is a part. Threads may add frames in any order. Extremes are only ever widened, so that those
-    of a stopped run stay right when some of its frames are added again.
+    of a stopped run stay right when some of its frames are added again. They are written by `flush`, and when
+    the file is closed.
 
     Args:
         path: path of the file, which is resumed where it exists with the right length.
@@ -291,7 +292,7 @@ class FilterExtremes(Closable):
         columns: columns of a filter.
 
     Raises:
-        OutputError: the file cannot be written; `add` raises it, too.
+        OutputError: the file cannot be written; `flush` and `close` raise it, too.
     """
 
     def __init__(self, path: Path, filters: int, frames: int) -> None:
@@ -300,6 +301,7 @@ class FilterExtremes(Closable):
         self._lock = threading.Lock()
         self._frames = frames
         self._values = np.full((filters, self.columns, 2), (np.inf, -np.inf), np.float32)
+        self._changed: dict[int, range] = {}  # columns that are not written yet, by the filter's position
         try:
             if path.exists() and path.stat().st_size == self._values.nbytes:
                 self._values = np.fromfile(path, np.float32).reshape(self._values.shape)
@@ -310,8 +312,22 @@ class FilterExtremes(Closable):
             raise cannot_write(path, error) from error
 
     def close(self) -> None:
-        """Close the file; closing twice does nothing."""
-        self._file.close()
+        """Write what has changed, and close the file; closing twice does nothing."""
+        try:
+            self.flush()
+        finally:
+            self._file.close()
+
+    def flush(self) -> None:
+        """Write what has changed since the last time: no other columns, which other machines may write."""
+        with self._lock:
+            changed, self._changed = self._changed, {}
+            for number, columns in changed.items():
+                values = memoryview(self._values[number, columns.start : columns.stop]).cast("B")
+                try:
+                    self._file.put(values, (number * self.columns + columns.start) * 8)
+                except OSError as error:
+                    raise cannot_write(self.path, error) from error
 
     def add(self, first: int, frame: int, low: Floats, high: Floats) -> None:
         """Widen the extremes by those of some frames.
@@ -330,12 +346,11 @@ class FilterExtremes(Closable):
             widened = self._values[first : first + len(low), columns[0] : columns[-1] + 1]
             np.minimum(widened[..., 0], lowest, out=widened[..., 0])
             np.maximum(widened[..., 1], highest, out=widened[..., 1])
-            for number, values in enumerate(widened, first):
-                place = (number * self.columns + int(columns[0])) * 8
-                try:
-                    self._file.put(memoryview(values).cast("B"), place)
-                except OSError as error:
-                    raise cannot_write(self.path, error) from error
+            for number in range(first, first + len(low)):
+                before = self._changed.get(number, range(int(columns[0]), int(columns[-1]) + 1))
+                self._changed[number] = range(
+                    min(before.start, int(columns[0])), max(before.stop, int(columns[-1]) + 1)
+                )
 
 
 def read_filter_extremes(path: Path, filters: int, frames: int) -> Floats:

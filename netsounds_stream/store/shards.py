@@ -291,7 +291,7 @@ class ShardedArray:
 
 
 def _span(chunks: Sequence[tuple[int, int]]) -> int:
-    """Return how many bytes hold the first of these chunks and those that lie right behind, `_AT_ONCE` at most.
+    """Return how many bytes hold the first of these chunks and, up to `_AT_ONCE`, those right behind it.
 
     Args:
         chunks: offset and length of each.

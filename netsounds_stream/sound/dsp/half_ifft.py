@@ -25,14 +25,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .prime_factor import coprime_split, factored_half_frames
+from .products import product
 
 # Approximate costs in nanoseconds a sample on one core, as `benchmarks/fft.py` measures them. FFT: by the
 # largest prime factor of the length.
-_FFT_COST = ((5, 1.8), (13, 3.2), (1 << 62, 5.0))
+_FFT_COST = ((5, 1.8), (13, 3.2), (1 << 62, 6.5))
 # The two others: folding and gathering, and so many multiplications a nanosecond.
 _MATRIX_COST = 0.5
 _FACTORS_COST = 0.6
-_PRODUCTS_A_NANOSECOND = 290
+_PRODUCTS_A_NANOSECOND = 400
 
 
 def half_length(length: int) -> int:
@@ -61,7 +62,7 @@ def half_frames(frames: Tensor) -> Tensor:
                 return even @ cosines
             # Frames lie innermost in memory. The transposed product (the matrix is symmetric) avoids a
             # transposition.
-            return (cosines @ even.transpose(-1, -2)).transpose(-1, -2)
+            return product(cosines, even.transpose(-1, -2)).transpose(-1, -2)
     assert method == "fft"
     half: Tensor = torch.fft.rfft(frames, norm="forward").real
     return half

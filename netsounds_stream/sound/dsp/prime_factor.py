@@ -23,6 +23,8 @@ from math import gcd
 import torch
 from torch import Tensor
 
+from .products import product
+
 
 def coprime_split(length: int) -> tuple[int, int] | None:
     """Split a length into two coprime factors with the smallest sum.
@@ -144,10 +146,10 @@ def factored_half_frames(frames: Tensor, small: int, large: int) -> Tensor:
     plus += minus
     out = torch.empty((p + paired, q, columns), device=frames.device)
     inner = (tables.cos_small @ plus.view(p, -1)).view(p, q, columns)
-    torch.matmul(tables.cos_large, inner, out=out[:p])
+    out[:p] = product(tables.cos_large, inner)
     if paired:
         inner = (tables.sin_small @ difference.view(paired, -1)).view(paired, q, columns)
-        sines = torch.matmul(tables.sin_large, inner)
+        sines = product(tables.sin_large, inner)
         torch.add(out[1 : paired + 1], sines, out=out[p:])
         out[1 : paired + 1] -= sines
     half = out.view(-1, columns).index_select(0, tables.out)
