@@ -29,7 +29,7 @@ from .products import product
 
 # Approximate costs in nanoseconds a sample on one core, as `benchmarks/fft.py` measures them. FFT: by the
 # largest prime factor of the length.
-_FFT_COST = ((5, 1.8), (13, 3.2), (1 << 62, 6.5))
+_FFT_COST = ((5, 1.6), (13, 3.2), (1 << 62, 6.5))
 # The two others: folding and gathering, and so many multiplications a nanosecond.
 _MATRIX_COST = 0.5
 _FACTORS_COST = 0.6
