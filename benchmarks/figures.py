@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+#: What a run makes by itself, as `stages.py` names it.
+DEFAULTS = "all defaults"
 Results = Mapping[str, Mapping[str, Any]]
 Row = Mapping[str, Any]
 
@@ -101,8 +103,40 @@ def gigapixel_peak(results: Results) -> float | None:
     return found["peak_memory_bytes"] if found else None
 
 
+def budget(results: Results, group: str = "12 Mpx", made: str = DEFAULTS, version: str = "now") -> Row:
+    """CPU seconds of one run by kind of work, and the share that is the work itself; perhaps empty."""
+    found = row(results, "stages", "budgets", group=group, made=made, version=version) or {}
+    return found if "cpu_seconds" in found else {}
+
+
 def work_share(results: Results) -> float | None:
-    return results.get("stages", {}).get("cpu", {}).get("work_share")
+    return budget(results).get("work_share")
+
+
+def over_before(results: Results, group: str, made: str, what: str = "cpu_seconds") -> float | None:
+    """Seconds of the version before over those of this one."""
+    before, now = (
+        median(row(results, "stages", group=group, made=made, version=version), what)
+        for version in ("before", "now")
+    )
+    return ratio(before, now)
+
+
+def report_seconds(results: Results, group: str) -> float | None:
+    """Wall seconds of the report's stage in a run with all defaults."""
+    found = row(results, "stages", group=group, made=DEFAULTS, version="now")
+    return found["stages"].get("report") if found and found.get("stages") else None
+
+
+def report_share(results: Results) -> float | None:
+    """The report's share of a 12-megapixel run with all defaults, start-up included."""
+    run = row(results, "stages", group="12 Mpx", made=DEFAULTS, version="now")
+    return ratio(report_seconds(results, "12 Mpx"), median(run))
+
+
+def together(results: Results, above: str, below: str) -> float | None:
+    """Seconds of one way of working on two pictures over those of another."""
+    return ratio(*(median(row(results, "together", way=way)) for way in (above, below)))
 
 
 def start_up(results: Results) -> float | None:

@@ -1,6 +1,6 @@
 """Does a mix sound like its picture: near for changed versions of it, far from others? And what is heard?
 
-    python benchmarks/listening.py --weights WEIGHTS [--pictures PHOTO ...] [--before CHECKOUT]
+    python benchmarks/listening.py --weights WEIGHTS [--pictures PHOTO ...] [--before COMMIT]
 
 Some 20 pictures: drawn ones, scikit-image's photographs where it is installed, and those given. Of each six
 changed versions: half the size, JPEG at quality 40, brighter, blurred, mirrored, turned. `--before` names
@@ -19,7 +19,7 @@ import numpy as np
 from harness import Case, Measured, run_once
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
-from question import HERE, drawn, folder_for, installed, parse, parser, worker, write_result
+from question import drawn, folder_for, installed, parse, parser, versions_of, worker, write_result
 
 HOP = 512
 SIZE, SMOKE_SIZE = (800, 600), (96, 64)
@@ -162,13 +162,12 @@ def measured(folder: Path, once: Measured, sideways: dict[str, bool]) -> dict[st
 def main() -> None:
     made = parser(__doc__, rounds=1)
     made.add_argument("--pictures", type=Path, nargs="+", default=[], help="photographs of your own")
-    made.add_argument("--before", type=Path, help="another checkout, to be compared with this one")
+    made.add_argument("--before", help="another commit or checkout, to be compared with this one")
     given = parse(made)
     if not installed("librosa"):
         made.error("it needs librosa; install it by: pip install '.[bench]'")
-    checkouts = {"now": HERE.parent, **({"before": given.before} if given.before else {})}
     rows = {}
-    with folder_for(None) as folder:
+    with folder_for(None) as folder, versions_of(given.before) as checkouts:
         size = SMOKE_SIZE if given.smoke else SIZE
         pictures = {"demo": Image.open(drawn(folder, *size, ".png")).convert("RGB"), **drawings(size)}
         if given.smoke:

@@ -11,7 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import matplotlib.ticker
-from figures import Results, Row, median, row, rows
+from figures import Results, Row, budget, median, row, rows
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -73,7 +73,7 @@ def stages(results: Results, path: Path) -> Path:
         found = row(results, "end_to_end", group="12 Mpx", way=way)
         if found and found.get("stages"):
             bars.append((f"{name},\nwall seconds", _stages(found)))
-    kinds = results.get("stages", {}).get("cpu", {}).get("cpu_seconds")
+    kinds = budget(results).get("cpu_seconds")
     if kinds:
         bars.append(("netsounds-stream,\nCPU seconds", kinds))
     figure, axes = plt.subplots(figsize=(_INCHES[0], 1.3 + 1.5 * len(bars)), dpi=_DOTS, facecolor="white")

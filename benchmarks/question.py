@@ -113,6 +113,31 @@ def sonify(picture: Path, weights: str, out: str | Path, *words: object) -> tupl
     return program("sonify", picture, *given, *words)
 
 
+@contextmanager
+def versions_of(before: str | None) -> Iterator[dict[str, Path]]:
+    """The checkouts to measure in turn: this one as 'now'; and, as 'before', another folder or commit."""
+    now = HERE.parent
+    if before is None:
+        yield {"now": now}
+    elif Path(before).is_dir():
+        yield {"now": now, "before": Path(before).resolve()}
+    else:
+        with tempfile.TemporaryDirectory(prefix="netsounds-before-") as folder:
+            whole = Path(folder) / "commit.tar"
+            words = ("git", "-C", str(now), "archive", f"--output={whole}", before)
+            if subprocess.run(words, check=False).returncode:
+                sys.exit(f"--before {before}: neither a folder nor a commit of this repository")
+            subprocess.run(("tar", "-xf", str(whole), "-C", folder), check=True)
+            yield {"now": now, "before": Path(folder)}
+
+
+def of_version(words: Sequence[str], checkout: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """A command of `program` as the package in `checkout` carries it out: its words and its environment."""
+    # -P: the package on PYTHONPATH, not the one of the folder that this is called in
+    code = "from netsounds_stream.cli import main; main()"
+    return (sys.executable, "-P", "-c", code, *words[1:]), {"PYTHONPATH": str(checkout.resolve())}
+
+
 def worker(name: str, *words: object) -> tuple[str, ...]:
     """A script of `workers/`, under this interpreter."""
     return (sys.executable, str(WORKERS / f"{name}.py"), *map(str, words))

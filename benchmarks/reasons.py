@@ -8,6 +8,7 @@ from typing import Any
 from figures import (
     Results,
     Row,
+    budget,
     decibels,
     forward_rate,
     forward_size,
@@ -48,13 +49,13 @@ def why_forward(ours_in: str, **peer: Any) -> Callable[[Results], str | None]:
     return reason
 
 
-def why_end_to_end(group: str, way: str) -> Callable[[Results], str | None]:
+def why_end_to_end(group: str, way: str, mine: str = "ours") -> Callable[[Results], str | None]:
     def one(results: Results, wanted: str) -> Row | None:
         found = rows(results, "end_to_end", way=wanted)
         return next((each for each in found if each["facts"]["group"].startswith(group)), None)
 
     def reason(results: Results) -> str | None:
-        ours, theirs = one(results, "ours"), one(results, way)
+        ours, theirs = one(results, mine), one(results, way)
         wall, cpu, other = median(ours), median(ours, "cpu_seconds"), median(theirs)
         if ours is None or wall is None or cpu is None or other is None:
             return None
@@ -73,7 +74,7 @@ def why_end_to_end(group: str, way: str) -> Callable[[Results], str | None]:
 
 
 def why_work_share(results: Results) -> str | None:
-    kinds = results.get("stages", {}).get("cpu", {}).get("cpu_seconds", {})
+    kinds = budget(results).get("cpu_seconds", {})
     work = ("convolution", "matrix products, FFT", "codec", "file writing")
     total = sum(kinds.values())
     rest = [(name, seconds) for name, seconds in kinds.items() if name not in work][:4]
@@ -81,9 +82,35 @@ def why_work_share(results: Results) -> str | None:
     return f"The largest of the rest: {parts}." if rest else None
 
 
+def why_before(results: Results) -> str | None:
+    """What still takes most of the CPU time, beside what it took before."""
+    now, before = (
+        budget(results, made="with concat", version=version).get("cpu_seconds")
+        for version in ("now", "before")
+    )
+    if not now or not before:
+        return None
+    parts = [f"{name} {before.get(name, 0.0):.1f} to {seconds:.1f}" for name, seconds in now.items()]
+    return f"CPU seconds by kind, before to now: {', '.join(parts[:8])}."
+
+
+def why_together(results: Results) -> str | None:
+    """One run already keeps the cores busy for most of its time."""
+    run = row(results, "together", way="one run")
+    wall, cpu = median(run), median(run, "cpu_seconds")
+    if wall is None or cpu is None:
+        return None
+    cores = results["together"]["machine"]["cpus"]
+    return (
+        f"One run takes {wall:.1f} s and {cpu:.1f} CPU seconds, {cpu / wall / cores:.0%} of {cores} cores: "
+        f"two of them without a gap take {2 * cpu / cores:.1f} s, so one after another can take "
+        f"{wall / (cpu / cores):.2f} x as long at most."
+    )
+
+
 def why_memory(results: Results) -> str | None:
     small = [each for each in rows(results, "memory", way="sum") if each["peak_memory_bytes"]]
-    ours = row(results, "end_to_end", group="12 Mpx", way="ours")
+    ours = row(results, "end_to_end", group="12 Mpx", way="defaults")
     theirs = row(results, "end_to_end", group="12 Mpx", way="whole")
     if not small or ours is None or theirs is None:
         return None

@@ -1,6 +1,6 @@
 """Ask every question at full size, then write the page: `python benchmarks/run_all.py --weights WEIGHTS`.
 
-    [--picture PHOTO] [--pictures DIR] [--arrays ARRAY ...] [--before CHECKOUT]
+    [--picture PHOTO] [--pictures DIR] [--arrays ARRAY ...] [--before COMMIT]
     [--rounds 3] [--check] [--only NAME ...]
 
 A question that fails ends the run; `--only` goes on from there. It takes well over an hour
@@ -20,7 +20,8 @@ QUESTIONS = {
     "forward": ("weights",),
     "fft": (),
     "codecs": ("weights", "picture"),
-    "stages": ("weights", "picture"),
+    "stages": ("weights", "picture", "pictures", "before"),
+    "together": ("weights", "picture"),
     "busy": ("weights", "picture", "before"),
     "end_to_end": ("weights", "picture", "pictures", "check"),
     "memory": ("weights", "pictures", "check"),
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--picture")
     parser.add_argument("--pictures")
     parser.add_argument("--arrays", nargs="+", help="stored activations, for `phases`")
-    parser.add_argument("--before", help="another checkout, for `busy`")
+    parser.add_argument("--before", help="another commit or checkout, for `stages` and `busy`")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--only", nargs="+", choices=tuple(QUESTIONS), default=tuple(QUESTIONS))

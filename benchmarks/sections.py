@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from figures import Results, Row, matrix_share, row, rows, width_rate
+from figures import DEFAULTS, Results, Row, budget, matrix_share, over_before, row, rows, width_rate
 from heard import busy, listening
 from tables import failed, memory_of, number, spread, table, where
 from targets import GPU_TARGETS, Target
@@ -82,9 +82,9 @@ def end_to_end(results: Results) -> str:
     heads = ["", "seconds", "CPU seconds", "peak memory", "planned", "written"]
     return (
         "`benchmarks/end_to_end.py`: whole processes, imports included, all of a group in turn. "
-        "netsounds-stream stores four banks and writes `sum` and `concat` of each, the mix and the report; "
-        "the peers store four banks and write `concat` only, as ours does in the script's work. Peers may "
-        "use 80 % of the memory that is available.\n\n"
+        "netsounds-stream stores four banks and writes `sum` and `concat` of each, the mix and the report; by "
+        "its defaults it leaves `concat` out. The peers store four banks and write `concat` only, as ours "
+        "does in the script's work. Peers may use 80 % of the memory that is available.\n\n"
         + table(heads, lines)
         + "\n![Wall seconds by stage and CPU seconds by kind, stacked](plots/stages.png)\n"
         + sound_shares(results)
@@ -168,34 +168,67 @@ def widths(results: Results) -> str:
 
 def stages(results: Results) -> str:
     result = results["stages"]
-    cpu = result["cpu"]
     text = (
-        "`benchmarks/stages.py`: one run's wall seconds by stage, and its CPU seconds by kind of work, "
-        "counted by `perf` 499 times per CPU second over the whole process, imports included. FFT includes "
-        "the matrix product that stands for it, convolution what oneDNN does around its own; kinds are told "
-        "by function and library (`benchmarks/workers/sampled.py`).\n\n"
+        "`benchmarks/stages.py`: wall seconds by stage, and CPU seconds by kind of work, counted by `perf` "
+        "499 times per CPU second over the whole process, imports included. FFT includes the matrix product "
+        "that stands for it, convolution what oneDNN does around its own; kinds are told by function and "
+        "library (`benchmarks/workers/sampled.py`).\n"
     )
-    plain = row(results, "stages")
-    if plain and plain.get("stages"):
-        text += table(
-            ["stage", "seconds"], [[name, number(each, ".2f")] for name, each in plain["stages"].items()]
-        )
-    if "cpu_seconds" not in cpu:
-        return f"{text}\nCPU seconds by kind: {cpu['failure']}.\n{where(result)}"
-    total = sum(cpu["cpu_seconds"].values())
-    lines = [[name, f"{each:.2f}", f"{each / total:.1%}"] for name, each in cpu["cpu_seconds"].items()]
-    text += f"\n{table(['CPU time', 'seconds', 'share'], lines)}"
-    if not cpu["sees_kernel"]:
+    works = dict.fromkeys((each["facts"]["group"], each["facts"]["made"]) for each in result["cases"])
+    for group, made in works:
+        text += f"\n### {group}, {made}\n\n{_by_version(results, group, made)}"
+    shares = [
+        f"{group} {share:.0%}"
+        for group, made in works
+        if made == DEFAULTS and (share := budget(results, group).get("work_share")) is not None
+    ]
+    if shares:
         text += (
-            "\n`perf` was not allowed to see the kernel here: its time, file writing included, is missing.\n"
+            f"\nShare of CPU time that is convolution, FFT, codec and file writing: {', '.join(shares)}.\n"
         )
-    spun = cpu["cpu_seconds"].get("waiting in a spin", 0.0)
-    share, unspun = cpu["work_share"], cpu["work_share"] * total / (total - spun)
-    text += (
-        f"\nConvolution, FFT, codec and file writing together: {share:.0%}; of what is left without threads "
-        f"that spin while they wait for another, {unspun:.0%}.\n"
-    )
+    if any(each.get("sees_kernel") is False for each in result["budgets"]):
+        text += "\n`perf` was not allowed to see the kernel here: its time is missing.\n"
     return text + where(result)
+
+
+def _by_version(results: Results, group: str, made: str) -> str:
+    """A run's seconds by stage and by kind, this version's and, where it was measured, the one before."""
+    versions = [
+        version
+        for version in ("before", "now")
+        if row(results, "stages", group=group, made=made, version=version)
+    ]
+    runs = {version: row(results, "stages", group=group, made=made, version=version) for version in versions}
+    lines = [
+        [name, *(spread(run[what], 2) if run else None for run in runs.values())]
+        for name, what in (("wall", "wall_seconds"), ("CPU", "cpu_seconds"))
+    ]
+    lines.append(["peak memory", *(memory_of(run) if run else None for run in runs.values())])
+    stages_of = {version: (run or {}).get("stages") or {} for version, run in runs.items()}
+    for name in dict.fromkeys(name for stages in stages_of.values() for name in stages):
+        lines.append([f"wall, {name}", *(number(stages.get(name), ".2f") for stages in stages_of.values())])
+    kinds = {version: budget(results, group, made, version).get("cpu_seconds", {}) for version in versions}
+    for name in dict.fromkeys(name for found in kinds.values() for name in found):
+        lines.append([f"CPU, {name}", *(number(found.get(name), ".2f") for found in kinds.values())])
+    text = table(["seconds", *versions], lines)
+    over = over_before(results, group, made)
+    if over is not None:
+        wall = over_before(results, group, made, "wall_seconds")
+        text += f"\nBefore over now: {over:.2f} x the CPU seconds, {wall:.2f} x the wall seconds.\n"
+    return text
+
+
+def two_pictures(results: Results) -> str:
+    lines = [
+        [each["name"], *failed(each, 2)]
+        if each["failure"]
+        else [each["name"], spread(each["wall_seconds"], 2), spread(each["cpu_seconds"])]
+        for each in results["together"]["cases"]
+    ]
+    return (
+        "`benchmarks/together.py`: a 12-megapixel photograph, once; twice at once, by two programs; and a "
+        "batch of two.\n\n" + table(["", "seconds", "CPU seconds"], lines) + where(results["together"])
+    )
 
 
 def codecs(results: Results) -> str:
@@ -349,6 +382,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Results], str]]] = {
     "memory": ("Memory and time against pixels", memory),
     "widths": ("Narrow pictures", widths),
     "stages": ("Where the time goes", stages),
+    "together": ("Two pictures", two_pictures),
     "busy": ("A busy machine", busy),
     "codecs": ("Codecs", codecs),
     "fft": ("Inverting frames", fft),

@@ -1,6 +1,11 @@
 """Where does the time of one run go: wall seconds by stage, and CPU seconds by kind of work?
 
-    python benchmarks/stages.py --weights WEIGHTS [--picture PHOTO] [--rounds 3]
+    python benchmarks/stages.py --weights WEIGHTS [--picture PHOTO] [--before COMMIT] [--rounds 3]
+                                [--pictures DIR] [--no-large]
+
+At 1, 12 and 100 megapixels (the 12 are PHOTO's where one is given, the rest is drawn), with all defaults; the
+12 also with `concat`. `--before` names another commit, or checkout, of this repository, which is measured in
+turn with this one.
 
 Stages are the run's own record. CPU seconds by kind are counted by Linux's `perf`, from outside, over the
 whole process from its first instruction (see workers/sampled.py); it sees the kernel where
@@ -13,13 +18,33 @@ import os
 import shutil
 import statistics
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from figures import DEFAULTS
 from harness import OUT, Case, Measured, measure
-from question import drawn, folder_for, parse, parser, pixels_of, run_json, sonify, worker, write_result
+from question import (
+    drawn,
+    folder_for,
+    of_version,
+    parse,
+    parser,
+    pixels_of,
+    run_json,
+    sonify,
+    versions_of,
+    worker,
+    write_result,
+)
 
-PHOTOGRAPH, SMOKE_PHOTOGRAPH = (4032, 3024), (96, 64)
+SMALL, PHOTOGRAPH, LARGE = (1224, 816), (4032, 3024), (12288, 8192)
+SMOKE_PHOTOGRAPH = (96, 64)
+# A minute is a fair sample of a machine's noise by itself.
+LARGE_ROUNDS = 1
+# What a run makes, by the name in tables.
+WITH_CONCAT = "with concat"
+OPTIONS = {DEFAULTS: (), WITH_CONCAT: ("--scheme", "sum", "--scheme", "concat")}
 
 
 def kinds(sampled: Measured) -> dict[str, Any]:
@@ -45,22 +70,49 @@ def can_sample() -> bool:
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
+def cases(
+    group: str, picture: Path, weights: str, checkouts: Mapping[str, Path], made: tuple[str, ...]
+) -> list[Case]:
+    """Each version's run of one picture, by what it makes; and one under `perf`, where that may watch."""
+    found = []
+    watched = can_sample()
+    for version, checkout in checkouts.items():
+        for what in made:
+            facts = {"group": group, "pixels": pixels_of(picture), "version": version, "made": what}
+            name = f"{group}, {what}, {version}"
+            words, environment = of_version(sonify(picture, weights, OUT, *OPTIONS[what]), checkout)
+            found.append(Case(name, words, {**facts, "sampled": False}, environment))
+            if watched:
+                inner, _ = of_version(sonify(picture, weights, f"{OUT}/run", *OPTIONS[what]), checkout)
+                words = worker("sampled", OUT, *inner)
+                found.append(Case(f"{name}, sampled", words, {**facts, "sampled": True}, environment))
+    return found
+
+
 def main() -> None:
     made = parser(__doc__, rounds=3)
-    made.add_argument("--picture", type=Path, help="a photograph, instead of a drawn picture")
+    made.add_argument("--picture", type=Path, help="a photograph, for the 12 megapixels")
+    made.add_argument("--pictures", type=Path, help="folder where drawn pictures are kept")
+    made.add_argument("--before", help="another commit or checkout, to be measured beside this one")
+    made.add_argument("--no-large", action="store_true", help="leave the 100 megapixels out")
     given = parse(made)
-    with folder_for(None) as folder:
-        picture = given.picture or drawn(folder, *(SMOKE_PHOTOGRAPH if given.smoke else PHOTOGRAPH))
-        facts = {"picture": picture.name, "pixels": pixels_of(picture)}
-        cases = [Case("sonify", sonify(picture, given.weights, OUT), facts)]
-        if can_sample():
-            words = worker("sampled", OUT, *sonify(picture, given.weights, f"{OUT}/run"))
-            cases.append(Case("sonify, sampled", words, {**facts, "sampled": True}))
-        found = measure(cases[-1:] if given.smoke else cases, given.rounds)
-    sampled = {"failure": "not measured, for there is no perf here, or it may not watch"}
-    if found[-1].case.facts.get("sampled"):
-        sampled = kinds(found[-1])
-    write_result(given, "stages", {"cases": [run_json(each) for each in found], "cpu": sampled})
+    rows: list[dict[str, Any]] = []
+    budgets = []
+    with folder_for(given.pictures) as folder, versions_of(given.before) as checkouts:
+        photograph = given.picture or drawn(folder, *(SMOKE_PHOTOGRAPH if given.smoke else PHOTOGRAPH))
+        groups = [("12 Mpx", photograph, (DEFAULTS, WITH_CONCAT))]
+        if not given.smoke:
+            groups.insert(0, ("1 Mpx", drawn(folder, *SMALL), (DEFAULTS,)))
+        if not given.smoke and not given.no_large:
+            groups.append(("100 Mpx", drawn(folder, *LARGE), (DEFAULTS,)))
+        for name, picture, works in groups:
+            rounds = min(given.rounds, LARGE_ROUNDS) if name == "100 Mpx" else given.rounds
+            for each in measure(cases(name, picture, given.weights, checkouts, works), rounds):
+                if each.case.facts["sampled"]:
+                    budgets.append({"facts": dict(each.case.facts), **kinds(each)})
+                else:
+                    rows.append(run_json(each))
+            write_result(given, "stages", {"cases": rows, "budgets": budgets})
 
 
 if __name__ == "__main__":

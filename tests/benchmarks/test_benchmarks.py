@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,9 +18,11 @@ from typing import Any
 
 import pytest
 from harness import OUT, Case, measure, read_report, run_once
+from question import commit, versions_of
 from results import HEADLINE_FROM, HEADLINE_TO, read_results
 from results import main as write_page
 from sections import SECTIONS
+from stages import OPTIONS
 from targets import TARGETS
 from workload import operations
 
@@ -155,7 +158,8 @@ def ask(folder: Path, weights_file: Path, picture_file: Path) -> Iterator[Ask]:
         "codecs": (*weights, *picture),
         "fft": (),
         "phases": (),
-        "stages": weights,
+        "stages": (*weights, "--before", BENCHMARKS.parent),
+        "together": weights,
         "busy": (*weights, "--before", BENCHMARKS.parent),
         "listening": ("--weights", "untrained"),
         "stores": (),
@@ -292,12 +296,34 @@ def test_listening(ask: Ask) -> None:
 
 def test_stages(ask: Ask) -> None:
     result = ask("stages")
-    sound(result["cases"][0])
-    assert result["cases"][0]["stages"]["network"] > 0
-    if "failure" in result["cpu"]:
-        pytest.skip(f"CPU seconds by kind: {result['cpu']['failure']}")
-    assert 0 < result["cpu"]["work_share"] < 1
-    assert result["cpu"]["cpu_seconds"]["convolution"] > 0
+    told = [(case["facts"]["made"], case["facts"]["version"]) for case in result["cases"]]
+    assert told == [(made, version) for version in ("now", "before") for made in OPTIONS]
+    for case in result["cases"]:
+        sound(case)
+        assert case["stages"]["network"] > 0
+    if not result["budgets"]:
+        pytest.skip("CPU seconds by kind: there is no perf here, or it may not watch")
+    for budget in result["budgets"]:
+        assert 0 < budget["work_share"] < 1
+        assert budget["cpu_seconds"]["convolution"] > 0
+
+
+def test_together(ask: Ask) -> None:
+    cases = ask("together")["cases"]
+    assert len(cases) == 4
+    assert not any(case["failure"] for case in cases)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
+def test_another_version_is_a_folder_or_a_commit(tmp_path: Path) -> None:
+    with versions_of(str(tmp_path)) as checkouts:
+        assert checkouts == {"now": BENCHMARKS.parent, "before": tmp_path}
+    with pytest.raises(SystemExit, match="neither a folder nor a commit"), versions_of("no-such-commit"):
+        pass
+    if not commit():
+        pytest.skip("not a repository: there is no commit to take")
+    with versions_of("HEAD") as checkouts:
+        assert (checkouts["before"] / "netsounds_stream/__init__.py").is_file()
 
 
 def test_gpu(folder: Path, weights_file: Path) -> None:
