@@ -91,14 +91,16 @@ def shard_pieces(parts: Sequence[Tensor], time_axis: str, encode: Encode) -> Ite
 
 
 def _planes(part: Tensor, time_axis: str) -> Iterator[NDArray[np.float16]]:
-    """Transpose `[frame, frequency, channel]` and yield each filter's plane, contiguous."""
+    """Transpose `[frame, frequency, channel]` and yield each filter's plane, contiguous, until the next one."""
     frames, frequencies, channels = part.shape
     if time_axis == "y":
         yield from _transposed(part.view(frames * frequencies, channels)).numpy()
         return
     frames_last = _transposed(part.view(frames, frequencies * channels)).view(frequencies, channels, frames)
+    plane = np.empty((frequencies, frames), np.float16)
     for channel in range(channels):
-        yield np.ascontiguousarray(frames_last[:, channel].numpy())
+        np.copyto(plane, frames_last[:, channel].numpy())
+        yield plane
 
 
 def _transposed(matrix: Tensor) -> Tensor:
