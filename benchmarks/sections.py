@@ -82,8 +82,8 @@ def end_to_end(results: Results) -> str:
     heads = ["", "seconds", "CPU seconds", "peak memory", "planned", "written"]
     return (
         "`benchmarks/end_to_end.py`: whole processes, imports included, all of a group in turn. "
-        "netsounds-stream stores four banks and writes `sum` and `concat` of each, the mix and the report; by "
-        "its defaults it leaves `concat` out. The peers store four banks and write `concat` only, as ours "
+        "netsounds-stream stores four banks and writes `sum` and `concat` of each, the mix and the report; "
+        "by its defaults it leaves `concat` out. The peers store four banks and write `concat` only, as ours "
         "does in the script's work. Peers may use 80 % of the memory that is available.\n\n"
         + table(heads, lines)
         + "\n![Wall seconds by stage and CPU seconds by kind, stacked](plots/stages.png)\n"

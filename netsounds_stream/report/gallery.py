@@ -18,7 +18,7 @@ from PIL import Image
 from ..base.versions import PACKAGE, versions
 from ..errors import OptionError, OutputError, StoreError
 from ..planning.formats import media_type
-from ..run.layout import PAGE, PAGE_PICTURE, RECORD_NAME, REPORT, Layout, browser_form
+from ..run.layout import PAGE, PAGE_PICTURE, RECORD_NAME, REPORT, Layout, browser_form, picture_of_run
 from ..run.record_file import finished_record
 from .images import save
 from .page import is_ours, write_gallery
@@ -133,7 +133,7 @@ def _thumbnail(number: int, folder: Path, into: Path) -> dict[str, Any]:
     Raises:
         StoreError: the run's picture cannot be read.
     """
-    picture = folder / REPORT / PAGE_PICTURE
+    picture = picture_of_run(folder / REPORT / PAGE_PICTURE)
     if not picture.exists():
         return {"thumbnail": None, "width": 0, "height": 0}
     name = f"{_THUMBNAILS}/{number:05d}.jpg"

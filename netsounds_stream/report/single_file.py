@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..base.progress import Listener, Stages
 from ..errors import OutputError
-from ..run.layout import PAGE, RECORD_NAME, SINGLE_FILE
+from ..run.layout import IMAGE_TYPES, PAGE, RECORD_NAME, SINGLE_FILE
 from ..run.record_file import add_files, read_record
 from ..sound.encoding import Resampler
 from ..sound.finishing import PIECE_SAMPLES
@@ -29,7 +29,7 @@ _MOST_KBPS = 112
 _LEAST_KBPS = 32
 _PARTS_KBPS = 64  # the banks' parts of the mix are embedded if all sounds get this rate
 _MP3_RATES_HZ = (32_000, 44_100, 48_000)
-# Contact sheets: the longest edge of a tile in pixels, and WebP's quality.
+# Contact sheets: the longest edge of a tile in pixels, and JPEG's quality.
 _TILE_PIXELS = 56
 _SHEET_QUALITY = 45
 
@@ -208,7 +208,7 @@ def _embed_image(folder: Path, src: str, embedded: _EmbeddedFiles, scale: float 
     path = folder / unquote(src)
     try:
         if scale is None:
-            return embedded.add(path.name, "image/jpeg", path.read_bytes())
+            return embedded.add(path.name, IMAGE_TYPES[path.suffix], path.read_bytes())
         content = io.BytesIO()
         with Image.open(path) as image:
             size = [max(1, round(edge * scale)) for edge in image.size]

@@ -24,6 +24,8 @@ PICTURES = "pictures"
 REPORT = "report"
 #: The picture as the page shows it, in `REPORT`.
 PAGE_PICTURE = "picture.jpg"
+#: Media types of a run's images.
+IMAGE_TYPES = {".jpg": "image/jpeg", ".webp": "image/webp", ".png": "image/png"}
 #: The page as one file that needs no other.
 SINGLE_FILE = "share.html"
 #: Held by the process that makes the run.
@@ -150,6 +152,12 @@ def is_mix(name: str) -> bool:
 def contact_sheet(number: int, reduce: str) -> str:
     """Return the name of a bank's contact sheet in `PICTURES`; `reduce` is 'mean' or 'max'."""
     return f"bank-{number}_{reduce}.jpg"
+
+
+def picture_of_run(path: Path) -> Path:
+    """Return where an image of a finished run lies: at `path`, or as the WebP file that version 0.1 wrote."""
+    older = path.with_suffix(".webp")
+    return older if older.exists() and not path.exists() else path
 
 
 def browser_form(sound: str) -> str:

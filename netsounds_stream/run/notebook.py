@@ -26,6 +26,7 @@ from ..planning.formats import media_type
 from ..planning.geometry import BANKS
 from ..store.arrays import UNREADABLE
 from .layout import (
+    IMAGE_TYPES,
     PICTURES,
     array_name,
     bank_stem,
@@ -34,6 +35,7 @@ from .layout import (
     filter_stem,
     filters_folder,
     is_mix,
+    picture_of_run,
     stem_name,
 )
 
@@ -187,7 +189,7 @@ class Mosaic:
     """A contact sheet of a bank's filters; a notebook shows it as a picture.
 
     Attributes:
-        path: the picture, a JPEG file.
+        path: the picture, a JPEG file; WebP in a run of version 0.1.
         title: what it shows.
     """
 
@@ -196,9 +198,8 @@ class Mosaic:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         content = b64encode(self.path.read_bytes()).decode()
-        image = (
-            f'<img alt="{escape(self.title)}" style="max-width: 100%" src="data:image/jpeg;base64,{content}">'
-        )
+        source = f"data:{IMAGE_TYPES[self.path.suffix]};base64,{content}"
+        image = f'<img alt="{escape(self.title)}" style="max-width: 100%" src="{source}">'
         return {"text/plain": self.title, "text/html": image}
 
 
@@ -293,7 +294,7 @@ class RunContents:
         Raises:
             StoreError: the run has none.
         """
-        path = self.folder / PICTURES / contact_sheet(bank, reduce)
+        path = picture_of_run(self.folder / PICTURES / contact_sheet(bank, reduce))
         if not path.exists():
             raise StoreError(f"there is no {path}; make it with: netsounds-stream plot {self.folder}")
         return Mosaic(path, f"{self.record['label']}, bank {bank}: the {reduce} of each filter")

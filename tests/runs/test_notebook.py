@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import re
+import shutil
 import sys
 from base64 import b64decode
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import soundfile
 import zarr
 from IPython.core.formatters import DisplayFormatter
+from PIL import Image
 
 from netsounds_stream import Run, open_run, sonify
 from netsounds_stream.errors import OptionError, OutputError, StoreError
@@ -129,6 +131,17 @@ def test_a_sheet_is_a_picture(run: Run) -> None:
         (content,) = re.findall(r'<img [^>]*src="data:image/jpeg;base64,([^"]+)"', bundle["text/html"])
         assert b64decode(content) == (run.folder / "pictures" / f"bank-3_{reduce}.jpg").read_bytes()
         assert bundle["text/plain"] == f"{TITLE}, bank 3: the {reduce} of each filter"
+
+
+def test_a_sheet_of_version_0_1_is_shown_as_what_it_is(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(run.folder, tmp_path / "run")
+    sheet = tmp_path / "run/pictures/bank-3_mean.jpg"
+    with Image.open(sheet) as image:
+        image.save(sheet.with_suffix(".webp"))
+    sheet.unlink()
+    mosaic = open_run(tmp_path / "run").mosaic(3)
+    assert mosaic.path == sheet.with_suffix(".webp")
+    assert "data:image/webp;base64," in shown(mosaic)["text/html"]
 
 
 def test_of_a_large_file_the_beginning_is_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
