@@ -15,7 +15,8 @@ def main() -> None:
         subprocess.Popen([word.replace("{n}", str(number)) for word in words], stdout=subprocess.DEVNULL)
         for number in range(count)
     ]
-    sys.exit(max(each.wait() for each in running))
+    statuses = [each.wait() for each in running]
+    sys.exit(int(any(statuses)))  # a killed one's is negative
 
 
 if __name__ == "__main__":

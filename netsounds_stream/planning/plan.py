@@ -335,11 +335,8 @@ class Plan:
     def trim_bytes(self) -> int:
         """Resident memory above which the network's stage returns freed memory to the system.
 
-        It leaves room below the planned peak for the largest tensors of all bands in flight; on a GPU these
-        are not in this memory, and to return it before each band would have all of it cleared again.
+        It leaves room below the planned peak for the largest tensors of all bands in flight.
         """
-        if self.gpu_memory_bytes:
-            return self.forward_memory_bytes
         return self.forward_memory_bytes - 2 * self.workers * self.widest_bytes
 
     @property
