@@ -32,6 +32,7 @@ from ..planning.sound_options import SoundOptions
 from ..run.layout import Layout
 from ..stages.pump import BandPump
 from ..store.arrays import Place, ShardWriter
+from ..store.shard_memory import ShardMemory
 from .compatibility import own_processor
 from .guards import FencingToken, require_within
 from .segment_output import Rows, SegmentCells, SegmentTaker, averaging, segment_preview
@@ -227,6 +228,7 @@ def _compute(job: Job, segment: Segment, writer: CheckpointWriter, put: Place) -
     with ExitStack() as stack:
         uploads = None if job.url is None else stack.enter_context(_uploads(job.url, job.token))
         pipeline = stack.enter_context(workers(1, job.plan.threads_each, under_pressure=pressure))
+        memory = ShardMemory()
         stores = {
             planned.number: ShardWriter(
                 job.layout.array(planned.number),
@@ -237,6 +239,7 @@ def _compute(job: Job, segment: Segment, writer: CheckpointWriter, put: Place) -
                 uploads=uploads,
                 frames=segment.frames[planned.number],
                 place=put,
+                memory=memory,
             )
             for planned in job.plan.banks
             if job.plan.stored

@@ -15,6 +15,7 @@ from .plan import (
     PUTS,
     STORED_MEMORY,
     STORED_STREAM,
+    TRANSPOSED_FILTERS,
     BankPlan,
     Source,
     Stft,
@@ -89,13 +90,14 @@ def store_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> 
     """Bound the memory of the store of activations.
 
     Returns:
-        Bytes: the shard being filled of each bank, the queue of those to be written, and transpositions. The
-        queue holds one shard of each bank, or the activations of the workers' bands (50 values a pixel) if
-        those are larger.
+        Bytes: the shard being filled of each bank, the queue of those to be written, and the filters that
+        each worker transposes at a time. The queue, with the memory kept for later shards, holds one shard
+        of each bank, or the activations of the workers' bands (50 values a pixel) if those are larger.
     """
     shards = [_shard_bytes(bank) for bank in banks]
     waiting = max(sum(shards), workers * 100 * band_pixels)
-    return 16 * MIB + sum(shards) + waiting + workers * max(shards)
+    transposed = max(2 * TRANSPOSED_FILTERS * bank.frames_per_shard * bank.frequencies for bank in banks)
+    return 16 * MIB + sum(shards) + waiting + workers * transposed
 
 
 def uploading_bytes(banks: tuple[BankPlan, ...], workers: int) -> int:

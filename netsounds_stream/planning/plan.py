@@ -20,6 +20,8 @@ SPOOL_TILE = 128
 PUTS = 4
 #: Blocks of such a run that are fetched ahead.
 AHEAD = 4
+#: Filters of a shard that are transposed at a time: 64 bytes, a line of the processor's cache.
+TRANSPOSED_FILTERS = 32
 
 #: Largest number of cells along the long edge of a filter's overview.
 FILTER_CELLS = 128

@@ -35,7 +35,7 @@ _WIDEST_ACTIVATION_BYTES = 16 * MIB
 # read faster, by a tenth or so from 32 frames to 64; but beyond `_STORE_BYTES` in all, less memory is better.
 _SHARDS_AND_BLOCKS = ((64, 1 << 20), (48, 1 << 20), (32, 1 << 20), (16, 1 << 19), (8, 1 << 18))
 _SHORTEST_SHARD = _SHARDS_AND_BLOCKS[-1][0]
-_STORE_BYTES = 192 * MIB
+_STORE_BYTES = 160 * MIB
 _WORKERS = 4
 # A picture up to this size is decoded into memory, a larger one to a temporary file.
 _MEMORY_PICTURE_BYTES = 64 * MIB

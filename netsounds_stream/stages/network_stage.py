@@ -21,6 +21,7 @@ from ..planning.steps import NETWORK, SPOOL, BankState
 from ..run.record import array_attributes
 from ..sound.levels import LevelMeter
 from ..store.arrays import ShardWriter, create_array
+from ..store.shard_memory import ShardMemory
 from .context import RunContext
 from .forward import run_forward
 from .sinks import BankSinks, NetworkSinks, rows_done
@@ -105,9 +106,10 @@ def _open_sinks(run: RunContext, pipeline: Pipeline, stack: ExitStack, *, stored
         path = run.layout.overview("picture")
         preview = stack.enter_context(picture_overview(path, run.plan, preview_state))
     banks = {}
+    memory = ShardMemory() if stored_here else None
     for bank in run.plan.banks:
         bank_state = None if state is None else state["banks"][str(bank.number)]
-        banks[bank.number] = _bank_sinks(run, bank, bank_state, pipeline, stack, stored_here=stored_here)
+        banks[bank.number] = _bank_sinks(run, bank, bank_state, pipeline, stack, memory)
     return NetworkSinks(banks=banks, preview=preview)
 
 
@@ -117,15 +119,15 @@ def _bank_sinks(
     state: BankState | None,
     pipeline: Pipeline,
     stack: ExitStack,
-    *,
-    stored_here: bool,
+    memory: ShardMemory | None,
 ) -> BankSinks:
+    """Open a bank's sinks; `memory` is for its shards, None if other machines write these."""
     sound = run.options.sound
     total, spectra = run.open_sums(bank, pipeline, state, stack)
     store = None
     if run.plan.stored:
-        _create_array(run, bank, pipeline, begins=state is None, others_write=not stored_here)
-        if stored_here:
+        _create_array(run, bank, pipeline, begins=state is None, others_write=memory is None)
+        if memory is not None:
             store = ShardWriter(
                 run.layout.array(bank.number),
                 bank,
@@ -133,6 +135,7 @@ def _bank_sinks(
                 codec=run.options.codec,
                 defer=pipeline.defer,
                 uploads=run.storage.uploads,
+                memory=memory,
             )
     mixture = None if sound.needs_second_pass else run.mixture(bank)
     overview = None

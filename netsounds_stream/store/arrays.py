@@ -32,6 +32,7 @@ from ..base.sink import ResumableSink
 from ..errors import StoreError, cannot_write
 from ..planning.plan import AHEAD, BankPlan
 from .group import dimension_names
+from .shard_memory import ShardMemory
 from .shards import LZ4_LEVEL, PCODEC_LEVEL, ZSTD_LEVEL, ShardedArray, encoder, shard_path, shard_pieces
 
 # How often a wait for shards checks for cancellation and failures.
@@ -157,6 +158,7 @@ class ShardWriter(ResumableSink[int]):
         uploads: takes the shards where they go to an object store, by names under the folder's name.
         frames: first frame and the end; each lies at a shard's border or the bank's end. None: all frames.
         place: puts a shard's file in place; None: it is written directly.
+        memory: memory of shards, which several writers may share; None: of this one's.
     """
 
     def __init__(
@@ -170,6 +172,7 @@ class ShardWriter(ResumableSink[int]):
         uploads: UploadQueue | None = None,
         frames: tuple[int, int] | None = None,
         place: Place | None = None,
+        memory: ShardMemory | None = None,
     ) -> None:
         self._path = path
         self._bank = bank
@@ -178,6 +181,7 @@ class ShardWriter(ResumableSink[int]):
         self._defer = defer
         self._uploads = uploads
         self._place = place or (lambda path, write: write(path))
+        self._memory = memory or ShardMemory()
         self._start, self._stop = frames or (0, bank.frames)  # first frame of the shard that is filling
         self._filled = 0  # frames in the shard that is filling
         self._parts: tuple[Tensor, ...] = ()  # that shard, `[frame, frequency, channel]`
@@ -270,9 +274,7 @@ class ShardWriter(ResumableSink[int]):
         }
 
     def _new_part(self, channels: int) -> Tensor:
-        return torch.empty(
-            (self._bank.frames_per_shard, self._bank.frequencies, channels), dtype=torch.float16
-        )
+        return self._memory.take((self._bank.frames_per_shard, self._bank.frequencies, channels))
 
     def _enqueue(self) -> None:
         """Defer the writing of the full shard, and begin the next one."""
@@ -310,13 +312,19 @@ class ShardWriter(ResumableSink[int]):
             self._place(path, write)
         except OSError as error:
             raise cannot_write(path, error) from error
+        self._give_back(parts)
         self._note_written(number, checksum)
 
     def _upload(self, uploads: UploadQueue, parts: tuple[Tensor, ...], number: int) -> None:
         content = b"".join(shard_pieces(parts, self._time_axis, self._encode))
+        self._give_back(parts)
         name = shard_path(PurePosixPath(self._path.name), self._time_axis, number).as_posix()
         checksum = FileSum(len(content), crc32c(content))
         uploads.put_later(name, content, partial(self._note_written, number, checksum))
+
+    def _give_back(self, parts: tuple[Tensor, ...]) -> None:
+        for part in parts:
+            self._memory.give_back(part)
 
     def _note_written(self, number: int, checksum: FileSum) -> None:
         with self._changed:

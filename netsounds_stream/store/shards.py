@@ -5,10 +5,10 @@
 
 The network emits frames with all filters side by side, while a chunk is the plane of one filter. Transposing
 is most of the work besides the codec. A strided copy takes five times as long as what is done here: torch's
-blocked two-dimensional transposition of some frequencies at a time, gathered into the filters' planes while
-they are in the cache. One thread makes a whole shard, so the same activations give the same bytes. Any zarr
-library reads the shards. `ShardedArray` reads no other layout, but has nothing between the file and the
-codec, and works on any thread.
+blocked two-dimensional transposition of some frequencies of some filters at a time, gathered into their
+planes while they are in the cache. One thread makes a whole shard, so the same activations give the same
+bytes. Any zarr library reads the shards. `ShardedArray` reads no other layout, but has nothing between the
+file and the codec, and works on any thread.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from ..planning.plan import TRANSPOSED_FILTERS
 
 #: The compression level of each codec, here and in the array's metadata.
 ZSTD_LEVEL = 1
@@ -94,17 +96,32 @@ def shard_pieces(parts: Sequence[Tensor], time_axis: str, encode: Encode) -> Ite
 
 def _planes(part: Tensor, time_axis: str) -> Iterator[NDArray[np.float16]]:
     """Transpose `[frame, frequency, channel]` and yield each filter's plane, contiguous."""
-    frames, frequencies, channels = part.shape
-    if time_axis == "y":
-        yield from _transposed(part.view(frames * frequencies, channels)).numpy()
-        return
-    planes = torch.empty((channels, frequencies, frames), dtype=part.dtype)
+    for first in range(0, part.shape[2], TRANSPOSED_FILTERS):
+        filters = part[:, :, first : first + TRANSPOSED_FILTERS]
+        yield from (_frames_last(filters) if time_axis == "x" else _frames_first(filters)).numpy()
+
+
+def _frames_last(filters: Tensor) -> Tensor:
+    """Transpose `[frame, frequency, channel]` to `[channel, frequency, frame]`."""
+    frames, frequencies, channels = filters.shape
+    planes = torch.empty((channels, frequencies, frames), dtype=filters.dtype)
     step = max(1, _TRANSPOSED_VALUES // (frames * channels))
     for first in range(0, frequencies, step):
-        block = part[:, first : first + step].reshape(frames, -1)
+        block = filters[:, first : first + step].reshape(frames, -1)
         frames_last = _transposed(block).view(-1, channels, frames)
         planes[:, first : first + len(frames_last)] = frames_last.transpose(0, 1)
-    yield from planes.numpy()
+    return planes
+
+
+def _frames_first(filters: Tensor) -> Tensor:
+    """Transpose `[frame, frequency, channel]` to `[channel, frame, frequency]`."""
+    frames, frequencies, channels = filters.shape
+    planes = torch.empty((channels, frames, frequencies), dtype=filters.dtype)
+    step = max(1, _TRANSPOSED_VALUES // (frequencies * channels))
+    for first in range(0, frames, step):
+        block = filters[first : first + step].reshape(-1, channels)
+        planes[:, first : first + step] = _transposed(block).view(channels, -1, frequencies)
+    return planes
 
 
 def _transposed(matrix: Tensor) -> Tensor:
