@@ -29,9 +29,11 @@ from .worker import (
     SKIPPED,
     UNFINISHED,
     Outcome,
+    Start,
     Survey,
     make_run,
-    prepare,
+    measure_pace,
+    start,
     survey,
 )
 
@@ -238,10 +240,12 @@ def _planned(out: Path, pool: WorkerPool, stop: Stop) -> tuple[BatchPlan, list[S
         Stopped: the batch was asked to stop.
     """
     tasks = pool.tasks
-    pace = 0.0
-    for count in sorted({1, pool.jobs}):  # one first: it may fetch the weights for all
-        for _, result in pool.workers.as_completed(prepare, tasks[:1] * count, name="prepare", stop=stop):
-            pace = max(pace, _value(result))
+    starts = [Start(task=tasks[0], loads=number == 0) for number in range(pool.jobs)]
+    for _, started in pool.workers.as_completed(start, starts, name="start", stop=stop):
+        _value(started)
+    any_task = tasks[:1] * pool.jobs
+    paces = pool.workers.as_completed(measure_pace, any_task, name="pace", stop=stop)
+    pace = max(_value(result) for _, result in paces)
     parts = [tasks[at : at + _PICTURES_A_SURVEY] for at in range(0, len(tasks), _PICTURES_A_SURVEY)]
     by_folder: dict[Path, Survey] = {}
     for part, surveys in pool.workers.as_completed(survey, parts, name="look", stop=stop):

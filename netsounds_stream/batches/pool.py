@@ -142,8 +142,12 @@ class Processes:
         if at_once:
             for pool in self._pools:
                 _kill(pool)
-        for pool in self._pools:
-            pool.shutdown(wait=True, cancel_futures=True)
+        managers: list[Any] = [pool._executor_manager_thread for pool in self._pools]
+        for pool in self._pools:  # all are told before one is waited for, so that they end side by side
+            pool.shutdown(wait=False, cancel_futures=True)
+        for manager in managers:
+            if manager is not None:
+                manager.join()
 
     def _new_pool(self, at: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(

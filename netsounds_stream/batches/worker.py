@@ -121,27 +121,46 @@ class Outcome:
         )
 
 
-def prepare(task: Task) -> float:
-    """Load what every picture needs.
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The start of a worker.
 
-    Args:
+    Attributes:
         task: any task of the batch.
+        loads: whether the worker loads the weights. One does so first, for it may have to fetch them.
+    """
 
-    Returns:
-        How many times as long as expected this worker takes, here and now.
+    task: Task
+    loads: bool
+
+
+def start(order: Start) -> None:
+    """Import what every picture needs, and load the weights if the order says so.
 
     Raises:
         NetsoundsError: the device does not exist, or the weights cannot be loaded.
     """
+    from .. import api  # noqa: F401  (most of a worker's start)
     from ..base.device import reserve
     from ..network.compute import choose_compute
-    from ..stages.forecast import measured_pixel_seconds, pace
 
-    options = task.options
-    with _threads(task.threads):
+    options = order.task.options
+    with _threads(order.task.threads):
         compute = choose_compute(options.device, options.precision)
         reserve(compute.device, options.gpu_memory_bytes)
-        weights(options.weights)
+        if order.loads:
+            weights(options.weights)
+
+
+def measure_pace(task: Task) -> float:
+    """Return how many times as long as expected this worker takes, here and now.
+
+    Args:
+        task: any task of the batch.
+    """
+    from ..stages.forecast import measured_pixel_seconds, pace
+
+    with _threads(task.threads):
         return pace(measured_pixel_seconds())
 
 

@@ -14,8 +14,7 @@ from typing import Any
 from ..errors import OutputError
 from ..planning.plan import AudioPlan, Plan
 from ..planning.sound_options import FORMATS
-from ..sound.finished_files import FILTERS
-from ..sound.sum_spool import sum_spool_path
+from ..sound.naming import FILTERS, sum_spool_path
 
 RECORD_NAME = "run.json"
 #: The report: its page, and the folders of pictures for people and of the page's own data.

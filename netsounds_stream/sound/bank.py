@@ -21,9 +21,10 @@ from .finished_files import finish_files
 from .finishing import PIECE_SAMPLES, Finish, Segment
 from .levels import Levels
 from .mixture import Mixture, mixture_of
+from .naming import sum_spool_path
 from .raw import RawSound, bank_tag, measure_levels, render_bank
 from .spectra import SpectraSpool
-from .sum_spool import SumSpool, sum_spool_path
+from .sum_spool import SumSpool
 from .summing import Sums, sum_filters
 from .view import view_plan
 from .windowed import FilterSignals, Windowing, signal_work, write_windowed_sum

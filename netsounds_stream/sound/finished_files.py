@@ -13,9 +13,7 @@ from ..base.progress import Advance
 from ..planning.steps import FinishedState
 from ..store.blocks import Block, Pass
 from .finishing import Finish, Segment, finish
-
-#: Ending of the folder with a bank's files, one a filter.
-FILTERS = "_filters"
+from .naming import named
 
 
 def finish_files(
@@ -61,11 +59,6 @@ def finish_files(
 
     pipeline.run(work.remaining(Advance("", 1, "", lambda progress: None), 0), finish_one, [add])
     work.end(lambda: {"measured": dict(measured)}, files)
-
-
-def named(path: Path) -> str:
-    """Return a sound file's name in its run's folder."""
-    return f"{path.parent.name}/{path.name}" if path.parent.name.endswith(FILTERS) else path.name
 
 
 def with_view(target: Finish, written: FileSum) -> dict[Path, FileSum | None]:

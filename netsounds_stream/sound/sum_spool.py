@@ -23,11 +23,6 @@ from .view import SoundMeter
 from .wav import LaidOutWav, full_scale, to_samples
 
 
-def sum_spool_path(folder: Path, number: int) -> Path:
-    """Return the path of a bank's spool in the folder for intermediate files."""
-    return folder / f"sum-{number}.spool"
-
-
 class SumSpool(ResumableSink[SumState]):
     """A file of the half frames of a bank's sum, float32 `[frame, channel, sample]`.
 

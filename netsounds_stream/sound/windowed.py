@@ -38,10 +38,11 @@ from .background import Background, Baseline
 from .context import StageContext
 from .dsp.loudness import Loudness, LoudnessMeter
 from .dsp.synthesis import synthesised
-from .finished_files import finish_files, named, with_view
+from .finished_files import finish_files, with_view
 from .finishing import PIECE_SAMPLES, Finish, Segment, finish, gain_for, note_of, passes
 from .levels import LevelMeter, Levels, gains
 from .mixture import Mixture, selected_filters
+from .naming import named
 from .raw import RawSound
 from .spectra import SpectraMap, SpectraSpool, in_blocks
 from .view import view_plan
