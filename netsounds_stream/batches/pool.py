@@ -20,7 +20,7 @@ from itertools import islice
 from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
-from ..base.machine import safe_imports
+from ..base import machine
 from ..base.progress import Stop
 from ..errors import NetsoundsError, Stopped, WorkerError, remedy_for
 
@@ -176,7 +176,7 @@ def started(count: int, threads: int) -> Iterator[Processes]:
     Yields:
         The processes.
     """
-    with safe_imports():
+    with machine.safe_imports():
         _start_quiet_tracker()
         processes = Processes(count, threads)
         try:
@@ -208,6 +208,16 @@ def report(done: float) -> None:
     """Tell the pool how far this worker process's item is; elsewhere do nothing."""
     if _progress is not None:
         _progress.value = done
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import as `machine.importing` does in a worker process of the pool; elsewhere, change nothing."""
+    if _progress is None:
+        yield
+        return
+    with machine.importing():
+        yield
 
 
 def _start_worker(progress: Any, threads: int) -> None:

@@ -140,7 +140,8 @@ def start(order: Start) -> None:
     Raises:
         NetsoundsError: the device does not exist, or the weights cannot be loaded.
     """
-    from .. import api  # noqa: F401  (most of a worker's start)
+    with pool.importing():
+        from .. import api  # noqa: F401  (most of a worker's start)
     from ..base.device import reserve
     from ..network.compute import choose_compute
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import effective_options, importing, print_json, printable, stoppable
+from ..base.machine import importing
+from .common import effective_options, print_json, printable, stoppable
 from .options import BATCH, BATCH_NETWORK, CHECKPOINT, JSON, OVERWRITE, QUIET, RUN, chosen_options
 from .sections import SectionedCommand, stacked
 from .text import ended_text, plan_text, table_text

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ..base.locations import default_folder, local_only
+from ..base.machine import importing
 from ..errors import NetsoundsError, Stopped, first_line, of_system, remedy_for
 from ..planning.options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
 from ..planning.sound_options import FORMATS, SCHEMES
@@ -20,7 +21,6 @@ from .common import (
     Commands,
     PipeError,
     effective_options,
-    importing,
     picture_path,
     plan_printer,
     print_json,

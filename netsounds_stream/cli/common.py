@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -81,19 +80,6 @@ class Commands(click.Group):
             meant = f"{context.command_path} sonify {quoted(word)}"
             raise click.UsageError(f"'{word}' is not a command; to make sound from it: {meant}", context)
         return super().resolve_command(context, args)
-
-
-@contextmanager
-def importing() -> Iterator[None]:
-    """Import in the `with` block without garbage collections, which then pass over what was imported.
-
-    Torch and the rest make a few hundred thousand objects that live as long as the process. To go through
-    them, while they are made and at the end, takes a third of a second.
-    """
-    gc.disable()
-    yield
-    gc.freeze()
-    gc.enable()
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from .common import importing, print_json
+from ..base.machine import importing
+from .common import print_json
 from .options import JSON, LOCAL, PLACE, QUIET
 from .sections import MAIN, SectionedCommand, option, stacked
 from .text import check_text, facts_text

@@ -172,6 +172,13 @@ def test_help_loads_nothing_heavy() -> None:
         assert forked(name, "--help").returncode == 0
 
 
+def test_a_batch_s_own_process_loads_no_torch() -> None:
+    """Its workers do; it would take a second and 250 MiB, before they start and as long as they work."""
+    rooms = "netsounds_stream.cli.commands, netsounds_stream.batches.batch, netsounds_stream.report.gallery"
+    code = f"import sys, {rooms}; sys.exit('torch' in sys.modules or 'zarr' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_no_words_show_the_help() -> None:
     done = command()
     assert done.returncode == 0
