@@ -1,7 +1,8 @@
 """An estimate of the time of a run, from its plan and from this machine's speed at the moment.
 
-The model has a few terms, each linear in the amount of a stage's work. Its constants are processor seconds,
-fitted by `benchmarks/pace.py` to whole runs. A machine's pace is the factor by which the network's bands take
+The model has a few terms, each linear in the amount of a stage's work. Its constants are seconds of a worker
+where a stage divides its work among workers, of the run elsewhere, fitted by `benchmarks/pace.py` to whole
+runs by two workers on a quiet machine. A machine's pace is the factor by which the network's bands take
 longer than they took there.
 """
 
@@ -20,28 +21,30 @@ from ..planning.plan import STORED_SPOOL, AudioPlan, BankPlan, Plan, Stft
 from ..planning.sound_options import SoundOptions
 
 #: Seconds that the network alone took for a pixel, in one thread, on the machine of the fit.
-REFERENCE_PIXEL_SECONDS = 6.4e-7
+REFERENCE_PIXEL_SECONDS = 2.3e-7
 
-_LABEL_SECONDS = 0.1
+_LABEL_SECONDS = 0.09
 _SYNC_SECONDS = 0.05
 # A pixel of a picture that is decoded before the network starts.
-_DECODED_PIXEL_SECONDS = 5e-8
+_DECODED_PIXEL_SECONDS = 1.8e-8
 # The network's stage: its start, and all that is done with a pixel.
-_NETWORK_SECONDS = 0.15
-_PIXEL_SECONDS = 1.6e-6
+_NETWORK_SECONDS = 0.25
+_PIXEL_SECONDS = 5.5e-7
 # Raw sound: a bank's file, and a value of a filter that is inverted by itself.
 _BANK_SECONDS = 0.08
-_VALUE_SECONDS = 1.1e-8
-# One second of windowed sound: its frames, an iteration of Griffin-Lim, and the finished file, at an overlap
-# of _OVERLAP.
-_FRAMES_SECONDS = 0.012
-_ITERATION_SECONDS = 0.0026
-_FINISH_SECONDS = 0.025
+_VALUE_SECONDS = 8e-9
+# One second of windowed sound, at an overlap of _OVERLAP: its frames, and an iteration of Griffin-Lim.
+_FRAMES_SECONDS = 0.004
+_ITERATION_SECONDS = 0.0009
 _OVERLAP = 4
+# The mix: its start, and a second of its file; more where the report shows its parts.
+_MIX_SECONDS = 0.08
+_FINISH_SECONDS = 0.005
+_PARTS_SECONDS = 0.022
 # The report: its images grow with the picture up to their largest size.
-_REPORT_SECONDS = 1.0
-_REPORT_PIXEL_SECONDS = 2.3e-6
-_REPORT_MOST = 5.0
+_REPORT_SECONDS = 0.65
+_REPORT_PIXEL_SECONDS = 5e-8
+_REPORT_MOST = 8.0
 
 # The measurement of a machine's pace.
 _BAND_ROWS = 64
@@ -81,7 +84,8 @@ def expected_seconds(plan: Plan, options: SonifyOptions) -> dict[str, float]:
     if plan.mix is not None and plan.stft is not None:
         one_bank = _windowed_seconds(plan.mix, plan.stft, sound)
         length = plan.stft.sounded / sound.sample_rate_hz
-        seconds["mix"] = len(plan.banks) * one_bank + _FINISH_SECONDS * length
+        a_second = _FINISH_SECONDS + (_PARTS_SECONDS if options.report else 0.0)
+        seconds["mix"] = _MIX_SECONDS + len(plan.banks) * one_bank / workers + a_second * length
     if options.report:
         report = _REPORT_SECONDS + _REPORT_PIXEL_SECONDS * plan.pixels
         seconds["report"] = min(_REPORT_MOST, report) / max(1, plan.report_workers)
@@ -97,7 +101,8 @@ def _windowed_seconds(audio: AudioPlan, stft: Stft, sound: SoundOptions) -> floa
     """Estimate the time of a bank's windowed sound in one scheme."""
     signals = max(1, audio.temporary_bytes // (4 * audio.channels * stft.sounded))
     per_second = _FRAMES_SECONDS + _ITERATION_SECONDS * sound.griffin_lim_iterations
-    return signals * per_second * stft.overlap / _OVERLAP * stft.sounded / sound.sample_rate_hz
+    length = stft.sounded / sound.sample_rate_hz
+    return _BANK_SECONDS + signals * per_second * stft.overlap / _OVERLAP * length
 
 
 def run_seconds(plan: Plan, options: SonifyOptions, *, start_seconds: float) -> float | None:
