@@ -32,10 +32,10 @@ HEADLINE_FROM, HEADLINE_TO = "<!-- headline: benchmarks/results.py --readme -->"
 def headline(results: Results) -> str:
     """One sentence for the page's head: the photograph beside the plain script."""
     found = {each.key: each.value(results) for each in TARGETS}
-    # results of before `end_to_end.py` measured the defaults have only the run with `concat`
-    mine = "defaults" if row(results, "end_to_end", group="12 Mpx", way="defaults") else "ours"
-    ours = row(results, "end_to_end", group="12 Mpx", way=mine)
-    faster, smaller = (end_to_end("12 Mpx", "whole", what, mine)(results) for what in ("seconds", "memory"))
+    ours = row(results, "end_to_end", group="12 Mpx", way="defaults")
+    faster, smaller = (
+        end_to_end("12 Mpx", "whole", what, "defaults")(results) for what in ("seconds", "memory")
+    )
     if ours is None or faster is None or smaller is None:
         return ""
     alike = end_to_end("12 Mpx", "whole", "seconds", "alike")(results)

@@ -118,18 +118,11 @@ class Measured:
 @cache
 def measured(way: str) -> tuple[Measured, ...]:
     """Whole runs on the machine of the benchmarks, smallest first."""
-    # the measured runs by all defaults were made when these had `concat`
-    named = "defaults" if way == "concat" else way
-    cases = [case for case in results("memory")["cases"] if case["facts"]["way"] == named]
-    if way == "concat":  # those with a mix, where there are some
-        ours = [case for case in results("end_to_end")["cases"] if case["facts"].get("way") == "ours"]
-        ours = [case for case in ours if "pixels" in case["facts"]]
-        largest = max(case["facts"]["pixels"] for case in ours)
-        cases = ours + [case for case in cases if case["facts"]["pixels"] > 1.5 * largest]
+    cases = [*results("memory")["cases"], *results("end_to_end")["cases"]]
     runs = (
         Measured(case["facts"]["pixels"], case["wall_seconds"]["median"], case["stages"])
         for case in cases
-        if case["wall_seconds"] is not None
+        if case["facts"].get("way") == way and case["wall_seconds"] is not None and "pixels" in case["facts"]
     )
     return tuple(sorted(runs, key=lambda run: run.pixels))
 
@@ -173,8 +166,8 @@ def mix_seconds(size: tuple[int, int], way: str) -> float:
     """On the benchmarks' machine, by the sound's length."""
     if not WAYS[way].sound.mix:
         return 0.0
-    with_mix = next(run for run in reversed(measured(way)) if "mix" in run.stages)
-    return with_mix.stages["mix"] * duration_s(size) / duration_s(SIZES[1])
+    run = nearest(way, SIZES[1][0] * SIZES[1][1])
+    return run.stages["mix"] * duration_s(size) / duration_s(SIZES[1])
 
 
 def duration_s(size: tuple[int, int]) -> float:
@@ -218,7 +211,7 @@ def page() -> str:
         sizes_concat=_sizes("concat"),
         sizes_sum=_sizes("sum"),
         first=f"{first:.0%}",
-        times_concat=_times("concat", machine),
+        times_defaults=_times("defaults", machine),
         times_sum=_times("sum", machine),
         dates=" and ".join(dates),
         operations=f"{operations(height, width) / (height * width) / 1e3:.0f} kFLOP",
@@ -262,9 +255,9 @@ writes none.
 
 ## Times
 
-With `--scheme sum --scheme concat`. All defaults are faster, since no single filter is inverted:
+With all defaults:
 
-{times_concat}
+{times_defaults}
 
 With `--scheme sum --no-activations --no-mix`:
 
@@ -283,7 +276,7 @@ are estimates, which may be off by a factor of two. All runs so far were on x86-
 *Operations* are those of the network, {operations} for each pixel. *Rest* is the time for each pixel of the
 measured run nearest in size, less its operations at the measured matrix rate: pooling, conversion,
 compression and inverse FFTs, which are mostly passes through memory. Beyond the largest measured run with
-`concat`, it is assumed to grow like that of `sum`, where bands get narrow. *Start* and *mix* are as measured,
+all defaults, it is assumed to grow like that of `sum`, where bands get narrow. *Start* and *mix* are as measured,
 the mix in proportion to its length (10 to 120 s of sound). The rates:
 
 {rates}
@@ -319,8 +312,6 @@ def _times(way: str, machine: str) -> str:
         run = nearest(way, size[0] * size[1])
         exact = max(run.pixels, size[0] * size[1]) / min(run.pixels, size[0] * size[1]) < _SAME
         seen = duration_words(run.seconds) if exact else "not measured"
-        if exact and WAYS[way].sound.mix and "mix" not in run.stages:
-            seen += ", without the mix"
         rows.append(
             (_megapixels(size), seen, *(duration_words(estimate(each, size, way)) for each in MACHINES))
         )
