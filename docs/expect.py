@@ -276,8 +276,8 @@ are estimates, which may be off by a factor of two. All runs so far were on x86-
 *Operations* are those of the network, {operations} for each pixel. *Rest* is the time for each pixel of the
 measured run nearest in size, less its operations at the measured matrix rate: pooling, conversion,
 compression and inverse FFTs, which are mostly passes through memory. Beyond the largest measured run with
-all defaults, it is assumed to grow like that of `sum`, where bands get narrow. *Start* and *mix* are as measured,
-the mix in proportion to its length (10 to 120 s of sound). The rates:
+all defaults, it is assumed to grow like that of `sum`, where bands get narrow. *Start* and *mix* are as
+measured, the mix in proportion to its length (10 to 120 s of sound). The rates:
 
 {rates}
 """
