@@ -43,7 +43,7 @@ SIZES = (
 WAYS: dict[str, SonifyOptions] = {
     "defaults": SonifyOptions(),
     "concat": options_from_words(scheme=("sum", "concat")),
-    "sum": options_from_words(scheme="sum", activations=False, mix=False),
+    "sum": options_from_words(scheme="sum", activations=False),
 }
 BUDGET_BYTES, THREADS = GIB, 4
 #: Python with its libraries when a run is planned, as seen on x86-64 Linux, with torch's CPU build.
@@ -245,7 +245,7 @@ With `--scheme sum --scheme concat`, which adds the sound of each filter:
 
 {sizes_concat}
 
-With `--scheme sum --no-activations --no-mix`:
+With `--scheme sum --no-activations`:
 
 {sizes_sum}
 
@@ -259,7 +259,7 @@ With all defaults:
 
 {times_defaults}
 
-With `--scheme sum --no-activations --no-mix`:
+With `--scheme sum --no-activations`:
 
 {times_sum}
 
