@@ -201,7 +201,9 @@ def page() -> str:
         "machine": f"{found['machine']['processor']}, {found['machine']['cpus']} cores",
         "size": f"{width:,} x {height:,} pixels, {width * height / 1e6:.0f} megapixels",
         "rows": f"{found['segment_rows']:,}",
-        "rounds": len(size["rounds"]),
+        "rounds": f"medians of {count} runs each, in turn"
+        if (count := len(size["rounds"])) > 1
+        else "one run each",
         "segments": int(of_cluster("one worker", "segments")),
         "measured": _measured(),
         "gain": f"{stage('one worker', 'network') / stage('two workers', 'network'):.2f}",
@@ -240,7 +242,7 @@ measured.**
 
 {date}, {machine}:
 a drawn picture of {size} on a Dask cluster of that machine, with all
-defaults and {segments} segments of {rows} rows; medians of {rounds} runs each, in turn
+defaults and {segments} segments of {rows} rows; {rounds}
 (`benchmarks/scaling.py`). The command shares the same two cores with the workers.
 
 {measured}
