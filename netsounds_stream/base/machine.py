@@ -221,9 +221,11 @@ def importing() -> Iterator[None]:
     them, while they are made and at the end, takes a third of a second.
     """
     gc.disable()
-    yield
-    gc.freeze()
-    gc.enable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 @contextmanager

@@ -50,7 +50,7 @@ _WEIGHTS = "weights.npz"
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What every segment of a run needs, the same for all: sizes, options, and where files lie.
+    """The part of a run's segments that is the same for all: sizes, options, and where files lie.
 
     Attributes:
         plan: the run's plan.

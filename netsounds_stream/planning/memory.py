@@ -94,10 +94,24 @@ def store_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> 
         each worker transposes at a time. The queue, with the memory kept for later shards, holds one shard
         of each bank, or the activations of the workers' bands (50 values a pixel) if those are larger.
     """
-    shards = [_shard_bytes(bank) for bank in banks]
-    waiting = max(sum(shards), workers * 100 * band_pixels)
     transposed = max(2 * TRANSPOSED_FILTERS * bank.frames_per_shard * bank.frequencies for bank in banks)
-    return 16 * MIB + sum(shards) + waiting + workers * transposed
+    return 16 * MIB + _held_bytes(banks, workers, band_pixels) + workers * transposed
+
+
+def shards_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> int:
+    """Return the size of the shards by which the planner chooses their length.
+
+    Returns:
+        Bytes: the shards that fill and wait, and the largest for each worker. Another formula would choose
+        other lengths, and so make other files of the same activations.
+    """
+    return _held_bytes(banks, workers, band_pixels) + workers * max(map(_shard_bytes, banks))
+
+
+def _held_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> int:
+    """Bound the size of the shards that fill and of what waits to be written."""
+    filling = sum(map(_shard_bytes, banks))
+    return filling + max(filling, workers * 100 * band_pixels)
 
 
 def uploading_bytes(banks: tuple[BankPlan, ...], workers: int) -> int:

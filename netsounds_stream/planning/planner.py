@@ -16,7 +16,7 @@ from itertools import product
 
 from ..errors import PictureError
 from .geometry import SMALLEST_SIDE
-from .memory import store_bytes, widest_bytes
+from .memory import shards_bytes, widest_bytes
 from .options import SonifyOptions
 from .plan import MIB, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Limits, Plan, Source
 from .requirements import Choice, PlanRequest, disk_of, memory_of, products_of, spool_bytes
@@ -32,10 +32,11 @@ _USUAL_ACROSS = 1024
 _LEAST_BANDS = 24
 _WIDEST_ACTIVATION_BYTES = 16 * MIB
 # Frames in a shard and values in a block of sound that are tried, best first. Longer shards are written and
-# read faster, by a tenth or so from 32 frames to 64; but beyond `_STORE_BYTES` in all, less memory is better.
+# read faster, by a tenth or so from 32 frames to 64; but beyond `_SHARDS_BYTES` in all, less memory is
+# better.
 _SHARDS_AND_BLOCKS = ((64, 1 << 20), (48, 1 << 20), (32, 1 << 20), (16, 1 << 19), (8, 1 << 18))
 _SHORTEST_SHARD = _SHARDS_AND_BLOCKS[-1][0]
-_STORE_BYTES = 160 * MIB
+_SHARDS_BYTES = 176 * MIB
 _WORKERS = 4
 # A picture up to this size is decoded into memory, a larger one to a temporary file.
 _MEMORY_PICTURE_BYTES = 64 * MIB
@@ -110,7 +111,7 @@ def _is_lavish(plan: Plan, choice: Choice, request: PlanRequest) -> bool:
     """Return whether shorter shards would save much memory at little cost in speed."""
     if not plan.stored or choice.shard_frames == _SHORTEST_SHARD * _lengthening(request):
         return False
-    return store_bytes(plan.banks, plan.workers, plan.band_rows * request.across) > _STORE_BYTES
+    return shards_bytes(plan.banks, plan.workers, plan.band_rows * request.across) > _SHARDS_BYTES
 
 
 def _choices(request: PlanRequest) -> Iterator[Choice]:

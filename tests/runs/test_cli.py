@@ -172,7 +172,7 @@ def test_help_loads_nothing_heavy() -> None:
         assert forked(name, "--help").returncode == 0
 
 
-def test_a_batch_s_own_process_loads_no_torch() -> None:
+def test_the_process_of_a_batch_loads_no_torch() -> None:
     """Its workers do; it would take a second and 250 MiB, before they start and as long as they work."""
     rooms = "netsounds_stream.cli.commands, netsounds_stream.batches.batch, netsounds_stream.report.gallery"
     code = f"import sys, {rooms}; sys.exit('torch' in sys.modules or 'zarr' in sys.modules)"

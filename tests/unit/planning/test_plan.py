@@ -122,6 +122,16 @@ def test_a_gpu_takes_larger_bands_within_both_budgets() -> None:
 
 
 @pytest.mark.parametrize(
+    ("width", "height", "threads", "frames"),
+    [(4032, 3024, 2, 48), (4032, 3024, 4, 32), (6000, 4000, 1, 48), (11648, 8736, 4, 8), (8192, 8192, 2, 16)],
+)
+def test_shards_keep_their_lengths(width: int, height: int, threads: int, frames: int) -> None:
+    """As in 0.1: the length decides the files, so what else takes memory must not change it."""
+    plan = make_plan(Source(height=height, width=width), SonifyOptions(), replace(SOME, threads=threads))
+    assert plan.banks[0].frames_per_shard == frames
+
+
+@pytest.mark.parametrize(
     ("across", "along", "rows", "frames"),
     [
         (4096, 200_000, 32, 32),

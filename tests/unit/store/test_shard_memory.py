@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
+
+import pytest
 import torch
 
 from netsounds_stream.store.shard_memory import ShardMemory
@@ -17,6 +21,15 @@ def test_memory_is_used_again_by_a_shard_of_as_many_values() -> None:
     assert memory.take((2, 3, 5)).data_ptr() != first.data_ptr()
     assert memory.take((4, 6)).data_ptr() == first.data_ptr()
     assert memory.take((4, 6)).data_ptr() not in (first.data_ptr(), second.data_ptr())
+
+
+def test_a_kernel_without_huge_pages_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(mmap.mmap):
+        def madvise(self, *advice: int) -> None:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(mmap, "mmap", Refusing)
+    assert ShardMemory().take((2, 3)).fill_(1).sum() == 6
 
 
 def test_little_is_kept() -> None:
