@@ -117,8 +117,7 @@ def why_memory(results: Results) -> str | None:
     least = min(small, key=lambda each: each["facts"]["pixels"])
     return (
         f"{mib(theirs['peak_memory_bytes'])} beside {mib(ours['peak_memory_bytes'])}, of which Python with "
-        f"its libraries and the smallest buffers are {mib(least['peak_memory_bytes'])}. Shorter shards would "
-        f"do it, and take longer."
+        f"its libraries and the smallest buffers are {mib(least['peak_memory_bytes'])}."
     )
 
 
