@@ -20,11 +20,13 @@ import soundfile
 import torch
 import zarr
 
-from netsounds_stream.network.weights import MEAN, STD, load_weights, reference_module
+from netsounds_stream.graph.usual import usual_banks
+from netsounds_stream.network.model_zoo import Preprocessing
+from netsounds_stream.network.networks import whole_module
 from netsounds_stream.picture.picture import open_picture
-from netsounds_stream.planning.geometry import BANKS, bank_length
 
 # Frames of the coarsest bank in a window, and pixels at each side of it that are only seen from inside.
+_TRAINED = Preprocessing()
 FRAMES, MARGIN = 4, 96
 SAMPLED_FILTERS = (0, 1, 17, 50, 95)
 
@@ -33,12 +35,14 @@ SAMPLED_FILTERS = (0, 1, 17, 50, 95)
 def banks_of(model: torch.nn.Module, pixels: np.ndarray) -> dict[int, torch.Tensor]:
     """Each bank `[channel, y, x]` of `[y, x, rgb]` 8-bit pixels, by torchvision's network."""
     values = (torch.from_numpy(pixels).permute(2, 0, 1).float() / 255).unsqueeze(0)
-    values = (values - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    values = (values - torch.tensor(_TRAINED.mean).view(3, 1, 1)) / torch.tensor(_TRAINED.std).view(3, 1, 1)
     values = values.contiguous(memory_format=torch.channels_last)
     kept = {}
     for index, layer in enumerate(model.get_submodule("features").children()):
         values = layer(values)
-        kept.update({bank.number: values[0] for bank in BANKS if bank.layer == f"features.{index}"})
+        kept.update(
+            {bank.number: values[0] for bank in usual_banks().banks if bank.layer == f"features.{index}"}
+        )
     return kept
 
 
@@ -54,7 +58,7 @@ def main() -> None:
     assert picture.width == record["picture"]["resized_width"], "a run at the picture's own size"
     axis, numbers = record["plan"]["time_axis"], record["options"]["banks"]
     along = picture.width if axis == "x" else picture.height
-    model = reference_module(load_weights(given.weights))
+    model = whole_module("squeezenet1_0", str(given.weights))
     image = pyvips.Image.new_from_file(str(picture.path), memory=True)
     random = np.random.default_rng(0)
     length = 16 * FRAMES + 2 * MARGIN
@@ -69,9 +73,9 @@ def main() -> None:
         box = (start, 0, length, picture.height) if axis == "x" else (0, start, picture.width, length)
         reference = banks_of(model, image.crop(*box)[0:3].numpy())
         for number in numbers:
-            about = BANKS[number - 1]
+            about = usual_banks().banks[number - 1]
             first = 0 if start == 0 else MARGIN // about.stride
-            last = bank_length(number, length)
+            last = usual_banks().length(number, "y", length)
             last -= 0 if start + length == along else MARGIN // about.stride
             at = start // about.stride
             values = reference[number].transpose(1, 2) if axis == "x" else reference[number]
@@ -88,7 +92,7 @@ def main() -> None:
                 worst[f"bank {number}"] = max(worst.get(f"bank {number}", 0.0), error)
                 limits[f"bank {number}"] = 1e-5  # the stream's own tolerance
             _, frames, frequencies = values.shape
-            total = bank_length(number, along)
+            total = usual_banks().length(number, "y", along)
             for scheme in record["options"]["sound"]["schemes"]:
                 wav = given.run / f"{stem}_{scheme}.wav"
                 # half a 16-bit step; and rounded activations, whose errors average over a frame

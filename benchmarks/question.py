@@ -33,7 +33,7 @@ WORKERS = HERE / "workers"
 TUNED_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000"}
 
 _PARTS = (
-    *("netsounds-stream", "torch", "torchvision", "onnxruntime", "zarr", "numcodecs"),
+    *("netsounds-stream", "torch", "torchvision", "onnxruntime", "lightstream", "zarr", "numcodecs"),
     *("scipy", "ducc0", "librosa", "soundfile", "numpy", "pyvips"),
 )
 

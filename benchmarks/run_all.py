@@ -26,6 +26,7 @@ QUESTIONS = {
     "end_to_end": ("weights", "picture", "pictures", "check"),
     "memory": ("weights", "pictures", "check"),
     "widths": ("weights",),
+    "networks": (),
     "phases": ("weights", "picture", "arrays"),
     "listening": ("weights", "before"),
     "stores": (),

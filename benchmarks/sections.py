@@ -247,6 +247,40 @@ def codecs(results: Results) -> str:
     )
 
 
+def networks(results: Results) -> str:
+    result, lines = results["networks"], []
+    for each in result["cases"]:
+        if each["failure"]:
+            lines.append([each["name"], *failed(each, 6)])
+            continue
+        rate = number(each["megapixels_per_second"], ".2f")
+        computed, error = number(each["computed_per_pixel"], ".2f"), f"{each['error']:.0e}"
+        seconds = spread(each["work_seconds"], 2)
+        lines.append([each["name"], seconds, rate, computed, memory_of(each), error])
+    heads = ["", "seconds a pass", "Mpx/s", "pixels computed for each", "peak memory", "largest error"]
+    layers = ", ".join(f"{network} up to {layer}" for network, layer in result["layers"].items())
+    left_out = "".join(f" {name}: {why}." for name, why in result["left_out"].items())
+    return (
+        f"`benchmarks/networks.py`: {layers}; untrained weights. 'Gathered' puts the layer together in "
+        "memory, as the other ways do; 'given on' passes its rows to a function. Errors are against torch "
+        f"over the whole picture, as a share of the layer's largest value.{left_out}\n\n"
+        f"{table(heads, lines)}\n{_large(result)}{where(result)}"
+    )
+
+
+def _large(result: Row) -> str:
+    """A layer of a picture that no peer takes in the memory."""
+    large, layer = result["large"], result["layers"]["resnet18"]
+    side = large["facts"]["side"]
+    text = f"resnet18's {layer} of {side:,} x {side:,} pixels, by `activations`, in a budget of 1 GiB: "
+    if large["failure"]:
+        return f"{text}failed: {large['failure']}.\n"
+    return (
+        f"{text}{large['work_seconds']['median']:.0f} s, peak memory {memory_of(large)} of "
+        f"{memory_of(large, 'planned_memory_bytes')} planned, {memory_of(large, 'stored_bytes')} on disk.\n"
+    )
+
+
 def fft(results: Results) -> str:
     result = results["fft"]
     good = [each for each in result["cases"] if not each["failure"]]
@@ -384,6 +418,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Results], str]]] = {
     "stages": ("Where the time goes", stages),
     "together": ("Two pictures", two_pictures),
     "busy": ("A busy machine", busy),
+    "networks": ("Other networks", networks),
     "codecs": ("Codecs", codecs),
     "fft": ("Inverting frames", fft),
     "phases": ("Phases", phases),

@@ -1,4 +1,4 @@
-"""What the network costs for a picture of a size, by its layer table: floating-point operations and bytes.
+"""What the network costs for a picture of a size, by its graph: floating-point operations and bytes.
 
 Counts every convolution, the classifier's included (a multiplication and an addition each); pooling, ReLU
 and the rest are left out. A share of a machine's matrix rate is this over the seconds taken.
@@ -6,41 +6,32 @@ and the rest are left out. A share of a machine's matrix rate is this over the s
 
 from __future__ import annotations
 
-from netsounds_stream.planning.geometry import (
-    BANKS,
-    CLASSES,
-    LAYERS,
-    Conv,
-    Fire,
-    Pool,
-    bank_length,
-    length_after,
-)
+from netsounds_stream.graph.geometry import lengths
+from netsounds_stream.graph.usual import usual_banks, usual_graph
+from netsounds_stream.graph.values import INPUT, Convolution, Graph, Pool
+
+
+def _values(graph: Graph, height: int, width: int) -> dict[str, int]:
+    """Values of each layer, and of the picture."""
+    rows, columns = lengths(graph, "y", height), lengths(graph, "x", width)
+    channels = {INPUT: graph.channels, **{node.name: node.channels for node in graph.nodes}}
+    return {name: count * rows[name] * columns[name] for name, count in channels.items()}
 
 
 def operations(height: int, width: int) -> int:
     """Floating-point operations of one forward pass over `height` x `width` pixels."""
-    total, channels = 0, 3
-    for layer in LAYERS:
-        height, width = length_after(layer, height), length_after(layer, width)
-        match layer:
-            case Conv():
-                per_position = channels * layer.out_channels * layer.kernel**2
-                channels = layer.out_channels
-            case Pool():
-                continue
-            case Fire():
-                per_position = channels * layer.squeeze + 10 * layer.squeeze * layer.expand
-                channels = layer.out_channels
-        total += 2 * per_position * height * width
-    return total + 2 * channels * CLASSES * height * width
+    values = _values(usual_graph(), height, width)
+    return sum(
+        2 * op.y.kernel * op.x.kernel * op.in_channels * values[node.name]
+        for node in usual_graph().nodes
+        if isinstance(op := node.operator, Convolution)
+    )
 
 
 def bank_values(height: int, width: int) -> int:
     """Values of the four banks: what a forward pass gives back."""
-    return sum(
-        bank.channels * bank_length(bank.number, height) * bank_length(bank.number, width) for bank in BANKS
-    )
+    values = _values(usual_graph(), height, width)
+    return sum(values[bank.layer] for bank in usual_banks().banks)
 
 
 def pass_bytes(height: int, width: int, value_bytes: int) -> int:
@@ -48,18 +39,11 @@ def pass_bytes(height: int, width: int, value_bytes: int) -> int:
 
     An upper bound for what must move: bands small enough for a cache move only the picture and the banks.
     """
-    total, channels = 0, 3
-    for layer in LAYERS:
-        before = channels * height * width
-        height, width = length_after(layer, height), length_after(layer, width)
-        squeezed = 0
-        match layer:
-            case Conv():
-                channels = layer.out_channels
-            case Pool():
-                pass
-            case Fire():
-                squeezed = 3 * layer.squeeze * height * width  # written once, read by two expansions
-                channels = layer.out_channels
-        total += before + squeezed + channels * height * width
-    return value_bytes * total
+    graph = usual_graph().needed(tuple(bank.layer for bank in usual_banks().banks))
+    values = _values(graph, height, width)
+    moved = sum(
+        values[node.inputs[0]] + values[node.name]
+        for node in graph.nodes
+        if isinstance(node.operator, (Convolution, Pool))
+    )
+    return value_bytes * moved

@@ -27,8 +27,11 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from netsounds_stream import RowStream
-from netsounds_stream.network.weights import expected_shapes
-from netsounds_stream.planning.geometry import BANKS, LAYERS, Conv, Fire, length_after
+from netsounds_stream.graph.geometry import completed, places
+from netsounds_stream.graph.usual import usual_banks, usual_graph
+from netsounds_stream.graph.values import INPUT, Graph, Pool
+from netsounds_stream.network.capture import Captured
+from netsounds_stream.network.weights import usual_shapes
 from netsounds_stream.planning.memory import (
     OVERVIEW_BYTES,
     picture_bytes,
@@ -36,6 +39,7 @@ from netsounds_stream.planning.memory import (
     stream_bytes,
     windowed_bytes,
 )
+from netsounds_stream.planning.network_sizes import sizes_of
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import MIB, Limits, Source, Stft
 from netsounds_stream.planning.planner import make_plan
@@ -66,30 +70,38 @@ def rows_facts() -> Facts:
         buffers = [each for each in values.values() if each.ndim == 4]
         kept[name] = int(buffers[0].shape[2]) if buffers else 0
 
-    stream = RowStream({name: torch.zeros(shape) for name, shape in expected_shapes().items()}, {})
+    graph = usual_graph()
+    state = {name: torch.zeros(shape) for name, shape in usual_shapes(graph).items()}
+    stream = RowStream(Captured(graph=graph, state=state), {})
     stream.push(torch.zeros(3, _PUSHED, _CROSS))
     band = stream.keeping(keep)
     for stage in stream.stages:
         band = stage(band)
-    layers, given, stride, offset = [], _PUSHED, 1, 0
-    for layer, name in zip(LAYERS, stream.stage_names, strict=False):
-        kind = "conv 7x7" if isinstance(layer, Conv) else "3x3" if isinstance(layer, Fire) else "pool 3x3"
+    lie, ready = places(graph, "y"), completed(graph, "y", _PUSHED)
+    layers = []
+    for name in stream.stage_names[:-1]:  # without the classifier
+        before = graph.by_name[_entry(graph, name)]
+        seen = before.inputs[0]
+        kind = "conv 7x7" if seen == INPUT else "pool 3x3" if isinstance(before.operator, Pool) else "3x3"
         layers.append(
             {
-                "name": layer.name.removeprefix("features."),
+                "name": before.name.split(".")[1],
                 "kind": kind,
-                "rows": given,
+                "rows": ready[seen],
                 "kept": kept[name],
-                "stride": stride,
-                "offset": offset,
+                "stride": lie[seen].stride,
+                "offset": lie[seen].offset,
             }
         )
-        # a fire gives one row less than came: its last waits for the row below
-        given = (given - 3) // 2 + 1 if kind == "pool 3x3" else length_after(layer, given) - (kind == "3x3")
-        if not isinstance(layer, Fire):
-            offset += (layer.kernel - 1) // 2 * stride  # as `geometry` has it of the banks
-            stride *= layer.stride
     return {"pushed": _PUSHED, "layers": layers}
+
+
+def _entry(graph: Graph, name: str) -> str:
+    """The name of the first layer of the stage that a name is the last one's of."""
+    node = graph.by_name[name]
+    while not (isinstance(node.operator, Pool) or node.inputs[0] == INPUT or node.name.endswith("squeeze")):
+        node = graph.by_name[node.inputs[0]]
+    return node.name
 
 
 def draw_rows(facts: Facts) -> Any:
@@ -113,8 +125,8 @@ def draw_rows(facts: Facts) -> Any:
 def fields_facts() -> Facts:
     return {
         "banks": [
-            {"number": each.number, "field": each.field, "stride": each.stride, "offset": each.offset}
-            for each in BANKS
+            {"number": each.number, "field": each.field, "stride": each.stride, "offset": each.y.offset}
+            for each in usual_banks().banks
         ]
     }
 
@@ -214,7 +226,7 @@ _MEMORY_SIZES = ((1224, 816), (4032, 3024), (8192, 8192), (16384, 16384), (32768
 
 def memory_facts() -> Facts:
     """The network's stage of runs by all defaults, in MiB by part, as planned."""
-    rows = []
+    rows, sizes = [], sizes_of(usual_banks(), "x")
     for width, height in _MEMORY_SIZES:
         source, options = Source(height=height, width=width), SonifyOptions()
         plan = make_plan(
@@ -224,9 +236,9 @@ def memory_facts() -> Facts:
         slab = min(plan.slab_rows, plan.rows_along)
         parts = {
             "Python, libraries": _BASELINE_BYTES,
-            "bands, line buffers": stream_bytes(plan.band_rows, height, 4, plan.workers),
+            "bands, line buffers": stream_bytes(sizes, plan.band_rows, height, 4, plan.workers),
             "picture": picture_bytes(source, slab, height, plan.picture_stored),
-            "shards": store_bytes(plan.banks, plan.workers, plan.band_rows * height),
+            "shards": store_bytes(sizes, plan.banks, plan.workers, plan.band_rows * height),
             "windowed sums, overviews": windowed_bytes(
                 plan.stft, plan.banks, options.sound.griffin_lim_iterations
             )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from netsounds_stream.base.units import format_bytes
-from netsounds_stream.planning.geometry import bank_length
+from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.planning.options import SonifyOptions, options_from_words
 from netsounds_stream.planning.plan import MIB, Limits, Plan, Source
 from netsounds_stream.planning.planner import make_plan
@@ -171,7 +171,7 @@ def mix_seconds(size: tuple[int, int], way: str) -> float:
 
 
 def duration_s(size: tuple[int, int]) -> float:
-    return default_duration_s(bank_length(1, max(size)), SoundOptions())
+    return default_duration_s(usual_banks().length(1, "y", max(size)), SoundOptions())
 
 
 def page() -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from expect import BASELINE_BYTES, GIB, duration_words, results, table
 
 from netsounds_stream.cluster.segments import segments_of
-from netsounds_stream.planning.geometry import bank_length
+from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.planning.options import options_from_words
 from netsounds_stream.planning.plan import Limits, Plan, Source
 from netsounds_stream.planning.planner import make_plan
@@ -175,7 +175,7 @@ def projected(workers: int, rows: int, store: Store) -> Spent:
 def mix_ratio() -> float:
     """How much longer the mix is than that which was measured."""
     long, short = (
-        default_duration_s(bank_length(1, each), SoundOptions())
+        default_duration_s(usual_banks().length(1, "y", each), SoundOptions())
         for each in (SIDE, max(results("scaling")["size"]))
     )
     return long / short

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers and editors; a test holds these imports to the names below
+    from .api import activations as activations
     from .api import plan as plan
     from .api import resume as resume
     from .api import sonify as sonify
@@ -22,13 +23,13 @@ if TYPE_CHECKING:  # for type checkers and editors; a test holds these imports t
     from .cli.bench import bench as bench
     from .errors import NetsoundsError as NetsoundsError
     from .errors import Stopped as Stopped
+    from .graph.layers import Layer as Layer
+    from .network.networks import Network as Network
+    from .network.networks import layers as layers
+    from .network.networks import load_network as load_network
     from .network.stream import RowBlock as RowBlock
     from .network.stream import RowStream as RowStream
     from .network.verify import verify as verify
-    from .network.weights import for_pixels as for_pixels
-    from .network.weights import load_weights as load_weights
-    from .planning.geometry import Layer as Layer
-    from .planning.geometry import layers as layers
     from .planning.keywords import NetworkKeywords as NetworkKeywords
     from .planning.keywords import RenderKeywords as RenderKeywords
     from .planning.keywords import SonifyKeywords as SonifyKeywords
@@ -53,6 +54,7 @@ if "torch" not in sys.modules:
 
 _HOMES = {
     "sonify": "api",
+    "activations": "api",
     "batch": "batches.batch",
     "plan_batch": "batches.batch",
     "plan": "api",
@@ -71,10 +73,10 @@ _HOMES = {
     "inspect": "run.inspect",
     "check": "run.check",
     "open_activations": "store.arrays",
-    "load_weights": "network.weights",
-    "for_pixels": "network.weights",
-    "layers": "planning.geometry",
-    "Layer": "planning.geometry",
+    "load_network": "network.networks",
+    "Network": "network.networks",
+    "layers": "network.networks",
+    "Layer": "graph.layers",
     "RowStream": "network.stream",
     "RowBlock": "network.stream",
     "SonifyOptions": "planning.options",

@@ -1,4 +1,4 @@
-"""The public functions that lead from a picture to a finished run: `plan`, `sonify` and `resume`."""
+"""From a picture to a finished run: the public functions `plan`, `sonify`, `activations` and `resume`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,24 @@ from .base.units import parse_bytes
 from .cluster.checks import check_cluster, check_seen_by_workers
 from .engine import RunRequest, carry_out, limits_of
 from .errors import PictureError, UnfinishedError
+from .graph.layers import choose_banks
+from .graph.usual import USUAL_NETWORK
 from .network.compute import choose_compute
-from .network.weights import PRETRAINED, UNTRAINED, Weights, load_weights
+from .network.networks import Network, graph_of, load_network
 from .picture.in_memory import PictureInput, PixelSource, pixel_source
 from .picture.opening import download_folder, is_gone, opened_picture
 from .planning.how_to_run import HowToRun
-from .planning.keywords import SonifyKeywords
-from .planning.options import SonifyOptions, resolve_options
+from .planning.keywords import NetworkKeywords, SonifyKeywords
+from .planning.network_sizes import sizes_of
+from .planning.options import (
+    PRETRAINED,
+    UNTRAINED,
+    Codec,
+    SonifyOptions,
+    absolute_name,
+    options_from_words,
+    resolve_options,
+)
 from .planning.plan import Plan
 from .planning.planner import make_plan
 from .run.destinations import location_of, location_to_resume
@@ -36,7 +47,7 @@ def plan(
     options: SonifyOptions | None = None,
     *,
     work: Path | None = None,
-    load: Callable[[str], Weights] = load_weights,
+    load: Callable[[str, str], Network] = load_network,
     **words: Unpack[SonifyKeywords],
 ) -> Plan:
     """Plan a run of `sonify` on this machine, without decoding the picture or writing a file.
@@ -46,7 +57,7 @@ def plan(
         out: folder or URL of the run; the plan counts the free space of its disk.
         options: options as a value; or give them by keyword.
         work: folder that a run to a URL is worked on in; see `sonify`.
-        load: loads the weights; see `sonify`.
+        load: loads the network; see `sonify`.
         words: options by keyword, in place of `options`; see `SonifyKeywords`.
 
     Returns:
@@ -67,11 +78,20 @@ def plan(
         picture = opened_picture(image, folder, Stages(), options)
     compute = choose_compute(options.device, options.precision)
     gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
-    if options.weights == UNTRAINED:  # load what a run loads, so that the baseline is a run's
-        load(UNTRAINED)
+    pending = 0
+    usual = options.network == USUAL_NETWORK
+    by_graph = options.weights == PRETRAINED and ":" not in options.network
+    if by_graph or (usual and options.weights != UNTRAINED):
+        banks = choose_banks(graph_of(options.network), options.layers)  # nothing is downloaded
+        if not usual:
+            pending = 4 * sizes_of(banks, "y").weights
+    else:  # load what a run loads, so that the baseline is a run's
+        banks = load(options.network, options.weights).banks(options.layers)
+    options = options.with_banks(banks)
     location = location_of(out, work)
     limits = limits_of(options, compute, location.disk, gpu_budget, picture, remote=location.remote)
-    return make_plan(picture.source, options, limits)
+    limits = replace(limits, baseline_bytes=limits.baseline_bytes + pending)
+    return make_plan(picture.source, options, limits, banks)
 
 
 def sonify(
@@ -89,7 +109,7 @@ def sonify(
     notes: tuple[str, ...] = (),
     cluster: str | None = None,
     segment_rows: int | None = None,
-    load: Callable[[str], Weights] = load_weights,
+    load: Callable[[str, str], Network] = load_network,
     **words: Unpack[SonifyKeywords],
 ) -> Run:
     """Turn a picture into stored activations and sound, in the folder `out`.
@@ -118,7 +138,8 @@ def sonify(
         cluster: Dask cluster that computes the network: 'local', 'local:4', 'tcp://HOST:PORT' or
             'tls://HOST:PORT'. Its workers must see the picture and `out` (or `work`) by the same names.
         segment_rows: about how many rows of the picture a worker of the cluster gets at a time. None: 2048.
-        load: loads the weights, called with the option `weights`; give one that keeps them between runs.
+        load: loads the network, called with the options `network` and `weights`; give one that keeps it
+            between runs.
         words: options by keyword, in place of `options`; see `SonifyKeywords`.
 
     Returns:
@@ -146,6 +167,7 @@ def sonify(
     options = resolve_options(options, words)
     if options.weights not in (PRETRAINED, UNTRAINED):  # a resume may come from another folder
         options = replace(options, weights=str(Path(options.weights).absolute()))
+    options = replace(options, network=absolute_name(options.network))
     how = HowToRun(
         checkpoint_seconds=checkpoint_seconds,
         stop=stop,
@@ -170,6 +192,61 @@ def sonify(
                 "again"
             )
         return carry_out(request, folder, journal)
+
+
+def activations(
+    image: PictureInput,
+    out: str | Path,
+    *,
+    codec: Codec = "lz4",
+    overwrite: bool = False,
+    resume: bool = False,
+    on_progress: Listener | None = None,
+    cluster: str | None = None,
+    **words: Unpack[NetworkKeywords],
+) -> Run:
+    """Store layers of a network over a whole picture, without any sound, in the folder `out`.
+
+    The folder is a zarr group with an array `[channel, y, x]` for each layer, in float16, and coordinates in
+    the picture's pixels: `xarray.open_zarr(out)` opens all of them.
+
+    Args:
+        image: the picture; see `sonify`.
+        out: folder or URL of the run; see `sonify`.
+        codec: 'lz4', 'zstd', 'pcodec' or 'none'.
+        overwrite: replace a finished or stopped run at `out`.
+        resume: resume the run that was stopped at `out`; begin one where there is none.
+        on_progress: called with each report of progress, from any thread.
+        cluster: Dask cluster that computes the network; see `sonify`.
+        words: options by keyword, `network`, `layers` and `memory` among them; see `NetworkKeywords`.
+
+    Returns:
+        The finished run. Its `array` is a layer as a zarr array, its `dataarray` as an xarray one, by the
+        layer's name or its place among the layers, from 1 on.
+
+    Raises:
+        NetworkError: the network, or one of the layers, cannot be streamed.
+        NetsoundsError: as `sonify`.
+
+    Example:
+        >>> from netsounds_stream import activations
+        >>> run = activations("landscape.png", "features", weights="untrained", layers=["features.5"])
+        >>> run.array("features.5").shape
+        (256, 38, 58)
+    """
+    name = words.get("network", USUAL_NETWORK)
+    options = options_from_words(
+        **words, codec=codec, scheme=(), mix=False, report=False, label=name.rpartition(":")[2]
+    )
+    return sonify(
+        image,
+        out,
+        options,
+        overwrite=overwrite,
+        resume=resume,
+        on_progress=on_progress,
+        cluster=cluster,
+    )
 
 
 def _require_picture(request: RunRequest, opened: RunFolder) -> None:

@@ -22,14 +22,15 @@ from .cluster.segment_merge import ClusterRun
 from .cluster.segments import USUAL_ROWS
 from .errors import ChangedError
 from .execution import execute
+from .graph.layers import Banks
 from .network.compute import Compute, choose_compute
 from .network.label import Guess, label_view, median_colour, predict_label, top5
-from .network.weights import UNTRAINED, Weights, load_weights
+from .network.networks import Network, load_network
 from .picture.in_memory import PixelSource
 from .picture.opening import opened_picture
 from .picture.picture import Picture, measured
 from .planning.how_to_run import HowToRun
-from .planning.options import SonifyOptions
+from .planning.options import UNTRAINED, SonifyOptions
 from .planning.plan import Limits, Plan
 from .planning.planner import make_plan
 from .run.folder import RunFolder
@@ -54,7 +55,7 @@ class RunRequest:
         how: how the run is carried out.
         overwrite: whether it replaces another run.
         notes: lines for the run's record.
-        load: loads the weights, called with the option `weights`.
+        load: loads the network, called with the options `network` and `weights`.
     """
 
     image: str | Path | PixelSource
@@ -62,7 +63,7 @@ class RunRequest:
     how: HowToRun
     overwrite: bool = False
     notes: tuple[str, ...] = ()
-    load: Callable[[str], Weights] = load_weights
+    load: Callable[[str, str], Network] = load_network
 
 
 def carry_out(request: RunRequest, folder: RunFolder, stopped: dict[str, Any] | None) -> Run:
@@ -122,40 +123,43 @@ def _connect(how: HowToRun, stack: ExitStack) -> ClusterRun | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Prepared:
-    """A run that is ready to be carried out.
+class _Opened:
+    """What a run is planned from.
 
     Attributes:
         picture: the picture's header.
-        weights: the network's weights.
+        network: the network.
+        banks: its banks.
+        options: the run's options, with the numbers of all its banks.
         compute: device and precision of the network.
         gpu_budget: bytes of the GPU's memory that the run may use; None without a GPU.
+    """
+
+    picture: Picture
+    network: Network
+    banks: Banks
+    options: SonifyOptions
+    compute: Compute
+    gpu_budget: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Prepared(_Opened):
+    """A run that is ready to be carried out.
+
+    Attributes:
         plan: the run's plan.
         record: the run's record as it begins.
     """
 
-    picture: Picture
-    weights: Weights
-    compute: Compute
-    gpu_budget: int | None
     plan: Plan
     record: dict[str, Any]
 
 
-def _prepare(
-    request: RunRequest,
-    folder: RunFolder,
-    stopped: dict[str, Any] | None,
-    progress: Stages,
-    *,
-    on_cluster: bool,
-) -> _Prepared:
-    """Open picture and weights, plan the run, and begin its record or compare it with a stopped run's.
-
-    Raises:
-        ChangedError: the run is resumed, and its files would differ.
-        BudgetError: memory or disk space is too small.
-    """
+def _open(
+    request: RunRequest, folder: RunFolder, stopped: dict[str, Any] | None, progress: Stages
+) -> _Opened:
+    """Open the picture, choose the device, and load the network."""
     options = request.options
     picture = opened_picture(
         request.image,
@@ -168,11 +172,40 @@ def _prepare(
     compute = choose_compute(options.device, options.precision)
     gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
     with progress.stage("weights", 1, "share") as advance:
-        weights = request.load(options.weights)
+        network = request.load(options.network, options.weights)
+        banks = network.banks(options.layers)
         advance(1)
+    return _Opened(
+        picture=picture,
+        network=network,
+        banks=banks,
+        options=options.with_banks(banks),
+        compute=compute,
+        gpu_budget=gpu_budget,
+    )
+
+
+def _prepare(
+    request: RunRequest,
+    folder: RunFolder,
+    stopped: dict[str, Any] | None,
+    progress: Stages,
+    *,
+    on_cluster: bool,
+) -> _Prepared:
+    """Open picture and network, plan the run, and begin its record or compare it with a stopped run's.
+
+    Raises:
+        ChangedError: the run is resumed, and its files would differ.
+        BudgetError: memory or disk space is too small.
+    """
+    opened = _open(request, folder, stopped, progress)
+    picture = opened.picture
+    options = opened.options
+    compute = opened.compute
     if stopped is None:
-        limits = limits_of(options, compute, folder.path, gpu_budget, picture, remote=folder.remote)
-        plan = make_plan(picture.source, options, limits, shared=on_cluster)
+        limits = limits_of(options, compute, folder.path, opened.gpu_budget, picture, remote=folder.remote)
+        plan = make_plan(picture.source, options, limits, opened.banks, shared=on_cluster)
     else:
         plan = _stopped_plan(stopped["record"], options, compute)
     plan.check()
@@ -184,16 +217,15 @@ def _prepare(
     if stopped is not None:
         picture = with_recorded_limits(picture, stopped["record"])
     picture = measured(picture, progress)
-    look = _look_at(picture, weights, options, stopped, progress)
-    seen = look.guesses[0].category if look.guesses and options.weights != UNTRAINED else UNTRAINED
+    look = _look_at(picture, opened.network, options, stopped, progress)
     record = begin_record(
         picture,
         look.digest,
-        weights,
+        opened.network,
         options,
         plan,
         compute=compute,
-        label=options.label or seen,
+        label=options.label or look.label,
         guesses=look.guesses,
         median_colour=look.median_colour,
         notes=request.notes,
@@ -203,9 +235,9 @@ def _prepare(
     else:
         _require_unchanged(stopped["record"], record)
         record = stopped["record"]
-    return _Prepared(
-        picture=picture, weights=weights, compute=compute, gpu_budget=gpu_budget, plan=plan, record=record
-    )
+    # the module has predicted the label, and is not needed any more
+    known = {**vars(opened), "picture": picture, "network": replace(opened.network, module=None)}
+    return _Prepared(**known, plan=plan, record=record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,17 +247,19 @@ class _Look:
     Attributes:
         digest: SHA-256 of its bytes.
         guesses: the network's prediction, best first; none where a run is resumed.
+        label: a word for the names of files.
         median_colour: its median, `[rgb]`; None where an older version began the run.
     """
 
     digest: str
     guesses: tuple[Guess, ...]
+    label: str
     median_colour: Sequence[int] | None
 
 
 def _look_at(
     picture: Picture,
-    weights: Weights,
+    network: Network,
     options: SonifyOptions,
     stopped: dict[str, Any] | None,
     progress: Stages,
@@ -235,13 +269,15 @@ def _look_at(
     colour = None if stopped is None else stopped["record"]["picture"].get("median_colour")
     with progress.stage("label", 1, "share") as advance:
         if stopped is None:
-            view = label_view(picture)
+            view = label_view(picture, network)
             colour = median_colour(view)
-            guesses = predict_label(view, picture.full_scale, weights, normalize=options.normalize)
+            guesses = predict_label(view, picture.full_scale, network, normalize=options.normalize)
         digest = picture.sha256()
         machine.trim_heap()
         advance(1)
-    return _Look(digest=digest, guesses=guesses, median_colour=colour)
+    named = guesses and options.weights != UNTRAINED
+    label = guesses[0].category if named else network.label
+    return _Look(digest=digest, guesses=guesses, label=label, median_colour=colour)
 
 
 def _require_unchanged(recorded: dict[str, Any], record: dict[str, Any]) -> None:
@@ -277,12 +313,12 @@ def _context(
     notes: list[str],
 ) -> RunContext:
     """Assemble the context of the run's stages, and note a preview."""
-    options = request.options
+    options = prepared.options
     plan = prepared.plan
     record = prepared.record
     run = RunContext(
         picture=prepared.picture,
-        weights=prepared.weights,
+        network=prepared.network,
         options=options,
         plan=plan,
         compute=prepared.compute,
@@ -291,7 +327,7 @@ def _context(
         journal=journal,
         progress=progress,
         storage=folder.storage(journal),
-        baselines=_baselines(prepared, options),
+        baselines=_baselines(prepared),
         notes=notes,
     )
     if options.sound.preview_s is not None:
@@ -302,19 +338,21 @@ def _context(
     return run
 
 
-def _baselines(prepared: _Prepared, options: SonifyOptions) -> dict[int, Baseline]:
+def _baselines(prepared: _Prepared) -> dict[int, Baseline]:
     """Measure the responses to a picture without content, which the mix leaves out.
 
     Returns:
         Each bank's baseline, by its number; empty where there is no mix.
     """
     picture = prepared.picture
+    options = prepared.options
     colour = prepared.record["picture"].get("median_colour")  # missing where an older version began the run
     if not options.sound.mix or colour is None:
         return {}
     with threads(1):  # the last bit may depend on the number of threads
         return baselines(
-            prepared.weights,
+            prepared.network,
+            prepared.banks,
             colour,
             picture.full_scale,
             picture.height,
@@ -368,12 +406,12 @@ class _Recorder:
             "notes": self._all_notes(),
         }
 
-    def describe(self, run: RunContext, logits: Tensor) -> dict[str, Any]:
+    def describe(self, run: RunContext, logits: Tensor | None) -> dict[str, Any]:
         """Describe the run by what is known of it so far.
 
         Args:
             run: the run.
-            logits: the logits' average over the picture, float64 `[class=1000]`.
+            logits: the logits' average over the picture, float64 `[class]`; None if the network makes none.
 
         Returns:
             The content of the run's record, without its files and their checksums.
@@ -387,7 +425,7 @@ class _Recorder:
             **record,
             "prediction": {
                 **record["prediction"],
-                "full_picture": [asdict(guess) for guess in top5(logits)],
+                "full_picture": [asdict(guess) for guess in top5(logits, run.network.categories)],
             },
             **self.facts(),
             "seconds": {name: round(seconds, 3) for name, seconds in self._progress.so_far().items()},

@@ -44,6 +44,10 @@ class WeightsUnavailableError(WeightsError):
     """The pretrained weights cannot be downloaded."""
 
 
+class NetworkError(NetsoundsError):
+    """A network cannot be found, or cannot be streamed."""
+
+
 class BudgetError(NetsoundsError):
     """The memory budget or the free disk space is too small for a run; raised before a pixel is decoded."""
 

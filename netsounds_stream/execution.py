@@ -14,7 +14,7 @@ from .base import machine
 from .base.locations import DOWNLOAD
 from .cluster.guards import FencingToken, issue_token
 from .cluster.segment_merge import ClusterRun
-from .cluster.segment_worker import Job, save_weights
+from .cluster.segment_worker import Job, save_weights, without_weights
 from .cluster.shared_sound import SharedSound
 from .errors import Stopped
 from .stages.context import RunContext
@@ -26,8 +26,8 @@ from .stages.sound_stage import write_bank_sound, write_run_mix
 
 
 def execute(
-    run: RunContext, cluster: ClusterRun | None, describe: Callable[[Tensor], dict[str, Any]]
-) -> Tensor:
+    run: RunContext, cluster: ClusterRun | None, describe: Callable[[Tensor | None], dict[str, Any]]
+) -> Tensor | None:
     """Carry out all stages of a run.
 
     Args:
@@ -36,7 +36,7 @@ def execute(
         describe: returns the run's record with the given logits, for the report.
 
     Returns:
-        The logits' average over the picture, float64 `[class=1000]`.
+        The logits' average over the picture, float64 `[class]`; None if the network makes none.
 
     Raises:
         Stopped: the run was asked to stop; what is finished is durable.
@@ -82,8 +82,8 @@ def _elsewhere(run: RunContext, cluster: ClusterRun | None) -> ComputeElsewhere 
     if cluster is None:
         return None
 
-    def compute(sinks: NetworkSinks, advance: Callable[[int], None]) -> Tensor:
-        return cluster.run(_job(run), sinks, run.journal, advance)
+    def compute(sinks: NetworkSinks, advance: Callable[[int], None]) -> Tensor | None:
+        return cluster.run(_job(run), sinks, run.journal, advance, run.network.captured.classifier)
 
     return compute
 
@@ -96,7 +96,8 @@ def _job(run: RunContext) -> Job:
         picture=run.picture,
         layout=run.layout,
         token=FencingToken.of(temporary),
-        weights=save_weights(run.weights, temporary),
+        network=without_weights(run.network),
+        weights=save_weights(run.network, temporary),
         normalize=run.options.normalize,
         compute=run.compute,
         sound=run.options.sound,

@@ -22,7 +22,9 @@ import torch
 
 from netsounds_stream import sonify
 from netsounds_stream.base import machine
-from netsounds_stream.network.weights import Weights, expected_shapes, load_weights
+from netsounds_stream.graph.usual import usual_graph
+from netsounds_stream.network.networks import Network, load_network
+from netsounds_stream.network.weights import usual_shapes
 from netsounds_stream.picture.demo_picture import draw
 from tests.helpers import forks
 
@@ -104,21 +106,21 @@ def data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Network:
     """Seeded weights whose activations stay near 1 through all layers, biases included."""
     generator = torch.Generator().manual_seed(5)
     state = {}
-    for name, shape in expected_shapes().items():
+    for name, shape in usual_shapes(usual_graph()).items():
         values = torch.randn(shape, generator=generator)
         fan_in = values[0].numel() if name.endswith("weight") else 100
         state[name] = values * (2 / fan_in) ** 0.5
     path = tmp_path_factory.mktemp("weights") / "random.pth"
     torch.save(state, path)
-    return load_weights(str(path))
+    return load_network(weights=str(path))
 
 
 @pytest.fixture(scope="session")
-def weights_file(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights_file(weights: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "random.pth"
     torch.save(dict(weights.state), path)
     return path

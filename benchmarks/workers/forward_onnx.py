@@ -14,40 +14,31 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from passes import arguments, finish, normalised_picture, samples_of, timed
 
-from netsounds_stream.network.weights import load_weights
-from netsounds_stream.planning.geometry import BANKS, CLASSIFIER_NAME, LAYERS, Conv, Fire, Pool
+from netsounds_stream.graph.usual import usual_banks, usual_graph
+from netsounds_stream.graph.values import INPUT, Convolution, Join, Pool
+from netsounds_stream.network.networks import load_network
 
 
 def squeezenet(state: Mapping[str, torch.Tensor]) -> onnx.ModelProto:
     """SqueezeNet 1.0 for `[1, 3, y, x]`: the four banks, by their layers' names, and the logits."""
     nodes: list[onnx.NodeProto] = []
-
-    def conv(name: str, source: str, target: str, **how: object) -> str:
-        nodes.append(helper.make_node("Conv", [source, f"{name}.weight", f"{name}.bias"], [name], **how))
-        nodes.append(helper.make_node("Relu", [name], [target]))
-        return target
-
-    at = "picture"
-    for layer in LAYERS:
-        match layer:
-            case Conv():
-                strides = [layer.stride, layer.stride]
-                at = conv(layer.name, at, layer.activation_name, strides=strides)
-            case Pool():
-                how = {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}
-                nodes.append(helper.make_node("MaxPool", [at], [layer.name], **how))
-                at = layer.name
-            case Fire():
-                name = layer.name
-                squeezed = conv(f"{name}.squeeze", at, f"{name}.squeeze_activation")
-                one = conv(f"{name}.expand1x1", squeezed, f"{name}.expand1x1_activation")
-                pads = [1, 1, 1, 1]
-                three = conv(f"{name}.expand3x3", squeezed, f"{name}.expand3x3_activation", pads=pads)
-                nodes.append(helper.make_node("Concat", [one, three], [name], axis=1))
-                at = name
-    at = conv(CLASSIFIER_NAME, at, "classifier.2")
+    for node in usual_graph().nodes:
+        sources = ["picture" if name == INPUT else name for name in node.inputs]
+        match node.operator:
+            case Convolution(weight=weight, bias=bias) as op:
+                pads = [op.y.before, op.x.before, op.y.after, op.x.after]
+                how = {"strides": [op.y.stride, op.x.stride], "pads": pads}
+                nodes.append(helper.make_node("Conv", [*sources, weight, bias], [node.name], **how))
+            case Pool() as op:
+                pooled = {"kernel_shape": [op.y.kernel] * 2, "strides": [op.y.stride] * 2, "ceil_mode": 1}
+                nodes.append(helper.make_node("MaxPool", sources, [node.name], **pooled))
+            case Join():
+                nodes.append(helper.make_node("Concat", sources, [node.name], axis=1))
+            case _:
+                nodes.append(helper.make_node("Relu", sources, [node.name]))
+    at = usual_graph().mean
     nodes.append(helper.make_node("GlobalAveragePool", [at], ["logits"]))
-    outputs = [(bank.layer, bank.channels) for bank in BANKS] + [("logits", 1000)]
+    outputs = [(bank.layer, bank.channels) for bank in usual_banks().banks] + [("logits", 1000)]
     graph = helper.make_graph(
         nodes,
         "squeezenet1_0",
@@ -67,7 +58,7 @@ def main() -> None:
     given = arguments(__doc__).parse_args()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    model = squeezenet(load_weights(given.weights).state).SerializeToString()
+    model = squeezenet(load_network(weights=given.weights).state).SerializeToString()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     picture = normalised_picture(given.picture).unsqueeze(0).contiguous().numpy()
     found: list[list[object]] = []
@@ -77,7 +68,10 @@ def main() -> None:
         found.append(session.run(None, {"picture": picture}))
 
     seconds = timed(lambda: once, quick=given.quick)
-    banks = {bank.number: torch.from_numpy(value[0]) for bank, value in zip(BANKS, found[0], strict=False)}
+    banks = {
+        bank.number: torch.from_numpy(value[0])
+        for bank, value in zip(usual_banks().banks, found[0], strict=False)
+    }
     finish(given, seconds, lambda: samples_of(banks, picture.shape[2]))
 
 

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from passes import DTYPES, Samples, arguments, finish, normalised_picture, sampled_rows, timed
 
-from netsounds_stream import Plan, RowBlock, RowStream, load_weights, plan
+from netsounds_stream import Plan, RowBlock, RowStream, load_network, plan
 from netsounds_stream.base.machine import tune_heap
 from netsounds_stream.base.pipeline import Pipeline
+from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.network.stream import Band
-from netsounds_stream.planning.geometry import BANKS
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     rows = given.band or planned.band_rows
     tune_heap()
     device, dtype = torch.device(given.device), DTYPES[given.dtype]
-    state = load_weights(given.weights).state
+    network = load_network(weights=given.weights).captured
     picture = normalised_picture(given.picture).to(device, dtype)
     height = picture.shape[1]
     # Bands as a decoder gives them, colours innermost, each in memory of its own.
@@ -40,7 +40,7 @@ def main() -> None:
 
     def ready(hooks: Mapping[str, Callable[[RowBlock], None]]) -> Callable[[], None]:
         """One pass over a new stream with these hooks."""
-        stream = RowStream(state, hooks, dtype=dtype, device=device)
+        stream = RowStream(network, hooks, dtype=dtype, device=device)
         pipeline = Pipeline(planned.workers, partial(torch.set_num_threads, planned.threads_each))
 
         def enter(band: torch.Tensor | None) -> Band:
@@ -48,7 +48,9 @@ def main() -> None:
 
         return lambda: pipeline.run([*bands, None], enter, stream.stages)
 
-    given_out: dict[str, Callable[[RowBlock], None]] = {bank.layer: lambda block: None for bank in BANKS}
+    given_out: dict[str, Callable[[RowBlock], None]] = {
+        bank.layer: lambda block: None for bank in usual_banks().banks
+    }
 
     settle = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     if device.type == "cuda":
@@ -57,8 +59,8 @@ def main() -> None:
     cuda_peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else None
 
     def samples() -> Samples:
-        gathered = {bank.number: Gathered(sampled_rows(bank.number, height)) for bank in BANKS}
-        ready({bank.layer: gathered[bank.number].take for bank in BANKS})()
+        gathered = {bank.number: Gathered(sampled_rows(bank.number, height)) for bank in usual_banks().banks}
+        ready({bank.layer: gathered[bank.number].take for bank in usual_banks().banks})()
         return Samples(
             {number: np.concatenate(each.rows, axis=1) for number, each in gathered.items()},
             {number: each.largest for number, each in gathered.items()},

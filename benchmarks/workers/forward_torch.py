@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from passes import DTYPES, arguments, finish, normalised_picture, samples_of, timed
 
-from netsounds_stream.network.weights import load_weights, reference_module
-from netsounds_stream.planning.geometry import BANKS
+from netsounds_stream.graph.usual import usual_banks
+from netsounds_stream.network.networks import whole_module
 
 LAYERS = {f"features.{index}": index for index in range(13)}
 
@@ -19,11 +19,11 @@ def main() -> None:
     given = parser.parse_args()
     layout = torch.channels_last if given.layout == "channels_last" else torch.contiguous_format
     dtype, device = DTYPES[given.dtype], torch.device(given.device)
-    model = reference_module(load_weights(given.weights)).to(device, dtype).to(memory_format=layout)
+    model = whole_module("squeezenet1_0", str(given.weights)).to(device, dtype).to(memory_format=layout)
     picture = (
         normalised_picture(given.picture).unsqueeze(0).to(device, dtype).contiguous(memory_format=layout)
     )
-    kept_after = {LAYERS[bank.layer]: bank.number for bank in BANKS}
+    kept_after = {LAYERS[bank.layer]: bank.number for bank in usual_banks().banks}
     banks: dict[int, torch.Tensor] = {}
 
     def once() -> None:

@@ -20,7 +20,8 @@ import torch  # noqa: E402
 from PIL import Image, ImageOps  # noqa: E402
 from report import report  # noqa: E402
 
-from netsounds_stream.network.weights import load_weights, reference_module, torchvision  # noqa: E402
+from netsounds_stream.network.model_zoo import torchvision  # noqa: E402
+from netsounds_stream.network.networks import whole_module  # noqa: E402
 
 LAYERS = {1: 1, 2: 5, 3: 10, 4: 12}
 
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="short edge in pixels")
     given = parser.parse_args()
     transforms = torchvision().transforms.functional
-    model = reference_module(load_weights(given.weights))
+    model = whole_module("squeezenet1_0", str(given.weights))
     imports, seconds = time.perf_counter() - started, {}
     given.out.mkdir(parents=True, exist_ok=True)
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from report import report
 
 from netsounds_stream.base.machine import peak_resident_bytes
-from netsounds_stream.network.weights import MEAN, STD
-from netsounds_stream.planning.geometry import BANKS, bank_length
+from netsounds_stream.graph.usual import usual_banks
+from netsounds_stream.network.model_zoo import Preprocessing
 
 Floats = NDArray[np.float32]
 
@@ -68,7 +68,8 @@ def normalised_picture(path: Path) -> torch.Tensor:
     """The picture as the weights were trained: `[rgb, y, x]`, float32, colours innermost in memory."""
     image = pyvips.Image.new_from_file(str(path), access="sequential")
     pixels = torch.from_numpy(image[0:3].numpy().astype(np.float32))
-    return pixels.div_(255).sub_(torch.tensor(MEAN)).div_(torch.tensor(STD)).permute(2, 0, 1)
+    trained = Preprocessing()
+    return pixels.div_(255).sub_(torch.tensor(trained.mean)).div_(torch.tensor(trained.std)).permute(2, 0, 1)
 
 
 def timed(
@@ -95,7 +96,7 @@ def timed(
 
 def sampled_rows(number: int, height: int) -> list[int]:
     """The rows of a bank that are compared: some, and both edges, where padding and `ceil_mode` show."""
-    rows = bank_length(number, height)
+    rows = usual_banks().length(number, "y", height)
     between = np.linspace(0, rows - 1, _SAMPLED_ROWS).round().astype(int)
     return sorted({*between.tolist(), min(1, rows - 1), max(0, rows - 2)})
 
@@ -119,7 +120,7 @@ def finish(
     error = None
     if given.save or given.reference:
         taken = samples()
-        assert set(taken.rows) == {bank.number for bank in BANKS}
+        assert set(taken.rows) == {bank.number for bank in usual_banks().banks}
         if given.save:
             taken.save(given.save)
         if given.reference:

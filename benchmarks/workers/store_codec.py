@@ -17,7 +17,7 @@ from report import report
 
 from netsounds_stream import open_activations, plan
 from netsounds_stream.base.pipeline import Pipeline
-from netsounds_stream.planning.geometry import bank
+from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.store.arrays import ShardWriter, create_array
 
 _BLOCK_VALUES = 1 << 20
@@ -39,7 +39,7 @@ def main() -> None:
     values = source.read(slice(None), slice(None))
     # channels innermost, as the network gives its rows: [frame, frequency, channel]
     frames = values.permute(1, 2, 0).contiguous()
-    band = max(1, planned.band_rows // bank(given.number).stride)
+    band = max(1, planned.band_rows // usual_banks().bank(given.number).stride)
     pieces = [piece.permute(2, 0, 1).unsqueeze(0) for piece in frames.split(band)]
 
     create_array(given.out, about, time_axis=planned.time_axis, codec=given.codec, attributes={})

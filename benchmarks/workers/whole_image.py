@@ -19,7 +19,8 @@ import torch  # noqa: E402
 from PIL import Image, ImageOps  # noqa: E402
 from report import report  # noqa: E402
 
-from netsounds_stream.network.weights import load_weights, reference_module, torchvision  # noqa: E402
+from netsounds_stream.network.model_zoo import torchvision  # noqa: E402
+from netsounds_stream.network.networks import whole_module  # noqa: E402
 
 LAYERS = {1: 1, 2: 5, 3: 10, 4: 12}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -38,7 +39,7 @@ def main() -> None:
     layout = torch.channels_last if given.layout == "channels_last" else torch.contiguous_format
     dtype, seconds = DTYPES[given.dtype], {}
     transforms = torchvision().transforms.functional
-    model = reference_module(load_weights(given.weights)).to(dtype).to(memory_format=layout)
+    model = whole_module("squeezenet1_0", str(given.weights)).to(dtype).to(memory_format=layout)
     imports = time.perf_counter() - started
     given.out.mkdir(parents=True, exist_ok=True)
     Image.MAX_IMAGE_PIXELS = None

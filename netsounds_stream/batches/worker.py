@@ -24,7 +24,7 @@ from ..errors import ChangedError, NetsoundsError, Stopped, StoreError, first_li
 from ..planning.options import SonifyOptions
 
 if TYPE_CHECKING:
-    from ..network.weights import Weights
+    from ..network.networks import Network
     from ..planning.plan import Plan
 
 #: States of a picture before the work.
@@ -42,7 +42,7 @@ _POLL_SECONDS = 0.5
 
 # One run at a time in a process: memory is planned for that, and torch's threads are the process's.
 _one_run = threading.Lock()
-_loaded: dict[tuple[object, ...], Weights] = {}
+_loaded: dict[tuple[object, ...], Network] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ def start(order: Start) -> None:
         compute = choose_compute(options.device, options.precision)
         reserve(compute.device, options.gpu_memory_bytes)
         if order.loads:
-            weights(options.weights)
+            loaded_network(options.network, options.weights)
 
 
 def measure_pace(task: Task) -> float:
@@ -187,7 +187,7 @@ def _survey(task: Task) -> Survey:
 
     try:
         require_within([task.picture, task.folder])
-        planned = plan(task.picture, task.folder, task.options, load=weights)
+        planned = plan(task.picture, task.folder, task.options, load=loaded_network)
         replace(planned, free_disk_bytes=None).check()  # the disk is checked for the whole batch
         expected = sum(expected_seconds(planned, task.options).values())
         record = read_record(task.folder / RECORD_NAME)
@@ -282,7 +282,7 @@ def _make_run(task: Task) -> tuple[str, int | None]:
         "stop": stop,
         "on_plan": progress.start,
         "on_progress": progress,
-        "load": weights,
+        "load": loaded_network,
         "notes": task.notes,
     }
     try:
@@ -320,7 +320,7 @@ def _request_changes(task: Task, record: dict[str, Any], *, read: bool) -> list[
     from ..picture.picture import open_picture
     from ..run.record import changes
 
-    loaded = weights(task.options.weights)
+    loaded = loaded_network(task.options.network, task.options.weights)
     picture = record["picture"]
     if read:
         opened = open_picture(task.picture, reading=task.options.reading)
@@ -328,7 +328,7 @@ def _request_changes(task: Task, record: dict[str, Any], *, read: bool) -> list[
     requested = {
         "picture": picture,
         "weights": {"source": loaded.source, "sha256": loaded.sha256},
-        "options": asdict(task.options),
+        "options": asdict(task.options.with_banks(loaded.banks(task.options.layers))),
         "computed": asdict(choose_compute(task.options.device, task.options.precision)),
     }
     return changes(record, requested)
@@ -340,16 +340,17 @@ def _changed(task: Task, differences: list[str]) -> ChangedError:
     )
 
 
-def weights(source: str) -> Weights:
-    """Load weights as `load_weights` does, but once in a process, as long as the file stays as it is."""
-    from ..network.weights import PRETRAINED, UNTRAINED, load_weights
+def loaded_network(name: str, weights: str) -> Network:
+    """Load a network as `load_network` does, but once in a process, as long as its files stay as they are."""
+    from ..network.networks import load_network
 
-    key: tuple[object, ...] = (source,)
-    if source not in (PRETRAINED, UNTRAINED) and os.path.exists(source):
-        status = os.stat(source)
-        key = (source, status.st_mtime_ns, status.st_size)
+    key: tuple[object, ...] = (name, weights)
+    for path in (name.rpartition(":")[0], weights):
+        if os.path.isfile(path):
+            status = os.stat(path)
+            key = (*key, status.st_mtime_ns, status.st_size)
     if key not in _loaded:
-        loaded = load_weights(source)
+        loaded = load_network(name, weights)
         _loaded.clear()
         _loaded[key] = loaded
     return _loaded[key]

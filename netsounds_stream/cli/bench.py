@@ -19,13 +19,13 @@ import torch
 from ..api import sonify
 from ..base import machine
 from ..errors import BudgetError, NetsoundsError
+from ..graph.layers import Banks, choose_banks
 from ..network.compute import devices
-from ..network.weights import UNTRAINED
+from ..network.networks import graph_of
 from ..picture.demo_picture import draw
 from ..picture.picture import open_picture
-from ..planning.geometry import SMALLEST_SIDE
 from ..planning.keywords import SonifyKeywords
-from ..planning.options import Device, SonifyOptions, resolve_options
+from ..planning.options import UNTRAINED, Device, SonifyOptions, resolve_options
 from ..planning.plan import Limits, Plan, Source
 from ..planning.planner import make_plan
 from ..planning.sound_options import SoundOptions
@@ -178,12 +178,12 @@ def bench(
                 if device == "cpu" or options.device != "auto":
                     raise
                 failed.append(f"{device}: {str(error).splitlines()[0]}")  # the others are still measured
+    banks = choose_banks(graph_of(options.network), options.layers)
+    usual = SonifyOptions(network=options.network, layers=options.layers).with_banks(banks)
+    smaller = replace(usual, activations=False, sound=SoundOptions(schemes=("sum",)))
     rooms = tuple(
-        _room(what, wanted, limits)
-        for what, wanted in (
-            ("all defaults", SonifyOptions()),
-            ("sum only, no arrays", SonifyOptions(activations=False, sound=SoundOptions(schemes=("sum",)))),
-        )
+        _room(what, wanted, limits, banks)
+        for what, wanted in (("all defaults", usual), ("sum only, no arrays", smaller))
     )
     return Report(
         start_seconds=start_seconds,
@@ -227,20 +227,21 @@ def _speed(runs: list[Speed]) -> Speed:
     )
 
 
-def _room(what: str, options: SonifyOptions, limits: Limits) -> Room:
+def _room(what: str, options: SonifyOptions, limits: Limits, banks: Banks) -> Room:
     """Search for the largest square whose plan is within the limits, by halving.
 
     Args:
         what: the options in words.
         options: options of the run.
         limits: memory and disk of the machine.
+        banks: the network's banks.
 
     Returns:
         The largest square, and the budget that a larger one exceeds.
     """
 
     def planned(side: int) -> Plan:
-        return make_plan(Source(height=side, width=side), options, limits)
+        return make_plan(Source(height=side, width=side), options, limits, banks)
 
     def fits(side: int) -> bool:
         try:
@@ -249,7 +250,7 @@ def _room(what: str, options: SonifyOptions, limits: Limits) -> Room:
             return False
         return True
 
-    largest_fitting = SMALLEST_SIDE - 1
+    largest_fitting = banks.smallest_side - 1
     smallest_beyond = _LARGEST_SIDE
     while smallest_beyond - largest_fitting > 1:
         middle = (largest_fitting + smallest_beyond) // 2

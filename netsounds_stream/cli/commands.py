@@ -28,6 +28,7 @@ from .common import (
     printable,
     stoppable,
 )
+from .network_commands import layers
 from .options import (
     CHECKPOINT,
     CLUSTER,
@@ -42,6 +43,7 @@ from .options import (
     PLACE,
     QUIET,
     RUN,
+    WHICH_NETWORK,
     WORK,
     NameOrFile,
     chosen_options,
@@ -232,6 +234,7 @@ def render(array: Path, out: Path, quiet: bool, **words: Any) -> None:
 
 
 cli.add_command(check)
+cli.add_command(layers)
 cli.add_command(info)
 
 
@@ -311,7 +314,7 @@ cli.add_command(gallery)
 @cli.command()
 @click.argument("image", required=False, type=LOCAL)
 @option(MAIN, "--quick", is_flag=True, help="Measure one run on a small picture only, in seconds.")
-@stacked(COMPUTE, QUIET, JSON)
+@stacked(WHICH_NETWORK, COMPUTE, QUIET, JSON)
 def bench(image: Path | None, quick: bool, quiet: bool, as_json: bool, **words: Any) -> None:
     """Measure how fast this machine is, and the largest picture that fits.
 

@@ -12,8 +12,9 @@ from ..base.journal import read_journal
 from ..base.locations import default_folder
 from ..base.progress import Listener
 from ..errors import OutputError, WeightsUnavailableError
-from ..network.weights import PRETRAINED, UNTRAINED, load_weights
+from ..network.networks import load_network
 from ..picture.demo_picture import draw
+from ..planning.options import PRETRAINED, UNTRAINED
 from ..planning.plan import Plan
 from ..run.layout import RECORD_NAME, work_path
 from ..run.record_file import read_record
@@ -64,7 +65,7 @@ def demonstrate(
     if weights is None:
         weights = PRETRAINED
         try:
-            load_weights(PRETRAINED)
+            load_network(weights=PRETRAINED)
         except WeightsUnavailableError as error:
             weights = UNTRAINED
             reason = str(error).partition("; ")[0]  # without its remedies, which are other commands'

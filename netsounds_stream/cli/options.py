@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..base.locations import local_only, parse_location
+from ..graph.usual import USUAL_NETWORK
 from ..planning import options, sound_options
 from ..planning.options import SonifyOptions, options_from_words
 from ..planning.presets import PRESET_NAMES, preset_words, presets_help
@@ -123,6 +124,24 @@ _BATCH_COMPUTE = stacked(
     ),
     _DEVICE,
 )
+#: Which network, and which of its layers.
+WHICH_NETWORK = stacked(
+    option(
+        sections.PICTURE,
+        "--network",
+        metavar="NAME|CODE",
+        default=USUAL_NETWORK,
+        help="Network: one of torchvision's classifiers, such as resnet18, or code of your own that returns "
+        "a torch.nn.Module, as package.module:function or file.py:function; this runs it.",
+    ),
+    option(
+        sections.PICTURE,
+        "--layers",
+        metavar="A,B,...",
+        help="Layers of the network that become banks, in this order; `netsounds-stream layers` lists them. "
+        "[default: the last before each loss of resolution, at most four]",
+    ),
+)
 _INPUT = stacked(
     option(
         sections.MAIN,
@@ -137,9 +156,10 @@ _INPUT = stacked(
         metavar="NAME|FILE",
         type=NameOrFile(options.PRETRAINED, options.UNTRAINED),
         default="pretrained",
-        help="Weights of the network: pretrained (downloaded once), untrained, or the file of a "
-        "squeezenet1_0 state_dict (.pth, .safetensors).",
+        help="Weights of the network: pretrained (downloaded once), untrained, or the file of the "
+        "network's state_dict (.pth, .safetensors).",
     ),
+    WHICH_NETWORK,
     option(
         sections.PICTURE,
         "--channels",
@@ -196,7 +216,7 @@ RUN = stacked(
         type=click.Choice(PRESET_NAMES),
         help=f"Set several options at once; those given beside it win. {presets_help()}.",
     ),
-    option(sections.MAIN, "--banks", metavar="N,N", default="1,2,3,4", help="Filter banks to use."),
+    option(sections.MAIN, "--banks", metavar="N,N", help="Filter banks to use, such as 1,2. [default: all]"),
     option(
         sections.MAIN,
         "--scheme",
@@ -347,9 +367,7 @@ def chosen_options(words: dict[str, Any]) -> SonifyOptions:
     for name in preset_words(words.get("preset")):
         if name not in given:
             del words[name]
-    if "banks" in words:
-        words["banks"] = options.parse_banks(words["banks"])
-    for budget in ("memory", "gpu_memory"):
-        if words.get(budget) is None:
-            words.pop(budget, None)
+    for name in ("banks", "layers", "memory", "gpu_memory"):
+        if words.get(name) is None:
+            words.pop(name, None)
     return options_from_words(**words)

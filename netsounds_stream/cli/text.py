@@ -7,12 +7,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ..base.units import format_bytes
+from ..graph.usual import USUAL_NETWORK, usual_banks
 
 if TYPE_CHECKING:
     from ..batches.plan import BatchPlan
     from ..batches.records import Result
+    from ..graph.layers import Layer
+    from ..graph.values import Graph, Refused
     from ..network.verify import Verification
-    from ..planning.plan import AudioPlan, Plan
+    from ..planning.plan import AudioPlan, BankPlan, Plan
     from ..run.check import Check
     from .bench import Report
 
@@ -73,20 +76,27 @@ def long_plan(plan: Plan, rate_hz: int, seconds: float | None) -> str:
     if plan.stems is not None:
         lines.append(f"stems     {_audio_text(plan.stems, rate_hz, report=report)}")
     for bank in plan.banks:
-        stored_size = format_bytes(bank.stored_bytes_estimate)
-        stored = f"about {stored_size} stored, {bank.frames_per_shard} frames a shard"
-        lines.append(
-            f"bank {bank.number}    {' x '.join(map(str, bank.shape))} values [channel, y, x], "
-            f"{format_bytes(bank.raw_bytes)} raw, {stored if plan.stored else 'not stored'}"
-        )
-        for audio in bank.audio:
-            lines.append(f"          {audio.scheme}: {_audio_text(audio, rate_hz, report=report)}")
+        lines += _bank_lines(plan, bank, rate_hz, report=report)
     if plan.measured_pixels:
         lines.append("range     the file is read once before, for black and white")
     lines += [f"note      {note}" for note in plan.notes]
     if plan.preview_rows is not None:
         lines.append(f"preview   uses the first {plan.preview_rows} rows of the picture in time")
     return "\n".join(lines)
+
+
+def _bank_lines(plan: Plan, bank: BankPlan, rate_hz: int, *, report: bool) -> list[str]:
+    """Return a bank's lines of a plan; its layer is named where it is not one of the usual banks'."""
+    stored_size = format_bytes(bank.stored_bytes_estimate)
+    stored = f"about {stored_size} stored, {bank.frames_per_shard} frames a shard"
+    layers = [each.layer for each in usual_banks().banks]
+    usual = plan.network == USUAL_NETWORK and bank.bank.layer in layers
+    return [
+        f"{f'bank {bank.number}':<9} {' x '.join(map(str, bank.shape))} values [channel, y, x], "
+        f"{format_bytes(bank.raw_bytes)} raw, {stored if plan.stored else 'not stored'}",
+        *([] if usual else [f"          {plan.network}: {bank.bank.layer}"]),
+        *(f"          {audio.scheme}: {_audio_text(audio, rate_hz, report=report)}" for audio in bank.audio),
+    ]
 
 
 def _stages(plan: Plan) -> str:
@@ -178,6 +188,47 @@ def verification_text(result: Verification) -> str:
         f"{'agrees' if result.agreed else 'DIFFERS'} (allowed: {result.tolerance:.0e} of the largest)"
     )
     return "\n".join(lines)
+
+
+def layers_text(graph: Graph, layers: Sequence[Layer], banks: Sequence[str]) -> str:
+    """List a network's layers as a table.
+
+    Args:
+        graph: the network.
+        layers: those of its layers that can be streamed.
+        banks: names of those that become banks unless others are named.
+
+    Returns:
+        Lines: a heading, one for each layer with the number of its bank, if any, and one for each reason for
+        which others cannot be streamed.
+    """
+    rows = [("bank", "layer", "what", "channels", "stride", "field", "values/px")]
+    for layer in layers:
+        bank = str(banks.index(layer.name) + 1) if layer.name in banks else ""
+        stride = _either(layer.y.stride, layer.x.stride)
+        field = _either(layer.y.field, layer.x.field)
+        values = f"{layer.values_a_pixel:.3g}"
+        rows.append((bank, layer.name, layer.what, str(layer.channels), stride, field, values))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            f"{cell:<{width}}" if column in (1, 2) else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    blocked: dict[str, list[Refused]] = {}
+    for refused in graph.refused:
+        blocked.setdefault(f"{refused.blocked_by} {refused.reason}", []).append(refused)
+    for reason, those in blocked.items():
+        count = f"{len(those)} layers" if len(those) > 1 else "1 layer"
+        lines.append(f"cannot be streamed: {count} from {those[0].name} on ({reason})")
+    return "\n".join(lines)
+
+
+def _either(y: int, x: int) -> str:
+    """Return what is the same along both axes once, else that along y and along x."""
+    return str(y) if y == x else f"{y} x {x}"
 
 
 def bench_text(report: Report, machine: Mapping[str, str | int]) -> str:

@@ -21,7 +21,8 @@ from ..base.checksums import FileSum
 from ..base.journal import Journal
 from ..base.pipeline import threads
 from ..errors import OutputError, Stopped
-from ..planning.geometry import CLASSES
+from ..network.capture import Classifier
+from ..network.stream import prediction
 from ..planning.steps import NETWORK, NetworkState
 from ..stages.sinks import BankSinks, NetworkSinks, Snapshot, open_snapshot, remove_snapshots
 from .compatibility import processors_note
@@ -37,15 +38,21 @@ class Merge:
         job: what every segment needs.
         sinks: the run's sinks.
         state: the state to resume from; None: it begins.
+        classifier: makes the prediction from the mean over the picture; None: the mean is the prediction.
 
     Attributes:
         rows: number of the picture's rows that are merged.
     """
 
-    def __init__(self, job: Job, sinks: NetworkSinks, state: NetworkState | None) -> None:
+    def __init__(
+        self, job: Job, sinks: NetworkSinks, state: NetworkState | None, classifier: Classifier | None = None
+    ) -> None:
         self._job = job
         self._sinks = sinks
-        self._total = torch.zeros(CLASSES, dtype=torch.float64)
+        self._classifier = classifier
+        graph = job.network.captured.graph
+        classes = 0 if graph.mean is None else graph.by_name[graph.mean].channels
+        self._total = torch.zeros(classes, dtype=torch.float64)
         self._positions = 0
         self.rows = 0
         if state is not None:
@@ -74,8 +81,8 @@ class Merge:
                     self._sinks.preview.add(*cells.chunk(2, 1))
             for block in reader.in_order("classifier/sums"):
                 for sums in block:
-                    self._total += sums[:CLASSES]
-                    self._positions += int(sums[CLASSES])
+                    self._total += sums[:-1]
+                    self._positions += int(sums[-1])
         self.rows = segment.stop
 
     def commit(self, journal: Journal, shards: Mapping[str, FileSum]) -> None:
@@ -92,13 +99,15 @@ class Merge:
         files = {self._job.shard(name): checksum for name, checksum in shards.items()}
         snapshot.commit(files=files, segments=(self._total, self._positions))
 
-    def logits(self) -> Tensor:
-        """Return the classifier's average over all positions so far, as `RowStream.logits` does.
+    def logits(self) -> Tensor | None:
+        """Return the prediction from the average over all positions so far, as `RowStream.logits` does.
 
         Returns:
-            Logits, float64 `[class=1000]`.
+            float64 `[class]`; None if the network makes none in this way.
         """
-        return self._total / max(1, self._positions)
+        if not self._total.numel():
+            return None
+        return prediction(self._total, self._positions, self._classifier)
 
 
 def _add_bank(sinks: BankSinks, tensors: Callable[[str], Iterator[Tensor]], folder: str) -> None:
@@ -132,7 +141,14 @@ class ClusterRun:
     done: list[Done] = field(default_factory=list)
     merge_seconds: list[float] = field(default_factory=list)
 
-    def run(self, job: Job, sinks: NetworkSinks, journal: Journal, advance: Callable[[int], None]) -> Tensor:
+    def run(
+        self,
+        job: Job,
+        sinks: NetworkSinks,
+        journal: Journal,
+        advance: Callable[[int], None],
+        classifier: Classifier | None,
+    ) -> Tensor | None:
         """Compute all segments on the workers, and merge their results.
 
         Args:
@@ -140,16 +156,17 @@ class ClusterRun:
             sinks: the run's sinks.
             journal: where the stage's state is recorded.
             advance: called with the number of pixels of each segment that is done.
+            classifier: makes the prediction from the mean over the picture; None: the mean is the prediction.
 
         Returns:
-            The logits' average over the picture, float64 `[class=1000]`.
+            The logits' average over the picture, float64 `[class]`; None if the network makes none.
 
         Raises:
             Stopped: the run was asked to stop; what was finished is kept.
             OutputError: the run was begun with segments of another size.
             NetsoundsError: a segment failed, or the cluster did.
         """
-        merge = Merge(job, sinks, journal.state(NETWORK))
+        merge = Merge(job, sinks, journal.state(NETWORK), classifier)
         segments = segments_of(job.plan, self.segment_rows)
         if merge.rows not in (0, *(segment.stop for segment in segments)):
             raise OutputError(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..base.checkpoint import CheckpointWriter
 from ..network.convolution import Parts
+from ..network.stages import sums_of
 from ..network.stream import RowBlock
 from ..planning.plan import FILTER_CELLS, PICTURE_CELLS, BankPlan, Plan, cells_of
 from ..planning.sound_options import SoundOptions
@@ -167,23 +168,22 @@ def segment_preview(plan: Plan, segment: Segment, cells: SegmentCells) -> Previe
     return Preview(sink=cells, factor=factor, own=(segment.start, segment.stop))
 
 
-def averaging(segment: Segment, rows: Rows) -> Callable[[RowBlock], None]:
-    """Return a hook that writes sums of the classifier's rows for the merge.
+def averaging(positions: tuple[int, int], rows: Rows) -> Callable[[RowBlock], None]:
+    """Return a hook that writes sums of the rows whose mean is the prediction, for the merge.
 
     Args:
-        segment: the segment.
+        positions: the segment's own rows: the first, and the end.
         rows: takes the sums.
 
     Returns:
-        A hook of the classifier's layer. For each push of the segment's own rows it writes one row, float64
-        `[1, class + 1]`: the sum over all positions, as `ClassifierStage` takes it, and last their number.
+        A hook of the layer. For each push of the segment's own rows it writes one row, float64
+        `[1, channel + 1]`: the sum over all positions, as `MeanOverPicture` takes it, and last their number.
     """
-    first, last = segment.positions
+    first, last = positions
 
     def take(block: RowBlock) -> None:
         if first <= block.start < last:
-            (out,) = block.parts
-            total = out.float().sum(dim=(0, 2, 3)).double()
-            rows.add("sums", torch.cat((total, total.new_tensor([out.shape[2] * out.shape[3]])))[None])
+            total, count = sums_of(block.parts)
+            rows.add("sums", torch.cat((total, total.new_tensor([count])))[None])
 
     return take

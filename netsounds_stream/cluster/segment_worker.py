@@ -12,21 +12,23 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from ..base import machine
 from ..base.checkpoint import CheckpointReader, CheckpointWriter
 from ..base.checksums import FileSum, file_sum, is_sealed, sealed
 from ..base.journal import sync
 from ..base.pipeline import Pipeline, workers
+from ..network.capture import Captured
 from ..network.compute import Compute, PixelNetwork, pixel_network
-from ..network.weights import Weights
+from ..network.networks import Network
 from ..picture.picture import Picture
 from ..picture.slabs import PixelBand, bands_of, planned_slabs
-from ..planning.geometry import CLASSIFIER_ACTIVATION_NAME
 from ..planning.plan import Plan
 from ..planning.sound_options import SoundOptions
 from ..run.layout import Layout
@@ -57,7 +59,8 @@ class Job:
         picture: the picture, which every worker sees by its path.
         layout: paths of the run's files.
         token: the attempt that the segment belongs to.
-        weights: name of the weights' file in the temporary folder, and its checksum.
+        network: the network without its parameters.
+        weights: name of the parameters' file in the temporary folder, and its checksum.
         normalize: whether the network's input is normalised.
         compute: device and precision.
         sound: how activations become sound.
@@ -70,6 +73,7 @@ class Job:
     picture: Picture
     layout: Layout
     token: FencingToken
+    network: Network
     weights: tuple[str, FileSum]
     normalize: bool
     compute: Compute
@@ -118,11 +122,17 @@ class Done:
     processor: str
 
 
-def save_weights(weights: Weights, folder: Path) -> tuple[str, FileSum]:
-    """Save the weights for the workers.
+def without_weights(network: Network) -> Network:
+    """Return a network without its parameters and its classifier, for the workers."""
+    graph = replace(network.captured.graph, refused=())
+    return replace(network, captured=Captured(graph=graph, state={}), module=None)
+
+
+def save_weights(network: Network, folder: Path) -> tuple[str, FileSum]:
+    """Save the network's parameters for the workers.
 
     Args:
-        weights: the network's weights.
+        network: the network.
         folder: the run's temporary folder, which every worker sees.
 
     Returns:
@@ -130,7 +140,7 @@ def save_weights(weights: Weights, folder: Path) -> tuple[str, FileSum]:
     """
     path = folder / _WEIGHTS
     writer = CheckpointWriter(path)
-    for name, values in weights.state.items():
+    for name, values in network.state.items():
         writer.add(name, values)
     writer.close()
     return path.name, file_sum(path)
@@ -266,6 +276,10 @@ def _pump(
         for planned in job.plan.banks
     }
     classes = Rows(writer, "classifier")
+    mean = job.network.captured.graph.mean
+    hooks = {}
+    if mean is not None and segment.positions is not None:
+        hooks[mean] = averaging(segment.positions, classes)
     cells = SegmentCells(Rows(writer, "picture"))
     pump = BandPump(
         job.plan,
@@ -273,7 +287,7 @@ def _pump(
         takers,
         job.compute,
         preview=segment_preview(job.plan, segment, cells) if job.report else None,
-        hooks={CLASSIFIER_ACTIVATION_NAME: averaging(segment, classes)},
+        hooks=hooks,
         first_row=segment.first,
         own=segment.frames,
     )
@@ -303,15 +317,16 @@ def _uploads(url: str, token: FencingToken) -> ShardUploads:
 
 def _network(job: Job) -> PixelNetwork:
     name, expected = job.weights
-    weights = _weights(job.layout.temporary / name, expected)
-    return pixel_network(weights, job.picture.full_scale, job.normalize, job.compute.dtype)
+    state = _weights(job.layout.temporary / name, expected)
+    network = replace(job.network, captured=replace(job.network.captured, state=state))
+    return pixel_network(network, job.picture.full_scale, job.normalize, job.compute.dtype)
 
 
 @lru_cache(maxsize=1)
-def _weights(path: Path, expected: FileSum) -> Weights:
-    """Read the weights, once in a worker's life."""
+def _weights(path: Path, expected: FileSum) -> dict[str, Tensor]:
+    """Read the parameters, once in a worker's life."""
     with CheckpointReader(path, expected) as reader:
-        return Weights(path.name, "", {name: values.contiguous() for name, values in reader.all().items()})
+        return {name: values.contiguous() for name, values in reader.all().items()}
 
 
 def _bands(job: Job, segment: Segment) -> Iterator[PixelBand | None]:

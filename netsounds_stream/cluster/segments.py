@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import lcm
 
-from ..planning.geometry import BANKS, Bank, bank
+from ..graph.geometry import Places
 from ..planning.plan import Plan
 
 #: About how many rows of the picture a segment has, unless an option says otherwise.
@@ -40,6 +40,7 @@ class Segment:
         first: first row that is read for it, with the warm-up.
         last: end of the rows that are read for it, exclusive.
         frames: its own frames of each bank, by the bank's number: the first, and the end.
+        positions: likewise the rows whose mean is the prediction; None where there are none.
         ends: whether the picture ends with the rows that are read, so that layers return what waits for more.
     """
 
@@ -49,16 +50,8 @@ class Segment:
     first: int
     last: int
     frames: dict[int, tuple[int, int]]
+    positions: tuple[int, int] | None
     ends: bool
-
-    @property
-    def positions(self) -> tuple[int, int]:
-        """The classifier's rows that are the segment's own: the first, and the end."""
-        return self.frames[_DEEPEST.number]
-
-
-#: The classifier's rows have this bank's stride.
-_DEEPEST = BANKS[-1]
 
 
 def unit_rows(plan: Plan) -> int:
@@ -70,8 +63,8 @@ def unit_rows(plan: Plan) -> int:
     Returns:
         The least number of the picture's rows that are whole shards of every bank and whole bands.
     """
-    shards = (planned.frames_per_shard * bank(planned.number).stride for planned in plan.banks)
-    return lcm(_DEEPEST.stride, plan.band_rows, *shards)
+    shards = (planned.frames_per_shard * planned.bank.stride for planned in plan.banks)
+    return lcm(plan.network_stride, plan.band_rows, *shards)
 
 
 def segments_of(plan: Plan, rows: int = USUAL_ROWS) -> tuple[Segment, ...]:
@@ -100,24 +93,26 @@ def _has_frames(plan: Plan, start: int) -> bool:
 
     The picture's last few rows may belong to earlier frames only.
     """
-    return start == 0 or all(start // bank(planned.number).stride < planned.frames for planned in plan.banks)
+    return start == 0 or all(start // planned.bank.stride < planned.frames for planned in plan.banks)
 
 
 def _segment(plan: Plan, number: int, start: int, stop: int) -> Segment:
     along = plan.rows_along
     ends = stop == along
-    planned = {bank_plan.number: bank_plan.frames for bank_plan in plan.banks}
-    frames = {}
     seen_from = start
     seen_to = stop
-    for filters in BANKS:
-        stride = filters.stride
-        end = planned.get(filters.number, -(-stop // stride)) if ends else stop // stride
-        frames[filters.number] = start // stride, end
-        low, high = _reach(filters)
-        seen_from = min(seen_from, start + low)
-        seen_to = max(seen_to, stop - stride + high)
-    step = lcm(_DEEPEST.stride, plan.band_rows)
+
+    def own(lie: Places, rows: int | None) -> tuple[int, int]:
+        """Return the segment's rows of values that lie so; `rows`, how many the whole picture has."""
+        nonlocal seen_from, seen_to
+        seen_from = min(seen_from, start + lie.start)
+        seen_to = max(seen_to, stop - lie.stride + lie.stop)
+        last = -(-stop // lie.stride) if rows is None else rows
+        return start // lie.stride, last if ends else stop // lie.stride
+
+    frames = {bank.number: own(bank.bank.along(plan.time_axis), bank.frames) for bank in plan.banks}
+    positions = None if plan.classified is None else own(plan.classified, None)
+    step = lcm(plan.network_stride, plan.band_rows)
     last = along if ends else min(along, -(-seen_to // plan.band_rows) * plan.band_rows)
     return Segment(
         number=number,
@@ -126,11 +121,6 @@ def _segment(plan: Plan, number: int, start: int, stop: int) -> Segment:
         first=max(0, (seen_from - plan.band_rows) // step * step),
         last=last,
         frames=frames,
+        positions=positions,
         ends=last == along,
     )
-
-
-def _reach(filters: Bank) -> tuple[int, int]:
-    """Return the picture's rows that frame 0 of a bank sees: the first, and the end."""
-    half = (filters.field - 1) // 2
-    return filters.offset - half, filters.offset + half + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import OptionError
-from .weights import Weights, for_pixels, normalised
+from .capture import Captured
+from .networks import Network
 
 
 @dataclass(frozen=True)
@@ -62,27 +63,32 @@ def choose_compute(device: str, precision: str) -> Compute:
 
 @dataclass(frozen=True)
 class PixelNetwork:
-    """Parameters for a `RowStream`, and the preparation of pixels that belongs to them.
+    """A network for a `RowStream`, and the preparation of pixels that belongs to it.
 
     Attributes:
-        state: parameters by torchvision's names.
+        captured: the network.
         prepare: turns float32 pixels `[rgb, y, x]` into the stream's input.
         full_scale: the pixel value of white, 255 or 65535.
     """
 
-    state: Mapping[str, Tensor]
+    captured: Captured
     prepare: Callable[[Tensor], Tensor]
     full_scale: int
 
 
-def pixel_network(weights: Weights, full_scale: int, normalize: bool, dtype: torch.dtype) -> PixelNetwork:
-    """Choose how pixels are scaled: in float32 by folding it into the weights, else pixel by pixel.
+def pixel_network(network: Network, full_scale: int, normalize: bool, dtype: torch.dtype) -> PixelNetwork:
+    """Choose how pixels are scaled: folded into the weights where that is exact, else pixel by pixel.
 
-    Half precision has no room for the folded weights (`for_pixels`).
+    Half precision has no room for the folded weights (`Network.for_pixels`).
     """
-    if dtype == torch.float32:
-        return PixelNetwork(for_pixels(weights, full_scale, normalize), lambda pixels: pixels, full_scale)
-    return PixelNetwork(weights.state, lambda pixels: normalised(pixels, full_scale, normalize), full_scale)
+    folded = network.for_pixels(full_scale, normalize=normalize) if dtype == torch.float32 else None
+    if folded is not None:
+        return PixelNetwork(folded, lambda pixels: pixels, full_scale)
+    return PixelNetwork(
+        network.captured,
+        lambda pixels: network.normalised(pixels, full_scale, normalize=normalize),
+        full_scale,
+    )
 
 
 def as_values(band: NDArray[np.generic], device: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""The network as a line-buffered stream: picture rows in, every layer's new output rows out through hooks.
+"""A network as a line-buffered stream: picture rows in, every layer's new output rows out through hooks.
 
 Each layer retains only the input rows that its next output row still needs, so nothing is computed twice and
 memory follows the row length, not the picture. Zero padding and `ceil_mode` work as on the whole image.
@@ -15,12 +15,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..errors import OptionError
-from ..planning.geometry import LAYERS, Conv, Fire, Pool, layer_names, layer_strides
+from ..graph.geometry import places
+from ..graph.layers import node_named
+from ..graph.values import INPUT
+from .capture import Captured, Classifier, capture
 from .convolution import Parts
-from .layers import ClassifierStage, ConvStage, FireStage, LayerStage, PoolStage
+from .folding import folded, oriented
+from .networks import Network
+from .stages import MeanOverPicture, RowStage, Step, row_stages
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,6 @@ class RowBlock:
 
 
 Hook = Callable[[RowBlock], None]
-_NEXT_ROWS = "next_rows"  # the name, beside what a stage retains, of its layers' next rows
 #: Takes a stage's name, the layers whose hooks it calls, and its state, which is valid during the call only.
 Keep = Callable[[str, tuple[str, ...], Mapping[str, Tensor]], None]
 
@@ -70,13 +73,13 @@ class Band:
     """A push on its way through the layers.
 
     Attributes:
-        pieces: the rows, one piece after another; there may be none.
+        steps: the rows that layers passed on, one step after another; there may be none.
         last: whether nothing follows, so that every layer also emits the rows that waited for more input.
         keep: makes the band a snapshot barrier: every stage calls it with its state once all bands before
             this one have passed.
     """
 
-    pieces: tuple[Parts, ...]
+    steps: tuple[Step, ...]
     last: bool = False
     keep: Keep | None = None
 
@@ -96,16 +99,31 @@ def exact_float32(device: torch.device | str) -> AbstractContextManager[None]:
     return flags
 
 
+def prediction(total: Tensor, count: int, classifier: Classifier | None) -> Tensor:
+    """Make a prediction from a sum over the picture.
+
+    Args:
+        total: float64 `[channel]`, the sum.
+        count: number of places that it is over.
+        classifier: makes the prediction from the mean; None: the mean is the prediction.
+
+    Returns:
+        float64 `[class]`.
+    """
+    mean = total / max(1, count)
+    return mean if classifier is None else classifier(mean[None].float())[0].double()
+
+
 class RowStream:
-    """SqueezeNet 1.0 over a picture that arrives in bands of rows.
+    """A network over a picture that arrives in bands of rows.
 
     Call `push` with any number of rows at a time, then `flush` once. Rows that a push completes go to the
     hooks, layer by layer in the network's order; a small push may complete none. Other splits of the same
     rows give the same values up to rounding, and bit for bit if the convolution library picks the same
-    kernels.
+    kernels. Layers that no hook and no prediction needs are not computed.
 
     Args:
-        state: float32 parameters by torchvision's names, such as `load_weights(...).state`.
+        network: the network, as `load_network` or `capture` has it; or a module, whose parameters are copied.
         hooks: functions to call with each new `RowBlock` of a layer, by the layer's name; `layers` lists
             the names.
         transposed: whether the rows run along the picture's x axis, from left to right.
@@ -113,16 +131,18 @@ class RowStream:
         device: device of the computation.
         first_row: row of the picture at which the stream begins; a multiple of the network's stride. Ignore
             values that depend on rows before it: they are wrong.
+        prediction: whether `logits` is wanted.
 
     Raises:
+        NetworkError: the module cannot be traced, or a layer that has a hook cannot be streamed.
         OptionError: a hook names no layer.
 
     Example:
         >>> import torch
-        >>> from netsounds_stream import RowStream, load_weights
+        >>> from netsounds_stream import RowStream, load_network
         >>> def show(block):
         ...     print(block.layer, block.start, tuple(block.tensor().shape))
-        >>> stream = RowStream(load_weights("untrained").state, {"features.7.squeeze": show})
+        >>> stream = RowStream(load_network(weights="untrained"), {"features.7.squeeze": show})
         >>> stream.push(torch.randn(3, 100, 400))
         features.7.squeeze 0 (32, 9, 49)
         >>> stream.flush()
@@ -132,52 +152,50 @@ class RowStream:
 
     def __init__(
         self,
-        state: Mapping[str, Tensor],
+        network: Network | Captured | nn.Module,
         hooks: Mapping[str, Hook],
         *,
         transposed: bool = False,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         first_row: int = 0,
+        prediction: bool = True,
     ) -> None:
-        unknown = sorted(set(hooks) - set(layer_names()))
-        if unknown:
-            raise OptionError(f"no layer is called {unknown[0]!r}; use a name that layers() lists")
-        self._hooks = dict(hooks)
-        assert all(first_row % stride == 0 for stride in layer_strides().values())
-        self._next_row = {name: first_row // stride for name, stride in layer_strides().items()}
-        self._dtype = dtype
+        captured = capture(network) if isinstance(network, nn.Module) else network
+        captured = captured.captured if isinstance(captured, Network) else captured
+        graph = captured.graph
+        self._hooks: dict[str, list[tuple[str, Hook]]] = {}
+        for name, hook in hooks.items():
+            self._hooks.setdefault(node_named(graph, name).name, []).append((name, hook))
         self._device = torch.device(device)
-        params: dict[str, Tensor] = {}
-        for name, value in state.items():
-            oriented = value.transpose(2, 3) if transposed and value.ndim == 4 else value
-            params[name] = oriented.to(self._device, dtype).contiguous(
-                memory_format=torch.channels_last if value.ndim == 4 else torch.contiguous_format
+        self._dtype = dtype
+        self._classifier = captured.classifier
+        ends = list(self._hooks)
+        self._mean: MeanOverPicture | None = None
+        if graph.mean is not None and prediction:
+            ends.append(graph.mean)
+            self._mean = MeanOverPicture(
+                source=graph.mean, total=self._zeros(graph.by_name[graph.mean].channels)
             )
-        self._stages: list[LayerStage] = []
-        split: tuple[int, ...] = (3,)
-        for layer in LAYERS:
-            match layer:
-                case Conv():
-                    weight = params[f"{layer.name}.weight"]
-                    bias = params[f"{layer.name}.bias"]
-                    self._stages.append(ConvStage(layer, weight, bias, emit=self._emit, wanted=hooks))
-                    split = (layer.out_channels,)
-                case Pool():
-                    self._stages.append(PoolStage(layer, self._emit))
-                case Fire():
-                    self._stages.append(FireStage(layer, params, split, emit=self._emit, wanted=hooks))
-                    split = (layer.expand, layer.expand)
-        self._classifier = ClassifierStage(params, split, emit=self._emit, wanted=hooks)
-        self._stages.append(self._classifier)
+        graph, state = oriented(
+            *folded(graph.needed(tuple(ends)), captured.state, ends),
+            device=self._device,
+            dtype=dtype,
+            transposed=transposed,
+        )
+        self._first = {name: first_row // each.stride for name, each in places(graph, "y").items()}
+        assert all(first_row % each.stride == 0 for each in places(graph, "y").values())
+        self._stages: list[RowStage] = row_stages(
+            graph, state, wanted=self._hooks, mean=self._mean, emit=self._emit
+        )
 
     def push(self, rows: Tensor) -> None:
         """Push the next rows of the picture through the network.
 
         Args:
-            rows: `[channel=3, row, cross]`, normalised as in training; any number of rows.
+            rows: `[channel, row, cross]`, normalised as in training; any number of rows. They are copied.
         """
-        self._carry(self.enter(rows))
+        self._carry(self.enter(rows.clone()))
 
     def flush(self) -> None:
         """Complete every row that waited for more input. Call it once, after the last push."""
@@ -193,7 +211,7 @@ class RowStream:
             The band to carry through the stages.
         """
         image = rows.to(self._device, self._dtype).unsqueeze(0)
-        return Band(((image.contiguous(memory_format=torch.channels_last),),))
+        return Band(({INPUT: (image.contiguous(memory_format=torch.channels_last),)},))
 
     def ending(self) -> Band:
         """Return the band that ends the stream, to be carried through the stages once, after all rows."""
@@ -217,10 +235,7 @@ class RowStream:
             kept: the state of its stages, by their names.
         """
         for stage in self._stages:
-            state = dict(kept[stage.layers[-1]])
-            next_rows = state.pop(_NEXT_ROWS)
-            self._next_row.update(zip(stage.layers, map(int, next_rows), strict=True))
-            stage.restore({name: values.to(self._device) for name, values in state.items()})
+            stage.restore({name: values.to(self._device) for name, values in kept[stage.layers[-1]].items()})
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -237,35 +252,39 @@ class RowStream:
         """
         return tuple(self._pipeline_stage(stage) for stage in self._stages)
 
-    def logits(self) -> Tensor:
-        """Average the classifier's output over all positions so far.
+    def logits(self) -> Tensor | None:
+        """Return the prediction from the average over all positions so far.
 
         Returns:
-            float64 `[class=1000]`, on the CPU.
+            float64 `[class]`, on the CPU; None if the network makes no prediction from an average, or it is
+            not wanted.
         """
-        return self._classifier.total.cpu() / max(1, self._classifier.count)
+        if self._mean is None:
+            return None
+        return prediction(self._mean.total.cpu(), self._mean.count, self._classifier)
+
+    def _zeros(self, channels: int) -> Tensor:
+        # A sum on the CPU would wait for the device at every band; MPS has no float64.
+        device = self._device if self._device.type == "cuda" else torch.device("cpu")
+        return torch.zeros(channels, dtype=torch.float64, device=device)
 
     def _carry(self, band: Band) -> None:
         with exact_float32(self._device):
             for stage in self.stages:
                 band = stage(band)
 
-    def _pipeline_stage(self, stage: LayerStage) -> PipelineStage:
+    def _pipeline_stage(self, stage: RowStage) -> PipelineStage:
         @torch.inference_mode()
         def step(band: Band) -> Band:
-            pieces = [stage.push(parts) for parts in band.pieces]
+            steps = [stage.push(each) for each in band.steps]
             if band.last:
-                pieces.append(stage.flush())
+                steps.append(stage.flush())
             if band.keep is not None:
-                next_rows = torch.tensor([self._next_row[layer] for layer in stage.layers])
-                band.keep(stage.layers[-1], stage.layers, {**stage.retained(), _NEXT_ROWS: next_rows})
-            return Band(tuple(parts for parts in pieces if parts is not None), band.last, band.keep)
+                band.keep(stage.layers[-1], stage.layers, stage.retained())
+            return Band(tuple(each for each in steps if each), band.last, band.keep)
 
         return step
 
-    def _emit(self, layer: str, parts: Parts) -> None:
-        block = RowBlock(layer, self._next_row[layer], parts)
-        self._next_row[layer] += block.rows
-        hook = self._hooks.get(layer)
-        if hook is not None:
-            hook(block)
+    def _emit(self, layer: str, start: int, parts: Parts) -> None:
+        for name, hook in self._hooks.get(layer, ()):
+            hook(RowBlock(name, self._first[layer] + start, parts))

@@ -15,22 +15,26 @@ from ..base import machine
 from ..base.progress import Listener, Stages
 from ..base.units import format_bytes
 from ..errors import BudgetError
+from ..graph.layers import Bank, Banks
 from ..picture.in_memory import PictureInput
 from ..picture.opening import download_folder, opened_picture
 from ..picture.picture import Picture, measured, slabs
-from ..planning.geometry import BANKS, SMALLEST_SIDE, Bank
 from ..planning.keywords import NetworkKeywords
+from ..planning.network_sizes import sizes_of
 from ..planning.options import SonifyOptions, resolve_options
 from ..planning.plan import STORED_MEMORY, Limits
 from ..planning.planner import make_plan
+from .capture import whole_layers
 from .compute import Compute, choose_compute, pixel_network
 from .label import Guess, top5
+from .networks import Network, load_network, whole_module
 from .stream import Hook, RowBlock, RowStream
-from .weights import load_weights, normalised, reference_module
 
-# Peak memory of the whole-image forward pass, per pixel: the first bank twice, the banks that are kept, the
-# allocator's slack. It is why the picture is compared at a size that fits.
+# Peak memory of SqueezeNet's whole-image forward pass, per pixel: the first bank twice, the banks that are
+# kept, the allocator's slack; and the values that its stream has in memory. Other networks take more or less
+# in proportion. It is why the picture is compared at a size that fits.
 _WHOLE_IMAGE_BYTES_PER_PIXEL = 700
+_LIVE = 42
 #: Largest difference allowed, as a share of a bank's largest value. In fp32 it comes from the rounding of
 #: sums of a few thousand terms, in the others from 11 and 8 significant bits through 26 layers.
 TOLERANCES = {"fp32": 1e-5, "fp16": 1e-2, "bf16": 5e-2}
@@ -43,7 +47,7 @@ class BankAgreement:
     Attributes:
         bank: number of the bank.
         shape: the bank's shape, `[channel, y, x]`.
-        largest: the whole-image network's largest value.
+        largest: the whole-image network's largest value, without its sign.
         difference: the largest absolute difference between the two.
     """
 
@@ -124,29 +128,32 @@ def verify(
     options = resolve_options(options, words)
     stages = Stages(on_progress)
     compute = choose_compute(options.device, options.precision)
-    weights = load_weights(options.weights)
-    module = reference_module(weights)
+    network = load_network(options.network, options.weights)
+    banks = network.banks(options.layers)
+    options = options.with_banks(banks)
+    module = whole_module(options.network, options.weights)
     with download_folder(image) as folder:
-        picture = _fitting_picture(image, folder, stages, options, compute)
+        picture = _fitting_picture(image, folder, stages, options, compute, banks)
         limits = Limits(
             baseline_bytes=machine.resident_bytes(),
             budget_bytes=1 << 62,
             compute_bytes_per_value=compute.dtype.itemsize,
         )
-        plan = make_plan(picture.source, options, limits)
+        plan = make_plan(picture.source, options, limits, banks)
         picture = measured(picture, stages)
         upright = _upright(picture)
     with stages.stage("whole image", 1, "share") as advance:
-        expected, whole_logits = _whole_image(module, upright, picture.full_scale, options.normalize)
+        values = network.normalised(upright, picture.full_scale, normalize=options.normalize)
+        expected, whole_logits = _whole_image(module, values, banks)
         advance(1)
     differences = dict.fromkeys(expected, 0.0)
     hooks = {
         layer: _difference_hook(activations, differences, plan.time_axis)
         for layer, activations in expected.items()
     }
-    network = pixel_network(weights, picture.full_scale, options.normalize, compute.dtype)
+    prepared = pixel_network(network, picture.full_scale, options.normalize, compute.dtype)
     stream = RowStream(
-        network.state,
+        prepared.captured,
         hooks,
         transposed=plan.time_axis == "x",
         dtype=compute.dtype,
@@ -155,7 +162,7 @@ def verify(
     rows = upright if plan.time_axis == "y" else upright.transpose(1, 2)
     with stages.stage("stream", upright[0].numel(), "px") as advance:
         for band in torch.split(rows, plan.band_rows, dim=1):
-            stream.push(network.prepare(band))
+            stream.push(prepared.prepare(band))
             advance(band[0].numel())
         stream.flush()
     return Verification(
@@ -164,14 +171,19 @@ def verify(
         band_rows=plan.band_rows,
         precision=compute.precision,
         tolerance=TOLERANCES[compute.precision],
-        banks=tuple(_agreement(bank, expected[bank.layer], differences[bank.layer]) for bank in BANKS),
-        stream_top5=top5(stream.logits()),
-        whole_top5=top5(whole_logits),
+        banks=tuple(_agreement(bank, expected[bank.layer], differences[bank.layer]) for bank in banks.banks),
+        stream_top5=top5(stream.logits(), network.categories),
+        whole_top5=_compared(network, whole_logits),
     )
 
 
 def _fitting_picture(
-    image: PictureInput, folder: Path, stages: Stages, options: SonifyOptions, compute: Compute
+    image: PictureInput,
+    folder: Path,
+    stages: Stages,
+    options: SonifyOptions,
+    compute: Compute,
+    banks: Banks,
 ) -> Picture:
     """Open the picture at the size asked for, or at the largest that the whole-image network has memory for.
 
@@ -182,14 +194,16 @@ def _fitting_picture(
     room = budget - machine.resident_bytes()
     picture = opened_picture(image, folder, stages, options)
     decoder = picture.source.decoder_bytes + picture.pending_bytes
-    pixels = max(0, room - decoder) // _WHOLE_IMAGE_BYTES_PER_PIXEL
+    bytes_per_pixel = int(_WHOLE_IMAGE_BYTES_PER_PIXEL / _LIVE * sizes_of(banks, "y").live)
+    smallest = banks.smallest_side
+    pixels = max(0, room - decoder) // bytes_per_pixel
     if options.size is None and picture.width * picture.height > pixels:
         short, long = sorted((picture.width, picture.height))
-        fitting = replace(options, size=max(SMALLEST_SIDE, isqrt(pixels * short // long)))
+        fitting = replace(options, size=max(smallest, isqrt(pixels * short // long)))
         picture = opened_picture(image, folder, stages, fitting)
     area = picture.width * picture.height
-    if area > max(pixels, 4 * SMALLEST_SIDE**2) or decoder > max(0, room):
-        needed = machine.resident_bytes() + decoder + area * _WHOLE_IMAGE_BYTES_PER_PIXEL
+    if area > max(pixels, 4 * smallest**2) or decoder > max(0, room):
+        needed = machine.resident_bytes() + decoder + area * bytes_per_pixel
         raise BudgetError(
             f"the whole-image network needs about {format_bytes(needed)} at {picture.width} x "
             f"{picture.height} and the budget is {format_bytes(budget)}; raise --memory, or lower --size"
@@ -207,23 +221,22 @@ def _upright(picture: Picture) -> Tensor:
     return torch.from_numpy(np.concatenate(list(pieces)).astype(np.float32)).permute(2, 0, 1)
 
 
-@torch.inference_mode()
 def _whole_image(
-    module: torch.nn.Module, pixels: Tensor, full_scale: int, normalize: bool
-) -> tuple[dict[str, Tensor], Tensor]:
+    module: torch.nn.Module, values: Tensor, banks: Banks
+) -> tuple[dict[str, Tensor], Tensor | None]:
     """Run the whole-image network.
 
+    Args:
+        module: the network.
+        values: its input, `[rgb, y, x]`.
+        banks: the layers that are compared.
+
     Returns:
-        The banks, `[channel, y, x]` by layer name, and the logits, float64 `[class]`.
+        The banks, `[channel, y, x]` by layer name, and its output, float64 `[class]`; None if that is no
+        prediction.
     """
-    values = normalised(pixels, full_scale, normalize).unsqueeze(0)
-    banks: dict[str, Tensor] = {}
-    for index, layer in enumerate(module.get_submodule("features").children()):
-        values = layer(values)
-        if f"features.{index}" in {bank.layer for bank in BANKS}:
-            # Not copied: the next layer works in place only on a convolution's output.
-            banks[f"features.{index}"] = values[0]
-    return banks, module.get_submodule("classifier")(values).flatten().double()
+    found, output = whole_layers(module, values.unsqueeze(0), [bank.layer for bank in banks.banks])
+    return found, output.flatten().double() if isinstance(output, Tensor) else None
 
 
 def _difference_hook(reference: Tensor, differences: dict[str, float], time_axis: str) -> Hook:
@@ -243,6 +256,11 @@ def _agreement(bank: Bank, reference: Tensor, difference: float) -> BankAgreemen
     return BankAgreement(
         bank=bank.number,
         shape=tuple(reference.shape),
-        largest=float(reference.max()),
+        largest=float(reference.abs().max()),
         difference=difference,
     )
+
+
+def _compared(network: Network, logits: Tensor | None) -> tuple[Guess, ...]:
+    """Rank the classes by the whole-image network, if the stream makes a prediction, too."""
+    return () if network.captured.graph.mean is None else top5(logits, network.categories)

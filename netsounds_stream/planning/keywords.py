@@ -37,8 +37,15 @@ class NetworkKeywords(TypedDict, total=False):
     None: integers of 8 and 16 bits as they are, FITS by 'asinh'; other numbers are refused."""
     profile: bool
     """Apply the picture's colour profile. True by default."""
+    network: str
+    """Network: one of torchvision's classifiers by its name, or code of one's own that returns a
+    `torch.nn.Module`, which is run: 'package.module:function' or 'file.py:function'. 'squeezenet1_0' by
+    default."""
+    layers: str | Iterable[str] | None
+    """Layers that become banks, by their names, in this order; `layers(network)` lists them. None: the last
+    layer before each loss of resolution, four at most."""
     weights: str | Path
-    """'pretrained' (the default), 'untrained', or the path of a `squeezenet1_0` state_dict."""
+    """'pretrained' (the default), 'untrained', or the path of a state_dict of the network."""
     normalize: bool
     """Subtract ImageNet's mean and divide by its standard deviation. False: input values are 0 to 1."""
     time_axis: TimeAxis

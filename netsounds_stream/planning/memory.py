@@ -7,6 +7,7 @@ values.
 
 from __future__ import annotations
 
+from .network_sizes import NetworkSizes
 from .plan import (
     AHEAD,
     FILTER_CELLS,
@@ -22,29 +23,44 @@ from .plan import (
     cells_of,
 )
 
+# SqueezeNet 1.0's retained values and weights. The bounds below were measured on it; those of other networks
+# are larger or smaller in proportion.
+_RETAINED = 458
+_WEIGHTS = 1_244_448
 
-def state_bytes(banks: tuple[BankPlan, ...], across: int, value_bytes: int) -> int:
+
+def state_bytes(sizes: NetworkSizes, banks: tuple[BankPlan, ...], across: int, value_bytes: int) -> int:
     """Return the size of a checkpoint on disk: the layers' line buffers, and each bank's unfinished shard."""
-    return 512 * value_bytes * across + sum(_shard_bytes(bank) for bank in banks)
+    return _lines(sizes, across, value_bytes) // 2 + sum(_shard_bytes(bank) for bank in banks)
 
 
-def widest_bytes(rows: int, across: int, value_bytes: int) -> int:
-    """Return the size of the first layer's output for a band, the largest of all: 96 channels at stride 2."""
-    return 48 * rows * across // 2 * value_bytes
+def widest_bytes(sizes: NetworkSizes, rows: int, across: int, value_bytes: int) -> int:
+    """Return the size of the largest layer's output for a band."""
+    return int(2 * sizes.widest) * rows * across // 2 * value_bytes
 
 
-def stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
+def stream_bytes(sizes: NetworkSizes, rows: int, across: int, value_bytes: int, workers: int) -> int:
     """Bound the network's memory on a CPU.
 
     Returns:
-        Bytes: a band's tensors for each worker with gaps in the heap between them, the layers' line buffers
-        and oneDNN's own memory.
+        Bytes: a band's tensors for each worker with gaps in the heap between them, the layers' line buffers,
+        the weights as they are folded, and oneDNN's own memory.
     """
-    widest = widest_bytes(rows, across, value_bytes)
-    return 48 * MIB + int(3.5 * workers * widest) + 1024 * value_bytes * across
+    band = int(2 * sizes.live * rows * across * value_bytes)
+    return 48 * MIB + _weights(sizes) + workers * band + _lines(sizes, across, value_bytes)
 
 
-def gpu_stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> int:
+def _weights(sizes: NetworkSizes) -> int:
+    """Bound the weights as a stream keeps them, beyond SqueezeNet's, with those of a layer at work."""
+    return 6 * max(0, sizes.weights - _WEIGHTS)
+
+
+def _lines(sizes: NetworkSizes, across: int, value_bytes: int) -> int:
+    """Bound the line buffers of the layers, with the rows that are being put behind those that wait."""
+    return int(1024 * value_bytes * across * sizes.retained // _RETAINED)
+
+
+def gpu_stream_bytes(sizes: NetworkSizes, rows: int, across: int, value_bytes: int, workers: int) -> int:
     """Bound the network's memory on a GPU, where bands share one stream's memory.
 
     Measured on an H100, 12 megapixels and 4 workers: 254, 368 and 972 MiB in bands of 64, 128 and 512 rows.
@@ -53,19 +69,20 @@ def gpu_stream_bytes(rows: int, across: int, value_bytes: int, workers: int) -> 
         Bytes: a band at its widest, the tensors of each worker's band, copies in flight and the convolutions'
         workspaces.
     """
-    widest = widest_bytes(rows, across, value_bytes)
-    return 192 * MIB + (8 + 2 * workers) * widest + 1024 * value_bytes * across
+    widest = int(sizes.live * rows * across * 4 / 7) * value_bytes  # SqueezeNet's largest layer
+    return 192 * MIB + _weights(sizes) + (8 + 2 * workers) * widest + _lines(sizes, across, value_bytes)
 
 
-def staging_bytes(rows: int, across: int, workers: int, *, stored: bool) -> int:
+def staging_bytes(sizes: NetworkSizes, rows: int, across: int, workers: int, *, stored: bool) -> int:
     """Bound the pinned host memory of copies to and from a GPU.
 
     Returns:
-        Bytes: a band's pixels on the way in and its activations, 50 values a pixel, on the way out; both
-        twice, for pinned memory may be allocated in powers of two. And the kernels that cuDNN loads when a
+        Bytes: a band's pixels on the way in and its activations on the way out; both twice, for pinned memory
+        may be allocated in powers of two. And the kernels that cuDNN loads when a
         shape first asks for them, which took 290 MiB of the host's memory on an H100.
     """
-    return 384 * MIB + workers * rows * across * (12 + (256 if stored else 16))
+    out = 16 + int(4.8 * sizes.banked) if stored else 16
+    return 384 * MIB + workers * rows * across * (12 + out)
 
 
 def picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) -> int:
@@ -86,32 +103,32 @@ def picture_bytes(source: Source, slab_rows: int, across: int, decoded: str) -> 
     return 48 * MIB + source.decoder_bytes + whole + (24 if decoded == STORED_STREAM else 6) * slab
 
 
-def store_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> int:
+def store_bytes(sizes: NetworkSizes, banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> int:
     """Bound the memory of the store of activations.
 
     Returns:
         Bytes: the shard being filled of each bank, the queue of those to be written, and the filters that
         each worker transposes at a time. The queue, with the memory kept for later shards, holds one shard
-        of each bank, or the activations of the workers' bands (50 values a pixel) if those are larger.
+        of each bank, or the activations of the workers' bands if those are larger.
     """
     transposed = max(2 * TRANSPOSED_FILTERS * bank.frames_per_shard * bank.frequencies for bank in banks)
-    return 16 * MIB + _held_bytes(banks, workers, band_pixels) + workers * transposed
+    return 16 * MIB + _held_bytes(sizes, banks, workers, band_pixels) + workers * transposed
 
 
-def shards_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> int:
+def shards_bytes(sizes: NetworkSizes, banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> int:
     """Return the size of the shards by which the planner chooses their length.
 
     Returns:
         Bytes: the shards that fill and wait, and the largest for each worker. Another formula would choose
         other lengths, and so make other files of the same activations.
     """
-    return _held_bytes(banks, workers, band_pixels) + workers * max(map(_shard_bytes, banks))
+    return _held_bytes(sizes, banks, workers, band_pixels) + workers * max(map(_shard_bytes, banks))
 
 
-def _held_bytes(banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> int:
+def _held_bytes(sizes: NetworkSizes, banks: tuple[BankPlan, ...], workers: int, band_pixels: int) -> int:
     """Bound the size of the shards that fill and of what waits to be written."""
     filling = sum(map(_shard_bytes, banks))
-    return filling + max(filling, workers * 100 * band_pixels)
+    return filling + max(filling, workers * int(2 * sizes.banked) * band_pixels)
 
 
 def uploading_bytes(banks: tuple[BankPlan, ...], workers: int) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..base.units import SHOWN_CHARACTERS, parse_bytes, parse_count
 from ..errors import OptionError
-from .geometry import BANKS, bank
+from ..graph.layers import MOST_BANKS, Banks
+from ..graph.usual import USUAL_NETWORK, usual_banks
 from .presets import PresetName, preset_words
 from .reading import Reading, parse_stretch
 from .sound_options import NO_SCHEME, SoundOptions, one_of
@@ -43,7 +44,9 @@ class SonifyOptions:
     """All options of a run, as checked values.
 
     Each field is an option of `SonifyKeywords`, which describes it; budgets are in bytes, as `memory_bytes`.
-    `sound` holds the options of the sound. `preset` is a note for the record and has no effect by itself.
+    `sound` holds the options of the sound. `preset` is a note for the record and has no effect by itself. No
+    `banks` are all that the network has; how many these are, other networks say when they are loaded
+    (`with_banks`).
 
     Raises:
         OptionError: an option has a value that cannot be used, or options cannot be used together.
@@ -60,12 +63,14 @@ class SonifyOptions:
     page: int | None = None
     stretch: str | None = None
     profile: bool = True
+    network: str = USUAL_NETWORK
+    layers: tuple[str, ...] | None = None
     weights: str = "pretrained"
     normalize: bool = True
     time_axis: TimeAxis = "auto"
     precision: Precision = "auto"
     device: Device = "auto"
-    banks: tuple[int, ...] = (1, 2, 3, 4)
+    banks: tuple[int, ...] = ()
     codec: Codec = "lz4"
     activations: bool = True
     report: bool = True
@@ -81,14 +86,13 @@ class SonifyOptions:
         if self.size is not None and self.size < 1:
             raise OptionError(f"size cannot be {self.size}; use 'native' or the short edge's pixels")
         self._check_reading()
-        self._check_banks()
+        self._check_network()
         self._check_products()
         one_of("time axis", self.time_axis, TIME_AXES)
         one_of("precision", self.precision, PRECISIONS)
         one_of("device", self.device, DEVICES)
         one_of("codec", self.codec, CODECS)
         self._check_limits()
-        self._check_filters()
         self._check_label()
 
     def _check_reading(self) -> None:
@@ -102,15 +106,30 @@ class SonifyOptions:
         if self.stretch is not None:
             parse_stretch(self.stretch)
 
-    def _check_banks(self) -> None:
-        if not self.banks:
-            raise OptionError("no bank given; use some of 1, 2, 3, 4")
-        for number in self.banks:
-            if number not in range(1, len(BANKS) + 1):
-                raise OptionError(f"there is no bank {number}; use some of 1, 2, 3, 4")
+    def _check_network(self) -> None:
+        if not self.network:
+            raise OptionError("no network is named; give one, or leave it out")
+        if self.layers is not None and not 1 <= len(self.layers) <= MOST_BANKS:
+            raise OptionError(f"{len(self.layers)} layers are given; give 1 to {MOST_BANKS}")
         if len(set(self.banks)) < len(self.banks):
             raise OptionError("a bank is given twice; give each once")
         object.__setattr__(self, "banks", tuple(sorted(self.banks)))
+        if self.layers is not None:
+            self._set_banks(len(self.layers))
+        elif self.network == USUAL_NETWORK:
+            self._set_banks(len(usual_banks().banks))
+            self._check_filters(usual_banks())
+        elif self.banks and self.banks[0] < 1:
+            raise OptionError(f"there is no bank {self.banks[0]}; they are counted from 1")
+
+    def _set_banks(self, count: int) -> None:
+        """Check the banks' numbers against how many there are; all are wanted where none is named."""
+        for number in self.banks:
+            if number not in range(1, count + 1):
+                there = ", ".join(map(str, range(1, count + 1)))
+                raise OptionError(f"there is no bank {number}; use some of {there}")
+        if not self.banks:
+            object.__setattr__(self, "banks", tuple(range(1, count + 1)))
 
     def _check_products(self) -> None:
         if self.sound.preview_s is not None:  # a preview's arrays could be mistaken for the whole picture's
@@ -131,11 +150,11 @@ class SonifyOptions:
         if self.max_pixels is not None and self.max_pixels < 1:
             raise OptionError(f"max pixels cannot be {self.max_pixels}; use a number such as 100M")
 
-    def _check_filters(self) -> None:
+    def _check_filters(self, banks: Banks) -> None:
         if self.sound.filters is None:
             return
         for number in self.banks:
-            last = bank(number).channels - 1
+            last = banks.bank(number).channels - 1
             if self.sound.filters[-1] > last:
                 raise OptionError(
                     f"bank {number} has no filter {self.sound.filters[-1]}: its filters are 0 to {last}; "
@@ -149,6 +168,23 @@ class SonifyOptions:
             raise OptionError(f"the label {self.label!a} is not UTF-8; give another, or leave --label out")
         if not self.label.strip():
             raise OptionError("the label is empty; give a word, or leave --label out")
+
+    def with_banks(self, banks: Banks) -> SonifyOptions:
+        """Check banks and filters against those of the network.
+
+        Args:
+            banks: the network's banks.
+
+        Returns:
+            The options, with the numbers of all banks where none is named.
+
+        Raises:
+            OptionError: a bank or a filter does not exist.
+        """
+        checked = replace(self)
+        checked._set_banks(len(banks.banks))
+        checked._check_filters(banks)
+        return checked
 
     @property
     def reading(self) -> Reading:
@@ -198,6 +234,10 @@ def options_from_words(**words: Any) -> SonifyOptions:
         if isinstance(banks, str):
             banks = parse_banks(banks)
         words["banks"] = (banks,) if isinstance(banks, int) else tuple(banks)
+        if not words["banks"]:
+            raise OptionError("no bank is given; give numbers such as 1,2, or leave banks out")
+    if (names := words.get("layers")) is not None:
+        words["layers"] = parse_names(names) if isinstance(names, str) else tuple(names)
     known = {each.name for each in fields(SonifyOptions)} - {"sound"}
     unknown = sorted(set(words) - known)
     if unknown:
@@ -274,6 +314,17 @@ def parse_size(text: str) -> int | None:
 def parse_banks(text: str) -> tuple[int, ...]:
     """Parse bank numbers, such as '1,2,4'."""
     return parse_numbers("banks", text)
+
+
+def absolute_name(network: str) -> str:
+    """Return a network's name that holds in any folder: code in a file by its whole path."""
+    place, separator, function = network.rpartition(":")
+    return f"{Path(place).absolute()}:{function}" if separator and place.endswith(".py") else network
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Parse names of layers, such as 'layer1,layer2'."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def parse_numbers(name: str, text: str) -> tuple[int, ...]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ..base.units import format_bytes
 from ..errors import BudgetError
+from ..graph.geometry import Places
+from ..graph.layers import Bank
 
 MIB = 1 << 20
 
@@ -209,6 +211,7 @@ class BankPlan:
         stored_bytes_estimate: estimated size on disk.
         audio: its sound files.
         whole_frames: frames of the whole picture; more than `frames` in a preview.
+        bank: its layer, and where the values lie on the picture.
     """
 
     number: int
@@ -220,6 +223,7 @@ class BankPlan:
     stored_bytes_estimate: int
     audio: tuple[AudioPlan, ...]
     whole_frames: int
+    bank: Bank
 
     @property
     def channels(self) -> int:
@@ -245,13 +249,18 @@ class Plan:
         threads_each: threads of each worker.
         band_rows: rows in a band.
         slab_rows: rows decoded at a time.
-        widest_bytes: size of the first layer's output for a band, the largest of all.
+        widest_bytes: size of the largest layer's output for a band.
         picture_stored: how the decoded picture is kept: 'stream' (not at all), 'memory', or 'spool', a
             temporary file.
         spool_bytes: size of that temporary file.
         stored: whether activations are stored, permanently or not.
         block_values: values worked on at a time when stored activations become sound.
         banks: one plan for each bank.
+        network: the network's name.
+        multiplications: the network's multiplications for each pixel of the picture.
+        network_stride: the network's whole stride: rows of the picture after which all of it repeats.
+        classified: where the values lie, along the time axis, whose mean is the prediction; None where the
+            network makes none in this way.
         stft: frames of windowed signals; None if there are none.
         mix: file of the mix; None if there is none.
         forward_memory_bytes: peak of the network's stage.
@@ -293,6 +302,10 @@ class Plan:
     stored: bool
     block_values: int
     banks: tuple[BankPlan, ...]
+    network: str
+    multiplications: float
+    network_stride: int
+    classified: Places | None
     stft: Stft | None
     mix: AudioPlan | None
     forward_memory_bytes: int

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from itertools import product
 
 from ..errors import PictureError
-from .geometry import SMALLEST_SIDE
+from ..graph.geometry import Places, period, places
+from ..graph.layers import Banks
+from ..graph.usual import usual_banks
 from .memory import shards_bytes, widest_bytes
 from .options import SonifyOptions
 from .plan import MIB, STORED_MEMORY, STORED_SPOOL, STORED_STREAM, Limits, Plan, Source
@@ -57,13 +59,21 @@ def split_threads(threads: int) -> tuple[int, int]:
     return workers, threads // workers
 
 
-def make_plan(source: Source, options: SonifyOptions, limits: Limits, *, shared: bool = False) -> Plan:
+def make_plan(
+    source: Source,
+    options: SonifyOptions,
+    limits: Limits,
+    banks: Banks | None = None,
+    *,
+    shared: bool = False,
+) -> Plan:
     """Choose the fastest plan within the budget.
 
     Args:
         source: the picture.
         options: what to make of it.
         limits: what the machine allows.
+        banks: the network's banks, among them all that the options name; None: the usual network's.
         shared: whether the plan is for a cluster. Then the picture is always spooled, so that every worker
             can read any part of it, and there is disk space for the segments' results.
 
@@ -73,8 +83,9 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits, *, shared:
     Raises:
         PictureError: the picture is too small for the network, or has more pixels than allowed.
     """
-    _check_picture(source, options)
-    request = PlanRequest(source=source, options=options, limits=limits, shared=shared)
+    banks = banks or usual_banks()
+    _check_picture(source, options, banks)
+    request = PlanRequest(source=source, options=options, limits=limits, banks=banks, shared=shared)
     smallest: Plan | None = None
     for choice in _choices(request):
         plan = _plan(request, choice)
@@ -88,17 +99,18 @@ def make_plan(source: Source, options: SonifyOptions, limits: Limits, *, shared:
     return smallest
 
 
-def _check_picture(source: Source, options: SonifyOptions) -> None:
+def _check_picture(source: Source, options: SonifyOptions, banks: Banks) -> None:
     pixels = max(source.file_pixels, source.height * source.width)
     if options.max_pixels is not None and pixels > options.max_pixels:
         raise PictureError(
             f"{source.name} has {pixels} pixels and --max-pixels allows {options.max_pixels}; raise it if "
             f"you trust the file, or give a smaller picture"
         )
-    if min(source.height, source.width) < SMALLEST_SIDE:
+    smallest = banks.smallest_side
+    if min(source.height, source.width) < smallest:
         raise PictureError(
             f"{source.name} is {source.width} x {source.height} pixels and the network needs at least "
-            f"{SMALLEST_SIDE} x {SMALLEST_SIDE}; use a larger one, or --size to enlarge it"
+            f"{smallest} x {smallest}; use a larger one, or --size to enlarge it"
         )
 
 
@@ -111,7 +123,9 @@ def _is_lavish(plan: Plan, choice: Choice, request: PlanRequest) -> bool:
     """Return whether shorter shards would save much memory at little cost in speed."""
     if not plan.stored or choice.shard_frames == _SHORTEST_SHARD * _lengthening(request):
         return False
-    return shards_bytes(plan.banks, plan.workers, plan.band_rows * request.across) > _SHARDS_BYTES
+    return (
+        shards_bytes(request.sizes, plan.banks, plan.workers, plan.band_rows * request.across) > _SHARDS_BYTES
+    )
 
 
 def _choices(request: PlanRequest) -> Iterator[Choice]:
@@ -157,7 +171,7 @@ def _band_heights(request: PlanRequest) -> tuple[int, ...]:
     """
     if request.limits.gpu_budget_bytes is not None:
         return _GPU_BAND_ROWS
-    row = widest_bytes(1, request.across, request.limits.compute_bytes_per_value)
+    row = widest_bytes(request.sizes, 1, request.across, request.limits.compute_bytes_per_value)
     return tuple(
         rows
         for rows in _BAND_ROWS
@@ -192,12 +206,18 @@ def _plan(request: PlanRequest, choice: Choice) -> Plan:
         threads_each=limits.threads // choice.workers,
         band_rows=choice.band_rows,
         slab_rows=choice.slab_rows,
-        widest_bytes=widest_bytes(choice.band_rows, request.across, limits.compute_bytes_per_value),
+        widest_bytes=widest_bytes(
+            request.sizes, choice.band_rows, request.across, limits.compute_bytes_per_value
+        ),
         picture_stored=choice.picture_stored,
         spool_bytes=spool_bytes(request, choice, products.rows),
         stored=request.options.stored,
         block_values=choice.block_values,
         banks=products.banks,
+        network=request.banks.graph.name,
+        multiplications=request.sizes.multiplications,
+        network_stride=period(request.banks.graph),
+        classified=_classified(request),
         stft=products.stft,
         mix=products.mix,
         stems=products.stems,
@@ -217,6 +237,12 @@ def _plan(request: PlanRequest, choice: Choice) -> Plan:
         measured_pixels=request.source.file_pixels if request.source.measured else 0,
         notes=request.source.notes,
     )
+
+
+def _classified(request: PlanRequest) -> Places | None:
+    """Return where the values lie whose mean is the prediction."""
+    graph = request.banks.graph
+    return None if graph.mean is None else places(graph, request.axis)[graph.mean]
 
 
 def sound_block_channels(

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from .geometry import bank, bank_length
+from ..graph.layers import Bank, Banks
+from ..graph.values import Axis
 from .memory import (
     FINISHING_BYTES,
     OVERVIEW_BYTES,
@@ -30,14 +31,17 @@ from .memory import (
     uploading_bytes,
     windowed_bytes,
 )
-from .options import SonifyOptions
+from .network_sizes import NetworkSizes, sizes_of
+from .options import SonifyOptions, TimeAxis
 from .plan import SPOOL_TILE, STORED_SPOOL, AudioPlan, BankPlan, Limits, Source, Stft
 from .sound_plan import audio_plan, parts_plan, preview_rows, stems_plan, stft_plan
 
 _SLAB_ROWS = 64  # of the picture, decoded at a time, at least
 
-# Bytes on disk for a byte of float16 activations, by codec and bank: measured on real photographs with
-# trained weights, rounded up. `benchmarks/codecs.py` prints them.
+# Bytes on disk for a byte of float16 activations, by codec and bank of SqueezeNet 1.0: measured on real
+# photographs with trained weights, rounded up. `benchmarks/codecs.py` prints them. Of other networks' layers
+# those without negative values are taken for the first bank, which has the fewest zeros.
+_LAYERS = ("features.1", "features.5", "features.10", "features.12")
 _STORED_SHARE = {
     "zstd": {1: 0.60, 2: 0.48, 3: 0.20, 4: 0.24},
     "lz4": {1: 0.82, 2: 0.64, 3: 0.30, 4: 0.36},
@@ -46,7 +50,7 @@ _STORED_SHARE = {
 }
 
 
-def time_axis_of(source: Source, wanted: str) -> str:
+def time_axis_of(source: Source, wanted: TimeAxis) -> Axis:
     """Choose the picture's axis that becomes time.
 
     Args:
@@ -68,12 +72,23 @@ class PlanRequest:
     source: Source
     options: SonifyOptions
     limits: Limits
+    banks: Banks
     shared: bool
 
     @cached_property
-    def axis(self) -> str:
+    def axis(self) -> Axis:
         """The picture's axis that becomes time, 'x' or 'y'."""
         return time_axis_of(self.source, self.options.time_axis)
+
+    @cached_property
+    def other_axis(self) -> Axis:
+        """The picture's other axis."""
+        return "y" if self.axis == "x" else "x"
+
+    @cached_property
+    def sizes(self) -> NetworkSizes:
+        """The network's sizes for each pixel."""
+        return sizes_of(self.banks, self.axis)
 
     @cached_property
     def along(self) -> int:
@@ -88,7 +103,9 @@ class PlanRequest:
     @cached_property
     def preview_rows(self) -> int:
         """Rows along the time axis that the sound needs; all of them, except in a preview."""
-        return preview_rows(self.along, self.across, self.options.banks, self.options.sound)
+        return preview_rows(
+            self.banks, self.options.banks, self.axis, self.along, self.across, self.options.sound
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +187,7 @@ def products_of(request: PlanRequest, choice: Choice) -> Products:
     options = request.options
     # whole bands, so that the network sees in a preview what it would see in the whole picture
     rows = min(request.along, -(-request.preview_rows // choice.band_rows) * choice.band_rows)
-    stft = stft_plan(bank_length(1, request.along), options.sound)
+    stft = stft_plan(request.banks.length(1, request.axis, request.along), options.sound)
     banks = tuple(_bank_plan(number, rows, choice.shard_frames, request, stft) for number in options.banks)
     mix = None
     stems = None
@@ -187,9 +204,10 @@ def _bank_plan(
 ) -> BankPlan:
     """Plan one bank of a picture of which `rows` are read along the time axis."""
     options = request.options
-    channels = bank(number).channels
-    frames = bank_length(number, rows)
-    frequencies = bank_length(number, request.across)
+    bank = request.banks.bank(number)
+    channels = bank.channels
+    frames = request.banks.length(number, request.axis, rows)
+    frequencies = request.banks.length(number, request.other_axis, request.across)
     raw = 2 * channels * frames * frequencies
     return BankPlan(
         number=number,
@@ -198,13 +216,21 @@ def _bank_plan(
         frequencies=frequencies,
         frames_per_shard=min(shard_frames, frames),
         raw_bytes=raw,
-        stored_bytes_estimate=int(raw * _STORED_SHARE[options.codec][number]) if options.stored else 0,
+        stored_bytes_estimate=int(raw * _stored_share(options.codec, bank)) if options.stored else 0,
         audio=tuple(
             audio_plan(scheme, channels, frames, frequencies, options.sound, stft)
             for scheme in options.sound.schemes
         ),
-        whole_frames=bank_length(number, request.along),
+        whole_frames=request.banks.length(number, request.axis, request.along),
+        bank=bank,
     )
+
+
+def _stored_share(codec: str, bank: Bank) -> float:
+    """Return the estimated bytes on disk for a byte of a bank."""
+    if bank.layer in _LAYERS:
+        return _STORED_SHARE[codec][_LAYERS.index(bank.layer) + 1]
+    return _STORED_SHARE[codec][1] if bank.nonnegative else 1.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +257,11 @@ def memory_of(request: PlanRequest, choice: Choice, products: Products) -> Memor
     if limits.gpu_budget_bytes is not None:
         gpu = max(
             gpu_stream_bytes(
-                choice.band_rows, request.across, limits.compute_bytes_per_value, choice.workers
+                request.sizes,
+                choice.band_rows,
+                request.across,
+                limits.compute_bytes_per_value,
+                choice.workers,
             ),
             sound_bytes(choice.block_values, products.banks, choice.workers),
         )
@@ -253,11 +283,11 @@ def _forward_bytes(request: PlanRequest, choice: Choice, products: Products) -> 
     total = picture_bytes(request.source, min(choice.slab_rows, products.rows), across, choice.picture_stored)
     total += _windowed_bytes(options, products)
     if limits.gpu_budget_bytes is None:
-        total += stream_bytes(rows, across, limits.compute_bytes_per_value, choice.workers)
+        total += stream_bytes(request.sizes, rows, across, limits.compute_bytes_per_value, choice.workers)
     else:
-        total += staging_bytes(rows, across, choice.workers, stored=options.stored)
+        total += staging_bytes(request.sizes, rows, across, choice.workers, stored=options.stored)
     if options.stored:
-        total += store_bytes(products.banks, choice.workers, rows * across)
+        total += store_bytes(request.sizes, products.banks, choice.workers, rows * across)
     if options.stored and limits.remote:
         total += uploading_bytes(products.banks, choice.workers)
     if options.report:
@@ -318,7 +348,7 @@ def disk_of(request: PlanRequest, choice: Choice, products: Products) -> Disk:
     temporary = _waiting_bytes(request, products) + spool_bytes(request, choice, products.rows)
     stored = products.banks if options.stored else ()
     # a checkpoint replaces the last one only when it is complete
-    temporary += 2 * state_bytes(stored, request.across, limits.compute_bytes_per_value)
+    temporary += 2 * state_bytes(request.sizes, stored, request.across, limits.compute_bytes_per_value)
     temporary += limits.fetched_bytes
     if not limits.remote:
         peak = products.store_bytes + products.sound_bytes + report + temporary

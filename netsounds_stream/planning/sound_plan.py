@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from math import ceil
 
+from ..graph.layers import Banks
+from ..graph.values import Axis
 from .formats import SAMPLE_BYTES, check_format, estimated_bytes, holds
-from .geometry import SMALLEST_SIDE, bank, bank_length
 from .plan import AudioPlan, BankPlan, Plan, Stft
 from .sound_options import SoundOptions
 
@@ -60,13 +61,17 @@ def preview_samples(sound: SoundOptions) -> int | None:
     return None if sound.preview_s is None else ceil(sound.preview_s * sound.sample_rate_hz)
 
 
-def preview_rows(along: int, across: int, banks: tuple[int, ...], sound: SoundOptions) -> int:
+def preview_rows(
+    banks: Banks, numbers: tuple[int, ...], axis: Axis, along: int, across: int, sound: SoundOptions
+) -> int:
     """Work out how much of a picture the first seconds of every file need.
 
     Args:
-        along: length of the picture's time axis, in pixels.
-        across: length of its other axis, in pixels.
-        banks: numbers of the banks.
+        banks: the network's banks.
+        numbers: numbers of those that are wanted.
+        axis: the picture's time axis.
+        along: its length, in pixels.
+        across: length of the other axis, in pixels.
         sound: the options.
 
     Returns:
@@ -75,21 +80,22 @@ def preview_rows(along: int, across: int, banks: tuple[int, ...], sound: SoundOp
     wanted = preview_samples(sound)
     if wanted is None:
         return along
-    stft = stft_plan(bank_length(1, along), sound)
+    other: Axis = "y" if axis == "x" else "x"
+    stft = stft_plan(banks.length(1, axis, along), sound)
     most = 0
-    for number in banks:
-        frames = bank_length(number, along)
+    for number in numbers:
+        frames = banks.length(number, axis, along)
         needed = 0
         if not sound.windowed and sound.schemes:
-            needed = _raw_frames(wanted, frames, bank_length(number, across), sound)
+            needed = _raw_frames(wanted, frames, banks.length(number, other, across), sound)
         if stft is not None:
             needed = max(needed, _windowed_frames(wanted, frames, sound, stft))
         if needed >= frames:
             return along
-        layer = bank(number)
+        lie = banks.bank(number).along(axis)
         # one frame more, because pooling windows are cut where the picture seems to end
-        most = max(most, layer.offset + layer.stride * (needed + 1) + layer.field // 2 + 1)
-    return min(along, max(most, SMALLEST_SIDE))
+        most = max(most, lie.stop + lie.stride * (needed + 1))
+    return min(along, max(most, banks.smallest_side))
 
 
 def _raw_frames(wanted: int, frames: int, frequencies: int, sound: SoundOptions) -> int:

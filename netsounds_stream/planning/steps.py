@@ -92,7 +92,7 @@ class NetworkState(TypedDict):
         segments: present in a run on a cluster.
         classes: sums over the classifier's positions, in a run on a cluster.
         positions: number of these positions.
-        logits: the classifier's average, once complete.
+        logits: the classifier's average, once complete; None if the network makes none.
     """
 
     complete: bool
@@ -104,7 +104,7 @@ class NetworkState(TypedDict):
     segments: NotRequired[Literal[True]]
     classes: NotRequired[list[float]]
     positions: NotRequired[int]
-    logits: NotRequired[list[float]]
+    logits: NotRequired[list[float] | None]
 
 
 class LevelsPassState(PassState, LevelState):

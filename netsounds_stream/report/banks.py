@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planning.geometry import bank as bank_spec
 from ..planning.plan import AudioPlan, BankPlan
 from ..planning.sound_options import SoundOptions
 from ..run.layout import PICTURES, REPORT, page_script, page_sheet, spectra_sheet
@@ -85,14 +84,14 @@ class BankReport:
         Returns:
             The bank's entry in the page's data: its layer, geometry, script and contact sheets.
         """
-        spec = bank_spec(self.planned.number)
+        spec = self.planned.bank
         pictures = self.pictures
         return {
             "number": spec.number,
             "layer": spec.layer,
             "channels": self.planned.channels,
             "stride_px": spec.stride,
-            "offset_px": spec.offset,
+            "offset_px": spec.y.offset,
             "field_px": spec.field,
             "height": self.planned.shape[1],
             "width": self.planned.shape[2],

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planning.geometry import bank
+from ..graph.usual import USUAL_NETWORK
 from ..planning.plan import AudioPlan, BankPlan, Plan
 from ..planning.sound_options import SoundOptions
 from ..planning.sound_plan import filter_samples
@@ -130,7 +130,7 @@ def time_span(
         start = 0.0
         length = float(plan.width if plan.time_axis == "x" else plan.height)
     else:
-        spec = bank(bank_plan.number)
+        spec = bank_plan.bank.along(plan.time_axis)
         start = spec.offset + (1 - spec.stride) / 2
         length = float(spec.stride * (bank_plan.whole_frames if sound.windowed else bank_plan.frames))
     resampled = sound.file_rate_hz / sound.sample_rate_hz
@@ -159,7 +159,7 @@ def pitch_span(
     start = 0.0
     end = float(plan.height if plan.time_axis == "x" else plan.width)
     if bank_plan is not None:
-        spec = bank(bank_plan.number)
+        spec = bank_plan.bank.along("y" if plan.time_axis == "x" else "x")
         start = spec.offset + (1 - spec.stride) / 2
         end = start + spec.stride * bank_plan.frequencies
     scale: str = "linear"
@@ -263,10 +263,10 @@ def _bank_sentence(bank_plan: BankPlan | None) -> str:
     """Explain a bank, or banks in general (None), in a sentence."""
     if bank_plan is None:
         return "A bank is one layer of the network: many filters."
-    spec = bank(bank_plan.number)
+    spec = bank_plan.bank
     return (
         f"Bank {spec.number} is layer {spec.layer}: {bank_plan.channels} filters, each looking for one "
-        f"pattern in patches of {spec.field} × {spec.field} pixels."
+        f"pattern in patches of {spec.x.field} × {spec.y.field} pixels."
     )
 
 
@@ -302,6 +302,7 @@ def facts(record: Mapping[str, Any]) -> list[dict[str, str]]:
     texts = {
         "Picture": f"{picture['name']}, {size}, {picture['format']}",
         "Resized to": resized,
+        "Network": str(plan.get("network", USUAL_NETWORK)),
         "Weights": str(weights["source"]),
         "Weights' SHA-256": str(weights["sha256"]),
         "Time": f"along {plan['time_axis']}, {plan['band_rows']} rows a band, {plan['workers']} workers",
@@ -312,6 +313,8 @@ def facts(record: Mapping[str, Any]) -> list[dict[str, str]]:
     }
     if resized == size:
         del texts["Resized to"]
+    if texts["Network"] == USUAL_NETWORK:
+        del texts["Network"]
     return [{"name": name, "value": value} for name, value in texts.items()]
 
 

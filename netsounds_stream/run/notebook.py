@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from html import escape
@@ -22,8 +23,8 @@ from numpy.typing import NDArray
 
 from ..base.units import format_bytes
 from ..errors import OptionError, StoreError
+from ..graph.usual import USUAL_NETWORK, usual_banks
 from ..planning.formats import media_type
-from ..planning.geometry import BANKS
 from ..store.arrays import UNREADABLE
 from .layout import (
     IMAGE_TYPES,
@@ -38,6 +39,7 @@ from .layout import (
     picture_of_run,
     stem_name,
 )
+from .record import recorded_plan
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -365,7 +367,7 @@ class RunContents:
         """Return the option that adds a bank which the run left out; empty where it has that bank."""
         if bank in self._banks:
             return ""
-        if bank not in range(1, len(BANKS) + 1):
+        if bank not in range(1, _most_banks(self.record) + 1):
             raise OptionError(f"there is no bank {bank}; use one of {', '.join(map(str, self._banks))}")
         numbers = ",".join(map(str, sorted([*self._banks, bank])))
         return f"--banks {numbers} (banks=({numbers}))"
@@ -415,3 +417,29 @@ def _link(page: Path) -> str:
         return quote(page.relative_to(Path.cwd()).as_posix())
     except ValueError:
         return page.as_uri()
+
+
+def number_of(record: Mapping[str, Any], bank: int | str) -> int:
+    """Return the number of a bank that is named by its number, or by its layer.
+
+    Raises:
+        StoreError: the run has no bank of that layer.
+    """
+    if isinstance(bank, int):
+        return bank
+    names = {planned.bank.layer: planned.number for planned in recorded_plan(dict(record)).banks}
+    for number, name in enumerate(record["options"].get("layers") or (), start=1):
+        names.setdefault(name, number)  # as it was asked for
+    if bank not in names:
+        raise StoreError(f"the run has no layer {bank!r}: its layers are {', '.join(names)}")
+    return names[bank]
+
+
+def _most_banks(record: Mapping[str, Any]) -> int:
+    """Return the number of banks that a run could have; its largest one's where that is not known."""
+    options = record["options"]
+    if options.get("layers") is not None:
+        return len(options["layers"])
+    if options.get("network", USUAL_NETWORK) == USUAL_NETWORK:
+        return len(usual_banks().banks)
+    return max(int(planned["number"]) for planned in record["plan"]["banks"])

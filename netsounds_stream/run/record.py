@@ -16,12 +16,15 @@ from ..base import machine
 from ..base.locations import quoted
 from ..base.versions import PACKAGE, versions
 from ..errors import OutputError
+from ..graph.geometry import Places, period, places
+from ..graph.layers import Bank
+from ..graph.usual import USUAL_NETWORK, usual_banks
 from ..network.compute import Compute
 from ..network.label import Guess
-from ..network.weights import PRETRAINED, UNTRAINED, Weights
+from ..network.networks import Network
 from ..picture.picture import Picture
-from ..planning.geometry import bank
-from ..planning.options import SonifyOptions, word_of
+from ..planning.network_sizes import sizes_of
+from ..planning.options import PRETRAINED, UNTRAINED, SonifyOptions, word_of
 from ..planning.plan import AudioPlan, BankPlan, Plan, Stft
 from ..planning.sound_options import NO_SCHEME, SoundOptions
 from ..sound.tags import Tags
@@ -35,7 +38,7 @@ _NO_BYTES = ("memory_bytes", "gpu_memory_bytes", "max_pixels", "weights", "prese
 def begin_record(
     picture: Picture,
     picture_sha256: str,
-    weights: Weights,
+    network: Network,
     options: SonifyOptions,
     plan: Plan,
     compute: Compute,
@@ -49,7 +52,7 @@ def begin_record(
     Args:
         picture: the picture, opened.
         picture_sha256: SHA-256 of its file or pixels, in hexadecimal digits.
-        weights: the network's weights.
+        network: the network.
         options: options of the run.
         plan: plan of the run.
         compute: device and number format of the network.
@@ -78,7 +81,7 @@ def begin_record(
             **({} if picture.pixels is None else {"in_memory": picture.pixels.facts()}),
             "median_colour": median_colour if median_colour is None else list(median_colour),
         },
-        "weights": {"source": weights.source, "sha256": weights.sha256},
+        "weights": {"source": network.source, "sha256": network.sha256},
         "prediction": {"label_size": [asdict(guess) for guess in guesses]},
         "computed": asdict(compute),
         "options": asdict(options),
@@ -187,6 +190,7 @@ def recorded_options(record: dict[str, Any]) -> SonifyOptions:
     """Return the options of a recorded run."""
     words = dict(record["options"])
     words["banks"] = tuple(words["banks"])
+    words["layers"] = None if words.get("layers") is None else tuple(words["layers"])
     words["channels"] = None if words.get("channels") is None else tuple(words["channels"])
     sound = dict(words.pop("sound"))
     sound["schemes"] = tuple(sound["schemes"])
@@ -203,10 +207,32 @@ def recorded_plan(record: dict[str, Any]) -> Plan:
     for name in ("mix", "stems", "parts"):
         words[name] = None if words.get(name) is None else AudioPlan(**words[name])
     banks = [
-        {**bank, "shape": tuple(bank["shape"]), "audio": tuple(AudioPlan(**audio) for audio in bank["audio"])}
+        {
+            **bank,
+            "shape": tuple(bank["shape"]),
+            "audio": tuple(AudioPlan(**audio) for audio in bank["audio"]),
+            "bank": _recorded_bank(bank),
+        }
         for bank in words.pop("banks")
     ]
-    return Plan(**words, banks=tuple(BankPlan(**bank) for bank in banks))
+    usual = usual_banks().graph  # of which an older version's runs are
+    words.setdefault("network", usual.name)
+    words.setdefault("multiplications", sizes_of(usual_banks(), "y").multiplications)
+    words.setdefault("network_stride", period(usual))
+    classified = words.pop("classified", asdict(places(usual, "y")[str(usual.mean)]))
+    return Plan(
+        **words,
+        banks=tuple(BankPlan(**bank) for bank in banks),
+        classified=None if classified is None else Places(**classified),
+    )
+
+
+def _recorded_bank(planned: Mapping[str, Any]) -> Bank:
+    """Return the layer of a bank's recorded plan; an older version recorded it by its number alone."""
+    recorded = planned.get("bank")
+    if recorded is None:
+        return usual_banks().bank(planned["number"])
+    return Bank(**{**recorded, "y": Places(**recorded["y"]), "x": Places(**recorded["x"])})
 
 
 def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any]:
@@ -221,7 +247,7 @@ def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any
         of the resized picture.
     """
     names = ("name", "sha256", "width", "height", "resized_width", "resized_height")
-    spec = bank(planned.number)
+    spec = planned.bank
     return {
         "bank": spec.number,
         "layer": spec.layer,
@@ -229,8 +255,8 @@ def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any
         "picture": {name: record["picture"][name] for name in names},
         "weights": record["weights"],
         "stride_pixels": spec.stride,
-        "offset_pixels": spec.offset,
-        "receptive_field_pixels": spec.field,
+        "offset_pixels": _either(spec.y.offset, spec.x.offset),
+        "receptive_field_pixels": _either(spec.y.field, spec.x.field),
         "normalized": record["options"]["normalize"],
         "precision": record["computed"]["precision"],
         "versions": record["versions"],
@@ -240,14 +266,25 @@ def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any
     }
 
 
+def _either(y: float, x: float) -> float | list[float]:
+    """Return what is the same along both axes once, else that along y and that along x."""
+    return y if y == x else [y, x]
+
+
 def group_attributes(record: Mapping[str, Any]) -> dict[str, str]:
     """Return the attributes of the group of a run's arrays, by the CF conventions."""
     picture = record["picture"]["name"]
     return {
         "Conventions": "CF-1.12",
-        "title": f"SqueezeNet 1.0's activations of {picture} ({record['label']})",
+        "title": f"{_title(record['options'].get('network', USUAL_NETWORK))}'s activations of {picture} "
+        f"({record['label']})",
         "source": f"netsounds-stream {record['versions']['netsounds-stream']}",
     }
+
+
+def _title(network: str) -> str:
+    """Return a network's name for a reader."""
+    return "SqueezeNet 1.0" if network == USUAL_NETWORK else network
 
 
 def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
@@ -278,6 +315,17 @@ def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
     )
 
 
+def _all_banks(options: SonifyOptions) -> str:
+    """Return the numbers of the banks that a run has without `--banks`, in that option's form."""
+    if options.layers is not None:
+        count = len(options.layers)
+    elif options.network == USUAL_NETWORK:
+        count = len(usual_banks().banks)
+    else:
+        count = 0  # unknown here
+    return ",".join(str(number) for number in range(1, count + 1))
+
+
 def command_line(place: str | None, options: SonifyOptions) -> str:
     """Return the command that repeats a run, without its output folder.
 
@@ -303,6 +351,8 @@ def command_line(place: str | None, options: SonifyOptions) -> str:
     add("--stretch", options.stretch, None)
     if not options.profile:
         words.append("--no-profile")
+    add("--network", options.network, default.network)
+    add("--layers", options.layers and ",".join(options.layers), None)
     weights = options.weights
     named = weights in (PRETRAINED, UNTRAINED)
     add("--weights", weights if named else Path(weights).absolute(), default.weights)
@@ -311,7 +361,7 @@ def command_line(place: str | None, options: SonifyOptions) -> str:
     add("--time-axis", options.time_axis, default.time_axis)
     add("--precision", options.precision, default.precision)
     add("--device", options.device, default.device)
-    add("--banks", ",".join(map(str, options.banks)), "1,2,3,4")
+    add("--banks", ",".join(map(str, options.banks)), _all_banks(options))
     add("--codec", options.codec, default.codec)
     if sound.schemes != default.sound.schemes:
         for scheme in sound.schemes or (NO_SCHEME,):

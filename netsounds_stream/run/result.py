@@ -10,7 +10,7 @@ import zarr
 
 from ..base.locations import local_only
 from .layout import PAGE, PICTURES, REPORT
-from .notebook import Mosaic, RunContents, Sound
+from .notebook import Mosaic, RunContents, Sound, number_of
 from .record_file import finished_record
 
 if TYPE_CHECKING:
@@ -100,11 +100,11 @@ class Run:
         """
         return self._contents.mosaic(bank, reduce)
 
-    def array(self, bank: int) -> zarr.Array[Any]:
+    def array(self, bank: int | str) -> zarr.Array[Any]:
         """Open the stored activations of a bank. Values are read when the array is indexed.
 
         Args:
-            bank: number of the bank.
+            bank: number of the bank, or the name of its layer.
 
         Returns:
             A zarr array, float16 `[channel, y, x]`; a chunk is one filter over some of the time axis. Its
@@ -121,13 +121,13 @@ class Run:
             >>> array.shape[0], array.dtype.name, array[17].ndim
             (256, 'float16', 2)
         """
-        return self._contents.array(bank)
+        return self._contents.array(number_of(self.record, bank))
 
-    def dataarray(self, bank: int) -> DataArray:
+    def dataarray(self, bank: int | str) -> DataArray:
         """Open the stored activations of a bank for xarray, with pixels of the picture as coordinates.
 
         Args:
-            bank: number of the bank.
+            bank: number of the bank, or the name of its layer.
 
         Returns:
             `[channel, y, x]`, read where it is indexed; `y` and `x` are the pixels, after `size`, that values
@@ -137,7 +137,7 @@ class Run:
             OptionError: xarray is not installed.
             StoreError: the run has no such array; the message names what it has.
         """
-        return self._contents.dataarray(bank)
+        return self._contents.dataarray(number_of(self.record, bank))
 
     @property
     def _contents(self) -> RunContents:

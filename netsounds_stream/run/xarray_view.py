@@ -50,8 +50,9 @@ def data_array(array: zarr.Array[Any], name: str) -> DataArray:
     """
     attributes: dict[str, Any] = dict(array.attrs)
     coordinates: dict[str, Any] = {"channel": np.arange(array.shape[0])}
-    for axis, length in zip(("y", "x"), array.shape[1:], strict=True):
-        pixels = attributes["offset_pixels"] + attributes["stride_pixels"] * np.arange(length)
+    offsets = np.broadcast_to(attributes["offset_pixels"], 2).tolist()  # one for both axes, or two
+    for axis, length, offset in zip(("y", "x"), array.shape[1:], offsets, strict=True):
+        pixels = offset + attributes["stride_pixels"] * np.arange(length)
         coordinates[axis] = Variable(axis, pixels, {"units": "pixels"})
     variable = Variable(("channel", "y", "x"), indexing.LazilyIndexedArray(StoredArray(array)), attributes)
     return DataArray(variable, Coordinates(coordinates), name=name)

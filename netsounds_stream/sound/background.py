@@ -9,8 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..planning.geometry import BANKS
-
 #: A usual activation; values are divided by it before they are raised to a power, to stay in float32's range.
 USUAL = 1e3
 # Share of noise's content from which a frame counts as full: photographs reach it in their loudest frame.
@@ -59,14 +57,14 @@ class Baseline:
     """A bank's responses to an even picture and to noise.
 
     Attributes:
-        number: the bank's number.
+        border: number of values at either end of an axis that see zero padding.
         even: response to an even picture, float32 `[filter]`.
         spread: largest deviation from it within a small even picture, whose borders are seen all over,
             float32 `[filter]`.
         noise: mean response to noise, float32 `[filter]`.
     """
 
-    number: int
+    border: int
     even: Tensor
     spread: Tensor
     noise: Tensor
@@ -82,5 +80,5 @@ class Baseline:
             even=self.even @ factors,
             margin=(self.spread + _ROUNDING * self.even) @ factors,
             noise=float(torch.linalg.vector_norm((self.noise - self.even) @ factors)),
-            border=BANKS[self.number - 1].border,
+            border=self.border,
         )

@@ -15,7 +15,7 @@ from ..base.pipeline import workers
 from ..base.progress import Listener, Stages
 from ..base.versions import PACKAGE, versions
 from ..errors import OptionError, OutputError
-from ..planning.geometry import bank_length
+from ..graph.usual import usual_banks
 from ..planning.keywords import RenderKeywords
 from ..planning.options import sound_from_words
 from ..planning.plan import AudioPlan, Stft
@@ -145,12 +145,16 @@ def known_of(source: Activations) -> tuple[int, int, str, str]:
     """Read an array's origin from its attributes.
 
     Returns:
-        The bank's number (0: unknown), bank 1's rows along time, the picture's name, and the label.
+        The bank's number (0: unknown), bank 1's rows along time, the picture's name, and the label. The rows
+        are the array's own where it is of another network than the usual one.
     """
     about = source.attributes
     try:
         picture = about["picture"]
         along = int(picture["resized_width" if source.time_axis == "x" else "resized_height"])
-        return int(about["bank"]), bank_length(1, along), str(picture["name"]), str(about["label"])
+        rows = source.frames
+        if any(about["layer"] == bank.layer for bank in usual_banks().banks):
+            rows = usual_banks().length(1, "x" if source.time_axis == "x" else "y", along)
+        return int(about["bank"]), rows, str(picture["name"]), str(about["label"])
     except (LookupError, TypeError, ValueError):  # an array of another origin
         return 0, source.frames, "", ""

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..base.journal import Files
 from ..base.sink import ResumableSink
 from ..base.spool import Spool
-from ..planning.geometry import inside
+from ..graph.geometry import inside
 from ..planning.plan import Stft
 from ..planning.sound_options import SoundOptions
 from ..planning.steps import SpectraState

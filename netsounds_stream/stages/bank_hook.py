@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..base.device import Arrived, Transfers
 from ..errors import RangeError
+from ..graph.layers import Bank
 from ..network.convolution import Parts
 from ..network.stream import RowBlock
 from ..picture.overview import across_cells
@@ -93,7 +94,7 @@ class BankHook:
     """A hook that reduces every block of a bank's rows and passes the results to a taker.
 
     Args:
-        number: the bank's number.
+        bank: the bank.
         taker: takes the results.
         frames_per_shard: frames of a shard. No piece that is measured lies across two shards, so that a
             stream that begins with a shard measures what the single stream does.
@@ -108,7 +109,7 @@ class BankHook:
 
     def __init__(
         self,
-        number: int,
+        bank: Bank,
         taker: Taker,
         *,
         frames_per_shard: int,
@@ -117,7 +118,7 @@ class BankHook:
         do: Callable[[Callable[[], None]], None],
         own: tuple[int, int] | None = None,
     ) -> None:
-        self._number = number
+        self._bank = bank
         self._taker = taker
         self._frames_per_shard = frames_per_shard
         self._precision = precision
@@ -141,7 +142,13 @@ class BankHook:
             # Round first: the sound must follow from the stored values.
             parts = tuple(part.to(torch.float16) for part in piece)
             weights = None if self._weights is None else self._weights.to(parts[0].device)
-            sums = _sums(parts, weights, energies_too=self._taker.energies, factor=self._taker.cell_factor)
+            sums = _sums(
+                parts,
+                weights,
+                energies_too=self._taker.energies,
+                factor=self._taker.cell_factor,
+                signed=not self._bank.nonnegative,
+            )
             totals.append(sums.total)
             mixed.extend(sums.mixed)
             if own.start <= row < own.stop:
@@ -179,9 +186,10 @@ class BankHook:
         half, columns = arrived()
         if not bool(torch.isfinite(half).all()):
             remedy = "--precision fp32" if self._precision == "fp16" else "other --weights"
+            number = self._bank.number
             raise RangeError(
-                f"bank {self._number} has a value beyond float16's largest, 65504, near row {first_row} of "
-                f"it; use {remedy}, or leave bank {self._number} out with --banks"
+                f"bank {number} ({self._bank.layer}) has a value beyond float16's largest, 65504, near row "
+                f"{first_row} of it; use {remedy}, or leave bank {number} out with --banks"
             )
         if self._taker.inverted:
             self._taker.take_half(half)
@@ -221,7 +229,7 @@ class _Sums:
 
     Attributes:
         total: sum over all filters, float32 `[frame, frequency]`.
-        means: each filter's frame means, float32 `[frame, channel]`.
+        means: means of each filter's frames, of magnitudes, float32 `[frame, channel]`.
         mixed: weighted sums, float32 `[column, frame, frequency]`; empty without weights.
         energies: the filters' `levels.energies`; empty if they are not wanted.
         cells: sums and maxima over the overview's cells, float32 `[frame, cell, channel]` each; empty without
@@ -236,7 +244,12 @@ class _Sums:
 
 
 def _sums(
-    parts: tuple[Tensor, ...], weights: Tensor | None, *, energies_too: bool, factor: int | None
+    parts: tuple[Tensor, ...],
+    weights: Tensor | None,
+    *,
+    energies_too: bool,
+    factor: int | None,
+    signed: bool,
 ) -> _Sums:
     """Sum rows over filters and along frames.
 
@@ -249,6 +262,7 @@ def _sums(
         weights: float32 `[column, channel]`; None where there are no weighted sums.
         energies_too: whether the filters' energies are wanted.
         factor: side of an overview cell; None where there is no overview.
+        signed: whether there may be negative values, which means and cells then count by their magnitude.
 
     Returns:
         The sums over all channels.
@@ -263,15 +277,16 @@ def _sums(
         values = part[0].permute(1, 2, 0).float()  # [frame, frequency, channel], contiguous
         filters = values.sum(dim=2)
         total = filters if total is None else total.add_(filters)
+        sizes = values.abs() if signed else values
         ones = values.new_full((values.shape[0], 1, values.shape[1]), 1 / values.shape[1])
-        means.append(torch.bmm(ones, values)[:, 0])
+        means.append(torch.bmm(ones, sizes)[:, 0])
         if weights is not None:
             weighted = weights[:, first : first + values.shape[2]] @ values.flatten(0, 1).t()
             mixed = weighted if mixed is None else mixed.add_(weighted)
         if energies_too:
             squares.append(energies(values))
         if factor is not None:
-            cells.append(across_cells(values, factor))
+            cells.append(across_cells(sizes, factor))
         first += values.shape[2]
     assert total is not None
     return _Sums(

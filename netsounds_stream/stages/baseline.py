@@ -3,19 +3,21 @@
 Filters respond to an even colour, too, so a picture without content would hum. The network is therefore run
 on two small pictures: an even one, of the picture's median colour, and one of noise. The response to the
 first is not content; the response to the second says how much content there can be. Near the border zero
-padding looks like an edge, so responses are taken inside of it (`geometry.Bank.border`, `geometry.inside`).
+padding looks like an edge, so responses are taken inside of it (`Bank.border`, `graph.geometry.inside`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from ..graph.geometry import inside
+from ..graph.layers import Bank, Banks
+from ..network.compute import PixelNetwork, pixel_network
+from ..network.networks import Network
 from ..network.stream import RowBlock, RowStream
-from ..network.weights import Weights, for_pixels
-from ..planning.geometry import BANKS, Bank, bank_length, inside
 from ..sound.background import Baseline
 
 # Side of the even picture, in pixels: a quarter of each bank's values are then inside of the border.
@@ -26,12 +28,20 @@ _BAND_ROWS = 32
 
 
 def baselines(
-    weights: Weights, colour: Sequence[int], full_scale: int, height: int, width: int, *, normalize: bool
+    network: Network,
+    banks: Banks,
+    colour: Sequence[int],
+    full_scale: int,
+    height: int,
+    width: int,
+    *,
+    normalize: bool,
 ) -> dict[int, Baseline]:
     """Measure the network's responses to an even picture and to noise.
 
     Args:
-        weights: the network's weights.
+        network: the network.
+        banks: its banks.
         colour: the picture's median colour, `[rgb]`, from 0 to `full_scale`.
         full_scale: the largest value of a pixel.
         height: height of the picture, in pixels; the even picture is no higher.
@@ -41,20 +51,20 @@ def baselines(
     Returns:
         Each bank's baseline, by its number.
     """
-    state = for_pixels(weights, full_scale, normalize)
+    prepared = pixel_network(network, full_scale, normalize, torch.float32)
     size = min(height, _EVEN_SIDE), min(width, _EVEN_SIDE)
     even = torch.tensor(colour, dtype=torch.float32)[:, None, None].expand(3, *size)
     noise = torch.rand(3, _NOISE_SIDE, _NOISE_SIDE, generator=torch.Generator().manual_seed(0)) * full_scale
-    to_even = _responses(state, even)
-    to_noise = _responses(state, noise)
+    to_even = _responses(prepared, banks, even)
+    to_noise = _responses(prepared, banks, noise)
     return {
         bank.number: Baseline(
-            number=bank.number,
+            border=bank.border,
             even=(to_even[bank.layer].low + to_even[bank.layer].high) / 2,
             spread=(to_even[bank.layer].high - to_even[bank.layer].low) / 2,
             noise=to_noise[bank.layer].mean,
         )
-        for bank in BANKS
+        for bank in banks.banks
     }
 
 
@@ -62,6 +72,7 @@ class _Response:
     """The minimum, maximum and mean of each filter inside of a picture's border, gathered row by row.
 
     Args:
+        banks: the network's banks.
         bank: the bank.
         height: height of the picture, in pixels.
         width: width of the picture, in pixels.
@@ -71,9 +82,9 @@ class _Response:
         high: maximum of each filter, float32 `[channel]`.
     """
 
-    def __init__(self, bank: Bank, height: int, width: int) -> None:
-        self._rows = inside(bank_length(bank.number, height), bank.border)
-        self._columns = inside(bank_length(bank.number, width), bank.border)
+    def __init__(self, banks: Banks, bank: Bank, height: int, width: int) -> None:
+        self._rows = inside(banks.length(bank.number, "y", height), bank.border)
+        self._columns = inside(banks.length(bank.number, "x", width), bank.border)
         self.low = torch.full((bank.channels,), torch.inf)
         self.high = torch.full((bank.channels,), -torch.inf)
         self._total = torch.zeros(bank.channels, dtype=torch.float64)
@@ -97,19 +108,21 @@ class _Response:
         return mean
 
 
-def _responses(state: Mapping[str, Tensor], picture: Tensor) -> dict[str, _Response]:
+def _responses(network: PixelNetwork, banks: Banks, picture: Tensor) -> dict[str, _Response]:
     """Run the network on a picture, in bands, so that it takes no more memory than a run.
 
     Args:
-        state: the network's weights by name, for pixels.
+        network: the network.
+        banks: its banks.
         picture: pixels, float32 `[rgb, y, x]`.
 
     Returns:
         The response of each bank's layer, by the layer's name.
     """
-    responses = {bank.layer: _Response(bank, *picture.shape[1:]) for bank in BANKS}
-    stream = RowStream(state, responses)
+    _, height, width = picture.shape
+    responses = {bank.layer: _Response(banks, bank, height, width) for bank in banks.banks}
+    stream = RowStream(network.captured, responses, prediction=False)
     for rows in torch.split(picture, _BAND_ROWS, dim=1):
-        stream.push(rows.contiguous())
+        stream.push(network.prepare(rows.contiguous()))
     stream.flush()
     return responses

@@ -14,7 +14,7 @@ from ..base.journal import Journal
 from ..base.pipeline import Pipeline, workers
 from ..base.progress import Stages
 from ..network.compute import Compute
-from ..network.weights import Weights
+from ..network.networks import Network
 from ..picture.picture import Picture
 from ..planning.options import SonifyOptions
 from ..planning.plan import AudioPlan, BankPlan, Plan
@@ -38,7 +38,7 @@ class RunContext:
 
     Attributes:
         picture: the picture's header.
-        weights: the network's weights.
+        network: the network.
         options: the run's options.
         plan: the run's plan, with every size.
         compute: device and precision of the network.
@@ -52,7 +52,7 @@ class RunContext:
     """
 
     picture: Picture
-    weights: Weights
+    network: Network
     options: SonifyOptions
     plan: Plan
     compute: Compute

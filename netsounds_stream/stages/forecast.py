@@ -14,8 +14,10 @@ from contextlib import contextmanager
 
 import torch
 
+from ..graph.usual import usual_graph
+from ..network.capture import Captured
 from ..network.stream import RowStream
-from ..network.weights import expected_shapes
+from ..network.weights import usual_shapes
 from ..planning.options import SonifyOptions
 from ..planning.plan import STORED_SPOOL, AudioPlan, BankPlan, Plan, Stft
 from ..planning.sound_options import SoundOptions
@@ -23,6 +25,8 @@ from ..planning.sound_options import SoundOptions
 #: Seconds that the network alone took for a pixel, in one thread, on the machine of the fit.
 REFERENCE_PIXEL_SECONDS = 2.3e-7
 
+# SqueezeNet's multiplications for a pixel; other networks take time in proportion.
+_MULTIPLICATIONS = 17_688
 _LABEL_SECONDS = 0.09
 _SYNC_SECONDS = 0.05
 # A pixel of a picture that is decoded before the network starts.
@@ -72,7 +76,8 @@ def expected_seconds(plan: Plan, options: SonifyOptions) -> dict[str, float]:
     seconds["label"] = _LABEL_SECONDS
     if plan.picture_stored == STORED_SPOOL:
         seconds["decode"] = _DECODED_PIXEL_SECONDS * plan.pixels
-    seconds["network"] = (_NETWORK_SECONDS + _PIXEL_SECONDS * plan.pixels) / workers
+    another = REFERENCE_PIXEL_SECONDS * (plan.multiplications / _MULTIPLICATIONS - 1)
+    seconds["network"] = (_NETWORK_SECONDS + (_PIXEL_SECONDS + another) * plan.pixels) / workers
     for bank in plan.banks:
         bank_seconds = sum(
             _raw_seconds(audio, bank)
@@ -139,7 +144,9 @@ def measured_pixel_seconds() -> float:
         Seconds for a pixel, in one thread.
     """
     with _one_thread(), torch.inference_mode():
-        stream = RowStream({name: torch.full(size, 0.01) for name, size in expected_shapes().items()}, {})
+        graph = usual_graph()
+        state = {name: torch.full(size, 0.01) for name, size in usual_shapes(graph).items()}
+        stream = RowStream(Captured(graph=graph, state=state), {})
         rows = torch.zeros(3, _BAND_ROWS, _BAND_CROSS)
         for _ in range(_WARM_UPS):
             stream.push(rows)

@@ -31,7 +31,7 @@ def run_forward(
     advance: Callable[[int], None],
     journal: Journal,
     folder: Path,
-) -> Tensor:
+) -> Tensor | None:
     """Push every slab through the network in bands of the planned height.
 
     Args:
@@ -46,7 +46,7 @@ def run_forward(
         folder: the run's folder, for the snapshots.
 
     Returns:
-        The logits' average over the picture, float64 `[class=1000]`.
+        The logits' average over the picture, float64 `[class]`; None if the network makes none.
 
     Raises:
         RangeError: an activation is outside float16's range.

@@ -27,7 +27,7 @@ def write_run_group(run: RunContext) -> None:
         seconds = filter_samples(plan, bank, sound) / sound.sample_rate_hz
         banks.append(
             BankCoordinates(
-                number=bank.number,
+                bank=bank.bank,
                 array=run.layout.array(bank.number).name,
                 shape=bank.shape,
                 time_axis=plan.time_axis,

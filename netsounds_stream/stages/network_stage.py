@@ -28,10 +28,10 @@ from .sinks import BankSinks, NetworkSinks, rows_done
 
 #: Computes the network on other machines: takes the sinks and a function that is called with the number of
 #: pixels that are through, and returns the logits' average.
-ComputeElsewhere = Callable[[NetworkSinks, Callable[[int], None]], Tensor]
+ComputeElsewhere = Callable[[NetworkSinks, Callable[[int], None]], Tensor | None]
 
 
-def run_network(run: RunContext, elsewhere: ComputeElsewhere | None = None) -> Tensor:
+def run_network(run: RunContext, elsewhere: ComputeElsewhere | None = None) -> Tensor | None:
     """Compute the network's stage, unless it is complete.
 
     Args:
@@ -39,7 +39,7 @@ def run_network(run: RunContext, elsewhere: ComputeElsewhere | None = None) -> T
         elsewhere: computes the network on other machines; None: it is computed here.
 
     Returns:
-        The logits' average over the picture, float64 `[class=1000]`.
+        The logits' average over the picture, float64 `[class]`; None if the network makes none.
 
     Raises:
         OutputError: the run was begun on a cluster and is resumed without, or the other way round.
@@ -49,7 +49,8 @@ def run_network(run: RunContext, elsewhere: ComputeElsewhere | None = None) -> T
     plan = run.plan
     state = journal.state(NETWORK)
     if state is not None and journal.done(NETWORK):
-        return torch.tensor(state["logits"], dtype=torch.float64)
+        known = state.get("logits")
+        return None if known is None else torch.tensor(known, dtype=torch.float64)
     if state is not None and (elsewhere is None) == ("segments" in state):
         how = "on a cluster; resume it with" if elsewhere is None else "on one machine; resume it without"
         raise OutputError(f"the run was started {how} --cluster")
@@ -74,13 +75,13 @@ def run_network(run: RunContext, elsewhere: ComputeElsewhere | None = None) -> T
 
 def _compute_here(
     run: RunContext, sinks: NetworkSinks, pipeline: Pipeline, advance: Callable[[int], None]
-) -> Tensor:
+) -> Tensor | None:
     first = rows_done(run.journal)
     dtype = run.compute.dtype
     return run_forward(
         planned_slabs(run.picture, run.plan, run.layout.picture_spool, first),
         run.plan,
-        pixel_network(run.weights, run.picture.full_scale, run.options.normalize, dtype),
+        pixel_network(run.network, run.picture.full_scale, run.options.normalize, dtype),
         sinks,
         compute=run.compute,
         pipeline=pipeline,

@@ -24,7 +24,6 @@ from ..network.compute import Compute, PixelNetwork, as_values
 from ..network.stream import Band, Hook, RowStream, exact_float32
 from ..picture.overview import across_cells
 from ..picture.slabs import PixelBand
-from ..planning.geometry import bank
 from ..planning.plan import Plan
 from .bank_hook import BankHook, Taker
 from .sinks import Snapshot
@@ -119,12 +118,12 @@ class BandPump:
         self.ended = False
         do = self._pending.later if self._transfers.overlapped else _now
         self._do: Callable[[Callable[[], None]], None] = do
-        shard_frames = {planned.number: planned.frames_per_shard for planned in plan.banks}
+        banks = {planned.number: planned for planned in plan.banks}
         bank_hooks = {
-            bank(number).layer: BankHook(
-                number,
+            banks[number].bank.layer: BankHook(
+                banks[number].bank,
                 taker,
-                frames_per_shard=shard_frames[number],
+                frames_per_shard=banks[number].frames_per_shard,
                 precision=compute.precision,
                 transfers=self._transfers,
                 do=do,
@@ -132,9 +131,9 @@ class BandPump:
             )
             for number, taker in takers.items()
         }
-        self._layers = {bank(number).layer: number for number in takers}
+        self._layers = {banks[number].bank.layer: number for number in takers}
         self.stream = RowStream(
-            network.state,
+            network.captured,
             {**(hooks or {}), **bank_hooks},
             transposed=plan.time_axis == "x",
             dtype=compute.dtype,

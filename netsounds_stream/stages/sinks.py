@@ -203,7 +203,7 @@ class NetworkSinks:
     def complete(
         self,
         journal: Journal,
-        logits: Tensor,
+        logits: Tensor | None,
         *,
         files: Callable[[], Mapping[PurePath, FileSum | None]] = dict,
         after: Callable[[], None],
@@ -212,7 +212,7 @@ class NetworkSinks:
 
         Args:
             journal: where it is recorded.
-            logits: the logits' average over the picture, float64 `[class=1000]`.
+            logits: the logits' average over the picture, float64 `[class]`; None if the network makes none.
             files: returns further files that must be durable first.
             after: called when the record is durable.
         """
@@ -223,7 +223,7 @@ class NetworkSinks:
             "complete": True,
             "banks": banks,
             "preview": preview,
-            "logits": logits.tolist(),
+            "logits": None if logits is None else logits.tolist(),
         }
 
         def written(cancelled: Callable[[], bool]) -> Files:

@@ -43,7 +43,9 @@ def write_bank_sound(run: RunContext, bank: BankPlan, pipeline: Pipeline, share:
             share=share,
         )
         sound = BankSound(raw=raw, windowing=run.windowing(pipeline), whole_frames=bank.whole_frames)
-        known = BankSums(levels=run.levels(bank), total=total, spectra=spectra)
+        # of signed values the network's stage knows only bounds
+        exact = bank.bank.nonnegative or not run.plan.stored
+        known = BankSums(levels=run.levels(bank) if exact else None, total=total, spectra=spectra)
         sound.write(run.sound_files(bank), run.progress, known)
     unwanted = run.plan.stored and not run.options.activations
     forget = partial(run.storage.forget, array) if unwanted else lambda: None

@@ -24,7 +24,8 @@ import zarr.codecs
 from numpy.typing import NDArray
 
 from ..base.journal import durably_replace
-from ..planning.geometry import bank
+from ..graph.layers import Bank
+from ..graph.values import AXES
 from .shards import ZSTD_LEVEL
 
 #: The file of a group's, or an array's, metadata.
@@ -36,33 +37,38 @@ class BankCoordinates:
     """Where a bank's values lie, and when they are heard.
 
     Attributes:
-        number: number of the bank.
+        bank: the bank.
         array: name of its array in the group.
         shape: its shape, `[channel, y, x]`.
         time_axis: 'x' or 'y'.
         frame_seconds: what a frame takes of the bank's own sound, in seconds.
     """
 
-    number: int
+    bank: Bank
     array: str
     shape: tuple[int, int, int]
     time_axis: str
     frame_seconds: float
+
+    @property
+    def number(self) -> int:
+        """The bank's number."""
+        return self.bank.number
 
     def axes(self) -> list[tuple[str, NDArray[Any], dict[str, Any]]]:
         """Return the coordinates: name, values and attributes of each.
 
         Pixels are those of the picture as the network saw it, after any resizing, counted from 0.
         """
-        spec = bank(self.number)
         found: list[tuple[str, NDArray[Any], dict[str, Any]]] = []
-        for axis, what, length in zip("yx", ("row", "column"), self.shape[1:], strict=True):
+        for axis, what, length in zip(AXES, ("row", "column"), self.shape[1:], strict=True):
+            lie = self.bank.along(axis)
             facts = {
                 "long_name": f"{what} of the picture that the values are centred on",
                 "units": "pixels",
                 "axis": axis.upper(),
             }
-            pixels = spec.offset + spec.stride * np.arange(length, dtype=np.int64)
+            pixels = lie.offset + lie.stride * np.arange(length, dtype=np.int64)
             found.append((f"{axis}_{self.number}", pixels, facts))
         frames = self.shape[1] if self.time_axis == "y" else self.shape[2]
         middles = (np.arange(frames) + 0.5) * self.frame_seconds
@@ -75,16 +81,16 @@ class BankCoordinates:
 
     def as_image(self) -> dict[str, Any]:
         """Describe the bank as a picture of OME-NGFF."""
-        spec = bank(self.number)
+        y, x = self.bank.y, self.bank.x
         _, *space = dimension_names(self.number)
         axes = [{"name": f"channel_{self.number}", "type": "channel"}]
         axes += [{"name": name, "type": "space"} for name in space]
         placed = [
-            {"type": "scale", "scale": [1, spec.stride, spec.stride]},
-            {"type": "translation", "translation": [0, spec.offset, spec.offset]},
+            {"type": "scale", "scale": [1, y.stride, x.stride]},
+            {"type": "translation", "translation": [0, y.offset, x.offset]},
         ]
         levels = [{"path": self.array, "coordinateTransformations": placed}]
-        return {"name": f"bank {self.number}, {spec.layer}", "axes": axes, "datasets": levels}
+        return {"name": f"bank {self.number}, {self.bank.layer}", "axes": axes, "datasets": levels}
 
 
 def dimension_names(number: int) -> tuple[str, str, str]:

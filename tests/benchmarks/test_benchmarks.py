@@ -156,6 +156,7 @@ def ask(folder: Path, weights_file: Path, picture_file: Path) -> Iterator[Ask]:
         "memory": (*weights, "--check"),
         "widths": weights,
         "codecs": (*weights, *picture),
+        "networks": (),
         "fft": (),
         "phases": (),
         "stages": (*weights, "--before", BENCHMARKS.parent),
@@ -238,6 +239,17 @@ def test_scaling(ask: Ask) -> None:
     assert case["rounds"][0]["cluster"]["workers"] == 2
     assert case["rounds"][0]["command_seconds"] > case["stages"]["network"] > 0
     assert result["written_per_second"] > 0
+
+
+def test_networks(ask: Ask) -> None:
+    result = ask("networks")
+    for case in result["cases"]:
+        sound(case, error=1e-5)
+        assert case["computed_per_pixel"] >= 1
+    assert {case["facts"]["network"] for case in result["cases"]} == {"resnet18", "squeezenet1_0"}
+    large = result["large"]
+    assert large["failure"] is None and large["peak_memory_bytes"] <= large["planned_memory_bytes"]
+    assert result["left_out"] == ({} if find_spec("lightstream") else {"lightstream": "not installed"})
 
 
 def test_codecs(ask: Ask) -> None:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from netsounds_stream.planning.geometry import BANKS
+from netsounds_stream.graph.usual import usual_banks
 from tests.helpers.reference import ROOT
 
 pytestmark = pytest.mark.docs
@@ -45,7 +45,9 @@ def test_a_figure_of_other_numbers_is_noticed(
         shutil.copy(path, tmp_path)
     assert SCRIPT["main"](["--check", "--out", str(tmp_path)]) == 0
     text = (tmp_path / "fields.svg").read_text(encoding="utf-8")
-    (tmp_path / "fields.svg").write_text(text.replace(str(BANKS[2].field), "106"), encoding="utf-8")
+    (tmp_path / "fields.svg").write_text(
+        text.replace(str(usual_banks().banks[2].field), "106"), encoding="utf-8"
+    )
     assert SCRIPT["main"](["--check", "--out", str(tmp_path)]) == 1
     assert "code has it: fields;" in capsys.readouterr().err
 
@@ -59,10 +61,10 @@ def test_layers_keep_what_their_kind_does() -> None:
 
 
 def test_the_page_has_the_banks_as_they_are() -> None:
-    first, second, *_, last = BANKS
+    first, second, *_, last = usual_banks().banks
     for said in (
         f"of {first.channels} to {last.channels} **filters**",
         f"Bank 1 sees grain and edges, {first.field} pixels wide; bank 4 sees {last.field} pixels.",
-        f"`{second.offset} + {second.stride} i`",
+        f"`{second.y.offset} + {second.stride} i`",
     ):
         assert said in " ".join(PAGE.split())

@@ -59,6 +59,8 @@ MET: dict[str, tuple[str, ...]] = {
     "... is not a size": (*SONIFY, "--memory", "much"),
     "... is not a number of pixels": (*SONIFY, "--max-pixels", "many"),
     "size cannot be": (*SONIFY, "--size", "big"),
+    "there is no network": ("layers", "resnet19"),
+    "... has no layer": (*SONIFY, "--layers", "features.99"),
     "... has no filter": (*SONIFY, "--banks", "1", "--filters", "96"),
     "give --top or --filters": (*SONIFY, "--top", "3", "--filters", "3"),
     "scale 'none' may exceed": (*SONIFY, "--scale", "none"),

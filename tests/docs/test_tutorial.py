@@ -1,4 +1,4 @@
-"""docs/tutorial.md is followed: every console and Python block is run, in order, and prints what it shows.
+"""Pages are followed: every console and Python block is run, in order, and prints what it shows.
 
 `...` in what is shown stands for anything. A console block's lines after a command are what that printed; a
 `text` block after a Python one is what that printed, and Python without one prints nothing.
@@ -23,7 +23,7 @@ from tests.helpers.tutorial_reader import INTERRUPT
 
 pytestmark = pytest.mark.docs
 
-PAGE = ROOT / "docs/tutorial.md"
+PAGES = {"tutorial.md": 15, "networks.md": 10}  # and how many steps each has at least
 # A stage that took over a second, or five, says so, where stderr is no terminal.
 _STANDING = re.compile(r"^\w[\w ]*: +\d+%, .*memory .*\n", re.MULTILINE)
 
@@ -72,7 +72,9 @@ def test_what_is_shown_is_compared() -> None:
     assert found[0].asked["command"] == "a a"
 
 
-def test_the_tutorial_does_what_it_shows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_does_what_it_shows(tmp_path: Path, name: str) -> None:
+    page = ROOT / "docs" / name
     (tmp_path / "torch").mkdir()
     nowhere = "http://127.0.0.1:9"
     with subprocess.Popen(
@@ -91,14 +93,14 @@ def test_the_tutorial_does_what_it_shows(tmp_path: Path) -> None:
         assert reader.stdin is not None
         assert reader.stdout is not None
         count = 0
-        for step in steps(PAGE.read_text(encoding="utf-8")):
+        for step in steps(page.read_text(encoding="utf-8")):
             reader.stdin.write(json.dumps(step.asked) + "\n")
             reader.stdin.flush()
             printed = _STANDING.sub("", json.loads(reader.stdout.readline()))
             if not as_shown(step.shown, printed):
-                where = f"{PAGE.name}, line {step.line}: {step.asked}"
+                where = f"{name}, line {step.line}: {step.asked}"
                 pytest.fail(f"{where}\nprinted:\n{printed}\nis shown as:\n{step.shown}")
             count += 1
         reader.stdin.close()
         assert reader.wait(60) == 0
-    assert count > 15
+    assert count > PAGES[name]

@@ -53,11 +53,24 @@ class Case:
     threads: int
     tight: bool
     report: bool
+    network: str = "squeezenet1_0"
 
     def __str__(self) -> str:
         words = f"{self.width}x{self.height} {' '.join(self.scheme)} {self.codec} {self.precision}"
         more = (", tight" if self.tight else "") + ("" if self.report else ", no report")
-        return f"{words} {self.threads} threads{more}"
+        return f"{self.network} {words} {self.threads} threads{more}"
+
+
+#: Other networks: of branches that wait, of many layers alive at once, of small kernels on many channels, of
+#: values below zero, of large kernels, at the picture's own resolution.
+OF_OTHER_NETWORKS = (
+    Case(1400, 900, (), "lz4", "fp32", 2, False, True, "resnet18"),
+    Case(1000, 1300, ("--scheme", "concat"), "zstd", "fp32", 2, True, False, "googlenet"),
+    Case(1200, 800, (), "lz4", "fp32", 2, False, False, "densenet121"),
+    Case(6000, 96, ("--scheme", "sum", "--no-activations"), "lz4", "fp32", 2, True, True, "mobilenet_v2"),
+    Case(1100, 700, (), "lz4", "fp32", 1, False, True, "convnext_tiny"),
+    Case(900, 600, (), "lz4", "fp32", 4, True, False, "vgg11_bn"),
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,8 @@ def measure(case: Case, folder: Path, weights: Path) -> Measured:
     """Run the command; what it was made of is removed."""
     picture = folder / "grid.jpg"
     large_picture(case.width, case.height, picture)
-    words = ["sonify", picture, "--out", folder / "grid", "--weights", weights, "--json", "--quiet"]
+    words = ["sonify", picture, "--out", folder / "grid", "--json", "--quiet", "--network", case.network]
+    words += ["--weights", weights if case.network == "squeezenet1_0" else "untrained"]
     words += [
         "--codec",
         case.codec,

@@ -25,7 +25,7 @@ import numpy as np
 from netsounds_stream.base import machine
 from netsounds_stream.base.progress import Stages
 from netsounds_stream.errors import NetsoundsError
-from netsounds_stream.network.weights import load_weights
+from netsounds_stream.network.networks import load_network
 from netsounds_stream.picture.picture import measured, open_picture, slabs, small_upright, write_spool
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import STORED_SPOOL, Limits
@@ -77,7 +77,7 @@ def opened(path: Path) -> str:
     digest = hashlib.sha256()
     array = next((parent for parent in (path, *path.parents) if parent.suffix in (".zarr", ".npy")), None)
     if path.suffix in (".pth", ".safetensors"):
-        digest.update(load_weights(str(path)).sha256.encode())
+        digest.update(load_network(weights=str(path)).sha256.encode())
     elif path.suffix == ".wav":
         digest.update(json.dumps(inspect(path)).encode())
     elif array is not None:

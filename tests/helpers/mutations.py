@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from netsounds_stream.api import sonify
-from netsounds_stream.network.weights import expected_shapes
+from netsounds_stream.graph.usual import usual_graph
+from netsounds_stream.network.weights import usual_shapes
 from tests.helpers.hostile_files import rf64, write_pictures
 from tests.helpers.mutation_worker import PLACES, sources
 
@@ -48,7 +49,7 @@ class Outcomes:
 def write_sources(folder: Path) -> None:
     """Small valid files of everything that is opened: pictures, weights, arrays of every codec, sounds."""
     pictures = write_pictures(folder)
-    state = {name: torch.full(shape, 0.005) for name, shape in expected_shapes().items()}
+    state = {name: torch.full(shape, 0.005) for name, shape in usual_shapes(usual_graph()).items()}
     torch.save(state, folder / "zip.pth")
     torch.save(state, folder / "old.pth", _use_new_zipfile_serialization=False)
     from safetensors.torch import save_file

@@ -13,9 +13,10 @@ import numpy as np
 import pyvips
 import torch
 
-from netsounds_stream.network.weights import Weights, reference_module
+from netsounds_stream.graph.usual import usual_banks
+from netsounds_stream.network.model_zoo import build
+from netsounds_stream.network.networks import Network
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.planning.geometry import BANKS
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).parent / "netsounds-stream"
@@ -24,15 +25,22 @@ TRAINED = "weights/squeezenet1_0-deep-compression.pth"
 TIMED = ("run.json", "index.html", "share.html")
 
 
+def reference_module(weights: Network) -> torch.nn.Module:
+    """Torchvision's whole-image SqueezeNet with these weights."""
+    module = build("squeezenet1_0", pretrained=False)
+    module.load_state_dict(dict(weights.state))
+    return module
+
+
 @torch.inference_mode()
-def whole_image(weights: Weights, pixels: torch.Tensor) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
+def whole_image(weights: Network, pixels: torch.Tensor) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
     """The plain way: torchvision's network on normalised `[rgb, y, x]`; banks by number, and the logits."""
     module = reference_module(weights)
     kept: dict[int, torch.Tensor] = {}
     values = pixels.unsqueeze(0)
     for index, layer in enumerate(module.features):
         values = layer(values)
-        for bank in BANKS:
+        for bank in usual_banks().banks:
             if bank.layer == f"features.{index}":
                 kept[bank.number] = values[0].clone()
     return kept, module.classifier(values).flatten()

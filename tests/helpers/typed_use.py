@@ -51,7 +51,7 @@ def in_memory(out: Path) -> tuple[Plan, Run]:
 
 def tapped() -> dict[str, Layer]:
     """The network's layers by name."""
-    return {layer.name: layer for layer in layers() if "after" in layer.what}
+    return {layer.name: layer for layer in layers() if layer.nonnegative}
 
 
 def mistaken(picture: Path, out: Path) -> None:

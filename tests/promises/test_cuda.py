@@ -18,10 +18,10 @@ import zarr
 from netsounds_stream import check, resume, sonify, verify
 from netsounds_stream.base.device import Transfers, own_stream
 from netsounds_stream.errors import BudgetError, OptionError, RangeError
+from netsounds_stream.graph.usual import usual_banks
+from netsounds_stream.network.networks import Network
 from netsounds_stream.network.stream import RowBlock, RowStream
-from netsounds_stream.network.weights import Weights
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.planning.geometry import BANKS
 from tests.helpers.reference import TRAINED, large_picture, normalised, whole_image
 from tests.helpers.runs import contents, stopped_run
 
@@ -42,20 +42,20 @@ def _all_of_the_device() -> Any:
 
 @pytest.mark.parametrize("splits", [1, 7, 64, 200])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_any_split_gives_the_whole(weights: Weights, splits: int, transposed: bool) -> None:
+def test_any_split_gives_the_whole(weights: Network, splits: int, transposed: bool) -> None:
     pixels = normalised(draw(229, 173))
     along = (pixels.transpose(1, 2) if transposed else pixels).cuda()
-    rows: dict[str, list[torch.Tensor]] = {bank.layer: [] for bank in BANKS}
+    rows: dict[str, list[torch.Tensor]] = {bank.layer: [] for bank in usual_banks().banks}
 
     def keep(block: RowBlock) -> None:
         rows[block.layer].append(block.tensor().cpu())
 
-    stream = RowStream(weights.state, dict.fromkeys(rows, keep), transposed=transposed, device="cuda")
+    stream = RowStream(weights.captured, dict.fromkeys(rows, keep), transposed=transposed, device="cuda")
     for piece in along.split(splits, dim=1):
         stream.push(piece)
     stream.flush()
     theirs, logits = whole_image(weights, pixels)
-    for bank in BANKS:
+    for bank in usual_banks().banks:
         mine = torch.cat(rows[bank.layer], dim=1)
         mine = mine.transpose(1, 2) if transposed else mine
         largest = float(theirs[bank.number].abs().max())
@@ -96,7 +96,7 @@ def test_a_run_agrees_with_the_cpu(
     sonify(picture_file, tmp_path / "run", device="cuda", precision=precision, **words)
     check(tmp_path / "run").require_whole()
     assert sorted(contents(tmp_path / "run")) == sorted(contents(on_cpu))
-    for bank in BANKS:
+    for bank in usual_banks().banks:
         name = next(on_cpu.glob(f"*-{bank.number}*.zarr")).name
         mine, theirs = (np.asarray(zarr.open_array(run / name)[:]) for run in (tmp_path / "run", on_cpu))
         rounded = 2.0**-11 * np.abs(theirs.astype(np.float32))  # half a step of float16, in both
@@ -145,7 +145,7 @@ def test_too_little_gpu_memory_is_said(tmp_path: Path, picture_file: Path, weigh
         )
 
 
-def test_overflow_is_named(tmp_path: Path, picture_file: Path, weights: Weights) -> None:
+def test_overflow_is_named(tmp_path: Path, picture_file: Path, weights: Network) -> None:
     state = {name: values * (30 if name.endswith("weight") else 1) for name, values in weights.state.items()}
     torch.save(state, tmp_path / "loud.pth")
     with pytest.raises(RangeError, match=r"overflow|beyond float16"):

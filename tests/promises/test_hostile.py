@@ -19,7 +19,7 @@ import soundfile
 import torch
 from PIL import Image
 
-from netsounds_stream.network.weights import Weights
+from netsounds_stream.network.networks import Network
 from netsounds_stream.picture.demo_picture import draw
 from tests.helpers import hostile_files as made
 from tests.helpers.forks import many_commands
@@ -32,7 +32,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, weights: Weights) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, weights: Network) -> Path:
     folder = tmp_path_factory.mktemp("hostile") / "inside"
     folder.mkdir()
     _write_pictures(folder)

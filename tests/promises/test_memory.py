@@ -11,7 +11,7 @@ import pytest
 from netsounds_stream.planning.plan import STORED_SPOOL
 from tests.helpers.bands import BANDS, TAKEN, in_a_process
 from tests.helpers.forks import forked
-from tests.helpers.memory_grid import SPOOLED_PIXELS, Case, chosen, measure
+from tests.helpers.memory_grid import OF_OTHER_NETWORKS, SPOOLED_PIXELS, Case, chosen, measure
 from tests.helpers.reference import large_picture
 from tests.helpers.runs import contents
 
@@ -25,6 +25,13 @@ def test_a_grid_of_runs_keeps_its_budget(tmp_path: Path, weights_file: Path, cas
     assert found.measured <= found.planned <= found.budget
     assert found.planned <= 1.5 * found.measured  # a plan that promised anything at all would be no plan
     assert found.stored == STORED_SPOOL or case.width * case.height < SPOOLED_PIXELS
+
+
+@pytest.mark.parametrize("case", OF_OTHER_NETWORKS, ids=str)
+def test_other_networks_keep_their_budget(tmp_path: Path, weights_file: Path, case: Case) -> None:
+    found = measure(case, tmp_path, weights_file)
+    assert found.measured <= found.planned <= found.budget
+    assert found.planned <= 1.7 * found.measured
 
 
 def test_near_its_budget_a_run_does_with_less(tmp_path: Path, weights_file: Path) -> None:

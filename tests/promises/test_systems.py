@@ -17,7 +17,7 @@ import pytest
 from netsounds_stream import batch, open_run, plan, sonify
 from netsounds_stream.base.locations import quoted
 from netsounds_stream.errors import WeightsError
-from netsounds_stream.network.weights import load_weights
+from netsounds_stream.network.networks import load_network
 from tests.helpers.reference import PROGRAM, ROOT
 from tests.helpers.runs import contents, stopped_run
 
@@ -130,7 +130,7 @@ def test_without_a_home_no_folder_is_called_tilde(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsError, match="TORCH_HOME"):
-        load_weights("pretrained")
+        load_network(weights="pretrained")
     assert not list(tmp_path.iterdir())
 
 

@@ -14,7 +14,7 @@ import pyvips
 import soundfile
 import torch
 
-from netsounds_stream.network.weights import Weights
+from netsounds_stream.network.networks import Network
 from netsounds_stream.picture.demo_picture import draw
 from tests.helpers.forks import forked, many_commands
 from tests.helpers.reference import TIMED, command
@@ -203,7 +203,7 @@ def test_a_picture_in_the_place_of_a_command(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="commands in forks")
 def test_errors_are_one_line(
-    tmp_path: Path, picture_file: Path, weights: Weights, weights_file: Path
+    tmp_path: Path, picture_file: Path, weights: Network, weights_file: Path
 ) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.jpg").write_text("not a picture")

@@ -318,6 +318,7 @@ def test_every_segment_twice_and_in_another_order(
         first=0,
         last=512,
         frames={1: (0, 256), 2: (0, 128), 3: (0, 64), 4: (0, 32)},
+        positions=(0, 32),
         ends=False,
     )
     job.layout.temporary.mkdir(parents=True)

@@ -15,7 +15,7 @@ import zarr
 from netsounds_stream import plan, render, sonify, verify
 from netsounds_stream.base.device import Transfers
 from netsounds_stream.errors import BudgetError, OptionError, OutputError, PictureError, RangeError
-from netsounds_stream.network.weights import Weights
+from netsounds_stream.network.networks import Network
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.run.layout import file_label, outputs
@@ -29,7 +29,7 @@ from tests.helpers.reference import TIMED, TRAINED, normalised, whole_image
     (150, 99, "y"),
 ])  # fmt: skip
 def test_a_run_is_the_whole_image_way(
-    tmp_path: Path, weights: Weights, weights_file: Path, width: int, height: int, time_axis: str
+    tmp_path: Path, weights: Network, weights_file: Path, width: int, height: int, time_axis: str
 ) -> None:
     pixels = draw(width, height)
     pyvips.Image.new_from_array(pixels).pngsave(str(tmp_path / "a.png"))
@@ -144,10 +144,10 @@ def test_verify_agrees(picture_file: Path, weights_file: Path) -> None:
 def test_verify_notices_a_difference(
     picture_file: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from netsounds_stream.network.layers import PoolStage
+    from netsounds_stream.network.operators import PoolDown
 
-    whole = PoolStage._down
-    monkeypatch.setattr(PoolStage, "_down", staticmethod(lambda line, n: whole(line, n) * 1.0001))
+    whole = PoolDown.__call__
+    monkeypatch.setattr(PoolDown, "__call__", lambda *given: tuple(part * 1.0001 for part in whole(*given)))
     assert not verify(picture_file, weights=str(weights_file)).agreed
 
 
@@ -173,7 +173,7 @@ def test_an_existing_run_is_kept(tmp_path: Path, picture_file: Path, weights_fil
     assert (foreign / "letter.txt").read_text() == "dear"
 
 
-def test_a_failing_run_leaves_nothing(tmp_path: Path, weights: Weights, weights_file: Path) -> None:
+def test_a_failing_run_leaves_nothing(tmp_path: Path, weights: Network, weights_file: Path) -> None:
     pyvips.Image.new_from_array(draw(400, 900)).jpegsave(str(tmp_path / "a.jpg"))
     content = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(content[: len(content) * 3 // 4])
@@ -272,7 +272,7 @@ def test_out_may_be_a_link(tmp_path: Path, picture_file: Path, weights_file: Pat
 def test_an_overflowing_classifier_is_no_name(picture_file: Path) -> None:
     from netsounds_stream.network.label import top5
 
-    assert top5(torch.full((1000,), torch.nan)) == ()
+    assert top5(torch.full((3,), torch.nan), ("a", "b", "c")) == ()
 
 
 def test_stopping_the_decoder(tmp_path: Path) -> None:

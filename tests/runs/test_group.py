@@ -15,7 +15,7 @@ import zarr
 
 from netsounds_stream import check, open_run, sonify
 from netsounds_stream.base.journal import read_journal
-from netsounds_stream.planning.geometry import BANKS
+from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.run.layout import work_path
 from netsounds_stream.store.group import METADATA
 from tests.helpers.runs import contents, stopped_run
@@ -42,7 +42,7 @@ def test_xarray_opens_a_run_as_it_lies(run: Path) -> None:
         warnings.simplefilter("error")
         found = xarray.open_zarr(run, chunks=None)
     assert found.attrs["Conventions"].startswith("CF-") and "landscape" in found.attrs["title"]
-    for bank in BANKS:
+    for bank in usual_banks().banks:
         values = found[f"activations-{bank.number}_a.zarr"]
         plain = zarr.open_array(run / f"activations-{bank.number}_a.zarr", mode="r")
         assert values.dims == (f"channel_{bank.number}", f"y_{bank.number}", f"x_{bank.number}")
@@ -50,7 +50,7 @@ def test_xarray_opens_a_run_as_it_lies(run: Path) -> None:
         assert values.attrs["units"] == "1" and bank.layer in values.attrs["long_name"]
         for axis, length in zip("yx", plain.shape[1:], strict=True):
             pixels = found[f"{axis}_{bank.number}"]
-            np.testing.assert_array_equal(pixels, bank.offset + bank.stride * np.arange(length))
+            np.testing.assert_array_equal(pixels, bank.y.offset + bank.stride * np.arange(length))
             assert pixels.attrs["axis"] == axis.upper() and pixels.attrs["units"] == "pixels"
         seconds = values.coords[f"seconds_{bank.number}"]
         assert seconds.dims == (f"{time_axis}_{bank.number}",) and seconds.attrs["units"] == "s"
@@ -62,7 +62,7 @@ def test_xarray_opens_a_run_as_it_lies(run: Path) -> None:
 
 def test_it_is_the_run_that_notebooks_see(run: Path) -> None:
     found = xarray.open_zarr(run, chunks=None)
-    for bank in BANKS:
+    for bank in usual_banks().banks:
         mine = open_run(run).dataarray(bank.number)
         theirs = found[f"activations-{bank.number}_a.zarr"]
         np.testing.assert_array_equal(mine, theirs)
@@ -107,14 +107,14 @@ def test_ome_ngff(run: Path) -> None:
     content = json.loads((run / METADATA).read_text())
     ome = content["attributes"]["ome"]
     assert ome["version"] == "0.5" and len(ome["multiscales"]) == 4
-    for bank, image in zip(BANKS, ome["multiscales"], strict=True):
+    for bank, image in zip(usual_banks().banks, ome["multiscales"], strict=True):
         (level,) = image["datasets"]
         array = json.loads((run / level["path"] / METADATA).read_text())
         assert [axis["name"] for axis in image["axes"]] == array["dimension_names"]
         assert [axis["type"] for axis in image["axes"]] == ["channel", "space", "space"]
         scale, translation = level["coordinateTransformations"]
         assert scale == {"type": "scale", "scale": [1, bank.stride, bank.stride]}
-        assert translation == {"type": "translation", "translation": [0, bank.offset, bank.offset]}
+        assert translation == {"type": "translation", "translation": [0, bank.y.offset, bank.y.offset]}
 
 
 def test_it_is_checked_and_not_listed(run: Path, tmp_path: Path) -> None:

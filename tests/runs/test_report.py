@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from netsounds_stream import Run, check, sonify
-from netsounds_stream.planning.geometry import bank, bank_length
+from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.planning.plan import FILTER_CELLS, cells_of
 from netsounds_stream.report.images import brightness
 from tests.helpers.reference import page_data
@@ -220,12 +220,16 @@ def test_a_sound_lies_where_its_pixels_are(made: tuple[Run, dict[str, Any]]) -> 
         if of_mix:
             begins, pixels = 0.0, float(along)
         else:
-            about = bank(sound["bank"])
-            begins = about.offset + 0.5 - about.stride / 2
-            pixels = float(about.stride * bank_length(about.number, along))
+            about = usual_banks().bank(sound["bank"])
+            begins = about.y.offset + 0.5 - about.stride / 2
+            pixels = float(about.stride * usual_banks().length(about.number, "y", along))
         seconds = options["duration_s"]
         if not windowed:
-            seconds = bank_length(sound["bank"], along) * bank_length(sound["bank"], across) / rate
+            seconds = (
+                usual_banks().length(sound["bank"], "y", along)
+                * usual_banks().length(sound["bank"], "y", across)
+                / rate
+            )
         count = sound["parts"] and len(sound["parts"]["filters"])
         heard = sound["duration_s"] / (count if sound["scheme"] == "filters" else 1)
         if sound["scheme"] == "concat":
@@ -255,9 +259,9 @@ def test_pitch_lies_where_its_rows_are(made: tuple[Run, dict[str, Any]]) -> None
         assert pitch["folded"] == raw
         begins, ends = 0.0, float(across)
         if sound["scheme"] not in ("mix", "part"):
-            about = bank(sound["bank"])
-            begins = about.offset + 0.5 - about.stride / 2
-            ends = begins + about.stride * bank_length(about.number, across)
+            about = usual_banks().bank(sound["bank"])
+            begins = about.y.offset + 0.5 - about.stride / 2
+            ends = begins + about.stride * usual_banks().length(about.number, "y", across)
         if data["time_axis"] == "x" and not raw:
             begins, ends = ends, begins
         assert (pitch["low_px"], pitch["high_px"]) == pytest.approx((begins, ends))
@@ -270,7 +274,7 @@ def sounding(run: Run, number: int) -> list[int]:
     top = run.record["options"]["sound"]["top"]
     assert ("sounding" in run.record) == (top is not None)
     if top is None:
-        return list(range(bank(number).channels))
+        return list(range(usual_banks().bank(number).channels))
     (path,) = run.folder.glob(f"activations-{number}_*.zarr")
     energy = np.square(zarr.open_array(str(path), mode="r")[:].astype(np.float64)).sum((1, 2))
     loudest = sorted(np.argsort(-energy)[:top].tolist())

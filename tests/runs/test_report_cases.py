@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from netsounds_stream import check, sonify
+from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.planning import sound_plan
-from netsounds_stream.planning.geometry import bank_length
 from tests.helpers.reference import page_data
 from tests.helpers.reports import HEIGHT, SHORT, WIDTH, assert_links_lead_somewhere, samples_of
 
@@ -92,7 +92,7 @@ def test_resampled_concat_is_cut_where_filters_end(
     words = {"weights": str(weights_file), **SHORT, "banks": (4,), "scheme": ("concat",), "mix": False}
     run = sonify(small_picture, tmp_path / "run", **words, subtype="FLOAT", resample=11025)
     (concat,) = page_data(run.folder)["sounds"]
-    each = Fraction(bank_length(4, WIDTH) * bank_length(4, HEIGHT) * 11025, 8000)
+    each = Fraction(usual_banks().length(4, "y", WIDTH) * usual_banks().length(4, "y", HEIGHT) * 11025, 8000)
     assert each.denominator > 1 and len(concat["parts"]["plays"]) == len(concat["parts"]["filters"]) == 512
     whole = samples_of(run.folder, concat["file"])
     for at in (0, 1, 100, 511):

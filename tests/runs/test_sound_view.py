@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from netsounds_stream import sonify
 from netsounds_stream.base.progress import Progress, Stop
 from netsounds_stream.errors import OutputError, Stopped, StoreError
+from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.planning.geometry import bank_length
 from netsounds_stream.planning.memory import overview_disk_bytes
 from netsounds_stream.planning.plan import AudioPlan, Plan
 from netsounds_stream.planning.sound_options import SoundOptions
@@ -343,7 +343,7 @@ def test_a_files_view_is_that_of_the_file_read_back(tmp_path: Path, weights_file
         compared += 1
     for path in sorted((work / "temporary").glob("view-*.extremes")):
         number = path.stem.removeprefix("view-")
-        plane = bank_length(int(number), 107), bank_length(int(number), 161)
+        plane = usual_banks().length(int(number), "y", 107), usual_banks().length(int(number), "y", 161)
         files = sorted(work.glob(f"activations-{number}_a_filters/*")) or [
             work / f"activations-{number}_a_concat.wav"
         ]

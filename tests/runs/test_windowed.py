@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from netsounds_stream import load_weights, render, sonify
-from netsounds_stream.planning.geometry import inside
+from netsounds_stream import load_network, render, sonify
+from netsounds_stream.graph.geometry import inside
+from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.planning.plan import Stft
 from netsounds_stream.stages.baseline import baselines
 from tests.helpers.plain_sound import (
@@ -153,9 +154,9 @@ def test_the_mix_is_the_banks_sums_at_one_level(
     run = sonify(
         small_picture, out, weights=str(weights_file), report=False, label="a", loudness=-50.0, **words
     )
-    about, weights = run.record["picture"], load_weights(str(weights_file))
+    about, weights = run.record["picture"], load_network(weights=str(weights_file))
     size = about["height"], about["width"]
-    found_even = baselines(weights, about["median_colour"], 255, *size, normalize=True)
+    found_even = baselines(weights, usual_banks(), about["median_colour"], 255, *size, normalize=True)
     total = np.zeros((9600, 2))
     for bank, left in ((1, 0.65), (3, 1.35)):
         array = array_of(run.folder, bank)

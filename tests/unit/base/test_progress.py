@@ -20,7 +20,7 @@ from netsounds_stream.batches.worker import ProgressReporter
 from netsounds_stream.cli.display import BarDisplay, LineDisplay, describe
 from netsounds_stream.cli.text import clock_text, duration_text, rate_text
 from netsounds_stream.network.compute import Compute, pixel_network
-from netsounds_stream.network.weights import load_weights
+from netsounds_stream.network.networks import load_network
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import Limits, Source
 from netsounds_stream.planning.planner import make_plan
@@ -178,7 +178,7 @@ def test_a_band_counts_when_it_is_through_the_network(tmp_path: Path, workers: i
     run_forward(
         [np.zeros((rows, cross, 3), np.uint8)] * bands,
         plan,
-        pixel_network(load_weights("untrained"), 255, normalize=True, dtype=torch.float32),
+        pixel_network(load_network(weights="untrained"), 255, normalize=True, dtype=torch.float32),
         NetworkSinks(banks={}),
         compute=Compute("cpu", "fp32"),
         pipeline=pipeline,

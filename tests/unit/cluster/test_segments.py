@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from netsounds_stream.cluster.segments import segments_of, unit_rows
+from netsounds_stream.graph.usual import usual_banks
+from netsounds_stream.network.networks import Network
 from netsounds_stream.network.stream import RowBlock, RowStream
-from netsounds_stream.network.weights import Weights
-from netsounds_stream.planning.geometry import BANKS, bank, bank_length
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import Limits, Plan, Source
 from netsounds_stream.planning.planner import make_plan
@@ -50,25 +50,26 @@ def test_every_frame_is_some_segments(long: int, short: int, rows: int, banks: s
         assert segment.first <= segment.start < segment.stop <= segment.last <= plan.rows_along
         assert segment.last % plan.band_rows == 0 or segment.last == plan.rows_along
         assert segment.ends == (segment.last == plan.rows_along)
-        for every in BANKS:  # all that its own frames see has come
-            start, stop = segment.frames[every.number]
-            half = (every.field - 1) // 2
-            assert segment.first == 0 or segment.first <= every.stride * start + every.offset - half
-            assert segment.ends or segment.last > every.stride * (stop - 1) + every.offset + half
+        assert segment.positions is not None and plan.classified is not None
+        own = [(each.bank.along(plan.time_axis), segment.frames[each.number]) for each in plan.banks]
+        for lie, (start, stop) in [*own, (plan.classified, segment.positions)]:
+            # all that its own frames see has come
+            assert segment.first == 0 or segment.first <= lie.stride * start + lie.start
+            assert segment.ends or segment.last >= lie.stride * (stop - 1) + lie.stop
         assert segment.start % unit_rows(plan) == 0
 
 
 Rows = dict[str, dict[int, Tensor]]
 
 
-def streamed(weights: Weights, picture: Tensor, band: int, first: int, last: int, ends: bool) -> Rows:
+def streamed(weights: Network, picture: Tensor, band: int, first: int, last: int, ends: bool) -> Rows:
     """Every block of the banks and the classifier, by the number of its first row."""
-    found: Rows = {each.layer: {} for each in BANKS} | {CLASSIFIER: {}}
+    found: Rows = {each.layer: {} for each in usual_banks().banks} | {CLASSIFIER: {}}
 
     def hook(block: RowBlock) -> None:
         found[block.layer][block.start] = block.tensor()
 
-    stream = RowStream(weights.state, dict.fromkeys(found, hook), first_row=first)
+    stream = RowStream(weights.captured, dict.fromkeys(found, hook), first_row=first)
     with torch.inference_mode():
         for start in range(first, last, band):
             stream.push(picture[:, start : min(start + band, last)])
@@ -89,20 +90,22 @@ def within(blocks: dict[int, Tensor], rows: tuple[int, int]) -> Tensor:
 @pytest.mark.parametrize(
     ("band", "long", "cut"), [(16, 1024, 256), (64, 1500, 512), (32, 1100, 336), (4, 800, 400)]
 )
-def test_a_segments_stream_is_the_single_streams(weights: Weights, band: int, long: int, cut: int) -> None:
+def test_a_segments_stream_is_the_single_streams(weights: Network, band: int, long: int, cut: int) -> None:
     """Bit for bit, blocks of the same rows: what no piece may change."""
     picture = torch.randn(3, long, 85, generator=torch.Generator().manual_seed(1))
     whole = streamed(weights, picture, band, 0, long, True)
     # with shards short enough for those cuts
     plan = plan_for(long, 85)
-    banks = tuple(replace(each, frames_per_shard=16 // bank(each.number).stride) for each in plan.banks)
+    banks = tuple(
+        replace(each, frames_per_shard=16 // usual_banks().bank(each.number).stride) for each in plan.banks
+    )
     segments = segments_of(replace(plan, band_rows=band, banks=banks), cut)
     assert len(segments) >= 2
     for segment in segments:
         found = streamed(weights, picture, band, segment.first, segment.last, segment.ends)
-        for each in BANKS:
+        for each in usual_banks().banks:
             rows = segment.frames[each.number]
-            assert not segment.ends or rows[1] == bank_length(each.number, long)
+            assert not segment.ends or rows[1] == usual_banks().length(each.number, "y", long)
             assert torch.equal(within(found[each.layer], rows), within(whole[each.layer], rows))
         mine = {at: values for at, values in whole[CLASSIFIER].items() if _between(at, segment.positions)}
         theirs = {at: values for at, values in found[CLASSIFIER].items() if _between(at, segment.positions)}
@@ -110,5 +113,6 @@ def test_a_segments_stream_is_the_single_streams(weights: Weights, band: int, lo
         assert all(torch.equal(mine[at], theirs[at]) for at in mine)
 
 
-def _between(row: int, rows: tuple[int, int]) -> bool:
+def _between(row: int, rows: tuple[int, int] | None) -> bool:
+    assert rows is not None
     return rows[0] <= row < rows[1]

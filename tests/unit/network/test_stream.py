@@ -6,6 +6,7 @@ products, which different kernels add in different orders: some 1e-6 in all (mea
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,35 +15,41 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from netsounds_stream.errors import OptionError
+from netsounds_stream.graph.usual import usual_banks, usual_graph
+from netsounds_stream.network.networks import Network, load_network
 from netsounds_stream.network.stream import RowBlock, RowStream
-from netsounds_stream.network.weights import Weights, for_pixels, load_weights, reference_module
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.planning.geometry import BANKS, SMALLEST_SIDE, layer_names
-from tests.helpers.reference import TRAINED, normalised, whole_image
+from tests.helpers.reference import TRAINED, normalised, reference_module, whole_image
 
 TOLERANCE = 1e-5
 
 
 def streamed(
-    weights: Weights, pixels: torch.Tensor, splits: list[int], transposed: bool = False
+    weights: Network, pixels: torch.Tensor, splits: list[int], transposed: bool = False
 ) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
     """Banks `[channel, y, x]` and logits of `[rgb, y, x]`, in pieces of the given heights, repeated."""
     along = pixels.transpose(1, 2) if transposed else pixels
-    rows: dict[str, list[torch.Tensor]] = {bank.layer: [] for bank in BANKS}
+    rows: dict[str, list[torch.Tensor]] = {bank.layer: [] for bank in usual_banks().banks}
 
     def keep(block: RowBlock) -> None:
         assert block.start == sum(piece.shape[1] for piece in rows[block.layer])
         rows[block.layer].append(block.tensor())
 
-    stream = RowStream(weights.state, dict.fromkeys(rows, keep), transposed=transposed)
+    stream = RowStream(weights.captured, dict.fromkeys(rows, keep), transposed=transposed)
     start = piece = 0
     while start < along.shape[1]:
         stream.push(along[:, start : start + splits[piece % len(splits)]])
         start += splits[piece % len(splits)]
         piece += 1
     stream.flush()
-    banks = {bank.number: torch.cat(rows[bank.layer], dim=1) for bank in BANKS}
-    return {n: b.transpose(1, 2) if transposed else b for n, b in banks.items()}, stream.logits()
+    banks = {bank.number: torch.cat(rows[bank.layer], dim=1) for bank in usual_banks().banks}
+    logits = stream.logits()
+    assert logits is not None
+    return {n: b.transpose(1, 2) if transposed else b for n, b in banks.items()}, logits
+
+
+def usual_names() -> list[str]:
+    return [node.name for node in usual_graph().nodes]
 
 
 def assert_same(mine: dict[int, torch.Tensor], theirs: dict[int, torch.Tensor]) -> None:
@@ -51,19 +58,19 @@ def assert_same(mine: dict[int, torch.Tensor], theirs: dict[int, torch.Tensor]) 
         assert float((mine[number] - reference).abs().max()) <= TOLERANCE * float(reference.abs().max())
 
 
-sides = st.integers(SMALLEST_SIDE, 120)
+sides = st.integers(usual_banks().smallest_side, 120)
 
 
 @settings(max_examples=40, deadline=None)
 @given(sides, sides, st.lists(st.integers(1, 70), min_size=1, max_size=4), st.booleans(), st.integers(0, 99))
-@example(SMALLEST_SIDE, SMALLEST_SIDE, [1], False, 0)
-@example(SMALLEST_SIDE, 119, [7], True, 1)
+@example(usual_banks().smallest_side, usual_banks().smallest_side, [1], False, 0)
+@example(usual_banks().smallest_side, 119, [7], True, 1)
 @example(97, 43, [154], False, 2)  # one row less, as many, one more than a field
 @example(97, 43, [155], False, 3)
 @example(300, 22, [156, 1], True, 4)
 @example(64, 64, [16], False, 5)
 def test_any_split_gives_the_whole(
-    weights: Weights, height: int, width: int, splits: list[int], transposed: bool, seed: int
+    weights: Network, height: int, width: int, splits: list[int], transposed: bool, seed: int
 ) -> None:
     pixels = torch.randn(3, height, width, generator=torch.Generator().manual_seed(seed))
     mine, logits = streamed(weights, pixels, splits, transposed)
@@ -75,7 +82,7 @@ def test_any_split_gives_the_whole(
 
 @pytest.mark.parametrize("transposed", [False, True])
 def test_trained_weights_on_a_strip(data: Path, transposed: bool) -> None:
-    trained = load_weights(str(data / TRAINED))
+    trained = load_network(weights=str(data / TRAINED))
     pixels = normalised(draw(1201, 67))
     mine, logits = streamed(trained, pixels, [32], transposed)
     theirs, their_logits = whole_image(trained, pixels)
@@ -84,15 +91,15 @@ def test_trained_weights_on_a_strip(data: Path, transposed: bool) -> None:
 
 
 @pytest.mark.parametrize("spoilt", [0, 61, 130])
-def test_nothing_outside_the_field_leaks_in(weights: Weights, spoilt: int) -> None:
+def test_nothing_outside_the_field_leaks_in(weights: Network, spoilt: int) -> None:
     clean = torch.randn(3, 131, 40, generator=torch.Generator().manual_seed(1))
     dirty = clean.clone()
     dirty[:, spoilt] = torch.nan
     of_clean, _ = streamed(weights, clean, [16])
     of_dirty, _ = streamed(weights, dirty, [16])
-    for bank in BANKS:
+    for bank in usual_banks().banks:
         for row in range(of_clean[bank.number].shape[1]):
-            sees = abs(bank.offset + bank.stride * row - spoilt) <= (bank.field - 1) // 2
+            sees = abs(bank.y.offset + bank.stride * row - spoilt) <= (bank.field - 1) // 2
             values = of_dirty[bank.number][:, row]
             if sees:
                 assert bool(values.isnan().any())  # the 1x1 expansion sees less
@@ -100,11 +107,11 @@ def test_nothing_outside_the_field_leaks_in(weights: Weights, spoilt: int) -> No
                 assert torch.equal(values, of_clean[bank.number][:, row])
 
 
-def test_every_layer_can_be_tapped(weights: Weights) -> None:
+def test_every_layer_can_be_tapped(weights: Network) -> None:
     pixels = torch.randn(3, 75, 64, generator=torch.Generator().manual_seed(2))
-    taken: dict[str, list[torch.Tensor]] = {name: [] for name in layer_names()}
+    taken: dict[str, list[torch.Tensor]] = {name: [] for name in usual_names()}
     stream = RowStream(
-        weights.state, {name: lambda block: taken[block.layer].append(block.tensor()) for name in taken}
+        weights.captured, {name: lambda block: taken[block.layer].append(block.tensor()) for name in taken}
     )
     for start in range(0, 75, 16):
         stream.push(pixels[:, start : start + 16])
@@ -123,19 +130,21 @@ def test_every_layer_can_be_tapped(weights: Weights) -> None:
         assert float((mine - theirs).abs().max()) <= TOLERANCE * float(theirs.abs().max()), name
 
 
-def test_an_unknown_layer_is_refused(weights: Weights) -> None:
+def test_an_unknown_layer_is_refused(weights: Network) -> None:
     with pytest.raises(OptionError, match=r"features\.99"):
-        RowStream(weights.state, {"features.99": print})
+        RowStream(weights.captured, {"features.99": print})
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 5e-2), (torch.float16, 1e-2)])
-def test_half_precisions_stay_near(weights: Weights, dtype: torch.dtype, tolerance: float) -> None:
+def test_half_precisions_stay_near(weights: Network, dtype: torch.dtype, tolerance: float) -> None:
     # 8 and 11 significant bits, their rounding carried through 26 layers
     pixels = torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(3))
     theirs, _ = whole_image(weights, pixels)
     kept = []
     stream = RowStream(
-        weights.state, {BANKS[3].layer: lambda b: kept.append(b.tensor().float())}, dtype=dtype
+        weights.captured,
+        {usual_banks().banks[3].layer: lambda b: kept.append(b.tensor().float())},
+        dtype=dtype,
     )
     stream.push(pixels)
     stream.flush()
@@ -145,10 +154,12 @@ def test_half_precisions_stay_near(weights: Weights, dtype: torch.dtype, toleran
 
 @pytest.mark.parametrize("full_scale", [255, 65535])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_scaling_folded_into_the_first_layer(weights: Weights, full_scale: int, normalize: bool) -> None:
+def test_scaling_folded_into_the_first_layer(weights: Network, full_scale: int, normalize: bool) -> None:
     pixels = draw(60, 50)
     expected = normalised(pixels) if normalize else torch.from_numpy(pixels).permute(2, 0, 1) / 255
     theirs, _ = whole_image(weights, expected)
-    folded = Weights("folded", "", for_pixels(weights, full_scale, normalize))
+    captured = weights.for_pixels(full_scale, normalize=normalize)
+    assert captured is not None
+    folded = replace(weights, captured=captured)
     raw = torch.from_numpy(pixels.astype("float32") * (full_scale / 255)).permute(2, 0, 1)
     assert_same(streamed(folded, raw, [32])[0], theirs)

@@ -16,8 +16,8 @@ import torch
 from PIL import Image, ImageCms
 
 from netsounds_stream import sonify
+from netsounds_stream.network.networks import load_network
 from netsounds_stream.network.stream import RowStream
-from netsounds_stream.network.weights import for_pixels, load_weights
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.picture.in_memory import pixel_source
 from netsounds_stream.picture.picture import Picture, open_picture, slabs
@@ -214,14 +214,14 @@ def test_banks_of_photographs_are_those_of_littlecms(tmp_path: Path, name: str) 
         assert written is not None
         photograph = written
     photograph.save(tmp_path / "a.png", icc_profile=content)
-    weights = load_weights(str(data / "weights" / "squeezenet1_0-deep-compression.pth"))
+    weights = load_network(weights=str(data / "weights" / "squeezenet1_0-deep-compression.pth"))
 
     def banks(pixels: np.ndarray) -> dict[str, torch.Tensor]:
         found: dict[str, list[torch.Tensor]] = {layer: [] for layer in LAYERS}
         hooks = {
             layer: lambda block, layer=layer: found[layer].append(block.tensor().clone()) for layer in LAYERS
         }
-        stream = RowStream(for_pixels(weights, 255, True), hooks)
+        stream = RowStream(weights.for_pixels(255, normalize=True), hooks)
         with torch.inference_mode():
             stream.push(torch.from_numpy(pixels.copy()).float().permute(2, 0, 1))
             stream.flush()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from netsounds_stream.base.units import format_bytes, parse_bytes
 from netsounds_stream.errors import BudgetError, PictureError
-from netsounds_stream.planning.geometry import SMALLEST_SIDE, bank_length
+from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import STORED_SPOOL, STORED_STREAM, Limits, Source
 from netsounds_stream.planning.planner import make_plan, split_threads
@@ -52,8 +52,8 @@ def test_rows_in_order_need_no_spool() -> None:
 
 @settings(deadline=None)
 @given(
-    st.integers(SMALLEST_SIDE, 40000),
-    st.integers(SMALLEST_SIDE, 40000),
+    st.integers(usual_banks().smallest_side, 40000),
+    st.integers(usual_banks().smallest_side, 40000),
     st.sampled_from(["auto", "x", "y"]),
     st.booleans(),
 )
@@ -61,7 +61,10 @@ def test_any_picture(height: int, width: int, time_axis: str, activations: bool)
     options = SonifyOptions(time_axis=time_axis, activations=activations)
     plan = make_plan(Source(height=height, width=width), options, SOME)
     for bank in plan.banks:
-        assert bank.shape[1:] == (bank_length(bank.number, height), bank_length(bank.number, width))
+        assert bank.shape[1:] == (
+            usual_banks().length(bank.number, "y", height),
+            usual_banks().length(bank.number, "y", width),
+        )
         assert bank.frames * bank.frequencies == bank.shape[1] * bank.shape[2]
         assert 1 <= bank.frames_per_shard <= bank.frames
     assert plan.slab_rows % plan.band_rows == 0

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from netsounds_stream import RowStream, Run, sonify
-from netsounds_stream.network.weights import Weights, for_pixels
-from netsounds_stream.planning.geometry import BANKS, inside
+from netsounds_stream.graph.geometry import inside
+from netsounds_stream.graph.usual import usual_banks
+from netsounds_stream.network.networks import Network
 from netsounds_stream.planning.plan import Stft
 from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.sound.background import Background, Baseline
@@ -30,14 +31,16 @@ STFT = Stft(64, 16, 2000)
 MIX = {"duration": 1.5, "scheme": (), "activations": False, "report": False}
 
 
-def activations(weights: Weights, picture: Tensor) -> dict[int, Tensor]:
+def activations(weights: Network, picture: Tensor) -> dict[int, Tensor]:
     """Each bank's, `[filter, y, x]`, of pixels `[rgb, y, x]` at once."""
-    found: dict[str, list[Tensor]] = {each.layer: [] for each in BANKS}
+    found: dict[str, list[Tensor]] = {each.layer: [] for each in usual_banks().banks}
     hooks = dict.fromkeys(found, lambda block: found[block.layer].append(block.tensor().float()))
-    stream = RowStream(for_pixels(weights, 255, normalize=True), hooks)
+    captured = weights.for_pixels(255, normalize=True)
+    assert captured is not None
+    stream = RowStream(captured, hooks)
     stream.push(picture)
     stream.flush()
-    return {each.number: torch.cat(found[each.layer], dim=1) for each in BANKS}
+    return {each.number: torch.cat(found[each.layer], dim=1) for each in usual_banks().banks}
 
 
 def even(colour: tuple[int, int, int], height: int, width: int) -> Tensor:
@@ -45,9 +48,9 @@ def even(colour: tuple[int, int, int], height: int, width: int) -> Tensor:
 
 
 @pytest.mark.parametrize("size", [(200, 223), (209, 214), (331, 188)])
-def test_zero_padding_is_seen_in_the_border_and_no_further(weights: Weights, size: tuple[int, int]) -> None:
+def test_zero_padding_is_seen_in_the_border_and_no_further(weights: Network, size: tuple[int, int]) -> None:
     """Whatever the remainder of an edge; and the border is no larger than it needs to be."""
-    reached = {each.number: 0 for each in BANKS}
+    reached = {each.number: 0 for each in usual_banks().banks}
     for number, values in activations(weights, even((90, 120, 200), *size)).items():
         middle = values[:, values.shape[1] // 2, values.shape[2] // 2]
         off = ((values - middle[:, None, None]).abs() > 1e-3 * middle.abs().max()).any(0)
@@ -55,7 +58,7 @@ def test_zero_padding_is_seen_in_the_border_and_no_further(weights: Weights, siz
             at = torch.nonzero(seen)[:, 0]
             ends = torch.minimum(at, len(seen) - 1 - at) + 1
             reached[number] = max(reached[number], int(ends.max()) if len(ends) else 0)
-    borders = {each.number: each.border for each in BANKS}
+    borders = {each.number: each.border for each in usual_banks().banks}
     assert all(reached[number] <= borders[number] for number in borders)
     assert all(reached[number] >= borders[number] - 1 for number in borders)
 
@@ -154,9 +157,9 @@ def test_presence_is_the_loudest_frames_share_of_noise() -> None:
     assert BACKGROUND.presence(0.0, 12, 2.0) == 0
 
 
-def test_a_baseline_is_what_the_network_answers(weights: Weights) -> None:
+def test_a_baseline_is_what_the_network_answers(weights: Network) -> None:
     """Even: at any place inside a large picture; noise: on average."""
-    found = baselines(weights, (90, 120, 200), 255, 1000, 2000, normalize=True)
+    found = baselines(weights, usual_banks(), (90, 120, 200), 255, 1000, 2000, normalize=True)
     whole = activations(weights, even((90, 120, 200), 400, 420))
     for number, values in whole.items():
         baseline: Baseline = found[number]

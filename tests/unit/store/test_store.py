@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsounds_stream.errors import StoreError
+from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.planning.options import CODECS
 from netsounds_stream.planning.plan import BankPlan
 from netsounds_stream.store.arrays import ShardWriter, create_array, open_activations
@@ -30,6 +31,7 @@ def planned(frames: int, frequencies: int, per_shard: int, time_axis: str) -> Ba
         stored_bytes_estimate=0,
         audio=(),
         whole_frames=frames,
+        bank=usual_banks().bank(1),
     )
 
 
