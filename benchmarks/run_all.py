@@ -27,6 +27,7 @@ QUESTIONS = {
     "memory": ("weights", "pictures", "check"),
     "widths": ("weights",),
     "networks": (),
+    "by_hand": ("weights",),
     "phases": ("weights", "picture", "arrays"),
     "listening": ("weights", "before"),
     "stores": (),

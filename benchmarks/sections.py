@@ -281,6 +281,35 @@ def _large(result: Row) -> str:
     )
 
 
+def by_hand(results: Results) -> str:
+    result, lines = results["by_hand"], []
+    for width in dict.fromkeys(each["facts"]["width"] for each in result["cases"]):
+        found = {
+            version: row(results, "by_hand", width=width, version=version) for version in ("before", "now")
+        }
+        if any(each is None or each["failure"] for each in found.values()):
+            continue
+        before, now = (found[version] for version in ("before", "now"))
+        assert before is not None and now is not None
+        name = f"{now['facts']['pixels'] / 1e6:.1f} Mpx"
+        ratio = now["work_seconds"]["median"] / before["work_seconds"]["median"]
+        seconds = [spread(each["work_seconds"], 3) for each in (before, now)]
+        memory = [memory_of(each) for each in (before, now)]
+        lines.append([name, *seconds, f"{ratio:.3f}", *memory])
+    heads = [
+        "",
+        "by hand, s a pass",
+        "as a graph, s a pass",
+        "ratio",
+        "memory, by hand",
+        "memory, as a graph",
+    ]
+    return (
+        "`benchmarks/by_hand.py`: SqueezeNet 1.0's passes by the layers that were written by hand "
+        f"({result['before']}), and by its graph.\n\n{table(heads, lines)}{where(result)}"
+    )
+
+
 def fft(results: Results) -> str:
     result = results["fft"]
     good = [each for each in result["cases"] if not each["failure"]]
@@ -419,6 +448,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Results], str]]] = {
     "together": ("Two pictures", two_pictures),
     "busy": ("A busy machine", busy),
     "networks": ("Other networks", networks),
+    "by_hand": ("What the graph costs", by_hand),
     "codecs": ("Codecs", codecs),
     "fft": ("Inverting frames", fft),
     "phases": ("Phases", phases),

@@ -157,6 +157,7 @@ def ask(folder: Path, weights_file: Path, picture_file: Path) -> Iterator[Ask]:
         "widths": weights,
         "codecs": (*weights, *picture),
         "networks": (),
+        "by_hand": (*weights, "--before", BENCHMARKS.parent),
         "fft": (),
         "phases": (),
         "stages": (*weights, "--before", BENCHMARKS.parent),
@@ -250,6 +251,14 @@ def test_networks(ask: Ask) -> None:
     large = result["large"]
     assert large["failure"] is None and large["peak_memory_bytes"] <= large["planned_memory_bytes"]
     assert result["left_out"] == ({} if find_spec("lightstream") else {"lightstream": "not installed"})
+
+
+def test_by_hand(ask: Ask) -> None:
+    cases = ask("by_hand")["cases"]
+    assert [case["facts"]["version"] for case in cases] == ["now", "before"]
+    for case in cases:
+        sound(case)
+        assert case["work_seconds"]["median"] > 0
 
 
 def test_codecs(ask: Ask) -> None:
