@@ -82,11 +82,13 @@ def plan(
     usual = options.network == USUAL_NETWORK
     by_graph = options.weights == PRETRAINED and ":" not in options.network
     if by_graph or (usual and options.weights != UNTRAINED):
-        banks = choose_banks(graph_of(options.network), options.layers)  # nothing is downloaded
+        graph = graph_of(options.network)  # nothing is downloaded
+        banks = choose_banks(graph, options.layers, prediction=options.predicts)
         if not usual:
             pending = 4 * sizes_of(banks, "y").weights
     else:  # load what a run loads, so that the baseline is a run's
-        banks = load(options.network, options.weights).banks(options.layers)
+        network = load(options.network, options.weights)
+        banks = network.banks(options.layers, prediction=options.predicts)
     options = options.with_banks(banks)
     location = location_of(out, work)
     limits = limits_of(options, compute, location.disk, gpu_budget, picture, remote=location.remote)

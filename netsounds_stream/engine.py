@@ -173,7 +173,7 @@ def _open(
     gpu_budget = reserve(compute.device, options.gpu_memory_bytes)
     with progress.stage("weights", 1, "share") as advance:
         network = request.load(options.network, options.weights)
-        banks = network.banks(options.layers)
+        banks = network.banks(options.layers, prediction=options.predicts)
         advance(1)
     return _Opened(
         picture=picture,

@@ -51,7 +51,8 @@ class Merge:
         self._sinks = sinks
         self._classifier = classifier
         graph = job.network.captured.graph
-        classes = 0 if graph.mean is None else graph.by_name[graph.mean].channels
+        averaged = graph.mean is not None and job.plan.classified is not None
+        classes = graph.by_name[str(graph.mean)].channels if averaged else 0
         self._total = torch.zeros(classes, dtype=torch.float64)
         self._positions = 0
         self.rows = 0

@@ -322,12 +322,13 @@ def _head(graph: Graph) -> set[str]:
     return set()
 
 
-def choose_banks(graph: Graph, names: Sequence[str] | None = None) -> Banks:
+def choose_banks(graph: Graph, names: Sequence[str] | None = None, *, prediction: bool = True) -> Banks:
     """Make banks of some layers of a network.
 
     Args:
         graph: the network.
         names: names of the layers; None: the usual ones.
+        prediction: whether the network's prediction is wanted, too, if it makes one from a mean.
 
     Returns:
         The banks, numbered in the order of the names.
@@ -343,7 +344,7 @@ def choose_banks(graph: Graph, names: Sequence[str] | None = None) -> Banks:
     for number, name in enumerate(found):
         if name in found[:number]:
             raise OptionError(f"the layer {name} is given twice; give each once")
-    ends = (*found, graph.mean) if graph.mean is not None else tuple(found)
+    ends = (*found, graph.mean) if graph.mean is not None and prediction else tuple(found)
     by_name = {layer.name: layer for layer in layers_of(graph)}
     for name in found:
         if by_name[name].y.stride != by_name[name].x.stride:

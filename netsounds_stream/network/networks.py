@@ -46,11 +46,12 @@ class Network:
     categories: tuple[str, ...] = ()
     module: nn.Module | None = field(default=None, repr=False)
 
-    def banks(self, layers: tuple[str, ...] | None = None) -> Banks:
+    def banks(self, layers: tuple[str, ...] | None = None, *, prediction: bool = True) -> Banks:
         """Make banks of layers.
 
         Args:
             layers: their names; None: the usual ones.
+            prediction: whether the network's prediction is wanted, too.
 
         Returns:
             The banks, numbered in the order of the names.
@@ -59,7 +60,7 @@ class Network:
             OptionError: a name is no layer's, or two are of the same one.
             NetworkError: a layer cannot be streamed.
         """
-        return choose_banks(self.captured.graph, layers)
+        return choose_banks(self.captured.graph, layers, prediction=prediction)
 
     @cached_property
     def label(self) -> str:

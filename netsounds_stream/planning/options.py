@@ -193,6 +193,14 @@ class SonifyOptions:
         return Reading(channels=self.channels, page=self.page, stretch=stretch, profile=self.profile)
 
     @property
+    def predicts(self) -> bool:
+        """True if the network's prediction is averaged over the whole picture.
+
+        Where no page shows it, it is not worth the layers beyond the last bank; SqueezeNet has one of them.
+        """
+        return self.report or self.network == USUAL_NETWORK
+
+    @property
     def stored(self) -> bool:
         """True if activations go through a store at all, permanent or temporary."""
         return self.activations or not self.sound.one_pass

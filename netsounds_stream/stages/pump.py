@@ -139,6 +139,7 @@ class BandPump:
             dtype=compute.dtype,
             device=compute.device,
             first_row=first_row,
+            prediction=plan.classified is not None,
         )
 
     def run(self, items: Iterable[PixelBand | Snapshot | None], pipeline: Pipeline) -> None:

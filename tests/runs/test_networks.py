@@ -288,3 +288,15 @@ def test_features_without_sound(tmp_path: Path, picture_file: Path) -> None:
     assert opened["activations-1_resnet18.zarr"].shape == run.array("layer2").shape
     with pytest.raises(StoreError, match="no layer 'layer3'"):
         run.array("layer3")
+
+
+def test_without_a_page_no_layer_is_computed_for_the_prediction_alone(
+    tmp_path: Path, picture_file: Path
+) -> None:
+    words: dict[str, Any] = {"network": "resnet18", "layers": ["layer1"], "weights": "untrained"}
+    shown, alone = (plan(picture_file, report=report, **words) for report in (True, False))
+    assert alone.classified is None and shown.classified is not None
+    assert alone.multiplications < shown.multiplications / 2
+    assert activations(picture_file, tmp_path / "run", **words).record["prediction"]["full_picture"] == []
+    usual = plan(picture_file, weights="untrained", report=False)
+    assert usual.classified is not None  # as it has been since version 0.1
