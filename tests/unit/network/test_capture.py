@@ -83,6 +83,7 @@ STREAMED = {
     "batch normalisation by a function": lambda values: F.batch_norm(
         values, torch.linspace(-1, 1, 8), torch.linspace(0.5, 2, 8)
     ),
+    "numbers of axes": lambda values: values * values.ndim + values.dim(),
     "a product": lambda values: values * torch.sigmoid(values),
 }
 
