@@ -8,6 +8,7 @@ The network's passes alone, by the worker of the forward question, each version 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from harness import Case, measure
 from question import drawn, folder_for, parse, parser, pixels_of, versions_of, write_result
@@ -35,7 +36,9 @@ def main() -> None:
                 name = f"{width} x {height}, {version}"
                 cases.append(Case(name, (*words, *quick), facts, environment={"PYTHONPATH": path}))
         rows = [each.as_json() for each in measure(cases, given.rounds)]
-    write_result(given, "by_hand", {"before": given.before, "cases": rows})
+    # a folder's path says nothing to others
+    before = "a checkout" if Path(given.before).is_dir() else given.before
+    write_result(given, "by_hand", {"before": before, "cases": rows})
 
 
 if __name__ == "__main__":
