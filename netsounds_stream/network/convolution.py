@@ -19,6 +19,10 @@ class RowConvolution:
     kernels on one thread by its BLAS instead, which takes twice as long where that is MKL on an AMD
     processor. oneDNN's own ReLU is not used: it turns NaN into 0, and so hides what went wrong.
 
+    Rows in which fewer than two whole windows fit are convolved in float64 on a CPU, which torch does by
+    itself: oneDNN 3.12 reads beyond such rows, and so returns wrong values on some processors, or ends the
+    process (1 wide, stride 2, padding 1). They are few and cost nothing.
+
     Args:
         weight: `[out channel, in channel / groups, row, cross]`.
         bias: `[out channel]`; None without.
@@ -48,8 +52,11 @@ class RowConvolution:
         self._groups = groups
         self._with_relu = with_relu
         assert not with_relu or (weight.is_cuda and len(pieces) == 1)
-        on_cpu = weight.device.type == "cpu" and weight.dtype == torch.float32
-        self._onednn = on_cpu and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        self._on_cpu = weight.device.type == "cpu"
+        self._onednn = (
+            self._on_cpu and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        )
+        self._two_windows = dilation[1] * (int(weight.shape[3]) - 1) + 1 + stride[1]
 
     def __call__(self, parts: Parts, *, padding: tuple[int, int]) -> Tensor:
         """Convolve rows.
@@ -69,6 +76,8 @@ class RowConvolution:
     def _convolve(
         self, rows: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
     ) -> Tensor:
+        if self._on_cpu and rows.shape[3] < self._two_windows:
+            return self._convolve_narrow(rows, weight, bias, padding)
         if self._onednn:
             return torch.mkldnn_convolution(
                 rows, weight, bias, padding, self._stride, self._dilation, self._groups
@@ -79,3 +88,12 @@ class RowConvolution:
                 rows, weight, bias, self._stride, padding, self._dilation, self._groups
             )
         return F.conv2d(rows, weight, bias, self._stride, padding, self._dilation, self._groups)
+
+    def _convolve_narrow(
+        self, rows: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]
+    ) -> Tensor:
+        wide = None if bias is None else bias.double()
+        out = F.conv2d(
+            rows.double(), weight.double(), wide, self._stride, padding, self._dilation, self._groups
+        )
+        return out.to(rows.dtype, memory_format=torch.channels_last)
