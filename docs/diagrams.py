@@ -30,7 +30,7 @@ from netsounds_stream import RowStream
 from netsounds_stream.graph.geometry import completed, places
 from netsounds_stream.graph.usual import usual_banks, usual_graph
 from netsounds_stream.graph.values import INPUT, Graph, Pool
-from netsounds_stream.network.capture import Captured
+from netsounds_stream.network.tracing.capture import Captured
 from netsounds_stream.network.weights import usual_shapes
 from netsounds_stream.planning.memory import (
     OVERVIEW_BYTES,

@@ -24,9 +24,9 @@ from netsounds_stream import RowBlock, RowStream
 from netsounds_stream.base.machine import peak_resident_bytes, tune_heap
 from netsounds_stream.base.pipeline import Pipeline
 from netsounds_stream.graph.geometry import lengths
-from netsounds_stream.network.capture import capture
 from netsounds_stream.network.networks import whole_module
 from netsounds_stream.network.stream import Band
+from netsounds_stream.network.tracing.capture import capture
 
 _WORKERS, _BAND_ROWS = 2, 64
 # Rows of the layer that are compared: some, and both edges.

@@ -24,9 +24,9 @@ from ..base.checkpoint import CheckpointReader, CheckpointWriter
 from ..base.checksums import FileSum, file_sum, is_sealed, sealed
 from ..base.journal import sync
 from ..base.pipeline import Pipeline, workers
-from ..network.capture import Captured
 from ..network.compute import Compute, PixelNetwork, pixel_network
 from ..network.networks import Network
+from ..network.tracing.capture import Captured
 from ..picture.picture import Picture
 from ..picture.slabs import PixelBand, bands_of, planned_slabs
 from ..planning.plan import Plan

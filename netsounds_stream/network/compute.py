@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import OptionError
-from .capture import Captured
 from .networks import Network
+from .tracing.capture import Captured
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from ..graph.layers import Banks, Layer, choose_banks, layers_of
 from ..graph.usual import USUAL_NETWORK, usual_graph
 from ..graph.values import AXES, INPUT, Convolution, Graph
 from ..planning.options import PRETRAINED, UNTRAINED
-from .capture import Captured, capture
 from .model_zoo import Preprocessing, build, categories, require_known, takes_other_scale, trained_with
+from .tracing.capture import Captured, capture
 from .weights import Shapes, digest, download, downloading, read_state, untrained_usual, usual_shapes
 
 

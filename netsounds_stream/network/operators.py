@@ -328,6 +328,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor] | None]]
     "rsub": (torch.rsub, None),
     "rdiv": (lambda values, number: number / values, None),
     "pow": (torch.pow, None),
+    "clone": (torch.clone, lambda values: values),
 }
 
 

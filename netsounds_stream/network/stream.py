@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from ..graph.geometry import places
 from ..graph.layers import node_named
 from ..graph.values import INPUT
-from .capture import Captured, Classifier, capture
 from .convolution import Parts
 from .folding import folded, oriented
 from .networks import Network
 from .stages import MeanOverPicture, RowStage, Step, row_stages
+from .tracing.capture import Captured, capture
+from .tracing.classifier import Classifier
 
 
 @dataclass(frozen=True)

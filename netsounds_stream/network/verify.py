@@ -24,11 +24,11 @@ from ..planning.network_sizes import sizes_of
 from ..planning.options import SonifyOptions, resolve_options
 from ..planning.plan import STORED_MEMORY, Limits
 from ..planning.planner import make_plan
-from .capture import whole_layers
 from .compute import Compute, choose_compute, pixel_network
 from .label import Guess, top5
 from .networks import Network, load_network, whole_module
 from .stream import Hook, RowBlock, RowStream
+from .tracing.capture import whole_layers
 
 # Peak memory of SqueezeNet's whole-image forward pass, per pixel: the first bank twice, the banks that are
 # kept, the allocator's slack; and the values that its stream has in memory. Other networks take more or less

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 import torch
 
 from ..graph.usual import usual_graph
-from ..network.capture import Captured
 from ..network.stream import RowStream
+from ..network.tracing.capture import Captured
 from ..network.weights import usual_shapes
 from ..planning.options import SonifyOptions
 from ..planning.plan import STORED_SPOOL, AudioPlan, BankPlan, Plan, Stft

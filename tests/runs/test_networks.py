@@ -29,8 +29,8 @@ from netsounds_stream import (
 from netsounds_stream.base.progress import Progress
 from netsounds_stream.batches.batch import batch
 from netsounds_stream.errors import NetworkError, OptionError, RangeError, StoreError, WeightsError
-from netsounds_stream.network.capture import whole_layers
 from netsounds_stream.network.networks import whole_module
+from netsounds_stream.network.tracing.capture import whole_layers
 from netsounds_stream.picture.demo_picture import draw
 from tests.helpers.forks import forked
 from tests.helpers.runs import contents

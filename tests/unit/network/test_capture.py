@@ -14,9 +14,9 @@ from netsounds_stream.graph.layers import choose_banks, node_named, usual_layers
 from netsounds_stream.graph.serial import as_text, from_json, to_json
 from netsounds_stream.graph.usual import usual_graph
 from netsounds_stream.graph.values import Convolution, Join, Pointwise
-from netsounds_stream.network.capture import Captured, capture, whole_layers
 from netsounds_stream.network.model_zoo import build
 from netsounds_stream.network.stream import RowBlock, RowStream
+from netsounds_stream.network.tracing.capture import Captured, capture, whole_layers
 
 
 class Code(nn.Module):
@@ -64,6 +64,29 @@ def mutated_by_sum(values: Tensor) -> Tensor:
     return before - 1  # the same tensor as the sum
 
 
+def mutated_by_position(values: Tensor) -> Tensor:
+    other = values * 2
+    F.relu(values, True)
+    F.hardtanh(values, -1.0, 0.5, True)
+    return other + values
+
+
+def mutated_after_a_clone(values: Tensor) -> Tensor:
+    before = values.clone()
+    values.relu_()
+    return before - values
+
+
+def mutated_after_a_product(values: Tensor) -> Tensor:
+    other = values.permute(0, 2, 3, 1)
+    values.mul_(3)
+    return other.permute(0, 3, 1, 2) + 1  # the same memory
+
+
+def dropped_in_training_only(values: Tensor) -> Tensor:
+    return F.dropout(values, 0.5, training=False, inplace=True) + F.dropout(values, 0.3, False)
+
+
 STREAMED = {
     "functions": lambda values: F.hardswish(F.relu6(values) - 0.25).sigmoid().mul(3),
     "constants": lambda values: 2 - values / 4 + 1.5,
@@ -80,6 +103,10 @@ STREAMED = {
     "channels last": normalised_last,
     "values changed in place": mutated,
     "a sum in place": mutated_by_sum,
+    "values changed in place by position": mutated_by_position,
+    "values changed in place after a clone": mutated_after_a_clone,
+    "values changed in place under another order of axes": mutated_after_a_product,
+    "dropout": dropped_in_training_only,
     "batch normalisation by a function": lambda values: F.batch_norm(
         values, torch.linspace(-1, 1, 8), torch.linspace(0.5, 2, 8)
     ),
@@ -108,6 +135,66 @@ def test_code_as_people_write_it(name: str) -> None:
     torch.testing.assert_close(torch.cat(kept, dim=1), expected[0], rtol=1e-4, atol=1e-5)
 
 
+def changed_by_an_unknown_call(values: Tensor) -> Tensor:
+    values.clamp_min_(0.1)
+    return values * 2
+
+
+def changed_into_out(values: Tensor) -> Tensor:
+    torch.add(values, 1, out=values)
+    return values * 2
+
+
+def changed_by_what_cannot_be_streamed(values: Tensor) -> Tensor:
+    values += values.mean((2, 3), keepdim=True)
+    return values * 2
+
+
+def a_view_changed(values: Tensor) -> Tensor:
+    values[:, 2:4].relu_()
+    return values * 2
+
+
+def the_whole_of_a_view_changed(values: Tensor) -> Tensor:
+    some = values[:, 2:4]
+    values.relu_()
+    return some * 2
+
+
+def half_of_it_changed(values: Tensor) -> Tensor:
+    one, _ = values.chunk(2, 1)
+    one.relu_()
+    return values * 2
+
+
+def a_possible_copy_changed(values: Tensor) -> Tensor:
+    other = values.contiguous()
+    other.relu_()
+    return values * 2
+
+
+CHANGED = {
+    changed_by_an_unknown_call: "calls clamp_min_, which no rule here knows",
+    changed_into_out: "calls add as no rule here knows it",
+    changed_by_what_cannot_be_streamed: "takes a mean over the whole picture",
+    a_view_changed: "changes some channels in place",
+    the_whole_of_a_view_changed: "changes some channels in place",
+    half_of_it_changed: "changes some channels in place",
+    a_possible_copy_changed: "changes what may be a copy in place",
+}
+
+
+@pytest.mark.parametrize("code", CHANGED)
+def test_what_another_name_has_changed_is_never_streamed_unchanged(
+    code: Callable[[Tensor], Tensor],
+) -> None:
+    graph = capture(Code(code)).graph
+    product = graph.refused[-1]
+    assert product.name == "mul"
+    assert product.reason.startswith(CHANGED[code])
+    assert "mul" not in graph.by_name
+
+
 REFUSED = {
     "takes a mean over the whole picture": lambda values: values * values.mean((2, 3), keepdim=True),
     "takes a mean along an axis of the picture": lambda values: values.mean(2),
@@ -128,6 +215,9 @@ REFUSED = {
     "calls interpolate, which no rule here knows": lambda values: F.interpolate(values, scale_factor=2),
     "computes with the picture's size": lambda values: values * (values.shape[2] // 2),
     "changes some channels in place": lambda values: values[:, :2].relu_() + values[:, 2:4],
+    "drops values by chance": lambda values: F.dropout(values, 0.5),
+    "takes 4 channels where 8 come": lambda values: F.conv2d(values, WEIGHT[:, :4]),
+    "splits 8 channels into 3 groups": lambda values: F.channel_shuffle(values, 3),
 }
 
 
@@ -169,6 +259,8 @@ def test_what_cannot_be_traced_is_refused_in_a_line() -> None:
         capture(Branching())
     with pytest.raises(NetworkError, match="more than a picture: other"):
         capture(TakesTwo())
+    with pytest.raises(NetworkError, match="cannot be traced"):
+        capture(Code(lambda values: nn.ReLU()(values)))
 
 
 def test_names_are_those_of_the_code() -> None:
@@ -193,7 +285,7 @@ def test_the_usual_graph_is_what_is_captured_of_torchvisions() -> None:
 
 
 def test_a_module_is_left_as_it_was() -> None:
-    module = Code(F.dropout)
+    module = Code(F.relu_)
     module.train()
     before = {name: value.clone() for name, value in module.state_dict().items()}
     network = capture(module)

@@ -1,4 +1,4 @@
-"""Convolutions of rows, beside torch's own in float64: narrow ones above all, where oneDNN reads beyond rows."""
+"""Convolutions of narrow rows, beside torch's own in float64: oneDNN reads beyond such rows."""
 
 from __future__ import annotations
 

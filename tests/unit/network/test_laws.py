@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from netsounds_stream.graph.geometry import period, places, smallest_side
 from netsounds_stream.graph.values import Graph
-from netsounds_stream.network.capture import Captured, capture, whole_layers
 from netsounds_stream.network.model_zoo import build
 from netsounds_stream.network.stream import RowBlock, RowStream
+from netsounds_stream.network.tracing.capture import Captured, capture, whole_layers
 from tests.helpers.graphs import graphs, state_of, whole_graph
 
 TOLERANCE = 1e-5

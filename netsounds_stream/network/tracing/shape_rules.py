@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..graph.values import Select, Shuffle
-from .lowering import (
+from ...graph.values import Select, Shuffle
+from .meanings import (
     Channel,
     Grouped,
     Means,
@@ -142,6 +142,8 @@ def _shuffle_module(place: Place, module: nn.ChannelShuffle, value: Any) -> Rows
 @calls(F.channel_shuffle)
 def _shuffled(place: Place, value: Any, groups: int) -> Rows:
     rows = rows_of(value)
+    if groups < 1 or rows.channels % groups:
+        raise Refusal(f"splits {rows.channels} channels into {groups} groups")
     return place.node(Shuffle(groups=groups), [rows], rows.channels, "channels in another order")
 
 
@@ -152,7 +154,8 @@ def _view(place: Place, value: Any, *shape: Any) -> Any:
     sizes = tuple(sizes[0]) if isinstance(sizes[0], (tuple, list)) else sizes
     rows = value.rows if isinstance(value, Grouped) else value
     picture = (Size("y"), Size("x"))
-    if isinstance(rows, Rows) and not rows.channels_last and sizes[-2:] == picture:
+    alone = bool(sizes) and sizes[0] in (1, -1)
+    if isinstance(rows, Rows) and not rows.channels_last and alone and sizes[-2:] == picture:
         inner = sizes[1:-2]
         if len(inner) == 1 and inner[0] in (-1, rows.channels):
             if isinstance(value, Grouped) and value.exchanged:
@@ -162,6 +165,9 @@ def _view(place: Place, value: Any, *shape: Any) -> Any:
             known: list[int] = [size for size in inner if isinstance(size, int) and size > 0]
             if len(known) == 2 or (len(known) == 1 and -1 in inner):
                 groups = known[0] if inner[0] != -1 else rows.channels // known[0]
+                others = rows.channels // groups if len(known) == 1 else known[1]
+                if groups * others != rows.channels:
+                    raise Refusal(f"splits {rows.channels} channels into {groups} groups of {others}")
                 return Grouped(rows, groups)
     raise Refusal("takes the picture's values for those of other axes")
 

@@ -8,13 +8,13 @@ pooling), `value_rules` (functions of values, normalisation, sums) and `shape_ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
-from ..graph.values import Operator
+from ...graph.values import Operator
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class Means:
-    """What is computed from the mean of a node over the whole picture.
+    """Values computed from the mean of a node over the whole picture.
 
     Attributes:
         node: name of the node.
@@ -152,3 +152,14 @@ def pair(value: Any) -> tuple[Any, Any]:
     if isinstance(value, (tuple, list)):
         return (value[0], value[0]) if len(value) == 1 else (value[0], value[1])
     return value, value
+
+
+def flat(value: Any) -> list[Any]:
+    """Return all values in nested lists, tuples, mappings and slices."""
+    if isinstance(value, (list, tuple)):
+        return [each for part in value for each in flat(part)]
+    if isinstance(value, Mapping):
+        return flat(list(value.values()))
+    if isinstance(value, slice):
+        return flat([value.start, value.stop, value.step])
+    return [value]

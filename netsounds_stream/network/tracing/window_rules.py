@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..graph.values import Convolution, Pad, Pool, Window
-from .lowering import Place, Refusal, Rows, Size, calls, modules, pair, rows_of
+from ...graph.values import Convolution, Pad, Pool, Window
+from .meanings import Place, Refusal, Rows, Size, calls, modules, pair, rows_of
 
 
 def _size_words(y: Window, x: Window) -> str:
@@ -50,6 +50,9 @@ def _convolve(
     rows = rows_of(value)
     if not isinstance(weight, Tensor):
         raise Refusal("convolves with weights that depend on the picture")
+    taken = int(weight.shape[1]) * groups
+    if taken != rows.channels:
+        raise Refusal(f"takes {taken} channels where {rows.channels} come")
     windows = []
     for axis in (0, 1):
         kernel = int(weight.shape[2 + axis])
@@ -89,6 +92,8 @@ def _linear_module(place: Place, module: nn.Linear, value: Any) -> Rows:
 def _linear(place: Place, value: Any, weight: Tensor, bias: Tensor | None = None) -> Rows:
     if not isinstance(value, Rows) or not value.channels_last:
         raise Refusal("multiplies along an axis of the picture")
+    if int(weight.shape[1]) != value.channels:
+        raise Refusal(f"takes {int(weight.shape[1])} channels where {value.channels} come")
     op = Convolution(
         windows=(Window(), Window()),
         weight=place.parameter(weight, "weight"),

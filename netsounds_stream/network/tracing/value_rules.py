@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..graph.values import Affine, ChannelNorm, Join, Pointwise
-from .lowering import Place, Refusal, Rows, calls, modules, rows_of
+from ...graph.values import Affine, ChannelNorm, Join, Pointwise
+from .meanings import Place, Refusal, Rows, calls, modules, rows_of
 
 # Functions of each value
 
@@ -52,6 +52,7 @@ _WORDS = {
     "rsub": "subtracted from a constant",
     "rdiv": "a constant divided by it",
     "pow": "powers",
+    "clone": "a copy",
 }
 
 
@@ -173,11 +174,28 @@ def _same_module(place: Place, module: nn.Module, value: Any) -> Any:
     return value
 
 
-# The first three are functions of other packages, which do nothing but in training.
-@calls("function stochastic_depth", "function drop_path", "function drop_block_2d")
-@calls(F.dropout, F.dropout2d, "contiguous", "clone", "detach", torch.clone, "float")
+@calls("contiguous", "detach", "float")
 def _same(place: Place, value: Any, *arguments: Any, **settings: Any) -> Any:
     return value
+
+
+@calls(F.dropout, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout)
+def dropped(place: Place, value: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+    """Lower a dropout, which does nothing but in training."""
+    if training and p > 0:
+        raise Refusal("drops values by chance")
+    return value
+
+
+# A function of torchvision's.
+@calls("function stochastic_depth")
+def _stochastic_depth(place: Place, value: Any, p: float, mode: str, training: bool = True) -> Any:
+    return dropped(place, value, p, training)
+
+
+@calls(torch.clone, "clone")
+def _clone(place: Place, value: Any, *, memory_format: Any = None) -> Rows:
+    return _pointwise(place, value, "clone")
 
 
 # Normalisation
