@@ -124,7 +124,7 @@ def _connect(how: HowToRun, stack: ExitStack) -> ClusterRun | None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Opened:
-    """What a run is planned from.
+    """Inputs of a run's plan.
 
     Attributes:
         picture: the picture's header.

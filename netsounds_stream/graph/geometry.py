@@ -7,7 +7,7 @@ are not square.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from math import lcm
 
 from .values import INPUT, Axis, Graph, Join, Node, Window
@@ -15,7 +15,7 @@ from .values import INPUT, Axis, Graph, Join, Node, Window
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where a node's values lie along one axis of the picture.
+    """Positions of a node's values along one axis of the picture.
 
     Value `i` depends on the `field` pixels from `start + stride * i` on (0-based); those outside of the
     picture are padding.
@@ -56,7 +56,7 @@ def window_of(node: Node, axis: Axis) -> Window:
     return node.operator.y if axis == "y" else node.operator.x
 
 
-@cache
+@lru_cache(maxsize=128)  # a long-lived process may meet many networks
 def places(graph: Graph, axis: Axis) -> dict[str, Places]:
     """Compute where all nodes' values lie.
 
@@ -151,7 +151,7 @@ def completed(graph: Graph, axis: Axis, rows: int) -> dict[str, int]:
     return found
 
 
-@cache
+@lru_cache(maxsize=128)
 def period(graph: Graph) -> int:
     """Return the number of the picture's rows or columns after which everything repeats: the whole stride."""
     return lcm(*(places(graph, axis)[node.name].stride for axis in ("y", "x") for node in graph.nodes))
@@ -159,7 +159,7 @@ def period(graph: Graph) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """How a node's rows wait in a stream.
+    """Rows of a node that wait in a stream.
 
     Attributes:
         latency: rows of the picture that must have come before the first row is complete.
@@ -173,7 +173,7 @@ class Waiting:
     retained: int
 
 
-@cache
+@lru_cache(maxsize=128)
 def waiting(graph: Graph, axis: Axis) -> dict[str, Waiting]:
     """Compute how every node's rows wait, and the picture's.
 

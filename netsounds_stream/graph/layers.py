@@ -186,8 +186,8 @@ def describe(graph: Graph) -> dict[str, Any]:
         graph: the network.
 
     Returns:
-        Its name; its layers in order, those that cannot be streamed among them, at the end; and the names of
-        those that become banks unless others are named.
+        Its name; its layers in order, then those that cannot be streamed; and the names of those that become
+        banks unless others are named.
     """
     usual = usual_layers(graph)
     streamed = [

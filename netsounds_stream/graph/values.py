@@ -78,7 +78,7 @@ HERE = Window()
 
 @dataclass(frozen=True, kw_only=True)
 class Operator:
-    """What a node computes. Operators of one input and one place see the value at their own place only."""
+    """Operation of a node; unless it has windows, it sees only the values at its own place."""
 
     @property
     def y(self) -> Window:
@@ -283,7 +283,7 @@ class Graph:
     refused: tuple[Refused, ...] = field(default=(), repr=False)
 
     def __hash__(self) -> int:
-        """Hash in constant time, for `functools.cache`."""
+        """Hash in constant time, for `functools.lru_cache`."""
         return hash((self.name, len(self.nodes), self.mean))
 
     @cached_property

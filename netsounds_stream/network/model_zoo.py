@@ -24,7 +24,7 @@ _TRANSFORM_INPUT = ("googlenet", "inception_v3")
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """What weights were trained with.
+    """Preprocessing that weights were trained with.
 
     Attributes:
         mean: mean of each channel, in [0, 1] units.
