@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..graph.values import (
     Affine,
+    Axis,
     ChannelNorm,
     Convolution,
     Join,
@@ -132,16 +133,12 @@ class PoolAcross:
 
     Args:
         op: the pooling.
-        split: numbers of channels in each part.
     """
 
-    fresh = True
-
-    def __init__(self, op: Pool, split: tuple[int, ...]) -> None:
-        self.split = split
+    def __init__(self, op: Pool) -> None:
+        self._op = op
         self._max = op.kind == "max"
         self._window = op.x
-        self._op = op
 
     def length(self, cross: int) -> int:
         """Return the number of values in an output row."""
@@ -157,18 +154,7 @@ class PoolAcross:
         for part, into in zip(parts, out, strict=True):
             self._reduce(part, into)
             if not self._max:
-                into.mul_(_divisors(self._op, self._window, int(part.shape[3]), into))
-
-    def __call__(self, inputs: tuple[Parts, ...], edges: Edges) -> Parts:
-        """Pool rows into new tensors."""
-        out = tuple(
-            part.new_empty((*part.shape[:3], self.length(int(part.shape[3])))).contiguous(
-                memory_format=torch.channels_last
-            )
-            for part in inputs[0]
-        )
-        self.write(inputs[0], out)
-        return out
+                _divide(into, self._op, "x", self._window.before, int(part.shape[3]))
 
     def _reduce(self, part: Tensor, out: Tensor) -> None:
         """Take the places of all windows in turn, those that all windows have before the others."""
@@ -211,26 +197,37 @@ def _taps(window: Window, length: int, outputs: int) -> list[tuple[int, int, int
     return taps
 
 
-def _divisors(op: Pool, window: Window, length: int, like: Tensor) -> Tensor | float:
-    """Return the factors that turn sums along an axis into means: of each output, or of all."""
+def _divide(sums: Tensor, op: Pool, axis: Axis, before: int, inputs: int) -> None:
+    """Turn sums along an axis into means, in place.
+
+    Each is divided by the number of inputs that its window counts. A pooling's own divisor is for both axes;
+    it divides the sums along the row.
+
+    Args:
+        sums: `[1, channel, row, cross]`.
+        op: the pooling.
+        axis: 'x': the sums are along the row; 'y': down the rows.
+        before: inputs of padding that the first window begins with.
+        inputs: number of inputs without padding.
+    """
     if op.divisor is not None:
-        return 1.0 if window is not op.x else 1 / op.divisor
-    return _counted(op, window, 0, window.length(length), length, like)
-
-
-def _counted(op: Pool, window: Window, first: int, stop: int, length: int, like: Tensor) -> Tensor | float:
-    """Return a factor for each output, from the number of inputs that its window counts."""
+        if axis == "x":
+            sums.mul_(1 / op.divisor)
+        return
+    window, place = (op.y, 2) if axis == "y" else (op.x, 3)
     counts = []
-    for output in range(first, stop):
-        begin = output * window.stride - window.before
+    for output in range(sums.shape[place]):
+        begin = output * window.stride - before
         end = begin + window.kernel
         if op.count_padding:
-            counts.append(min(end, length + window.after) - begin)
+            counts.append(min(end, inputs + window.after) - begin)
         else:
-            counts.append(min(end, length) - max(begin, 0))
+            counts.append(min(end, inputs) - max(begin, 0))
     if len(set(counts)) == 1:
-        return 1 / counts[0]
-    return torch.tensor([1 / count for count in counts], dtype=like.dtype, device=like.device)
+        sums.mul_(1 / counts[0])
+        return
+    factors = torch.tensor([1 / count for count in counts], dtype=sums.dtype, device=sums.device)
+    sums.mul_(factors[:, None] if axis == "y" else factors)
 
 
 class PoolDown:
@@ -272,29 +269,8 @@ class PoolDown:
             for view in views[2:]:
                 combine(out, view, out=out)
         if not self._max:
-            out.mul_(self._factors(count, inner, edges, out))
+            _divide(out, self._op, "y", edges.above, inner)
         return out
-
-    def _factors(self, count: int, inner: int, edges: Edges, like: Tensor) -> Tensor | float:
-        """Return the factor of each row's mean."""
-        if self._op.divisor is not None:
-            return 1.0
-        # rows counted from the first that is given; further rows above and below there may be, unless the
-        # windows include padding
-        window = self._window
-        counts = []
-        for output in range(count):
-            begin = output * window.stride - edges.above
-            end = begin + window.kernel
-            if self._op.count_padding:
-                hanging = max(0, end - inner - window.after) if edges.below else 0
-                counts.append(window.kernel - hanging)
-            else:
-                counts.append(min(end, inner) - max(begin, 0))
-        if len(set(counts)) == 1:
-            return 1 / counts[0]
-        factors = torch.tensor([1 / each for each in counts], dtype=like.dtype, device=like.device)
-        return factors[:, None]
 
 
 def _gelu(values: Tensor, approximate: str) -> Tensor:

@@ -55,7 +55,7 @@ class _Unit:
     """
 
     name: str | None
-    operator: RowOperator
+    operator: RowOperator | PoolAcross
     inputs: tuple[RowBuffer, ...]
     window: Window
     waits: bool = False
@@ -390,8 +390,7 @@ class _Making:
     def _pooled_across(self, draft: _Draft, node: Node, op: Pool, inputs: tuple[RowBuffer, ...]) -> RowBuffer:
         """Add the first half of a pooling, and return the buffer that it writes to."""
         line = draft.buffers[f"{node.name} across"] = RowBuffer()
-        across = PoolAcross(op, self._splits[node.inputs[0]])
-        draft.units.append(_Unit(name=None, operator=across, inputs=inputs, window=HERE, output=line))
+        draft.units.append(_Unit(name=None, operator=PoolAcross(op), inputs=inputs, window=HERE, output=line))
         return line
 
     def _buffer(self, draft: _Draft, name: str) -> RowBuffer:
