@@ -6,10 +6,11 @@ are tried, and in which order, is never decided here but in `planner`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..graph.layers import Bank, Banks
+from ..graph.usual import usual_banks
 from ..graph.values import Axis
 from .memory import (
     FINISHING_BYTES,
@@ -39,9 +40,8 @@ from .sound_plan import audio_plan, parts_plan, preview_rows, stems_plan, stft_p
 _SLAB_ROWS = 64  # of the picture, decoded at a time, at least
 
 # Bytes on disk for a byte of float16 activations, by codec and bank of SqueezeNet 1.0: measured on real
-# photographs with trained weights, rounded up. `benchmarks/codecs.py` prints them. Of other networks' layers
-# those without negative values are taken for the first bank, which has the fewest zeros.
-_LAYERS = ("features.1", "features.5", "features.10", "features.12")
+# photographs with trained weights, rounded up. `benchmarks/codecs.py` prints them. Other layers without
+# negative values are taken for the first bank, which has the fewest zeros.
 _STORED_SHARE = {
     "zstd": {1: 0.60, 2: 0.48, 3: 0.20, 4: 0.24},
     "lz4": {1: 0.82, 2: 0.64, 3: 0.30, 4: 0.36},
@@ -228,8 +228,9 @@ def _bank_plan(
 
 def _stored_share(codec: str, bank: Bank) -> float:
     """Return the estimated bytes on disk for a byte of a bank."""
-    if bank.layer in _LAYERS:
-        return _STORED_SHARE[codec][_LAYERS.index(bank.layer) + 1]
+    for usual in usual_banks().banks:
+        if replace(bank, number=usual.number) == usual:  # other networks have layers of the same names
+            return _STORED_SHARE[codec][usual.number]
     return _STORED_SHARE[codec][1] if bank.nonnegative else 1.01
 
 
