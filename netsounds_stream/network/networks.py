@@ -7,7 +7,6 @@ import importlib.util
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -62,7 +61,7 @@ class Network:
         """
         return choose_banks(self.captured.graph, layers, prediction=prediction)
 
-    @cached_property
+    @property
     def label(self) -> str:
         """A word for file names where no class names the picture."""
         if self.source == UNTRAINED:
