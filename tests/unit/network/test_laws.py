@@ -6,7 +6,7 @@ products, which different kernels add in different orders: 1e-6 to 4e-6 in all, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import lcm
 
 import pytest
@@ -21,6 +21,7 @@ from netsounds_stream.network.model_zoo import build
 from netsounds_stream.network.stream import RowBlock, RowStream
 from netsounds_stream.network.tracing.capture import Captured, capture, whole_layers
 from tests.helpers.graphs import graphs, state_of, whole_graph
+from tests.helpers.streams import streamed
 
 TOLERANCE = 1e-5
 
@@ -29,35 +30,6 @@ NETWORKS = (
     "mobilenet_v2", "mobilenet_v3_large", "regnet_x_400mf", "resnet18", "resnet50", "resnext50_32x4d",
     "shufflenet_v2_x0_5", "squeezenet1_0", "squeezenet1_1", "vgg11_bn", "wide_resnet50_2",
 )  # fmt: skip
-
-
-def streamed(
-    network: Captured,
-    picture: Tensor,
-    names: Sequence[str],
-    bands: Sequence[int],
-    *,
-    transposed: bool = False,
-) -> tuple[dict[str, Tensor], Tensor | None]:
-    """Layers `[channel, y, x]` of a picture in bands of these heights, again and again; and the logits."""
-    rows: dict[str, list[Tensor]] = {name: [] for name in names}
-
-    def keep(block: RowBlock) -> None:
-        assert block.start == sum(piece.shape[1] for piece in rows[block.layer])
-        rows[block.layer].append(block.tensor())
-
-    stream = RowStream(network, dict.fromkeys(names, keep), transposed=transposed)
-    along = picture.transpose(1, 2) if transposed else picture
-    start = number = 0
-    while start < along.shape[1]:
-        stream.push(along[:, start : start + bands[number % len(bands)]])
-        start += bands[number % len(bands)]
-        number += 1
-    stream.flush()
-    found = {name: torch.cat(pieces, dim=1) for name, pieces in rows.items() if pieces}
-    return {
-        name: each.transpose(1, 2) if transposed else each for name, each in found.items()
-    }, stream.logits()
 
 
 def assert_near(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:

@@ -17,35 +17,22 @@ from hypothesis import strategies as st
 from netsounds_stream.errors import OptionError
 from netsounds_stream.graph.usual import usual_banks, usual_graph
 from netsounds_stream.network.networks import Network, load_network
-from netsounds_stream.network.stream import RowBlock, RowStream
+from netsounds_stream.network.stream import RowStream
 from netsounds_stream.picture.demo_picture import draw
 from tests.helpers.reference import TRAINED, normalised, reference_module, whole_image
+from tests.helpers.streams import streamed
 
 TOLERANCE = 1e-5
 
 
-def streamed(
+def banks_of(
     weights: Network, pixels: torch.Tensor, splits: list[int], transposed: bool = False
 ) -> tuple[dict[int, torch.Tensor], torch.Tensor]:
     """Banks `[channel, y, x]` and logits of `[rgb, y, x]`, in pieces of the given heights, repeated."""
-    along = pixels.transpose(1, 2) if transposed else pixels
-    rows: dict[str, list[torch.Tensor]] = {bank.layer: [] for bank in usual_banks().banks}
-
-    def keep(block: RowBlock) -> None:
-        assert block.start == sum(piece.shape[1] for piece in rows[block.layer])
-        rows[block.layer].append(block.tensor())
-
-    stream = RowStream(weights.captured, dict.fromkeys(rows, keep), transposed=transposed)
-    start = piece = 0
-    while start < along.shape[1]:
-        stream.push(along[:, start : start + splits[piece % len(splits)]])
-        start += splits[piece % len(splits)]
-        piece += 1
-    stream.flush()
-    banks = {bank.number: torch.cat(rows[bank.layer], dim=1) for bank in usual_banks().banks}
-    logits = stream.logits()
+    names = {bank.layer: bank.number for bank in usual_banks().banks}
+    layers, logits = streamed(weights.captured, pixels, list(names), splits, transposed=transposed)
     assert logits is not None
-    return {n: b.transpose(1, 2) if transposed else b for n, b in banks.items()}, logits
+    return {names[name]: values for name, values in layers.items()}, logits
 
 
 def usual_names() -> list[str]:
@@ -73,7 +60,7 @@ def test_any_split_gives_the_whole(
     weights: Network, height: int, width: int, splits: list[int], transposed: bool, seed: int
 ) -> None:
     pixels = torch.randn(3, height, width, generator=torch.Generator().manual_seed(seed))
-    mine, logits = streamed(weights, pixels, splits, transposed)
+    mine, logits = banks_of(weights, pixels, splits, transposed)
     theirs, their_logits = whole_image(weights, pixels)
     assert_same(mine, theirs)
     torch.testing.assert_close(logits, their_logits.double(), rtol=1e-4, atol=1e-4)
@@ -84,7 +71,7 @@ def test_any_split_gives_the_whole(
 def test_trained_weights_on_a_strip(data: Path, transposed: bool) -> None:
     trained = load_network(weights=str(data / TRAINED))
     pixels = normalised(draw(1201, 67))
-    mine, logits = streamed(trained, pixels, [32], transposed)
+    mine, logits = banks_of(trained, pixels, [32], transposed)
     theirs, their_logits = whole_image(trained, pixels)
     assert_same(mine, theirs)
     assert logits.topk(5).indices.tolist() == their_logits.topk(5).indices.tolist()
@@ -95,8 +82,8 @@ def test_nothing_outside_the_field_leaks_in(weights: Network, spoilt: int) -> No
     clean = torch.randn(3, 131, 40, generator=torch.Generator().manual_seed(1))
     dirty = clean.clone()
     dirty[:, spoilt] = torch.nan
-    of_clean, _ = streamed(weights, clean, [16])
-    of_dirty, _ = streamed(weights, dirty, [16])
+    of_clean, _ = banks_of(weights, clean, [16])
+    of_dirty, _ = banks_of(weights, dirty, [16])
     for bank in usual_banks().banks:
         for row in range(of_clean[bank.number].shape[1]):
             sees = abs(bank.y.offset + bank.stride * row - spoilt) <= (bank.field - 1) // 2
@@ -162,4 +149,4 @@ def test_scaling_folded_into_the_first_layer(weights: Network, full_scale: int, 
     assert captured is not None
     folded = replace(weights, captured=captured)
     raw = torch.from_numpy(pixels.astype("float32") * (full_scale / 255)).permute(2, 0, 1)
-    assert_same(streamed(folded, raw, [32])[0], theirs)
+    assert_same(banks_of(folded, raw, [32])[0], theirs)
