@@ -57,6 +57,8 @@ class Window:
 
     def length(self, inputs: int) -> int:
         """Compute the number of outputs of so many inputs; 0 if there are too few."""
+        if inputs < 1:  # padding alone is no picture, even where a window fits into it
+            return 0
         room = inputs + self.before + self.after - self.extent
         if not self.ceil:
             return max(0, room // self.stride + 1)

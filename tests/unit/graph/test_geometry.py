@@ -31,7 +31,9 @@ def seen_by_brute_force(graph: Graph, length: int) -> dict[str, list[set[int]]]:
 
 def walked(window: Window, inputs: list[set[int]]) -> list[set[int]]:
     """What the windows over some inputs see, padding included."""
-    count, outputs, start = len(inputs), [], -window.before
+    count, outputs, start = len(inputs), list[set[int]](), -window.before
+    if not inputs:  # torch refuses it, whatever the padding
+        return outputs
     while start + window.extent <= count + window.after or (
         window.ceil and start + window.extent - window.stride < count + window.after and start < count
     ):
@@ -117,6 +119,12 @@ def test_smallest_side_is_the_smallest(weights: Network) -> None:
     assert usual_banks().length(4, "y", side - 1) == 0
     with pytest.raises(RuntimeError):
         whole_image(weights, torch.zeros(3, side - 1, side - 1))
+
+
+def test_padding_alone_is_no_picture() -> None:
+    """A layer whose window fits into its own padding has no value where the layer before it has none."""
+    assert Window(kernel=2, before=1, after=1).length(0) == 0
+    assert Window(kernel=2, before=1, after=1).length(1) == 2
 
 
 @settings(max_examples=60, deadline=None)
