@@ -19,6 +19,7 @@ are the same. Everything here is integer arithmetic.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from math import lcm
 
@@ -40,7 +41,8 @@ class Segment:
         first: first row that is read for it, with the warm-up.
         last: end of the rows that are read for it, exclusive.
         frames: its own frames of each bank, by the bank's number: the first, and the end.
-        positions: likewise the rows whose mean is the prediction; None where there are none.
+        positions: likewise the rows whose mean is the prediction, in the last segment all that remain; None
+            where there are none.
         ends: whether the picture ends with the rows that are read, so that layers return what waits for more.
     """
 
@@ -102,16 +104,15 @@ def _segment(plan: Plan, number: int, start: int, stop: int) -> Segment:
     seen_from = start
     seen_to = stop
 
-    def own(lie: Places, rows: int | None) -> tuple[int, int]:
-        """Return the segment's rows of values that lie so; `rows`, how many the whole picture has."""
+    def own(lie: Places, rows: int) -> tuple[int, int]:
+        """Return the segment's rows of values that lie so; there are at most `rows` in all."""
         nonlocal seen_from, seen_to
         seen_from = min(seen_from, start + lie.start)
         seen_to = max(seen_to, stop - lie.stride + lie.stop)
-        last = -(-stop // lie.stride) if rows is None else rows
-        return start // lie.stride, last if ends else stop // lie.stride
+        return start // lie.stride, rows if ends else stop // lie.stride
 
     frames = {bank.number: own(bank.bank.along(plan.time_axis), bank.frames) for bank in plan.banks}
-    positions = None if plan.classified is None else own(plan.classified, None)
+    positions = None if plan.classified is None else own(plan.classified, sys.maxsize)
     step = lcm(plan.network_stride, plan.band_rows)
     last = along if ends else min(along, -(-seen_to // plan.band_rows) * plan.band_rows)
     return Segment(

@@ -306,7 +306,7 @@ def _necks(graph: Graph) -> list[Node]:
         if open_until <= number and node.name not in head:
             necks.append(node)
         open_until = max(open_until, last_use.get(node.name, number))
-    return necks or [node for node in graph.nodes if node.name not in head]
+    return necks or [node for node in graph.nodes if node.name not in head] or list(graph.nodes)
 
 
 def _head(graph: Graph) -> set[str]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..base.device import Transfers
 from ..base.pipeline import Pipeline
 from ..network.compute import Compute, PixelNetwork, as_values
-from ..network.stream import Band, Hook, RowStream, exact_float32
+from ..network.stream import Band, Hook, RowBlock, RowStream, exact_float32
 from ..picture.overview import across_cells
 from ..picture.slabs import PixelBand
 from ..planning.plan import Plan
@@ -119,7 +119,7 @@ class BandPump:
         do = self._pending.later if self._transfers.overlapped else _now
         self._do: Callable[[Callable[[], None]], None] = do
         banks = {planned.number: planned for planned in plan.banks}
-        bank_hooks = {
+        bank_hooks: dict[str, Hook] = {
             banks[number].bank.layer: BankHook(
                 banks[number].bank,
                 taker,
@@ -134,7 +134,7 @@ class BandPump:
         self._layers = {banks[number].bank.layer: number for number in takers}
         self.stream = RowStream(
             network.captured,
-            {**(hooks or {}), **bank_hooks},
+            _together(hooks or {}, bank_hooks),
             transposed=plan.time_axis == "x",
             dtype=compute.dtype,
             device=compute.device,
@@ -194,6 +194,19 @@ class BandPump:
             carried.barrier.snapshot.commit()
             self._under_way.remove(carried.barrier)
         return carried
+
+
+def _together(some: Mapping[str, Hook], others: Mapping[str, Hook]) -> dict[str, Hook]:
+    """Return the hooks of both; where both have a layer, one that calls both."""
+
+    def both(layer: str) -> Hook:
+        def call(block: RowBlock) -> None:
+            some[layer](block)
+            others[layer](block)
+
+        return call
+
+    return {**some, **others, **{layer: both(layer) for layer in some if layer in others}}
 
 
 @dataclass(frozen=True)

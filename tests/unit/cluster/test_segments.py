@@ -9,12 +9,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from netsounds_stream.cluster.segments import segments_of, unit_rows
+from netsounds_stream.graph.geometry import lengths
+from netsounds_stream.graph.layers import choose_banks
 from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.network.networks import Network
 from netsounds_stream.network.stream import RowBlock, RowStream
+from netsounds_stream.network.tracing.capture import capture
 from netsounds_stream.planning.options import SonifyOptions
 from netsounds_stream.planning.plan import Limits, Plan, Source
 from netsounds_stream.planning.planner import make_plan
@@ -57,6 +60,17 @@ def test_every_frame_is_some_segments(long: int, short: int, rows: int, banks: s
             assert segment.first == 0 or segment.first <= lie.stride * start + lie.start
             assert segment.ends or segment.last >= lie.stride * (stop - 1) + lie.stop
         assert segment.start % unit_rows(plan) == 0
+
+
+def test_the_last_segment_has_all_rows_of_the_prediction() -> None:
+    """Padding may make more of them than the picture's length and the stride suggest."""
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, padding=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    banks = choose_banks(capture(module).graph)
+    plan = make_plan(Source(height=4000, width=60), SonifyOptions(banks=(1,)), LIMITS, banks)
+    first, *_, last = segments_of(plan, 1000)
+    assert first.positions is not None and last.positions is not None and banks.graph.mean is not None
+    assert first.positions[0] == 0
+    assert last.positions[1] >= lengths(banks.graph, "y", 4000)[banks.graph.mean] > 4000
 
 
 Rows = dict[str, dict[int, Tensor]]
