@@ -29,9 +29,9 @@ from .planning.options import (
     UNTRAINED,
     Codec,
     SonifyOptions,
-    absolute_name,
     options_from_words,
     resolve_options,
+    with_whole_paths,
 )
 from .planning.plan import Plan
 from .planning.planner import make_plan
@@ -166,10 +166,7 @@ def sonify(
         >>> run.record["picture"]["in_memory"]["shape"]
         [64, 96, 3]
     """
-    options = resolve_options(options, words)
-    if options.weights not in (PRETRAINED, UNTRAINED):  # a resume may come from another folder
-        options = replace(options, weights=str(Path(options.weights).absolute()))
-    options = replace(options, network=absolute_name(options.network))
+    options = with_whole_paths(resolve_options(options, words))  # a resume may come from another folder
     how = HowToRun(
         checkpoint_seconds=checkpoint_seconds,
         stop=stop,

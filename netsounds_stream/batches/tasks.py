@@ -15,7 +15,7 @@ from ..base.progress import Stop
 from ..batches import pool
 from ..cluster import dask_cluster
 from ..errors import NetsoundsError, OptionError
-from ..planning.options import PRETRAINED, UNTRAINED, SonifyOptions
+from ..planning.options import SonifyOptions, with_whole_paths
 from .inputs import Input, inputs_of
 from .plan import Shares, shares
 from .records import STOP, check_folder
@@ -151,9 +151,7 @@ def _tasks(
     request: BatchRequest, inputs: Sequence[Input], threads: int | None, memory_bytes: int | None
 ) -> tuple[Task, ...]:
     out = request.out.absolute()
-    options = replace(request.options, memory_bytes=memory_bytes)
-    if options.weights not in (PRETRAINED, UNTRAINED):
-        options = replace(options, weights=str(Path(options.weights).absolute()))
+    options = with_whole_paths(replace(request.options, memory_bytes=memory_bytes))
     return tuple(
         Task(
             picture=item.picture.absolute(),

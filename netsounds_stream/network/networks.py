@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..errors import NetworkError, OptionError
 from ..graph.geometry import window_of
 from ..graph.layers import Banks, Layer, choose_banks, layers_of
+from ..graph.serial import as_text
 from ..graph.usual import USUAL_NETWORK, usual_graph
 from ..graph.values import AXES, INPUT, Convolution, Graph
 from ..planning.options import PRETRAINED, UNTRAINED
@@ -30,7 +31,7 @@ class Network:
     Attributes:
         name: its name, or that of the code that it is made by.
         source: 'pretrained', 'untrained', or the name of the file that its weights were loaded from.
-        sha256: digest of the names and values of all its parameters.
+        sha256: digest of the names and values of all its parameters; of own code, of its layers, too.
         captured: its layers and their parameters.
         preprocessing: what its weights were trained with.
         categories: names of its classes, in the order of its predictions; empty if they are not known.
@@ -161,10 +162,14 @@ def load_network(name: str = USUAL_NETWORK, weights: str | Path = PRETRAINED) ->
         raise NetworkError(f"{name} takes pictures of {captured.graph.channels} channels, not of 3")
     preprocessing, names = (Preprocessing(), ()) if ":" in name else trained_with(name)
     parameters = {key: value for key, value in module.state_dict().items() if value.is_floating_point()}
+    code = ""
+    if ":" in name:  # it may change, and have tensors that are no parameters
+        parameters |= captured.state
+        code = as_text(replace(captured.graph, name=""))
     return Network(
         name=name,
         source=weights if weights in (PRETRAINED, UNTRAINED) else Path(weights).name,
-        sha256=digest(parameters),
+        sha256=digest(parameters, code),
         captured=captured,
         preprocessing=preprocessing,
         categories=names,

@@ -259,9 +259,14 @@ def checked(state: Mapping[str, Any], source: str, network: str, shapes: Shapes)
     return {name: state[name].detach().to("cpu", torch.float32).contiguous() for name in shapes}
 
 
-def digest(state: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256 of names and values, the same for the same weights in another file format."""
-    digest = hashlib.sha256()
+def digest(state: Mapping[str, torch.Tensor], code: str = "") -> str:
+    """Return the SHA-256 of names and values, the same for the same weights in another file format.
+
+    Args:
+        state: the parameters.
+        code: text for what is computed with them, where the network's name does not say it.
+    """
+    digest = hashlib.sha256(code.encode())
     for name in sorted(state):
         digest.update(name.encode())
         digest.update(state[name].contiguous().numpy().data)  # not copied: it may be large

@@ -324,10 +324,14 @@ def parse_banks(text: str) -> tuple[int, ...]:
     return parse_numbers("banks", text)
 
 
-def absolute_name(network: str) -> str:
-    """Return a network's name that holds in any folder: code in a file by its whole path."""
-    place, separator, function = network.rpartition(":")
-    return f"{Path(place).absolute()}:{function}" if separator and place.endswith(".py") else network
+def with_whole_paths(options: SonifyOptions) -> SonifyOptions:
+    """Return options that hold in any folder: weights and code in files by their whole paths."""
+    if options.weights not in (PRETRAINED, UNTRAINED):
+        options = replace(options, weights=str(Path(options.weights).absolute()))
+    place, separator, function = options.network.rpartition(":")
+    if separator and place.endswith(".py"):
+        options = replace(options, network=f"{Path(place).absolute()}:{function}")
+    return options
 
 
 def parse_names(text: str) -> tuple[str, ...]:

@@ -122,9 +122,11 @@ def changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
         A few words for each difference, such as 'codec zstd instead of lz4'.
     """
     differing = []
+    own = ":" in now["options"]["network"]
     for name in ("picture", "weights"):
         if any(then[name].get(key) != now[name].get(key) for key in ("sha256", "in_memory")):
-            differing.append(f"other {name} ({now[name].get('name') or now[name].get('source')})")
+            what = "weights or code" if name == "weights" and own else name
+            differing.append(f"other {what} ({now[name].get('name') or now[name].get('source')})")
     differing += _changed_values(_with_defaults(then["options"]), now["options"])
     return differing + _changed_values(then["computed"], now["computed"])
 

@@ -28,7 +28,14 @@ from netsounds_stream import (
 )
 from netsounds_stream.base.progress import Progress
 from netsounds_stream.batches.batch import batch
-from netsounds_stream.errors import NetworkError, OptionError, RangeError, StoreError, WeightsError
+from netsounds_stream.errors import (
+    ChangedError,
+    NetworkError,
+    OptionError,
+    RangeError,
+    StoreError,
+    WeightsError,
+)
 from netsounds_stream.network.networks import whole_module
 from netsounds_stream.network.tracing.capture import whole_layers
 from netsounds_stream.picture.demo_picture import draw
@@ -160,6 +167,18 @@ def test_raw_sound_of_values_below_zero_fills_the_scale(tmp_path: Path, picture_
         assert np.abs(samples.astype(int)).max() >= 32766
 
 
+def begun_and_stopped(picture: Path, out: Path, **words: Any) -> None:
+    """A run that is stopped in the network's stage."""
+    stop = Stop()
+
+    def listen(progress: Progress) -> None:
+        if progress.stage == "network" and progress.done > progress.earlier:
+            stop.ask()
+
+    with pytest.raises(Stopped):
+        sonify(picture, out, stop=stop, on_progress=listen, **words)
+
+
 def test_a_stopped_run_resumes_to_the_same_bytes(tmp_path: Path, picture_file: Path) -> None:
     words: dict[str, Any] = {
         "network": "resnet18",
@@ -168,16 +187,22 @@ def test_a_stopped_run_resumes_to_the_same_bytes(tmp_path: Path, picture_file: P
         **SHORT,
     }
     sonify(picture_file, tmp_path / "whole", **words)
-    stop = Stop()
-
-    def listen(progress: Progress) -> None:
-        if progress.stage == "network" and progress.done > progress.earlier:
-            stop.ask()
-
-    with pytest.raises(Stopped):
-        sonify(picture_file, tmp_path / "run", stop=stop, on_progress=listen, **words)
+    begun_and_stopped(picture_file, tmp_path / "run", **words)
     resume(tmp_path / "run")
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_a_stopped_run_of_code_that_has_changed_is_not_resumed(
+    tmp_path: Path, picture_file: Path, own: str
+) -> None:
+    """Though its parameters are the same."""
+    begun_and_stopped(picture_file, tmp_path / "run", network=own, checkpoint_seconds=0.0, **SHORT)
+    code = tmp_path / "own.py"
+    code.write_text(OWN.replace("torch.relu", "torch.abs"))
+    with pytest.raises(ChangedError, match="other weights or code"):
+        resume(tmp_path / "run")
+    code.write_text(OWN)
+    assert resume(tmp_path / "run").label == "make"
 
 
 @pytest.mark.process
@@ -204,13 +229,22 @@ def test_a_cluster_makes_the_same_bytes(
 
 
 @pytest.mark.process
-def test_a_batch_has_its_network(tmp_path: Path, picture_file: Path, small_picture: Path) -> None:
-    words: dict[str, Any] = {"network": "squeezenet1_1", "weights": "untrained", **SHORT}
+@pytest.mark.parametrize("network", ["squeezenet1_1", "own.py:make"])
+def test_a_batch_has_its_network(
+    tmp_path: Path,
+    picture_file: Path,
+    small_picture: Path,
+    own: str,
+    monkeypatch: pytest.MonkeyPatch,
+    network: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words: dict[str, Any] = {"network": network, "weights": "untrained", **SHORT}
     for status in ("done", "skipped"):
         made = batch([picture_file, small_picture], tmp_path / "runs", **words)
         assert [result.status for result in made.results] == [status] * 2
     for run in (tmp_path / "runs").glob("*/run.json"):
-        assert json.loads(run.read_text())["options"]["network"] == "squeezenet1_1"
+        assert json.loads(run.read_text())["options"]["network"] == {"own.py:make": own}.get(network, network)
 
 
 def test_weights_of_a_file_are_checked(tmp_path: Path, picture_file: Path) -> None:
