@@ -37,7 +37,7 @@ class PictureError(NetsoundsError):
 
 
 class WeightsError(NetsoundsError):
-    """The weights cannot be read or downloaded, or are not SqueezeNet 1.0's."""
+    """The weights cannot be read or downloaded, or are not the network's."""
 
 
 class WeightsUnavailableError(WeightsError):

@@ -33,7 +33,7 @@ class RowBlock:
     """New output rows of one layer, rows `start` to `start + rows`.
 
     Attributes:
-        layer: torchvision's name of the layer.
+        layer: the layer's name, as the hook was given for it.
         start: number of the first row, counted along the stream.
         parts: tensors `[1, channel, row, cross]` (channels_last), one after another along the channels. They
             are valid only while the hook runs: a later layer may reuse their memory.

@@ -104,7 +104,7 @@ def verify(
     on_progress: Listener | None = None,
     **words: Unpack[NetworkKeywords],
 ) -> Verification:
-    """Compare the stream's activations of a picture with those of torchvision's whole-image network.
+    """Compare the stream's activations of a picture with those of the network on the whole picture.
 
     Args:
         image: the picture: a file, a URL, a numpy array or a PIL image; see `sonify`.

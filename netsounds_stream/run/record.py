@@ -7,6 +7,7 @@ of the run.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -285,8 +286,8 @@ def group_attributes(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _title(network: str) -> str:
-    """Return a network's name for a reader."""
-    return "SqueezeNet 1.0" if network == USUAL_NETWORK else network
+    """Return a network's name for a reader; of code in a file without the folder."""
+    return "SqueezeNet 1.0" if network == USUAL_NETWORK else re.split(r"[/\\]", network)[-1]
 
 
 def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
@@ -324,7 +325,7 @@ def _all_banks(options: SonifyOptions) -> str:
     elif options.network == USUAL_NETWORK:
         count = len(usual_banks().banks)
     else:
-        count = 0  # unknown here
+        count = 0  # unknown here: the command always names the banks
     return ",".join(str(number) for number in range(1, count + 1))
 
 

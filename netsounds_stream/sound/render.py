@@ -15,6 +15,7 @@ from ..base.pipeline import workers
 from ..base.progress import Listener, Stages
 from ..base.versions import PACKAGE, versions
 from ..errors import OptionError, OutputError
+from ..graph.layers import Bank
 from ..graph.usual import usual_banks
 from ..planning.keywords import RenderKeywords
 from ..planning.options import sound_from_words
@@ -146,15 +147,27 @@ def known_of(source: Activations) -> tuple[int, int, str, str]:
 
     Returns:
         The bank's number (0: unknown), bank 1's rows along time, the picture's name, and the label. The rows
-        are the array's own where it is of another network than the usual one.
+        are the array's own where it is none of the usual banks: what bank 1 was is not known then.
     """
     about = source.attributes
     try:
         picture = about["picture"]
         along = int(picture["resized_width" if source.time_axis == "x" else "resized_height"])
         rows = source.frames
-        if any(about["layer"] == bank.layer for bank in usual_banks().banks):
+        if any(_is_of(about, bank) for bank in usual_banks().banks):
             rows = usual_banks().length(1, "x" if source.time_axis == "x" else "y", along)
         return int(about["bank"]), rows, str(picture["name"]), str(about["label"])
     except (LookupError, TypeError, ValueError):  # an array of another origin
         return 0, source.frames, "", ""
+
+
+def _is_of(about: Mapping[str, Any], bank: Bank) -> bool:
+    """Return whether an array's attributes are a bank's; other networks have layers of the same names."""
+    facts = ("bank", "layer", "stride_pixels", "offset_pixels", "receptive_field_pixels")
+    return [about[fact] for fact in facts] == [
+        bank.number,
+        bank.layer,
+        bank.stride,
+        bank.y.offset,
+        bank.y.field,
+    ]

@@ -20,7 +20,8 @@ from ..network.networks import Network
 from ..network.stream import RowBlock, RowStream
 from ..sound.background import Baseline
 
-# Side of the even picture, in pixels: a quarter of each bank's values are then inside of the border.
+# Side of the even picture, in pixels, unless the network takes larger ones only: a quarter of each of
+# SqueezeNet 1.0's banks' values are then inside of the border.
 _EVEN_SIDE = 352
 # Side of the noise, in pixels: smaller, since only its mean response is needed.
 _NOISE_SIDE = 224
@@ -52,9 +53,11 @@ def baselines(
         Each bank's baseline, by its number.
     """
     prepared = pixel_network(network, full_scale, normalize, torch.float32)
-    size = min(height, _EVEN_SIDE), min(width, _EVEN_SIDE)
+    side = max(_EVEN_SIDE, banks.smallest_side)
+    size = min(height, side), min(width, side)
     even = torch.tensor(colour, dtype=torch.float32)[:, None, None].expand(3, *size)
-    noise = torch.rand(3, _NOISE_SIDE, _NOISE_SIDE, generator=torch.Generator().manual_seed(0)) * full_scale
+    side = max(_NOISE_SIDE, banks.smallest_side)
+    noise = torch.rand(3, side, side, generator=torch.Generator().manual_seed(0)) * full_scale
     to_even = _responses(prepared, banks, even)
     to_noise = _responses(prepared, banks, noise)
     return {

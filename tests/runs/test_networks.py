@@ -39,6 +39,8 @@ from netsounds_stream.errors import (
 from netsounds_stream.network.networks import whole_module
 from netsounds_stream.network.tracing.capture import whole_layers
 from netsounds_stream.picture.demo_picture import draw
+from netsounds_stream.sound.render import known_of
+from netsounds_stream.store.arrays import open_activations
 from tests.helpers.forks import forked
 from tests.helpers.runs import contents
 
@@ -328,6 +330,18 @@ def test_features_without_sound(tmp_path: Path, picture_file: Path) -> None:
     assert opened["activations-1_resnet18.zarr"].shape == run.array("layer2").shape
     with pytest.raises(StoreError, match="no layer 'layer3'"):
         run.array("layer3")
+
+
+@pytest.mark.parametrize(("network", "layer"), [("alexnet", "features.1"), ("squeezenet1_0", "features.12")])
+def test_an_array_is_not_taken_for_a_usual_bank_by_its_layers_name(
+    tmp_path: Path, picture_file: Path, network: str, layer: str
+) -> None:
+    """So that `render` makes sound of the length that the run's has, which follows from bank 1's rows."""
+    words: dict[str, Any] = {"network": network, "layers": [layer], "weights": "untrained"}
+    run = activations(picture_file, tmp_path / "run", **words)
+    (path,) = run.folder.glob("*.zarr")
+    array = open_activations(path)
+    assert known_of(array)[:2] == (1, array.frames)
 
 
 def test_without_a_page_no_layer_is_computed_for_the_prediction_alone(

@@ -14,12 +14,13 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from netsounds_stream import RowStream, Run, sonify
 from netsounds_stream.graph.geometry import inside
 from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.network.networks import Network
+from netsounds_stream.network.tracing.capture import capture
 from netsounds_stream.planning.plan import Stft
 from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.sound.background import Background, Baseline
@@ -155,6 +156,15 @@ def test_presence_is_the_loudest_frames_share_of_noise() -> None:
         energy = (share * BACKGROUND.noise / 1000) ** 4 * 12  # contrast 2, twelve rows
         assert BACKGROUND.presence(energy, 12, 2.0) == pytest.approx(min(1, share / 0.2))
     assert BACKGROUND.presence(0.0, 12, 2.0) == 0
+
+
+def test_a_network_of_large_pictures_has_a_baseline() -> None:
+    """Of which the usual even picture and the usual noise are too small for a value."""
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, dilation=200), nn.ReLU())
+    network = Network(name="large", source="", sha256="", captured=capture(module))
+    found = baselines(network, network.banks(), (90, 120, 200), 255, 500, 600, normalize=True)
+    for values in (found[1].even, found[1].spread, found[1].noise):
+        assert bool(values.isfinite().all())
 
 
 def test_a_baseline_is_what_the_network_answers(weights: Network) -> None:
