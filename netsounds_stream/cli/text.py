@@ -86,11 +86,10 @@ def long_plan(plan: Plan, rate_hz: int, seconds: float | None) -> str:
 
 
 def _bank_lines(plan: Plan, bank: BankPlan, rate_hz: int, *, report: bool) -> list[str]:
-    """Return a bank's lines of a plan; its layer is named where it is not one of the usual banks'."""
+    """Return a bank's lines of a plan; its layer is named where it is not one of the usual banks."""
     stored_size = format_bytes(bank.stored_bytes_estimate)
     stored = f"about {stored_size} stored, {bank.frames_per_shard} frames a shard"
-    layers = [each.layer for each in usual_banks().banks]
-    usual = plan.network == USUAL_NETWORK and bank.bank.layer in layers
+    usual = plan.network == USUAL_NETWORK and bank.bank in usual_banks().banks
     return [
         f"{f'bank {bank.number}':<9} {' x '.join(map(str, bank.shape))} values [channel, y, x], "
         f"{format_bytes(bank.raw_bytes)} raw, {stored if plan.stored else 'not stored'}",
