@@ -23,8 +23,8 @@ SIDES = {"resnet18": 4096, "squeezenet1_0": 4100}
 SMOKE_SIDE = 516
 LARGE, SMOKE_LARGE = 16_384, 300
 LAYERS = {"resnet18": "layer2", "squeezenet1_0": "features.12"}
-#: Sides of lightstream's tiles: as its authors advise, and as few as keep a layer's values in a cache. Other
-#: sides give wrong values (0.2 of the largest, resnet18 by tiles of 516) or none.
+#: Sides of lightstream's tiles: as its authors advise, and so small that a layer's values stay in a cache.
+#: Other sides give wrong values (0.2 of the largest, resnet18 by tiles of 516) or none.
 TILES = {"resnet18": {"large": 1920, "small": 512}, "squeezenet1_0": {"large": 1924, "small": 516}}
 SMOKE_TILE = 516
 #: Each way: its kind and its options.
