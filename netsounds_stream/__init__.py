@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test holds these imports t
     from .planning.options import SonifyOptions as SonifyOptions
     from .planning.plan import Plan as Plan
     from .planning.sound_options import SoundOptions as SoundOptions
+    from .rendering.render import render as render
     from .report.gallery import gallery as gallery
     from .report.plot import plot as plot
     from .report.single_file import share as share
@@ -44,7 +45,6 @@ if TYPE_CHECKING:  # for type checkers and editors; a test holds these imports t
     from .run.notebook import Sound as Sound
     from .run.result import Run as Run
     from .run.result import open_run as open_run
-    from .sound.render import render as render
     from .store.arrays import open_activations as open_activations
 
 # OpenMP's threads would wait by spinning, on cores that other programs could use. OpenMP reads this variable
@@ -60,7 +60,7 @@ _HOMES = {
     "plan": "api",
     "resume": "api",
     "open_run": "run.result",
-    "render": "sound.render",
+    "render": "rendering.render",
     "plot": "report.plot",
     "share": "report.single_file",
     "gallery": "report.gallery",

@@ -23,6 +23,7 @@ from .stages.network_stage import ComputeElsewhere, run_network
 from .stages.report_stage import write_run_report
 from .stages.sinks import NetworkSinks, remove_snapshots
 from .stages.sound_stage import write_bank_sound, write_run_mix
+from .stages.sum_map_stage import write_bank_sums
 
 
 def execute(
@@ -47,8 +48,8 @@ def execute(
     try:
         logits = run_network(run, _elsewhere(run, cluster))
         machine.trim_heap()
-        write_run_group(run)
         _write_sound(run, cluster)
+        write_run_group(run)
         if run.options.report:
             machine.trim_heap()  # the report's contact sheets need the memory that sound has used
             with run.report_workers() as pipeline:
@@ -68,12 +69,13 @@ def execute(
 
 
 def _write_sound(run: RunContext, cluster: ClusterRun | None) -> None:
-    """Write each bank's sound, then the mix."""
+    """Write each bank's sound and keep its sums, then write the mix."""
     share = None if cluster is None else _shared_sound(run, cluster)
     with run.sound_workers() as pipeline:
         for bank in run.plan.banks:
             run.storage.make_room(run.plan)
             write_bank_sound(run, bank, pipeline, share)
+            write_bank_sums(run, bank, pipeline)
         write_run_mix(run, pipeline)
 
 

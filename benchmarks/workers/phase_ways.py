@@ -21,8 +21,8 @@ from torch import Tensor
 from netsounds_stream.planning.plan import Stft
 from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.planning.sound_plan import stft_plan
+from netsounds_stream.rendering.arrays import known_of
 from netsounds_stream.sound.dsp.synthesis import synthesised
-from netsounds_stream.sound.render import known_of
 from netsounds_stream.sound.spectra import SpectraMap, in_blocks
 from netsounds_stream.store.arrays import open_activations
 

@@ -14,8 +14,7 @@ import click
 from ..base.locations import default_folder, local_only
 from ..base.machine import importing
 from ..errors import NetsoundsError, Stopped, first_line, of_system, remedy_for
-from ..planning.options import PRETRAINED, TIME_AXES, UNTRAINED, SonifyOptions, sound_from_words
-from ..planning.sound_options import FORMATS, SCHEMES
+from ..planning.options import PRETRAINED, UNTRAINED, SonifyOptions
 from .batch import batch
 from .common import (
     Commands,
@@ -48,10 +47,9 @@ from .options import (
     NameOrFile,
     chosen_options,
 )
+from .render import render
 from .run_commands import check, gallery, info, plot, share
 from .sections import MAIN, option, stacked
-from .sections import PICTURE as OF_PICTURE
-from .sound_options import SOUND
 from .streams import lossy_streams
 from .text import bench_text, long_plan, plan_facts, verification_text
 
@@ -191,49 +189,8 @@ def plan(
     planned.check()
 
 
-@cli.command()
-@click.argument("array", type=LOCAL)
-@click.argument("out", type=LOCAL)
-@option(
-    MAIN,
-    "--scheme",
-    type=click.Choice(SCHEMES[:2]),
-    default="sum",
-    help="Add the filters up (sum), or play them one after another (concat).",
-)
-@option(
-    MAIN,
-    "--format",
-    type=click.Choice(FORMATS),
-    help="File format of OUT. [default: by its suffix, or else wav]",
-)
-@stacked(SOUND)
-@option(
-    OF_PICTURE,
-    "--time-axis",
-    type=click.Choice(TIME_AXES),
-    default="auto",
-    help="Axis of the array that becomes time; auto is the one it was stored with.",
-)
-@stacked(OVERWRITE, QUIET)
-def render(array: Path, out: Path, quiet: bool, **words: Any) -> None:
-    """Make the sound file OUT from a stored ARRAY (.zarr or .npy), without the network."""
-    with importing():
-        from ..sound import render
-        from .display import display
-
-    if words["time_axis"] == "auto":
-        words.pop("time_axis")
-    if words["format"] is None:
-        words["format"] = out.suffix[1:] if out.suffix[1:] in FORMATS else "wav"
-    sound = {name: value for name, value in words.items() if name not in ("time_axis", "overwrite")}
-    effective_options(SonifyOptions(sound=sound_from_words(**sound, mix=False)), quiet=quiet)
-    with display(quiet=quiet) as listener:
-        audio = render.render(array, out, on_progress=listener, **words)
-    click.echo(f"{out}: {audio.samples} samples, {audio.container}")
-
-
 cli.add_command(check)
+cli.add_command(render)
 cli.add_command(layers)
 cli.add_command(info)
 

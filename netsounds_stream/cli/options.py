@@ -266,6 +266,12 @@ RUN = stacked(
     ),
     option(
         sections.FILES,
+        "--sum-maps/--no-sum-maps",
+        default=True,
+        help="Keep the sums that the mix is made of, from which render makes sound again.",
+    ),
+    option(
+        sections.FILES,
         "--codec",
         type=click.Choice(options.CODECS),
         default="lz4",

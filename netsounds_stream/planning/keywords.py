@@ -157,6 +157,9 @@ class SonifyKeywords(NetworkKeywords, RenderKeywords, total=False):
     slowest) or 'none'."""
     activations: bool
     """Keep the activations as arrays. True by default."""
+    sum_maps: bool
+    """Keep the sums that the mix is made of: small arrays from which `render` makes sound again without the
+    network. True by default."""
     report: bool
     """Write a page, `index.html`, with pictures. True by default."""
     single_file: bool

@@ -11,6 +11,7 @@ from .network_sizes import NetworkSizes
 from .plan import (
     AHEAD,
     FILTER_CELLS,
+    MAP_TILE,
     MIB,
     PICTURE_CELLS,
     PUTS,
@@ -249,6 +250,12 @@ def segments_disk_bytes(
 def spectra_bytes(stft: Stft, signals: int) -> int:
     """Return the size of the magnitudes of `signals` windowed signals, on disk."""
     return 4 * signals * stft.frames * stft.bins
+
+
+def map_writing_bytes(banks: tuple[BankPlan, ...]) -> int:
+    """Bound the memory of writing a sum map: a shard's rows, its chunks in order, and those encoded."""
+    across = max(-(-bank.frequencies // MAP_TILE) * MAP_TILE for bank in banks)
+    return 4 * 8 * MAP_TILE * across
 
 
 def windowed_bytes(stft: Stft, banks: tuple[BankPlan, ...], iterations: int) -> int:

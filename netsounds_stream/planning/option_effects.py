@@ -84,6 +84,11 @@ CONDITIONS = (
     Condition(("subtype",), "--format wav or flac", lambda request: request.options.sound.format != "ogg"),
     Condition(("codec",), "stored activations", lambda request: request.options.stored),
     Condition(
+        ("sum_maps",),
+        "a mix of the whole picture (no --no-mix, no --preview)",
+        lambda request: request.options.sound.mix and request.options.sound.preview_s is None,
+    ),
+    Condition(
         ("activations",),
         "the whole picture (no --preview)",
         lambda request: request.options.sound.preview_s is None,

@@ -73,6 +73,7 @@ class SonifyOptions:
     banks: tuple[int, ...] = ()
     codec: Codec = "lz4"
     activations: bool = True
+    sum_maps: bool = True
     report: bool = True
     single_file: bool = False
     memory_bytes: int | None = None
@@ -201,6 +202,11 @@ class SonifyOptions:
         return self.report or self.network == USUAL_NETWORK
 
     @property
+    def maps(self) -> bool:
+        """True if the sums that the mix is made of are kept: of a whole picture that has a mix."""
+        return self.sum_maps and self.sound.mix and self.sound.preview_s is None
+
+    @property
     def stored(self) -> bool:
         """True if activations go through a store at all, permanent or temporary."""
         return self.activations or not self.sound.one_pass
@@ -285,12 +291,7 @@ def sound_from_words(**words: Any) -> SoundOptions:
     Raises:
         OptionError: a word or its value is unknown.
     """
-    unknown = sorted(set(words) - set(_SOUND_WORDS))
-    if unknown:
-        raise OptionError(
-            f"there is no option {unknown[0]!r}; the options are {', '.join(sorted(_SOUND_WORDS))}"
-        )
-    sound = {_SOUND_WORDS[name]: value for name, value in words.items()}
+    sound = sound_words(words)
     if (wanted := sound.pop("schemes", None)) is not None:
         schemes = (wanted,) if isinstance(wanted, str) else tuple(wanted)
         if NO_SCHEME in schemes and len(schemes) > 1:
@@ -299,6 +300,23 @@ def sound_from_words(**words: Any) -> SoundOptions:
     if (filters := sound.get("filters")) is not None:
         sound["filters"] = parse_numbers("filters", filters) if isinstance(filters, str) else tuple(filters)
     return SoundOptions(**sound)
+
+
+def sound_words(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sound's options by the names of `SoundOptions`.
+
+    Args:
+        words: options by the command line's words.
+
+    Raises:
+        OptionError: a word is unknown.
+    """
+    unknown = sorted(set(words) - set(_SOUND_WORDS))
+    if unknown:
+        raise OptionError(
+            f"there is no option {unknown[0]!r}; the options are {', '.join(sorted(_SOUND_WORDS))}"
+        )
+    return {_SOUND_WORDS[name]: value for name, value in words.items()}
 
 
 def parse_size(text: str) -> int | None:

@@ -25,6 +25,9 @@ AHEAD = 4
 #: Filters of a shard that are transposed at a time: 64 bytes, a line of the processor's cache.
 TRANSPOSED_FILTERS = 32
 
+#: Edge of a sum map's chunks, in values.
+MAP_TILE = 128
+
 #: Largest number of cells along the long edge of a filter's overview.
 FILTER_CELLS = 128
 #: Largest number of cells along the long edge of the picture's overview.
@@ -231,6 +234,11 @@ class BankPlan:
         return self.shape[0]
 
     @property
+    def map_bytes(self) -> int:
+        """Size of its sum map, not compressed: two sides in float32."""
+        return 8 * self.frames * self.frequencies
+
+    @property
     def sound_bytes(self) -> int:
         """Size of its sound files."""
         return sum(audio.files * audio.bytes_per_file for audio in self.audio)
@@ -277,6 +285,7 @@ class Plan:
         baseline_bytes: memory of Python with its libraries.
         stems: files of the banks' parts of the mix; None if there are none.
         parts: the same parts for the page; None if there is no page.
+        sum_maps: whether the sums that the mix is made of are kept.
         measured_pixels: pixels of the file that are read once before, for the numbers that become black and
             white.
         notes: lines for the user on how the file is read.
@@ -322,6 +331,7 @@ class Plan:
     baseline_bytes: int = 0
     stems: AudioPlan | None = None
     parts: AudioPlan | None = None
+    sum_maps: bool = False
     measured_pixels: int = 0
     notes: tuple[str, ...] = ()
 

@@ -222,6 +222,7 @@ def _plan(request: PlanRequest, choice: Choice) -> Plan:
         mix=products.mix,
         stems=products.stems,
         parts=products.parts,
+        sum_maps=request.options.maps,
         forward_memory_bytes=memory.forward,
         sound_memory_bytes=memory.sound,
         report_memory_bytes=memory.report,

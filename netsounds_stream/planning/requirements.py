@@ -18,6 +18,7 @@ from .memory import (
     REPORT_DISK_BYTES,
     fetching_bytes,
     gpu_stream_bytes,
+    map_writing_bytes,
     overview_disk_bytes,
     picture_bytes,
     report_bytes,
@@ -299,6 +300,8 @@ def _forward_bytes(request: PlanRequest, choice: Choice, products: Products) -> 
 def _sound_stage_bytes(request: PlanRequest, choice: Choice, products: Products) -> int:
     """Add up the sound's stage: blocks of activations, then windowed signals or the finishing of files."""
     total = sound_bytes(choice.block_values, products.banks, choice.workers)
+    if request.options.maps:
+        total = max(total, map_writing_bytes(products.banks))
     windowed = _windowed_bytes(request.options, products)
     if windowed:  # signals, then the mix; after these its parts, concurrently
         total += max(choice.workers * windowed + FINISHING_BYTES, choice.workers * FINISHING_BYTES)
@@ -343,23 +346,24 @@ def disk_of(request: PlanRequest, choice: Choice, products: Products) -> Disk:
     options = request.options
     limits = request.limits
     report = _report_disk_bytes(options, products)
-    final = products.sound_bytes + report
+    maps = sum(planned.map_bytes for planned in products.banks) if options.maps else 0
+    final = products.sound_bytes + report + maps
     if options.activations:
         final += products.store_bytes
     temporary = _waiting_bytes(request, products) + spool_bytes(request, choice, products.rows)
     stored = products.banks if options.stored else ()
     # a checkpoint replaces the last one only when it is complete
     temporary += 2 * state_bytes(request.sizes, stored, request.across, limits.compute_bytes_per_value)
-    temporary += limits.fetched_bytes
+    temporary += limits.fetched_bytes + maps  # the sums wait as rows
     if not limits.remote:
-        peak = products.store_bytes + products.sound_bytes + report + temporary
+        peak = products.store_bytes + products.sound_bytes + report + maps + temporary
         return Disk(peak=peak, final=final, remote=0)
     # Of a run to a URL no array lies here, and of the sound only the bank at work and what waits to be
     # uploaded, one bank's files at most.
     largest = max(planned.sound_bytes for planned in products.banks)
     sound = min(products.sound_bytes, 2 * largest + products.mix_bytes)
     return Disk(
-        peak=sound + report + temporary,
+        peak=sound + report + maps + temporary,
         final=0,
         remote=final if options.activations else final + products.store_bytes,
     )

@@ -33,8 +33,13 @@ def default_duration_s(rows: int, sound: SoundOptions) -> float:
     Returns:
         Seconds in which the rows follow each other at a quarter of a window, but 10 to 120.
     """
+    return clipped_duration_s(rows * sound.fft_size / 4 / sound.sample_rate_hz)
+
+
+def clipped_duration_s(seconds: float) -> float:
+    """Return a length within the bounds of a windowed signal's default one."""
     shortest, longest = _DURATIONS
-    return min(longest, max(shortest, rows * sound.fft_size / 4 / sound.sample_rate_hz))
+    return min(longest, max(shortest, seconds))
 
 
 def stft_plan(rows: int, sound: SoundOptions) -> Stft | None:

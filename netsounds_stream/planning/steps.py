@@ -175,6 +175,11 @@ def sound_step(stage: str) -> Step[Complete]:
     return Step(stage)
 
 
+def sum_map_step(number: int) -> Step[Complete]:
+    """Return the step that writes a bank's sum map."""
+    return Step(f"sums {number}")
+
+
 def levels_step(stage: str) -> Step[LevelsPassState]:
     """Return the step that measures a bank's filters."""
     return Step(f"{stage}: levels")

@@ -171,6 +171,8 @@ def _description(name: str) -> str:
     path = Path(name)
     if name in _DESCRIPTIONS:
         return _DESCRIPTIONS[name]
+    if name.startswith("sums-"):
+        return "sums that the mix is made of, float32 [side, y, x]"
     if path.suffix == ".zarr":
         return "activations, float16 [channel, y, x]"
     if path.stem == "mix":

@@ -18,7 +18,7 @@ from ..store.blocks import Block, blocks_of
 from ..store.shards import shard_path
 from .destinations import location_of
 from .files import RunFiles, require_run, with_folders
-from .layout import RECORD_NAME
+from .layout import RECORD_NAME, is_sharded_array
 from .record_file import parsed_record
 
 _BLOCK_VALUES = 1 << 20
@@ -152,9 +152,9 @@ def _readings(
     """
     shards: dict[str, tuple[Activations, tuple[Block, ...]]] = {}
     for name in checksums:
-        if not name.endswith(".zarr/zarr.json") or name not in names:
-            continue
         array = PurePosixPath(name).parent
+        if not (name.endswith("/zarr.json") and is_sharded_array(array.name) and name in names):
+            continue
         try:
             source = files.array(array.as_posix())
         except StoreError as error:

@@ -84,6 +84,10 @@ class Layout:
         """Return the path of a bank's stored array."""
         return self.folder / array_name(number, self.label)
 
+    def sum_map(self, number: int) -> Path:
+        """Return the path of a bank's sum map."""
+        return self.folder / sum_map_name(number, self.label)
+
     def sum_spool(self, number: int) -> Path:
         """Return the temporary file of a bank's sum."""
         return sum_spool_path(self.temporary, number)
@@ -126,6 +130,16 @@ def bank_stem(number: int, label: str) -> str:
 def array_name(number: int, label: str) -> str:
     """Return the name of a bank's stored array."""
     return f"{bank_stem(number, label)}.zarr"
+
+
+def sum_map_name(number: int, label: str) -> str:
+    """Return the name of a bank's sum map; `label` is a `file_label`."""
+    return f"sums-{number}_{label}.zarr"
+
+
+def is_sharded_array(name: str) -> bool:
+    """Return whether a name in a run's folder is that of stored activations, whose shards come in order."""
+    return name.startswith("activations-") and name.endswith(".zarr")
 
 
 def filters_folder(number: int, label: str) -> str:

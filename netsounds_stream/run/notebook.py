@@ -36,6 +36,7 @@ from .layout import (
     filter_stem,
     filters_folder,
     is_mix,
+    is_sharded_array,
     picture_of_run,
     stem_name,
 )
@@ -376,7 +377,7 @@ class RunContents:
         name = array_name(bank, self._label)
         if name not in self.record["files"]:
             kept = f"its arrays are of bank {', '.join(map(str, self._banks))}"
-            if not any(other.endswith(".zarr") for other in self.record["files"]):
+            if not any(is_sharded_array(other) for other in self.record["files"]):
                 kept = "it keeps no arrays"
             again = self._with_bank(bank) or "--activations (activations=True)"
             raise StoreError(f"{self.folder} has no array of bank {bank}: {kept}; make it again with {again}")

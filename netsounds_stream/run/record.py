@@ -28,6 +28,7 @@ from ..planning.network_sizes import sizes_of
 from ..planning.options import PRETRAINED, UNTRAINED, SonifyOptions, word_of
 from ..planning.plan import AudioPlan, BankPlan, Plan, Stft
 from ..planning.sound_options import NO_SCHEME, SoundOptions
+from ..sound.background import Background
 from ..sound.tags import Tags
 from ..store.group import seconds_name
 
@@ -266,6 +267,30 @@ def array_attributes(planned: BankPlan, record: dict[str, Any]) -> dict[str, Any
         "long_name": f"activations of {spec.layer}, bank {spec.number}",
         "units": "1",
         "coordinates": seconds_name(spec.number),
+    }
+
+
+def sum_map_attributes(planned: BankPlan, record: dict[str, Any], background: Background) -> dict[str, Any]:
+    """Return the attributes of a bank's sum map.
+
+    Args:
+        planned: plan of the bank.
+        record: record of the run.
+        background: what is no content in it.
+
+    Returns:
+        The attributes, JSON-ready: those of the stored array, and the background, from which the mix's
+        magnitudes follow.
+    """
+    return {
+        **array_attributes(planned, record),
+        "background": {
+            "even": background.even.tolist(),
+            "margin": background.margin.tolist(),
+            "noise": background.noise,
+            "border": background.border,
+        },
+        "long_name": f"sums of {planned.bank.layer}, bank {planned.number}, for the mix",
     }
 
 

@@ -14,7 +14,7 @@ from ..base.locations import quoted, work_folder
 from ..errors import OutputError
 from ..store.object_store import ObjectFolder
 from .folder import RunFolder
-from .layout import LOCK, RECORD_NAME, TEMPORARY, outputs_of, resolved, tops_of, work_path
+from .layout import LOCK, RECORD_NAME, TEMPORARY, is_sharded_array, outputs_of, resolved, tops_of, work_path
 from .record_file import parsed_record
 from .remote_storage import ObjectStorage
 from .storage import StorageBackend
@@ -109,7 +109,7 @@ class RemoteRunFolder(RunFolder):
     def contents(self, known: Mapping[str, Any], *, arrays: bool) -> dict[str, Any]:
         """Return what the record says of the run's files, and upload the metadata of kept arrays."""
         checksums = dict(known)
-        for path in self.path.glob("*.zarr/zarr.json"):
+        for path in self.path.glob("activations-*.zarr/zarr.json"):
             name = path.relative_to(self.path).as_posix()
             checksums[name] = file_sum(path).to_json()
             if arrays:
@@ -117,7 +117,7 @@ class RemoteRunFolder(RunFolder):
         kept = {
             name: checksum
             for name, checksum in checksums.items()
-            if name.split("/")[0] != TEMPORARY and (arrays or ".zarr/" not in name)
+            if (top := name.split("/")[0]) != TEMPORARY and (arrays or not is_sharded_array(top))
         }
         return {
             "files": outputs_of(PurePosixPath(name) for name in kept),

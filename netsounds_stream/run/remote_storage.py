@@ -22,7 +22,7 @@ from ..store.arrays import Activations, UploadQueue
 from ..store.object_store import ObjectFolder
 from ..store.remote_arrays import open_remote
 from ..store.uploads import ShardUploads
-from .layout import TEMPORARY
+from .layout import TEMPORARY, is_sharded_array
 from .storage import StorageBackend
 
 # How often a wait looks whether the run was asked to stop.
@@ -143,7 +143,7 @@ class ObjectStorage(StorageBackend):
         for path, checksum in files.items():
             name = self._name(path)
             top = name.split("/")[0]
-            if top == TEMPORARY or top.endswith(".zarr") or name in self._local_bytes:
+            if top == TEMPORARY or is_sharded_array(top) or name in self._local_bytes:
                 continue
             if not self._journal.done(upload_step(name)):
                 self._local_bytes[name] = checksum.bytes

@@ -37,6 +37,11 @@ class Mixture:
     plain: bool
 
     @property
+    def mix_weights(self) -> NDArray[np.float32]:
+        """The weights of the mix's channels, float32 `[filter, channel]`."""
+        return self.weights[:, self.weights.shape[1] - self.mix :]
+
+    @property
     def spectra(self) -> tuple[tuple[str, slice], ...]:
         """The sums that become magnitudes: name, 'sum' or 'mix', and mixed channels of each."""
         windowed = slice(self.raw, self.raw + self.windowed)

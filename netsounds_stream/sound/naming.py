@@ -16,3 +16,8 @@ def named(path: Path) -> str:
 def sum_spool_path(folder: Path, number: int) -> Path:
     """Return the path of a bank's spool in the folder for intermediate files."""
     return folder / f"sum-{number}.spool"
+
+
+def map_rows_path(folder: Path, number: int) -> Path:
+    """Return the path of the rows that become a bank's sum map, in the folder for intermediate files."""
+    return folder / f"sums-{number}.rows"

@@ -247,6 +247,8 @@ class SpectraSpool(ResumableSink[SpectraState]):
         channels: number of the signal's channels.
         spectra: maps rows to magnitudes.
         state: state of a spool to resume, whose retained rows are to be restored; None: a new one.
+        rows_path: path of a file that the rows themselves are appended to, float32
+            `[row, channel, frequency]`; None: they are not kept.
 
     Attributes:
         path: path of the file.
@@ -254,9 +256,17 @@ class SpectraSpool(ResumableSink[SpectraState]):
     """
 
     def __init__(
-        self, path: Path, stft: Stft, channels: int, spectra: SpectraMap, state: SpectraState | None
+        self,
+        path: Path,
+        stft: Stft,
+        channels: int,
+        spectra: SpectraMap,
+        state: SpectraState | None,
+        rows_path: Path | None = None,
     ) -> None:
         self.path = path
+        self._rows_path = rows_path
+        self._rows_spool: Spool | None = None  # opened with the first rows, since a spool may only be read
         self._map = spectra
         self._stft = stft
         self._energy = 0.0 if state is None else float(state["energy"])
@@ -264,8 +274,10 @@ class SpectraSpool(ResumableSink[SpectraState]):
         self._spool = Spool(path, (channels, stft.bins), None if state is None else int(state["made"]))
 
     def close(self) -> None:
-        """Close the file; closing twice does nothing."""
+        """Close the files; closing twice does nothing."""
         self._spool.close()
+        if self._rows_spool is not None:
+            self._rows_spool.close()
 
     def state(self) -> SpectraState:
         """Return the progress and the energies so far, JSON-ready and exact."""
@@ -280,8 +292,13 @@ class SpectraSpool(ResumableSink[SpectraState]):
         self._map.restore(state, retained["rows"])
 
     def files(self, state: SpectraState, cancelled: Callable[[], bool]) -> Files:
-        """Return the spool's file, which must be durable for `state` to hold."""
-        return {self.path: None}
+        """Return the spool's files, which must be durable for `state` to hold."""
+        return dict.fromkeys(self.paths)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Paths of the files that there are."""
+        return (self.path,) if self._rows_spool is None else (self.path, self._rows_spool.path)
 
     def add(self, rows: Tensor) -> None:
         """Append the frames that the next rows complete.
@@ -289,6 +306,8 @@ class SpectraSpool(ResumableSink[SpectraState]):
         Args:
             rows: float32 `[row, channel, frequency]`, any number of rows.
         """
+        if self._rows_path is not None:
+            self._keep(self._rows_path, rows)
         for frames in self._map(rows):
             energies = frames.double().square_().sum((1, 2))
             self._energy += float(energies.sum())
@@ -313,6 +332,12 @@ class SpectraSpool(ResumableSink[SpectraState]):
             them; the last one is filled up with zeros.
         """
         return in_blocks(self._rows(), self._stft)
+
+    def _keep(self, path: Path, rows: Tensor) -> None:
+        """Append rows to the file that keeps them, behind those that the map has seen."""
+        if self._rows_spool is None:
+            self._rows_spool = Spool(path, tuple(rows.shape[1:]), self._map.state["seen"] or None)
+        self._rows_spool.append(rows)
 
     def _rows(self) -> Iterator[Tensor]:
         count = self._stft.block_frames

@@ -120,4 +120,4 @@ class Sums:
         """Return the files that must be durable for the last `state` to hold."""
         kept = [self._kept] if self._spectra else []
         total = [] if self._total is None else [self._total.path]
-        return dict.fromkeys((*kept, *total, *(spool.path for spool in self._spectra)))
+        return dict.fromkeys((*kept, *total, *(path for spool in self._spectra for path in spool.paths)))

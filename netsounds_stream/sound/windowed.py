@@ -42,7 +42,7 @@ from .finished_files import finish_files, with_view
 from .finishing import PIECE_SAMPLES, Finish, Segment, finish, gain_for, note_of, passes
 from .levels import LevelMeter, Levels, gains
 from .mixture import Mixture, selected_filters
-from .naming import named
+from .naming import map_rows_path, named
 from .raw import RawSound
 from .spectra import SpectraMap, SpectraSpool, in_blocks
 from .view import view_plan
@@ -61,12 +61,14 @@ class Windowing:
         flipped: whether a row's first value is its highest frequency.
         baselines: responses of each bank that are no content and are left out of the mix, by the bank's
             number.
+        keeps_sums: whether the rows of the mix are kept; see `naming.map_rows_path`.
     """
 
     context: StageContext
     stft: Stft
     flipped: bool
     baselines: Mapping[int, Baseline] = field(default_factory=dict)
+    keeps_sums: bool = False
 
     def open_spectra(
         self,
@@ -102,6 +104,7 @@ class Windowing:
                 weights.shape[1],
                 self.map(rows, frequencies, background),
                 None if states is None else states[position],
+                map_rows_path(self.context.temporary, number) if name == "mix" and self.keeps_sums else None,
             )
             spools[name] = stack.enter_context(spool)
         return spools

@@ -140,7 +140,13 @@ class RunContext:
         # the top of a picture is its highest frequency
         flipped = (self.plan.time_axis == "x") != self.options.sound.flip_frequency
         stage = self.stage(pipeline)
-        return Windowing(context=stage, stft=self.plan.stft, flipped=flipped, baselines=self.baselines)
+        return Windowing(
+            context=stage,
+            stft=self.plan.stft,
+            flipped=flipped,
+            baselines=self.baselines,
+            keeps_sums=self.plan.sum_maps,
+        )
 
     def network_state(self) -> NetworkState:
         """Return the state of the network's stage, which must have begun."""

@@ -13,12 +13,13 @@ from .context import RunContext
 
 
 def write_run_group(run: RunContext) -> None:
-    """Write the group and the coordinates of a run that keeps its arrays, unless they are complete.
+    """Write the group and the coordinates of a run that keeps arrays, unless they are complete.
 
     Args:
         run: the run, all of whose arrays are written.
     """
-    if not run.options.activations or run.journal.done(GROUP):
+    kept = run.options.activations
+    if not (kept or run.plan.sum_maps) or run.journal.done(GROUP):
         return
     sound, plan = run.options.sound, run.plan
     banks = []
@@ -28,7 +29,8 @@ def write_run_group(run: RunContext) -> None:
         banks.append(
             BankCoordinates(
                 bank=bank.bank,
-                array=run.layout.array(bank.number).name,
+                arrays=_arrays(run, bank.number),
+                kept=kept,
                 shape=bank.shape,
                 time_axis=plan.time_axis,
                 frame_seconds=seconds / frames,
@@ -39,3 +41,9 @@ def write_run_group(run: RunContext) -> None:
         made = pool.submit(write_group, run.layout.folder, banks, group_attributes(run.record))
         written = made.result()
     run.journal.completed(GROUP, lambda cancelled: {path: file_sum(path) for path in written})
+
+
+def _arrays(run: RunContext, number: int) -> tuple[str, ...]:
+    """Return the names of a bank's arrays that the run keeps."""
+    activations = (run.layout.array(number).name,) if run.options.activations else ()
+    return (*activations, run.layout.sum_map(number).name) if run.plan.sum_maps else activations

@@ -97,6 +97,8 @@ def _linked(run: RunContext) -> list[Path]:
     for bank in run.plan.banks:
         if _kept(run):
             paths.append(run.layout.array(bank.number))
+        if run.plan.sum_maps:
+            paths.append(run.layout.sum_map(bank.number))
         paths += [path for _, files in run.sound_files(bank) for path in files]
         parts = run.layout.parts(bank.number, run.plan)
         paths += [path for audio, path in parts if audio.scheme == "stem"]

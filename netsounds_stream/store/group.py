@@ -2,6 +2,7 @@
 
     RUN/zarr.json                          the group; the metadata of all below, so that nothing is listed
     RUN/activations-1_LABEL.zarr/          [channel_1, y_1, x_1], as it is without the group
+    RUN/sums-1_LABEL.zarr/                 [side, y_1, x_1], the sums that the mix is made of
     RUN/y_1/, RUN/x_1/, RUN/seconds_1/     its coordinates, small arrays
 
 Every bank has dimensions of its own, since one Dataset of xarray cannot have two lengths of one dimension.
@@ -30,6 +31,8 @@ from .shards import ZSTD_LEVEL
 
 #: The file of a group's, or an array's, metadata.
 METADATA = "zarr.json"
+#: Dimension of a sum map's two sides.
+SIDE = "side"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +41,18 @@ class BankCoordinates:
 
     Attributes:
         bank: the bank.
-        array: name of its array in the group.
+        arrays: names of its arrays in the group, the activations first.
         shape: its shape, `[channel, y, x]`.
         time_axis: 'x' or 'y'.
+        kept: whether the activations are among the arrays.
         frame_seconds: what a frame takes of the bank's own sound, in seconds.
     """
 
     bank: Bank
-    array: str
+    arrays: tuple[str, ...]
     shape: tuple[int, int, int]
     time_axis: str
+    kept: bool
     frame_seconds: float
 
     @property
@@ -79,23 +84,34 @@ class BankCoordinates:
         """Return the dimension of a coordinate, which is its own name unless it is the seconds."""
         return coordinate if coordinate != seconds_name(self.number) else f"{self.time_axis}_{self.number}"
 
+    @property
+    def _first_dimension(self) -> str:
+        activations, *_ = dimension_names(self.number)
+        return activations if self.kept else SIDE
+
     def as_image(self) -> dict[str, Any]:
         """Describe the bank as a picture of OME-NGFF."""
         y, x = self.bank.y, self.bank.x
         _, *space = dimension_names(self.number)
-        axes = [{"name": f"channel_{self.number}", "type": "channel"}]
+        axes = [{"name": self._first_dimension, "type": "channel"}]
         axes += [{"name": name, "type": "space"} for name in space]
         placed = [
             {"type": "scale", "scale": [1, y.stride, x.stride]},
             {"type": "translation", "translation": [0, y.offset, x.offset]},
         ]
-        levels = [{"path": self.array, "coordinateTransformations": placed}]
+        levels = [{"path": self.arrays[0], "coordinateTransformations": placed}]
         return {"name": f"bank {self.number}, {self.bank.layer}", "axes": axes, "datasets": levels}
 
 
 def dimension_names(number: int) -> tuple[str, str, str]:
     """Return the names of the dimensions of a bank's array."""
     return f"channel_{number}", f"y_{number}", f"x_{number}"
+
+
+def map_dimension_names(number: int) -> tuple[str, str, str]:
+    """Return the names of the dimensions of a bank's sum map."""
+    _, *space = dimension_names(number)
+    return (SIDE, *space)  # type: ignore[return-value]
 
 
 def seconds_name(number: int) -> str:
@@ -117,7 +133,7 @@ def write_group(folder: Path, banks: Sequence[BankCoordinates], attributes: Mapp
     members: dict[str, Any] = {}
     written: list[Path] = []
     for each in banks:
-        members[each.array] = _metadata(folder / each.array)
+        members |= {name: _metadata(folder / name) for name in each.arrays}
         for name, values, facts in each.axes():
             shutil.rmtree(folder / name, ignore_errors=True)  # of an attempt that was killed
             made = zarr.create_array(

@@ -21,11 +21,11 @@ from netsounds_stream.base.progress import Stages
 from netsounds_stream.errors import OptionError, OutputError, StoreError
 from netsounds_stream.planning.sound_options import SUBTYPES, SoundOptions
 from netsounds_stream.planning.sound_plan import audio_plan
+from netsounds_stream.rendering.render import render
 from netsounds_stream.sound.bank import BankSound, BankSums
 from netsounds_stream.sound.context import StageContext
 from netsounds_stream.sound.levels import LevelMeter, extremes
 from netsounds_stream.sound.raw import RawSound
-from netsounds_stream.sound.render import render
 from netsounds_stream.sound.tags import Tags
 from netsounds_stream.sound.wav import LaidOutWav, to_samples
 from netsounds_stream.store.arrays import Activations, open_activations

@@ -1,11 +1,11 @@
-"""`render`: sound from stored activations, without the network."""
+"""`render ARRAY`: sound from stored activations, without the network."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any
 
 import torch
 
@@ -17,65 +17,57 @@ from ..base.versions import PACKAGE, versions
 from ..errors import OptionError, OutputError
 from ..graph.layers import Bank
 from ..graph.usual import usual_banks
-from ..planning.keywords import RenderKeywords
 from ..planning.options import sound_from_words
 from ..planning.plan import AudioPlan, Stft
 from ..planning.planner import split_threads
 from ..planning.sound_options import FORMATS, SoundOptions
 from ..planning.sound_plan import audio_plan, stft_plan
+from ..sound.bank import BankSound, BankSums
+from ..sound.context import StageContext
+from ..sound.raw import RawSound
+from ..sound.tags import Tags
+from ..sound.windowed import Windowing
 from ..store.arrays import Activations, open_activations
-from .bank import BankSound, BankSums
-from .context import StageContext
-from .raw import RawSound
-from .tags import Tags
-from .windowed import Windowing
 
 _BLOCK_VALUES = 1 << 20
 
 
-def render(
-    array: str | Path,
-    out: str | Path,
+def render_array(
+    array: Path,
+    target: Path,
     *,
-    scheme: Literal["sum", "concat"] = "sum",
-    time_axis: Literal["x", "y"] | None = None,
+    scheme: str,
+    time_axis: str | None,
     overwrite: bool = False,
     on_progress: Listener | None = None,
-    **words: Unpack[RenderKeywords],
+    words: Mapping[str, Any],
 ) -> AudioPlan:
-    """Make a sound file from stored activations, without the network.
+    """Make a sound file from stored activations; see `render.render`.
 
     Args:
-        array: the activations: the folder of a `.zarr` array, or a `.npy` file.
-        out: the sound file. Its suffix says the format, unless `format` does.
-        scheme: 'sum' (all filters added) or 'concat' (one after another).
-        time_axis: 'x' or 'y'. None: what the array's attributes say, else its long edge.
-        overwrite: replace a file that exists at `out`.
+        array: the activations.
+        target: the sound file.
+        scheme: 'sum' or 'concat'.
+        time_axis: 'x' or 'y'; None: what the array's attributes say, else its long edge.
+        overwrite: replace a file that exists.
         on_progress: called as the work goes on, from any thread.
-        words: options of the sound by keyword; see `RenderKeywords`.
+        words: options of the sound by keyword.
 
     Returns:
-        The plan of the file: samples, channels, container.
+        The plan of the file.
 
     Raises:
         OptionError: an option or its value is unknown.
         StoreError: the array cannot be read.
-        OutputError: `out` exists, or cannot be written; an existing file is kept.
-
-    Example:
-        >>> from netsounds_stream import open_run, render
-        >>> array = next(path for path in open_run("landscape-netsounds").files if path.suffix == ".zarr")
-        >>> render(array, "filter.flac", method="istft", filters=(3,), duration=0.5).samples
-        22050
+        OutputError: the file exists, or cannot be written; an existing file is kept.
     """
     if scheme not in ("sum", "concat"):
         raise OptionError(f"render writes one file: scheme cannot be {scheme!r}; use sum or concat")
-    target = Path(out)
     sound = _options_of(target, scheme, words)
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already; use --overwrite to replace it, or another name")
     machine.tune_heap()
-    source = open_activations(Path(array), time_axis)
+    source = open_activations(array, time_axis)
     if sound.filters is not None and sound.filters[-1] >= source.channels:
         raise OptionError(
             f"{array} has no filter {sound.filters[-1]}: its filters are 0 to {source.channels - 1}; give "
@@ -109,7 +101,7 @@ def _options_of(target: Path, scheme: str, words: Mapping[str, Any]) -> SoundOpt
     if target.suffix[1:] in FORMATS:
         named.setdefault("format", target.suffix[1:])
     if named.pop("mix", False):
-        raise OptionError("a mix is made of several banks: run sonify again, or render each bank's sum")
+        raise OptionError("a mix is made of several banks: give a run in place of an array")
     return sound_from_words(**{**named, "scheme": scheme, "mix": False})
 
 
