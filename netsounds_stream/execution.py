@@ -49,7 +49,6 @@ def execute(
         logits = run_network(run, _elsewhere(run, cluster))
         machine.trim_heap()
         _write_sound(run, cluster)
-        write_run_group(run)
         if run.options.report:
             machine.trim_heap()  # the report's contact sheets need the memory that sound has used
             with run.report_workers() as pipeline:
@@ -69,13 +68,14 @@ def execute(
 
 
 def _write_sound(run: RunContext, cluster: ClusterRun | None) -> None:
-    """Write each bank's sound and keep its sums, then write the mix."""
+    """Write each bank's sound and its sum map, then the group of all arrays, then the mix."""
     share = None if cluster is None else _shared_sound(run, cluster)
     with run.sound_workers() as pipeline:
         for bank in run.plan.banks:
             run.storage.make_room(run.plan)
             write_bank_sound(run, bank, pipeline, share)
             write_bank_sums(run, bank, pipeline)
+        write_run_group(run)
         write_run_mix(run, pipeline)
 
 

@@ -354,16 +354,18 @@ def disk_of(request: PlanRequest, choice: Choice, products: Products) -> Disk:
     stored = products.banks if options.stored else ()
     # a checkpoint replaces the last one only when it is complete
     temporary += 2 * state_bytes(request.sizes, stored, request.across, limits.compute_bytes_per_value)
-    temporary += limits.fetched_bytes + maps  # the sums wait as rows
+    temporary += limits.fetched_bytes
+    if maps:  # all banks' sums wait as rows while the first of the maps is written
+        temporary += maps + max(planned.map_bytes for planned in products.banks)
     if not limits.remote:
-        peak = products.store_bytes + products.sound_bytes + report + maps + temporary
+        peak = products.store_bytes + products.sound_bytes + report + temporary
         return Disk(peak=peak, final=final, remote=0)
     # Of a run to a URL no array lies here, and of the sound only the bank at work and what waits to be
     # uploaded, one bank's files at most.
     largest = max(planned.sound_bytes for planned in products.banks)
     sound = min(products.sound_bytes, 2 * largest + products.mix_bytes)
     return Disk(
-        peak=sound + report + maps + temporary,
+        peak=sound + report + temporary,
         final=0,
         remote=final if options.activations else final + products.store_bytes,
     )

@@ -57,7 +57,7 @@ class Region:
 
     @property
     def corners(self) -> Floats:
-        """Its corners, float64 `[corner, x or y]`."""
+        """The four corners, float64 `[corner, x or y]`."""
         right, bottom = self.x + self.width, self.y + self.height
         return np.array([(self.x, self.y), (right, self.y), (self.x, bottom), (right, bottom)])
 
@@ -236,7 +236,7 @@ def parse_path(text: str, picture: Region, region: Region, band: float | None = 
         from .svg import first_path
 
         wide = min(region.width, region.height) * _WIDTH if band is None else band
-        points = first_path(File(text), picture)
+        points = first_path(File(text), (picture.width, picture.height))
         if not region.holds(points).any():
             raise OptionError(f"the path in {text} lies outside the region; draw it in the picture's pixels")
         return Curve(points=points, right=wide / 2, left=wide / 2)

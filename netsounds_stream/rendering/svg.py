@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import OptionError
 
-if TYPE_CHECKING:
-    from .paths import Floats, Region
+Floats = NDArray[np.float64]
 
 _POINTS = 64  # of each curve of the path
 _MOST_BYTES = 16 << 20
 
 
-def first_path(file: Path, picture: Region) -> Floats:
+def first_path(file: Path, picture: tuple[float, float]) -> Floats:
     """Read the first path of an SVG file.
 
     The file's `viewBox` lies over the whole picture; without one, the path's numbers are pixels.
 
     Args:
         file: the file.
-        picture: the whole picture.
+        picture: width and height of the picture, in pixels.
 
     Returns:
         Points of its first stroke, float64 `[point, x or y]`, in pixels.
@@ -57,7 +56,7 @@ def first_path(file: Path, picture: Region) -> Floats:
     return placed
 
 
-def _first_element(file: Path, picture: Region) -> tuple[ElementTree.Element, Floats, Floats]:
+def _first_element(file: Path, picture: tuple[float, float]) -> tuple[ElementTree.Element, Floats, Floats]:
     """Return the first `path` element, and how its numbers become pixels: less an origin, times a scale."""
     try:
         if file.stat().st_size > _MOST_BYTES:
@@ -78,9 +77,9 @@ def _first_element(file: Path, picture: Region) -> tuple[ElementTree.Element, Fl
         above = parents.get(above)
     box = root.attrib.get("viewBox", "").replace(",", " ").split()
     try:
-        left, top, width, height = map(float, box or (0, 0, picture.width, picture.height))
+        left, top, width, height = map(float, box or (0, 0, *picture))
     except ValueError:
         width = height = 0.0
     if width <= 0 or height <= 0:
         raise OptionError(f"{file} has a viewBox that is none; give left, top, width and height in it")
-    return element, np.array((picture.width / width, picture.height / height)), np.array((left, top))
+    return element, np.array(picture) / (width, height), np.array((left, top))

@@ -109,10 +109,10 @@ class RemoteRunFolder(RunFolder):
     def contents(self, known: Mapping[str, Any], *, arrays: bool) -> dict[str, Any]:
         """Return what the record says of the run's files, and upload the metadata of kept arrays."""
         checksums = dict(known)
-        for path in self.path.glob("activations-*.zarr/zarr.json"):
+        for path in self.path.glob("*.zarr/zarr.json"):
             name = path.relative_to(self.path).as_posix()
             checksums[name] = file_sum(path).to_json()
-            if arrays:
+            if arrays or not is_sharded_array(path.parent.name):
                 self.objects.put(name, path.read_bytes())
         kept = {
             name: checksum

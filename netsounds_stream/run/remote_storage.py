@@ -143,7 +143,9 @@ class ObjectStorage(StorageBackend):
         for path, checksum in files.items():
             name = self._name(path)
             top = name.split("/")[0]
-            if top == TEMPORARY or is_sharded_array(top) or name in self._local_bytes:
+            # an array's metadata are put with the record, since the group is made from them
+            apart = is_sharded_array(top) or name.endswith(".zarr/zarr.json")
+            if top == TEMPORARY or apart or name in self._local_bytes:
                 continue
             if not self._journal.done(upload_step(name)):
                 self._local_bytes[name] = checksum.bytes

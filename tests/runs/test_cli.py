@@ -27,10 +27,10 @@ def run(tmp_path_factory: pytest.TempPathFactory, picture_file: Path, weights_fi
     out = tmp_path_factory.mktemp("cli") / "run"
     done = command("sonify", picture_file, "--out", out, "--weights", weights_file, "--label", "my picture")
     assert done.returncode == 0, done.stderr
-    assert f"my picture: 9 files in {out}" in done.stderr.splitlines()
+    assert f"my picture: 13 files in {out}" in done.stderr.splitlines()
     paths = list(map(Path, done.stdout.splitlines()))
     assert paths[-1] == out / "index.html"  # the page to open, alone
-    assert len(paths) == len(set(paths)) == 10 and all(path.exists() for path in paths)
+    assert len(paths) == len(set(paths)) == 14 and all(path.exists() for path in paths)
     assert "plan: 331 x 230 px, time along x" in done.stderr
     return out
 
@@ -50,6 +50,8 @@ def test_json_is_all_of_stdout(tmp_path: Path, picture_file: Path, weights_file:
         "weights",
         "label",
         "network",
+        "sums 1",
+        "sums 2",
         "sound 1",
         "sound 2",
         "mix",

@@ -137,12 +137,12 @@ def test_without_arrays_there_is_none(tmp_path: Path, picture_file: Path, weight
 
 
 def test_a_run_stopped_after_it_ends_the_same(tmp_path: Path, picture_file: Path, weights_file: Path) -> None:
-    stopped_run(tmp_path, picture_file, weights_file, "sound 1", scheme="concat", mix=False)
+    words: dict[str, Any] = {**ALONE, "scheme": "concat", "mix": True, "duration": 1}
+    stopped_run(tmp_path, picture_file, weights_file, "mix", **words)
     work = work_path(tmp_path / "run")
     assert (work / METADATA).exists()
     left = read_journal(work)
     assert left is not None
-    words: dict[str, Any] = {"scheme": "concat", **ALONE}
     sonify(picture_file, tmp_path / "run", weights=str(weights_file), resume=True, **words)
     sonify(picture_file, tmp_path / "whole", weights=str(weights_file), **words)
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")

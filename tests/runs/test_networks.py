@@ -39,7 +39,7 @@ from netsounds_stream.errors import (
 from netsounds_stream.network.networks import whole_module
 from netsounds_stream.network.tracing.capture import whole_layers
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.sound.render import known_of
+from netsounds_stream.rendering.arrays import known_of
 from netsounds_stream.store.arrays import open_activations
 from tests.helpers.forks import forked
 from tests.helpers.runs import contents

@@ -52,6 +52,8 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("subtype", {"format": "ogg"}, {"format": "flac"}),
     ("codec", {"activations": False, "scheme": "sum"}, {"activations": False, "scheme": "concat"}),
     ("activations", {"preview": 1.0}, {}),
+    ("sum_maps", {"preview": 1.0}, {}),
+    ("sum_maps", {"mix": False}, {}),
     ("gpu_memory", {"device": "cpu"}, {"device": "cuda"}),
     ("segment_rows", {}, {"cluster": True}),
     ("work", {}, {"url": True}),

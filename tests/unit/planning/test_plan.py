@@ -96,7 +96,9 @@ def test_a_full_disk_is_refused() -> None:
 
 
 def test_the_sum_alone_needs_almost_no_disk() -> None:
-    options = SonifyOptions(activations=False, report=False, sound=SoundOptions(schemes=("sum",)))
+    options = SonifyOptions(
+        activations=False, sum_maps=False, report=False, sound=SoundOptions(schemes=("sum",))
+    )
     plan = make_plan(Source(height=32768, width=32768), options, SOME)
     assert not plan.stored
     assert plan.disk_bytes - plan.spool_bytes < 2 * GIB
