@@ -201,7 +201,12 @@ def parse_region(text: str, width: int, height: int) -> Region:
     Raises:
         OptionError: it is none, or does not lie in the picture.
     """
-    x, y, wide, high = _numbers("region", text, 4, "left, top, width and height in pixels")
+    try:
+        x, y, wide, high = _four(text)
+    except ValueError:
+        raise OptionError(
+            f"region cannot be {text[:80]!r}; give left, top, width and height in pixels"
+        ) from None
     if x < 0 or y < 0 or wide <= 0 or high <= 0 or x + wide > width or y + high > height:
         raise OptionError(f"region {text} does not lie in the picture, which is {width} x {height} pixels")
     return Region(x=x, y=y, width=wide, height=high)
@@ -230,8 +235,11 @@ def parse_path(text: str, picture: Region, region: Region, band: float | None = 
     if kind == "spiral":
         return Spiral(region=region, turns=_turns(rest))
     if kind == "line":
-        numbers = _numbers("path line", rest, 4, "the pixels x0,y0,x1,y1")
-        return _line(np.array(numbers).reshape(2, 2), region, band, text)
+        try:
+            points = np.array(_four(rest)).reshape(2, 2)
+        except ValueError:
+            raise OptionError(f"path line cannot be {rest[:80]!r}; give the pixels x0,y0,x1,y1") from None
+        return _line(points, region, band, text)
     if text.lower().endswith(".svg"):
         from .svg import first_path
 
@@ -266,13 +274,15 @@ def _turns(text: str) -> int:
     return int(text)
 
 
-def _numbers(name: str, text: str, count: int, what: str) -> list[float]:
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise OptionError(f"{name} cannot be {text[:80]!r}; give {what}")
+def _four(text: str) -> list[float]:
+    """Parse four numbers with commas between them.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    numbers = [float(part) for part in text.split(",")]
+    if len(numbers) != 4 or not np.isfinite(numbers).all():
+        raise ValueError
     return numbers
 
 

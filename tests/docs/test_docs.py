@@ -14,6 +14,7 @@ import pyvips
 from netsounds_stream.cli.commands import cli
 from netsounds_stream.cli.options import chosen_options
 from netsounds_stream.planning.options import sound_from_words
+from netsounds_stream.rendering.paths import Region, parse_path, parse_region
 
 pytestmark = pytest.mark.docs
 
@@ -33,8 +34,13 @@ def test_a_command_line_is_taken(line: str) -> None:
     context = cli.commands[name].make_context(name, words)
     given = dict(context.params)
     if name == "render":
-        for other in ("array", "out", "time_axis", "overwrite", "quiet", "format"):
+        others = ("source", "out", "time_axis", "overwrite", "quiet", "format", "banks", "path_width")
+        for other in others:
             given.pop(other)
+        whole = Region(x=0, y=0, width=4032, height=3024)
+        region = given.pop("region")
+        part = whole if region is None else parse_region(region, 4032, 3024)
+        parse_path(given.pop("path") or "x", whole, part)
         sound_from_words(**given)
         return
     for other in (
