@@ -45,6 +45,7 @@ def execute(
     run.layout.temporary.mkdir(exist_ok=True)
     if cluster is not None:
         issue_token(run.layout.temporary)
+    machine.trim_heap()  # copies of the weights that the label and the baseline have used
     try:
         logits = run_network(run, _elsewhere(run, cluster))
         machine.trim_heap()
