@@ -16,7 +16,7 @@ from .sound_options import SoundOptions
 
 # A WAV's length field has 32 bits; the rest is room for its header and text chunks.
 _WAV_LIMIT_BYTES = (1 << 32) - 65536
-_HEADER_BYTES = 2048
+_HEADER_BYTES = 2048 + 610  # texts, and where a file lies on the time line
 # Not all browsers play larger WAV files.
 _BROWSER_LIMIT_BYTES = (1 << 31) - 1
 # Bounds of a windowed signal's default length, in seconds.

@@ -25,7 +25,7 @@ from ..planning.sound_plan import preview_samples
 from .dsp.limiter import Limiter
 from .dsp.loudness import Loudness, LoudnessMeter
 from .encoding import Resampler, SoundWriter
-from .tags import Tags, info_chunk
+from .tags import Tags, broadcast_chunk, info_chunk
 from .view import SoundMeter, ViewPlan
 from .wav import LaidOutWav, to_samples
 
@@ -503,7 +503,8 @@ def _dithered(piece: Samples, draw: np.random.Generator) -> NDArray[np.int16]:
 def _opened(target: Finish) -> LaidOutWav | SoundWriter:
     """Open the file of a target."""
     if target.audio.container in ("WAV", "RF64"):
-        return LaidOutWav(target.path, target.audio, target.sound, info=info_chunk(target.tags))
+        info = broadcast_chunk(target.tags) + info_chunk(target.tags)
+        return LaidOutWav(target.path, target.audio, target.sound, info=info)
     return SoundWriter(
         target.path,
         target.sound.format,

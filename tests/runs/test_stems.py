@@ -109,6 +109,14 @@ def test_what_the_page_plays_is_the_stem(quiet: Run) -> None:
         np.testing.assert_allclose(read(quiet.folder / f"report/part-{number}.flac"), stem, atol=2.01 / 32768)
 
 
+def test_mix_and_stems_are_broadcast_wave_files(quiet: Run) -> None:
+    for name in ("mix.wav", *(f"stem-{number}_a-b.wav" for number in BANKS)):
+        header = (quiet.folder / name).read_bytes()[:2000]
+        at = header.index(b"bext") + 8
+        assert header[at : at + 256].rstrip(b"\0").startswith(b"a b, ")
+        assert header[at + 338 : at + 346] == bytes(8)  # all begin at once
+
+
 def test_stems_are_files_of_the_run(quiet: Run) -> None:
     names = [f"stem-{number}_a-b.wav" for number in BANKS]
     assert [path.name for path in quiet.files if path.name.startswith("stem-")] == names

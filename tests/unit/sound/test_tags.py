@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from netsounds_stream.sound.tags import Tags, info_chunk, vorbis_comments
+from netsounds_stream.sound.tags import Tags, broadcast_chunk, info_chunk, vorbis_comments
 from tests.helpers.encoded import LONGEST, TAGS, noise, written
 
 EXTREME = Tags(
@@ -67,6 +67,20 @@ def test_texts() -> None:
         assert set(text) >= {"é"} and "\ufffd" not in text
     assert len(vorbis_comments(LONGEST)["title"].encode()) == 200
     assert len(vorbis_comments(LONGEST)["software"].encode()) == 90
+
+
+def test_a_part_of_the_mix_lies_at_the_beginning_of_the_time_line() -> None:
+    """The fields of EBU Tech 3285's chunk, at its offsets."""
+    chunk = broadcast_chunk(replace(EXTREME, scheme="stem", software="netsounds-stream 0.2.0"))
+    name, size = struct.unpack("<4sI", chunk[:8])
+    content = chunk[8:]
+    assert (name, size, len(content)) == (b"bext", 602, 602)
+    assert content[:256].rstrip(b"\0").startswith(b"Unicode quotes")  # in ASCII
+    assert content[256:288].rstrip(b"\0") == b"netsounds-stream 0.2.0"
+    assert content[288:338] == bytes(50)  # reference, date and time
+    assert struct.unpack("<QH", content[338:348]) == (0, 1)
+    assert content[348:] == bytes(254)
+    assert broadcast_chunk(replace(TAGS, scheme="sum")) == b""
 
 
 def test_chunks_are_bounded_and_even() -> None:
