@@ -46,6 +46,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test holds these imports t
     from .run.result import Run as Run
     from .run.result import open_run as open_run
     from .store.arrays import open_activations as open_activations
+    from .videos.video import Video as Video
+    from .videos.video import video as video
 
 # OpenMP's threads would wait by spinning, on cores that other programs could use. OpenMP reads this variable
 # once, when torch is loaded.
@@ -64,6 +66,8 @@ _HOMES = {
     "plot": "report.plot",
     "share": "report.single_file",
     "gallery": "report.gallery",
+    "video": "videos.video",
+    "Video": "videos.video",
     "Run": "run.result",
     "Sound": "run.notebook",
     "Batch": "batches.batch",

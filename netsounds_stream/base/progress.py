@@ -29,7 +29,7 @@ class Progress:
         stage: name of the stage.
         done: units that are done.
         total: units in all.
-        unit: 'px', 'samples', 'B', 'values', 'pictures' or 'share'.
+        unit: 'px', 'samples', 'B', 'values', 'pictures', 'frames' or 'share'.
         seconds: time since the stage began.
         finished: True in the stage's last report only.
         earlier: units of `done` from before the run was stopped and resumed.

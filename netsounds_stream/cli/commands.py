@@ -48,7 +48,7 @@ from .options import (
     chosen_options,
 )
 from .render import render
-from .run_commands import check, gallery, info, plot, share
+from .run_commands import check, gallery, info, plot, share, video
 from .sections import MAIN, option, stacked
 from .streams import lossy_streams
 from .text import bench_text, long_plan, plan_facts, verification_text
@@ -266,6 +266,7 @@ def demo(image: Path | None, weights: str | None, out: Path, quiet: bool, as_jso
 cli.add_command(plot)
 cli.add_command(share)
 cli.add_command(gallery)
+cli.add_command(video)
 
 
 @cli.command()

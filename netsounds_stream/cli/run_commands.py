@@ -1,4 +1,4 @@
-"""The commands on finished runs and their files: `check`, `info`, `plot`, `share`, `gallery`."""
+"""The commands on finished runs and their files: `check`, `info`, `plot`, `share`, `gallery`, `video`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from ..base.machine import importing
+from ..videos.codecs import CODECS
 from .common import print_json
-from .options import JSON, LOCAL, PLACE, QUIET
+from .options import JSON, LOCAL, OVERWRITE, PLACE, QUIET
 from .sections import MAIN, SectionedCommand, option, stacked
-from .text import check_text, facts_text
+from .text import check_text, facts_text, video_text
 
 
 @click.command(cls=SectionedCommand)
@@ -102,3 +103,46 @@ def gallery(runs: tuple[Path, ...], out: Path, title: str) -> None:
     from ..report.gallery import gallery as write
 
     click.echo(str(write(runs, out, title=title)))
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("run", type=LOCAL)
+@click.argument("out", type=LOCAL)
+@option(MAIN, "--size", default="1920x1080", metavar="WIDTHxHEIGHT", help="Size of the video in pixels.")
+@option(MAIN, "--fps", default="30", metavar="RATE", help="Frames a second, such as 25, 30, 60 or 29.97.")
+@option(
+    MAIN,
+    "--sound",
+    default="mix",
+    metavar="mix|bank-N|stem-N",
+    help="Sound of the video: the mix, the sum of bank N, or that bank's part of the mix.",
+)
+@option(
+    MAIN,
+    "--codec",
+    type=click.Choice(CODECS),
+    help="Video codec. [default: h264 in .mp4, vp9 in .webm]",
+)
+@option(MAIN, "--title", help="First line of text. [default: the picture's name]")
+@stacked(OVERWRITE, QUIET, JSON)
+def video(run: Path, out: Path, quiet: bool, as_json: bool, **words: Any) -> None:
+    """Make OUT (.mp4 or .webm), a video of a finished RUN: the picture with a moving playhead, and the sound.
+
+    It needs the extra video: pip install 'netsounds-stream[video]'.
+    """
+    with importing():
+        from ..videos.video import video as make
+        from .display import display
+
+    with display(quiet=quiet) as listener:
+        made = make(run, out, on_progress=listener, **words)
+    if as_json:
+        from dataclasses import asdict
+
+        print_json({**asdict(made), "path": str(made.path)})
+        return
+    if not quiet:
+        for note in made.notes:
+            click.echo(f"note: {note}", err=True)
+        click.echo(video_text(made), err=True)
+    click.echo(str(made.path))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..network.verify import Verification
     from ..planning.plan import AudioPlan, BankPlan, Plan
     from ..run.check import Check
+    from ..videos.video import Video
     from .bench import Report
 
 
@@ -187,6 +188,14 @@ def verification_text(result: Verification) -> str:
         f"{'agrees' if result.agreed else 'DIFFERS'} (allowed: {result.tolerance:.0e} of the largest)"
     )
     return "\n".join(lines)
+
+
+def video_text(video: Video) -> str:
+    """Describe a video in one line."""
+    return (
+        f"{video.width} x {video.height} px, {video.fps:g} frames a second, {clock_text(video.seconds)}, "
+        f"{video.codec} and {video.audio_codec}, {format_bytes(video.bytes)}"
+    )
 
 
 def layers_text(graph: Graph, layers: Sequence[Layer], banks: Sequence[str]) -> str:

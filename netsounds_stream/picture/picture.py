@@ -50,6 +50,7 @@ _BOTTOM_UP = 4
 _RESIZE_REST = 4
 # For the label, a JPEG is decoded at a reduced size that is at least this many times the size needed.
 _LABEL_OVERSAMPLING = 4
+_SHOWN_OVERSAMPLING = 2  # likewise, where people look at it
 # A write that failed with less free disk than this failed because the disk is full.
 _FULL_DISK_BYTES = 32 << 20
 
@@ -403,8 +404,7 @@ def write_spool(picture: Picture, spool: Path, on_spooled: Callable[[float], Non
 def small_upright(picture: Picture, short_edge: int, crop: int) -> Slab:
     """Resize the picture to a short edge and crop its centre, as the weights' preprocessing does.
 
-    A large JPEG is decoded at a half, a quarter or an eighth of its size where that leaves at least four
-    times `short_edge`.
+    A large JPEG is decoded at a reduced size, see `_reduced`.
 
     Args:
         picture: the picture.
@@ -414,13 +414,7 @@ def small_upright(picture: Picture, short_edge: int, crop: int) -> Slab:
     Returns:
         Upright `[y=crop, x=crop, rgb]`.
     """
-    shrink = 1
-    source_edge = min(picture.source_width, picture.source_height)
-    enough = _LABEL_OVERSAMPLING * short_edge
-    while picture.format == "jpeg" and shrink < 8 and source_edge >= 2 * shrink * enough:
-        shrink *= 2
-    options = {"shrink": shrink} if shrink > 1 else {}
-    image = _decoding(picture.path, lambda: _as_rgb(picture, **options))
+    image = _reduced(picture, _LABEL_OVERSAMPLING * short_edge)
     width, height = _scaled(image.width, image.height, short_edge)
     transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
 
@@ -436,6 +430,48 @@ def small_upright(picture: Picture, short_edge: int, crop: int) -> Slab:
     if transposed:
         resized = resized.transpose(1, 0, 2)
     return np.ascontiguousarray(resized[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+
+
+def shown_upright(picture: Picture, width: int, height: int) -> NDArray[np.uint8]:
+    """Resize the whole picture for a screen. Memory is that of its rows, however large the picture is.
+
+    A large JPEG is decoded at a reduced size, see `_reduced`.
+
+    Args:
+        picture: the picture.
+        width: width of the result in pixels.
+        height: its height.
+
+    Returns:
+        Upright `[y, x, rgb]`, uint8.
+
+    Raises:
+        PictureError: the picture cannot be decoded.
+    """
+    image = _reduced(picture, _SHOWN_OVERSAMPLING * min(width, height))
+    transposed, flip_y, flip_x = _ORIENTATIONS[picture.orientation]
+    size = (height, width) if transposed else (width, height)
+    pixels = _decoding(picture.path, lambda: _resized(image, *size).numpy())
+    if picture.contents.deep:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if transposed:
+        pixels = pixels.transpose(1, 0, 2)
+    upright: NDArray[np.uint8] = np.ascontiguousarray(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+    return upright
+
+
+def _reduced(picture: Picture, enough: int) -> Any:
+    """Open the picture as RGB, not yet upright, for a much smaller size.
+
+    A large JPEG is decoded at a half, a quarter or an eighth of its size where that leaves a short edge of
+    at least `enough` pixels.
+    """
+    shrink = 1
+    source_edge = min(picture.source_width, picture.source_height)
+    while picture.format == "jpeg" and shrink < 8 and source_edge >= 2 * shrink * enough:
+        shrink *= 2
+    options = {"shrink": shrink} if shrink > 1 else {}
+    return _decoding(picture.path, lambda: _as_rgb(picture, **options))
 
 
 def _as_rgb(picture: Picture, **options: Any) -> Any:
