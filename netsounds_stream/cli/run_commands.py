@@ -124,6 +124,13 @@ def gallery(runs: tuple[Path, ...], out: Path, title: str) -> None:
     help="Video codec. [default: h264 in .mp4, vp9 in .webm]",
 )
 @option(MAIN, "--title", help="First line of text. [default: the picture's name]")
+@option(
+    MAIN,
+    "--font",
+    type=LOCAL,
+    metavar="FILE",
+    help="Font of the text, .ttf or .otf. [default: one that has Latin letters without accents]",
+)
 @stacked(OVERWRITE, QUIET, JSON)
 def video(run: Path, out: Path, quiet: bool, as_json: bool, **words: Any) -> None:
     """Make OUT (.mp4 or .webm), a video of a finished RUN: the picture with a moving playhead, and the sound.

@@ -202,5 +202,5 @@ def opened_video(
 def _failed(path: Path, error: Exception, encoders: Encoders) -> OutputError:
     """Return the error for what FFmpeg refuses: the disk's, or an encoder's."""
     if isinstance(error, OSError):
-        return cannot_write(path, error)
+        return cannot_write(Path(path.name), OSError(error.errno, error.strerror))
     return OutputError(f"{encoders.video.title} cannot be encoded ({error}); use another --size or --codec")

@@ -7,11 +7,13 @@ Letters are Pillow's own, the same on every machine. No frame is made here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from ..errors import OptionError
 from ..report.charts import frequency_scale, frequency_ticks, spectrogram_pixels
 from ..report.images import colour_map, coloured
 from ..sound.view import View
@@ -73,7 +75,9 @@ class Scene:
         return np.asarray(image)
 
 
-def drawn(layout: Layout, picture: Pixels, view: View, title: str, subtitle: str) -> Scene:
+def drawn(
+    layout: Layout, picture: Pixels, view: View, title: str, subtitle: str, font_file: Path | None = None
+) -> Scene:
     """Draw the still parts of a video.
 
     Args:
@@ -82,6 +86,7 @@ def drawn(layout: Layout, picture: Pixels, view: View, title: str, subtitle: str
         view: waveform and spectrogram of the sound.
         title: the first line; may be empty.
         subtitle: the second.
+        font_file: the font of both; None: Pillow's own.
     """
     image = _backdrop(picture, layout.width, layout.height)
     image.paste(Image.fromarray(picture), (layout.picture.left, layout.picture.top))
@@ -97,14 +102,28 @@ def drawn(layout: Layout, picture: Pixels, view: View, title: str, subtitle: str
         (title, layout.title_px, top, _INK),
         (subtitle, layout.subtitle_px, bottom, _QUIET_INK),
     ):
-        font = ImageFont.load_default(size)
+        font = text_font(size, font_file)
         draw.text((layout.header.left, y), _cut(draw, text, font, layout.header.width), ink, font, "ls")
     return Scene(layout=layout, still=np.array(image), played=np.asarray(played))
 
 
-def letters_missing(text: str) -> str:
-    """Return the letters of a text that Pillow's font lacks, each once."""
-    font = ImageFont.load_default(20)
+def text_font(size: int, file: Path | None) -> Font:
+    """Open a font at a size in pixels; None: Pillow's own, which has Latin letters without accents.
+
+    Raises:
+        OptionError: the file is no font.
+    """
+    if file is None:
+        return ImageFont.load_default(size)
+    try:
+        return ImageFont.truetype(str(file), size)
+    except OSError as error:
+        raise OptionError(f"{file} cannot be read as a font ({error}); give a .ttf or .otf") from error
+
+
+def letters_missing(text: str, font_file: Path | None) -> str:
+    """Return the letters of a text that a font lacks, each once."""
+    font = text_font(20, font_file)
     unknown = bytes(font.getmask(_UNKNOWN))
     return "".join(dict.fromkeys(each for each in text if bytes(font.getmask(each)) == unknown))
 

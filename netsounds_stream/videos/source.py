@@ -132,7 +132,8 @@ class VideoSource:
         page = picture_of_run(self.folder / REPORT / PAGE_PICTURE)
         image = _page_picture(page) if page.exists() else None
         if image is not None and (
-            width <= _ENLARGED * image.width or image.width >= self.shown_px[0]  # it has every pixel
+            width <= _ENLARGED * image.width
+            or image.width >= self.record["picture"]["width"]  # it has every pixel
         ):
             return _fitted(image, width, height), "page", None
         reason = self._why_not_original()

@@ -25,7 +25,7 @@ from .codecs import Encoders, chosen_encoders, installed_encoders
 from .encoding import opened_video
 from .layout import Layout, layout_for
 from .playhead import Playhead
-from .scene import Scene, drawn, letters_missing
+from .scene import Scene, drawn, letters_missing, text_font
 from .source import VideoSource, video_source
 
 #: Edges of a video in pixels.
@@ -80,6 +80,7 @@ def video(
     sound: str = "mix",
     codec: str | None = None,
     title: str | None = None,
+    font: str | Path | None = None,
     overwrite: bool = False,
     on_progress: Listener | None = None,
 ) -> Video:
@@ -97,6 +98,7 @@ def video(
         codec: 'h264', 'vp9', 'av1' or 'mpeg4'. None: H.264 in `.mp4`, VP9 in `.webm`, or another where the
             installed PyAV lacks that; a note then says so.
         title: the first line of text. None: the picture's name.
+        font: file of the text's font, `.ttf` or `.otf`. None: one that has Latin letters without accents.
         overwrite: replace a file that exists at `out`.
         on_progress: called as the work goes on.
 
@@ -117,6 +119,8 @@ def video(
     target = Path(out)
     width, height = _size(size)
     rate = _frame_rate(fps)
+    font_file = None if font is None else Path(font)
+    text_font(1, font_file)
     encoders = chosen_encoders(target, codec, installed_encoders())
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already; use --overwrite to replace it, or another name")
@@ -125,7 +129,7 @@ def video(
         raise OutputError(f"there is no folder {target.parent}; make it, or choose another name")
     stages = Stages(on_progress)
     layout = layout_for(width, height, source.aspect, source.plan.time_axis)
-    scene, picture, notes = _scene(source, layout, title, stages)
+    scene, picture, notes = _scene(source, layout, title, font_file, stages)
     notes = [*([encoders.note] if encoders.note else []), *notes]
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as temporary:
         partial = Path(temporary) / target.name
@@ -190,7 +194,7 @@ def _frame_rate(fps: float | str) -> Fraction:
 
 
 def _scene(
-    source: VideoSource, layout: Layout, title: str | None, stages: Stages
+    source: VideoSource, layout: Layout, title: str | None, font: Path | None, stages: Stages
 ) -> tuple[Scene, str, list[str]]:
     """Draw what stands still.
 
@@ -202,11 +206,11 @@ def _scene(
     view = source.view(layout.spectrogram.height if layout.turned else layout.spectrogram.width, stages)
     title = Path(source.record["picture"]["name"]).stem if title is None else title
     subtitle = f"{source.record['label']}  ·  {source.plan.network}"
-    if missing := letters_missing(title + subtitle):
+    if missing := letters_missing(title + subtitle, font):
         notes.append(
-            f"the video's font lacks some letters ({missing[:SHOWN_CHARACTERS]}); give another --title"
+            f"the font lacks some letters ({missing[:SHOWN_CHARACTERS]}); give another --title or --font"
         )
-    return drawn(layout, pixels, view, title, subtitle), where, notes
+    return drawn(layout, pixels, view, title, subtitle, font), where, notes
 
 
 def _write(
