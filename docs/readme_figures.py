@@ -2,8 +2,9 @@
 
 All are of the demonstration picture, of `--width` by `--height` pixels. `mix.ogg` is its mix.
 `picture-and-sound.png` shows the picture above the spectrogram of that mix, on one time axis, with the same
-places marked in both. `report.png` is the page of its run in a browser: Chromium, through playwright. Needs
-matplotlib and playwright; the browser is NETSOUNDS_BROWSER, or what the PATH has.
+places marked in both. `video.png` is a frame of its video, `report.png` the page of its run in a browser:
+Chromium, through playwright. Needs matplotlib, playwright and PyAV; the browser is NETSOUNDS_BROWSER, or what the
+PATH has.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import av
 import matplotlib
 import numpy as np
 import pyvips
@@ -29,7 +31,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import ConnectionPatch
 from playwright.sync_api import sync_playwright
 
-from netsounds_stream import Run, sonify
+from netsounds_stream import Run, sonify, video
 from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.report.charts import frequency_ticks
@@ -138,6 +140,16 @@ def _set_up(page: Any) -> None:
     )
 
 
+def video_frame(run: Run, folder: Path) -> Image.Image:
+    """A frame of the run's video, while the sun sounds."""
+    made = video(run.folder, folder / "landscape.mp4", fps=5)
+    with av.open(str(made.path)) as container:
+        frames = container.decode(video=0)
+        for _ in range(round(_PLAYED * made.frames)):
+            next(frames)
+        return next(frames).to_image()
+
+
 def save_sound(run: Run, weights: str, path: Path) -> None:
     """Write the run's mix as Ogg Vorbis; equal samples give equal bytes."""
     samples, rate = run.mix.samples, run.mix.rate_hz
@@ -178,6 +190,7 @@ def main() -> None:
         which = "untrained" if given.weights == "untrained" else "trained"
         save_sound(run, which, given.out / "mix.ogg")
         save(picture_and_sound(picture, run, which), given.out / "picture-and-sound.png")
+        save(video_frame(run, Path(temporary)), given.out / "video.png")
         save(report(run), given.out / "report.png")
 
 

@@ -14,7 +14,14 @@ from PIL import Image, ImageOps
 
 from netsounds_stream.errors import PictureError
 from netsounds_stream.picture.demo_picture import draw
-from netsounds_stream.picture.picture import find_picture, open_picture, slabs, small_upright, write_spool
+from netsounds_stream.picture.picture import (
+    find_picture,
+    open_picture,
+    shown_upright,
+    slabs,
+    small_upright,
+    write_spool,
+)
 from netsounds_stream.planning.plan import STORED_MEMORY, STORED_SPOOL, STORED_STREAM
 from tests.helpers.tiffs import Page, tiff
 
@@ -55,6 +62,30 @@ def test_every_orientation_along_both_axes(
     top, left = (plain.shape[0] - 224) // 2, (plain.shape[1] - 224) // 2
     difference = label.astype(int) - plain[top : top + 224, left : left + 224]
     assert np.abs(difference).mean() < 0.5  # the same filter, rounded otherwise
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_picture_for_a_screen(tmp_path: Path, orientation: int, name: str) -> None:
+    """Upright, reduced and enlarged; a JPEG is decoded at an eighth of its size. Against PIL's own filter."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(draw(1600, 1200)).save(tmp_path / name, exif=exif, quality=95)
+    whole = ImageOps.exif_transpose(Image.open(tmp_path / name))
+    assert whole is not None
+    for width in (60, 301, 2000):
+        size = (width, round(width * whole.height / whole.width))
+        shown = shown_upright(open_picture(tmp_path / name), *size)
+        assert shown.shape == (size[1], size[0], 3) and shown.dtype == np.uint8
+        plain = np.asarray(whole.resize(size, Image.Resampling.BILINEAR))
+        assert np.abs(shown.astype(int) - plain).mean() < 2
+
+
+def test_a_deep_picture_for_a_screen(tmp_path: Path) -> None:
+    pixels = draw(300, 200).astype(np.uint16) << 8
+    pyvips.Image.new_from_array(pixels, interpretation="rgb16").pngsave(str(tmp_path / "a.png"), bitdepth=16)
+    shown = shown_upright(open_picture(tmp_path / "a.png"), 300, 200)
+    assert np.abs(shown.astype(int) - draw(300, 200)).max() <= 1
 
 
 def _scaled(array: np.ndarray, size: int) -> tuple[int, int]:
