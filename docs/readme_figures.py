@@ -3,8 +3,8 @@
 All are of the demonstration picture, of `--width` by `--height` pixels. `mix.ogg` is its mix.
 `picture-and-sound.png` shows the picture above the spectrogram of that mix, on one time axis, with the same
 places marked in both. `video.png` is a frame of its video, `report.png` the page of its run in a browser:
-Chromium, through playwright. Needs matplotlib, playwright and PyAV; the browser is NETSOUNDS_BROWSER, or what the
-PATH has.
+Chromium, through playwright. Needs matplotlib, playwright and PyAV; the browser is NETSOUNDS_BROWSER, or what
+the PATH has.
 """
 
 from __future__ import annotations
