@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..planning import sound_options
+from ..planning import scales, sound_options
 from . import sections
 from .sections import option, stacked
 
@@ -101,7 +101,8 @@ SOUND = stacked(
         "--fmin",
         type=float,
         metavar="HZ",
-        help="Frequency of the lowest row. [default: 40, or 0 with --frequency linear]",
+        help="Frequency of the lowest row. [default: 40, or 0 with --frequency linear, or 110 with "
+        "--scale-notes]",
     ),
     option(
         sections.WINDOWED,
@@ -109,13 +110,32 @@ SOUND = stacked(
         type=float,
         metavar="HZ",
         help="Frequency of the highest row. [default: 12000, or half the sample rate with --frequency "
-        "linear]",
+        "linear, or 4200 with --scale-notes]",
     ),
     option(
         sections.WINDOWED,
         "--flip-frequency",
         is_flag=True,
         help="Make the picture's bottom high and its top low.",
+    ),
+    option(
+        sections.WINDOWED,
+        "--scale-notes",
+        metavar="SCALE",
+        help="Let the picture's rows fall on the notes of a scale: "
+        f"{', '.join(scales.SCALES)}, or a Scala file, NAME.scl.",
+    ),
+    option(
+        sections.WINDOWED,
+        "--root",
+        metavar="NOTE",
+        help="Root of --scale-notes: a note such as A2, F#3 or Bb1, or hertz. [default: A2, 110 Hz]",
+    ),
+    option(
+        sections.WINDOWED,
+        "--equal-loudness/--no-equal-loudness",
+        default=False,
+        help="Make low and high equally loud to the ear, by ISO 226:2023 at 60 phon.",
     ),
     option(
         sections.WINDOWED,
@@ -135,7 +155,12 @@ SOUND = stacked(
         default=8,
         help="Number of iterations of Griffin-Lim, in the mix and by --method griffin-lim.",
     ),
-    option(sections.WINDOWED, "--fft-size", default=2048, help="Length of a frame in samples."),
+    option(
+        sections.WINDOWED,
+        "--fft-size",
+        type=int,
+        help="Length of a frame in samples. [default: 2048, or 8192 with --scale-notes]",
+    ),
     option(
         sections.WINDOWED,
         "--hop",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..base.units import format_bytes
 from ..graph.usual import USUAL_NETWORK, usual_banks
+from ..planning.scales import IN_CENTS, Notes, degrees_of, note_name
+from ..planning.sound_options import LISTENING_PHON
 
 if TYPE_CHECKING:
     from ..batches.plan import BatchPlan
@@ -76,6 +78,7 @@ def long_plan(plan: Plan, rate_hz: int, seconds: float | None) -> str:
         lines.append(f"mix       {_audio_text(plan.mix, rate_hz, report=report)}")
     if plan.stems is not None:
         lines.append(f"stems     {_audio_text(plan.stems, rate_hz, report=report)}")
+    lines += _pitch_lines(plan, rate_hz)
     for bank in plan.banks:
         lines += _bank_lines(plan, bank, rate_hz, report=report)
     if plan.measured_pixels:
@@ -97,6 +100,29 @@ def _bank_lines(plan: Plan, bank: BankPlan, rate_hz: int, *, report: bool) -> li
         *([] if usual else [f"          {plan.network}: {bank.bank.layer}"]),
         *(f"          {audio.scheme}: {_audio_text(audio, rate_hz, report=report)}" for audio in bank.audio),
     ]
+
+
+def _pitch_lines(plan: Plan, rate_hz: int) -> list[str]:
+    """Return a plan's lines on notes and loudness, where these are wanted."""
+    lines = []
+    if plan.scale is not None and plan.stft is not None:
+        ends = " to ".join(f"{note_name(hz)} ({hz:.6g} Hz)" for hz in (plan.scale.hz[0], plan.scale.hz[-1]))
+        lines.append(
+            f"notes     {len(plan.scale.hz)}, {scale_text(plan.scale)}: {ends}; levels in frames of "
+            f"{length_text(plan.stft.fft_size / rate_hz)}"
+        )
+    if plan.equal_loudness:
+        lines.append(f"loudness  low and high are equally loud at {LISTENING_PHON:g} phon")
+    return lines
+
+
+def scale_text(notes: Notes) -> str:
+    """Return a scale and its root, such as 'minor-pentatonic on A2'."""
+    name = notes.scale
+    if name.startswith(IN_CENTS):
+        *degrees, period = degrees_of(name)
+        name = f"{len(degrees)} to {period:.6g} cents"
+    return f"{name} on {note_name(notes.root_hz)}"
 
 
 def _stages(plan: Plan) -> str:

@@ -100,8 +100,8 @@ class RenderKeywords(TypedDict, total=False):
     """Seed of all random numbers: phases and dither."""
     duration: float | None
     """Length of a windowed signal in seconds. None: by the picture's length, 10 to 120 s."""
-    fft_size: int
-    """Length of a windowed frame in samples, 2048 by default."""
+    fft_size: int | None
+    """Length of a windowed frame in samples. None: 2048, or 8192 with `scale_notes`."""
     hop: int | None
     """Distance between windowed frames in samples. None: a quarter of `fft_size`."""
     contrast: float
@@ -109,11 +109,21 @@ class RenderKeywords(TypedDict, total=False):
     frequency: Frequency
     """Frequency scale of the picture's rows in windowed sound: 'log' (the default), 'mel' or 'linear'."""
     fmin: float | None
-    """Frequency of the lowest row in Hz. None: 40, or 0 on the linear scale."""
+    """Frequency of the lowest row in Hz. None: 40, or 0 on the linear scale, or 110 with `scale_notes`."""
     fmax: float | None
-    """Frequency of the highest row in Hz. None: 12000, or half the sample rate on the linear scale."""
+    """Frequency of the highest row in Hz. None: 12000, or half the sample rate on the linear scale, or 4200
+    with `scale_notes`."""
     flip_frequency: bool
     """Swap high and low frequencies."""
+    scale_notes: str | Path | None
+    """Notes that the picture's rows fall on in windowed sound: a scale by its name ('chromatic', 'major',
+    'pentatonic' and others), a Scala file (NAME.scl), or degrees as 'cents:386.31,701.96,1200'. None: rows
+    are spread over all frequencies."""
+    root: str | float | None
+    """Root of `scale_notes`: a note such as 'A2', 'F#3' or 'Bb1', or a frequency in Hz. None: A2, 110 Hz."""
+    equal_loudness: bool
+    """Weigh low and high frequencies of windowed sound so that equal activations are equally loud to the ear
+    (ISO 226:2023, 60 phon). False by default."""
     stereo: bool
     """Pan the filters of a sum between left and right."""
     pan: Pan

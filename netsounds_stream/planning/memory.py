@@ -252,7 +252,7 @@ def segments_disk_bytes(
 
 def spectra_bytes(stft: Stft, signals: int) -> int:
     """Return the size of the magnitudes of `signals` windowed signals, on disk."""
-    return 4 * signals * stft.frames * stft.bins
+    return 4 * signals * stft.frames * stft.values
 
 
 def map_writing_bytes(banks: tuple[BankPlan, ...]) -> int:
@@ -266,11 +266,11 @@ def windowed_bytes(stft: Stft, banks: tuple[BankPlan, ...], iterations: int) -> 
 
     Returns:
         Bytes: rows that become frames, a block of frames as magnitudes, spectra and samples, and the state of
-        each iteration.
+        each iteration; or the notes' waves.
     """
     rows = max(64 + 4 * bank.frames // stft.frames for bank in banks)
     across = max(bank.frequencies for bank in banks)
     block = 64 * stft.fft_size * (stft.block_frames + stft.overlap)
-    return (
-        8 * MIB + 16 * rows * across + 1024 * across + block + 20 * iterations * stft.fft_size * stft.overlap
-    )
+    state = 20 * iterations * stft.fft_size * stft.overlap
+    waves = 8 * stft.notes * stft.fft_size
+    return 8 * MIB + 16 * rows * across + 1024 * across + block + state + waves

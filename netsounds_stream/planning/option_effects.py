@@ -56,8 +56,12 @@ CONDITIONS = (
     ),
     Condition(
         ("iterations",),
-        "Griffin-Lim (the mix, or --method griffin-lim; --method istft has none)",
-        lambda request: _windowed(request) and request.options.sound.method != "istft",
+        "Griffin-Lim (the mix, or --method griffin-lim; --method istft and --scale-notes have none)",
+        lambda request: (
+            _windowed(request)
+            and request.options.sound.method != "istft"
+            and request.options.sound.scale_notes is None
+        ),
     ),
     Condition(
         (
@@ -66,14 +70,25 @@ CONDITIONS = (
             "fmin",
             "fmax",
             "flip_frequency",
+            "scale_notes",
+            "equal_loudness",
             "contrast",
-            "phase",
             "fft_size",
             "hop",
             "seed",
         ),
         "windowed sound (the mix, or --method istft or griffin-lim)",
         _windowed,
+    ),
+    Condition(
+        ("phase",),
+        "windowed sound of all frequencies (the mix, or --method istft or griffin-lim; not --scale-notes)",
+        lambda request: _windowed(request) and request.options.sound.scale_notes is None,
+    ),
+    Condition(
+        ("root",),
+        "--scale-notes in windowed sound",
+        lambda request: _windowed(request) and request.options.sound.scale_notes is not None,
     ),
     Condition(
         ("pan",),

@@ -12,6 +12,7 @@ from ..base.units import SHOWN_CHARACTERS, parse_bytes, parse_count
 from ..errors import OptionError
 from ..graph.layers import MOST_BANKS, Banks
 from ..graph.usual import USUAL_NETWORK, usual_banks
+from . import scala, scales
 from .presets import PresetName, preset_words
 from .reading import Reading, parse_stretch
 from .sound_options import NO_SCHEME, SoundOptions, one_of
@@ -217,9 +218,10 @@ def options_from_words(**words: Any) -> SonifyOptions:
 
     Args:
         **words: `scheme`, `sample_rate`, `duration` and the like for the sound, named without the units of
-            `SoundOptions`; `memory` and `gpu_memory` as '1GiB' or bytes; `max_pixels` as '100M' or a number;
-            `size` as pixels or 'native'; `channels` as '4,3,2', a number or several; the rest as the fields
-            of `SonifyOptions`. A `preset` sets those of its words that are not given.
+            `SoundOptions`; `root` as a note or hertz, `scale_notes` also as a Scala file, which is read;
+            `memory` and `gpu_memory` as '1GiB' or bytes; `max_pixels` as '100M' or a number; `size` as pixels
+            or 'native'; `channels` as '4,3,2', a number or several; the rest as the fields of
+            `SonifyOptions`. A `preset` sets those of its words that are not given.
 
     Returns:
         The options, checked.
@@ -297,6 +299,10 @@ def sound_from_words(**words: Any) -> SoundOptions:
         if NO_SCHEME in schemes and len(schemes) > 1:
             raise OptionError(f"scheme {NO_SCHEME!r} means no scheme at all; give it alone")
         sound["schemes"] = () if schemes == (NO_SCHEME,) else schemes
+    if isinstance(root := sound.get("root_hz"), str):
+        sound["root_hz"] = scales.parse_root(root)
+    if (notes := sound.get("scale_notes")) is not None and scala.is_scala(str(notes)):
+        sound["scale_notes"] = scales.in_cents(scala.read_scala(Path(notes)))
     if (filters := sound.get("filters")) is not None:
         sound["filters"] = parse_numbers("filters", filters) if isinstance(filters, str) else tuple(filters)
     return SoundOptions(**sound)

@@ -8,6 +8,7 @@ from ..base.units import format_bytes
 from ..errors import BudgetError
 from ..graph.geometry import Places
 from ..graph.layers import Bank
+from .scales import Notes
 
 MIB = 1 << 20
 
@@ -139,12 +140,14 @@ class Stft:
         hop: distance between frames, in samples.
         samples: length of the whole signal.
         wanted: length of a preview, in samples; None for the whole signal.
+        notes: number of notes that a frame has levels of; 0: it has magnitudes of an FFT's bins.
     """
 
     fft_size: int
     hop: int
     samples: int
     wanted: int | None = None
+    notes: int = 0
 
     def __post_init__(self) -> None:
         assert self.fft_size % 2 == 0 and 0 < 2 * self.hop <= self.fft_size and self.samples > 0
@@ -168,6 +171,11 @@ class Stft:
     def bins(self) -> int:
         """Number of frequency bins of a frame."""
         return self.fft_size // 2 + 1
+
+    @property
+    def values(self) -> int:
+        """Number of a frame's values: levels of notes, or magnitudes of bins."""
+        return self.notes or self.bins
 
     @property
     def block_frames(self) -> int:
@@ -289,6 +297,8 @@ class Plan:
         measured_pixels: pixels of the file that are read once before, for the numbers that become black and
             white.
         notes: lines for the user on how the file is read.
+        scale: the notes that rows of windowed signals fall on; None: they are spread over all frequencies.
+        equal_loudness: whether low and high frequencies of windowed signals are made equally loud.
 
     Example:
         >>> from netsounds_stream import plan
@@ -334,6 +344,8 @@ class Plan:
     sum_maps: bool = False
     measured_pixels: int = 0
     notes: tuple[str, ...] = ()
+    scale: Notes | None = None
+    equal_loudness: bool = False
 
     @property
     def largest_sound_bytes(self) -> int:

@@ -237,6 +237,8 @@ def _plan(request: PlanRequest, choice: Choice) -> Plan:
         baseline_bytes=limits.baseline_bytes,
         measured_pixels=request.source.file_pixels if request.source.measured else 0,
         notes=request.source.notes,
+        scale=None if products.stft is None else request.options.sound.notes,
+        equal_loudness=products.stft is not None and request.options.sound.equal_loudness,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import OptionError
+from . import scales
 
 Scheme = Literal["sum", "concat", "filters"]
 Balance = Literal["bank", "filter"]
@@ -35,6 +36,15 @@ MIX_LUFS = -16.0
 # The default range of frequencies, except on the linear scale.
 _LOWEST_HZ = 40.0
 _HIGHEST_HZ = 12000.0
+# The same where rows fall on notes: from the default root, to the highest C of a piano. Below, neighbouring
+# notes beat instead of being told apart, and above no melody is heard.
+_NOTES_HZ = (110.0, 4200.0)
+# Default length of a frame in samples, and of one that notes' levels follow: as long as an FFT of that length
+# would have to be to tell a semitone apart from middle C on.
+_FFT_SIZE = 2048
+_NOTES_FFT_SIZE = 8192
+#: Loudness level at which low and high are made equally loud, in phon.
+LISTENING_PHON = 60.0
 _FFT_SIZES = (16, 1 << 17)
 _RATES = (8000, 192_000)  # between which sound can be resampled
 
@@ -86,13 +96,16 @@ class SoundOptions:
     iterations: int = 8
     seed: int = 0
     duration_s: float | None = None
-    fft_size: int = 2048
+    fft_size: int = None  # type: ignore[assignment]  # None becomes a number, so that records stay alike
     hop: int | None = None
     contrast: float = 3.0
     frequency: Frequency = "log"
     fmin_hz: float | None = None
     fmax_hz: float | None = None
     flip_frequency: bool = False
+    scale_notes: str | None = None
+    root_hz: float | None = None
+    equal_loudness: bool = False
     stereo: bool = False
     pan: Pan = "index"
     top: int | None = None
@@ -121,6 +134,7 @@ class SoundOptions:
         self._check_levels()
         self._check_frames()
         self._check_frequencies()
+        self._check_notes()
         self._check_filters()
 
     def _check_levels(self) -> None:
@@ -140,6 +154,9 @@ class SoundOptions:
             raise OptionError(f"loudness cannot be {self.loudness_lufs} LUFS; use -69 to 0, such as -16")
 
     def _check_frames(self) -> None:
+        if self.fft_size is None:
+            size = _FFT_SIZE if self.scale_notes is None else _NOTES_FFT_SIZE
+            object.__setattr__(self, "fft_size", size)
         low, high = _FFT_SIZES
         if not low <= self.fft_size <= high or self.fft_size % 2:
             raise OptionError(f"FFT size cannot be {self.fft_size}; use an even number, {low} to {high}")
@@ -163,11 +180,18 @@ class SoundOptions:
         nyquist = self.sample_rate_hz / 2
         if self.fmax_hz is not None and self.fmax_hz > nyquist:
             raise OptionError(f"fmax cannot be {self.fmax_hz:g} Hz; the sample rate holds up to {nyquist:g}")
-        least = 0.0 if self.frequency != "log" else 1.0
+        least = 0.0 if self.frequency != "log" and self.scale_notes is None else 1.0
         if not (math.isfinite(low) and math.isfinite(high) and least <= low < high):
             raise OptionError(
                 f"frequencies cannot go from {low:g} to {high:g} Hz; use --fmin below --fmax, from {least:g}"
             )
+
+    def _check_notes(self) -> None:
+        if self.root_hz is not None:
+            scales.checked_root(self.root_hz)
+        if self.scale_notes is not None:
+            object.__setattr__(self, "scale_notes", scales.canonical(self.scale_notes))
+            assert self.notes is not None  # it raises where there are none
 
     def _check_filters(self) -> None:
         if self.top is not None and self.filters is not None:
@@ -195,8 +219,27 @@ class SoundOptions:
     def frequencies_hz(self) -> tuple[float, float]:
         """Lowest and highest frequency of the picture's rows, with defaults filled in."""
         nyquist = self.sample_rate_hz / 2
-        low, high = (0.0, nyquist) if self.frequency == "linear" else (_LOWEST_HZ, min(_HIGHEST_HZ, nyquist))
+        low, high = (0.0, nyquist) if self.frequency == "linear" else (_LOWEST_HZ, _HIGHEST_HZ)
+        if self.scale_notes is not None:
+            low, high = _NOTES_HZ
+        high = min(high, nyquist)
         return low if self.fmin_hz is None else self.fmin_hz, high if self.fmax_hz is None else self.fmax_hz
+
+    @property
+    def notes(self) -> scales.Notes | None:
+        """The notes that the picture's rows fall on; None where they are spread over all frequencies."""
+        if self.scale_notes is None:
+            return None
+        root_hz = scales.ROOT_HZ if self.root_hz is None else self.root_hz
+        return scales.notes_of(self.scale_notes, root_hz, *self.frequencies_hz)
+
+    @property
+    def row_samples(self) -> float:
+        """Distance of rows in windowed sound of default length, in samples: a quarter of a frame.
+
+        Notes take longer frames in the same time, so it is as much less of these.
+        """
+        return self.fft_size / (4 if self.scale_notes is None else 4 * _NOTES_FFT_SIZE / _FFT_SIZE)
 
     @property
     def audible_bins(self) -> int:
@@ -214,8 +257,8 @@ class SoundOptions:
 
     @property
     def griffin_lim_iterations(self) -> int:
-        """Iterations of Griffin-Lim on windowed frames, those of the mix included."""
-        return 0 if self.method == "istft" else self.iterations
+        """Iterations of Griffin-Lim on windowed frames, those of the mix included; notes need none."""
+        return 0 if self.method == "istft" or self.scale_notes is not None else self.iterations
 
     @property
     def windowed(self) -> bool:

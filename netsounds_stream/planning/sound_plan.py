@@ -31,9 +31,9 @@ def default_duration_s(rows: int, sound: SoundOptions) -> float:
         sound: the options.
 
     Returns:
-        Seconds in which the rows follow each other at a quarter of a window, but 10 to 120.
+        Seconds in which the rows follow each other at `SoundOptions.row_samples`, but 10 to 120.
     """
-    return clipped_duration_s(rows * sound.fft_size / 4 / sound.sample_rate_hz)
+    return clipped_duration_s(rows * sound.row_samples / sound.sample_rate_hz)
 
 
 def clipped_duration_s(seconds: float) -> float:
@@ -57,7 +57,11 @@ def stft_plan(rows: int, sound: SoundOptions) -> Stft | None:
     seconds = default_duration_s(rows, sound) if sound.duration_s is None else sound.duration_s
     samples = max(1, round(seconds * sound.sample_rate_hz))
     return Stft(
-        fft_size=sound.fft_size, hop=sound.hop_samples, samples=samples, wanted=preview_samples(sound)
+        fft_size=sound.fft_size,
+        hop=sound.hop_samples,
+        samples=samples,
+        wanted=preview_samples(sound),
+        notes=0 if sound.notes is None else len(sound.notes.hz),
     )
 
 

@@ -115,7 +115,7 @@ def _tagging(source: Activations, sound: SoundOptions) -> Callable[[str, str], T
             picture=picture,
             label=label,
             scheme=scheme,
-            method=sound.method,
+            method="notes" if sound.windowed and sound.scale_notes else sound.method,
             software=f"{PACKAGE} {versions()[PACKAGE]}",
             bank=bank,
         )

@@ -27,6 +27,7 @@ from ..picture.picture import Picture
 from ..planning.network_sizes import sizes_of
 from ..planning.options import PRETRAINED, UNTRAINED, SonifyOptions, word_of
 from ..planning.plan import AudioPlan, BankPlan, Plan, Stft
+from ..planning.scales import Notes
 from ..planning.sound_options import NO_SCHEME, SoundOptions
 from ..sound.background import Background
 from ..sound.tags import Tags
@@ -208,6 +209,8 @@ def recorded_plan(record: dict[str, Any]) -> Plan:
     words = {field.name: recorded[field.name] for field in fields(Plan) if field.name in recorded}
     words["notes"] = tuple(words.get("notes", ()))
     words["stft"] = None if words["stft"] is None else Stft(**words["stft"])
+    if (scale := words.get("scale")) is not None:
+        words["scale"] = Notes(**{**scale, "hz": tuple(scale["hz"])})
     for name in ("mix", "stems", "parts"):
         words[name] = None if words.get(name) is None else AudioPlan(**words[name])
     banks = [
@@ -331,6 +334,8 @@ def tags_of(record: Mapping[str, Any], bank: str, scheme: str) -> Tags:
     part = ", preview" if sound["preview_s"] is not None else ""
     of_mix = scheme in ("mix", "stem", "part")
     method = "griffin-lim" if of_mix and sound["method"] == "ifft" else sound["method"]
+    if sound.get("scale_notes") is not None and method != "ifft":
+        method = "notes"
     kind = "part of the mix" if scheme in ("stem", "part") else scheme
     return Tags(
         title=(f"{label}, mix" if scheme == "mix" else f"{label}, bank {bank}, {kind}") + part,

@@ -15,9 +15,11 @@ from ..base.sink import ResumableSink
 from ..base.spool import Spool
 from ..graph.geometry import inside
 from ..planning.plan import Stft
-from ..planning.sound_options import SoundOptions
+from ..planning.sound_options import LISTENING_PHON, SoundOptions
 from ..planning.steps import SpectraState
 from .background import USUAL, Background
+from .dsp.equal_loudness import gains
+from .dsp.notes import NoteMap
 from .dsp.spectrum import FrequencyMap, FrequencyScale, TimeMap
 
 # Rows of a block. Blocks lie on a fixed grid, so that results do not depend on the pieces that rows come in.
@@ -43,14 +45,15 @@ class _MapState(TypedDict):
 class SpectraMap:
     """Maps rows `[row, channel, frequency]` to magnitudes `[frame, channel, bin]`, block by block.
 
-    Between calls it retains the last two blocks of rows.
+    Where rows fall on notes, a frame has levels of notes in place of magnitudes of bins. Between calls it
+    retains the last two blocks of rows.
 
     Args:
         rows: number of rows that will come: all, or a preview's, which are the first ones.
         whole: number of rows of the whole picture, over which its time is spread.
         frequencies: number of a row's values.
         stft: sizes of the frames.
-        sound: options of the sound: scale of frequencies, contrast, sample rate.
+        sound: options of the sound: scale of frequencies, notes, contrast, sample rate.
         flipped: whether the first of a row's values is the highest frequency.
         background: content is the difference from it; None: values are content as they are.
     """
@@ -69,9 +72,16 @@ class SpectraMap:
         scale = FrequencyScale(sound.frequency, *sound.frequencies_hz)
         self._rows = rows
         self._time = TimeMap(whole, stft.frames, stft.hop, stft.samples)
-        self._spread = FrequencyMap(
-            frequencies, stft.fft_size, sound.sample_rate_hz, scale, reversed_rows=flipped
-        )
+        self._spread: FrequencyMap | NoteMap
+        if sound.notes is None:
+            self._spread = FrequencyMap(
+                frequencies, stft.fft_size, sound.sample_rate_hz, scale, reversed_rows=flipped
+            )
+        else:
+            self._spread = NoteMap(frequencies, sound.notes.hz, scale, reversed_rows=flipped)
+        self._gains: Tensor | None = None
+        if sound.equal_loudness:
+            self._gains = torch.from_numpy(gains(self._spread.hz, LISTENING_PHON)).float()
         self._contrast = sound.contrast
         self._background = background
         self._frequencies = frequencies
@@ -100,6 +110,13 @@ class SpectraMap:
     def retained(self) -> Tensor:
         """Rows that frames may still need, float32 `[row, channel, frequency]`."""
         return self._retained
+
+    def weighted(self, frames: Tensor) -> Tensor:
+        """Weigh magnitudes so that equal ones are equally loud, if that is wanted.
+
+        It is apart from making them: content is measured as the network sees it.
+        """
+        return frames if self._gains is None else frames * self._gains
 
     def presence(self, loudest: float) -> float:
         """Return the share of content in the loudest frame; see `Background.presence`.
@@ -252,7 +269,7 @@ class SpectraSpool(ResumableSink[SpectraState]):
 
     Attributes:
         path: path of the file.
-        loudest: largest energy of a frame.
+        loudest: largest energy of a frame, before it is weighted.
     """
 
     def __init__(
@@ -271,7 +288,7 @@ class SpectraSpool(ResumableSink[SpectraState]):
         self._stft = stft
         self._energy = 0.0 if state is None else float(state["energy"])
         self.loudest = 0.0 if state is None else float(state["loudest"])
-        self._spool = Spool(path, (channels, stft.bins), None if state is None else int(state["made"]))
+        self._spool = Spool(path, (channels, stft.values), None if state is None else int(state["made"]))
 
     def close(self) -> None:
         """Close the files; closing twice does nothing."""
@@ -309,10 +326,10 @@ class SpectraSpool(ResumableSink[SpectraState]):
         if self._rows_path is not None:
             self._keep(self._rows_path, rows)
         for frames in self._map(rows):
-            energies = frames.double().square_().sum((1, 2))
-            self._energy += float(energies.sum())
-            self.loudest = max(self.loudest, float(energies.max()))
-            self._spool.append(frames)
+            self.loudest = max(self.loudest, float(_energies(frames).max()))
+            weighted = self._map.weighted(frames)
+            self._energy += float(_energies(weighted).sum())
+            self._spool.append(weighted)
 
     @property
     def presence(self) -> float:
@@ -343,6 +360,11 @@ class SpectraSpool(ResumableSink[SpectraState]):
         count = self._stft.block_frames
         for start in range(0, self._spool.rows, count):
             yield self._spool.read(start, min(count, self._spool.rows - start))
+
+
+def _energies(frames: Tensor) -> Tensor:
+    """Return the energy of each frame, float64 `[frame]`."""
+    return frames.double().square_().sum((1, 2))
 
 
 def in_blocks(pieces: Iterator[Tensor], stft: Stft) -> Iterator[Tensor]:

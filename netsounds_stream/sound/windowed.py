@@ -37,6 +37,7 @@ from ..store.blocks import Block, Pass
 from .background import Background, Baseline
 from .context import StageContext
 from .dsp.loudness import Loudness, LoudnessMeter
+from .dsp.notes import Waves, sounded
 from .dsp.synthesis import synthesised
 from .finished_files import finish_files, with_view
 from .finishing import PIECE_SAMPLES, Finish, Segment, finish, gain_for, note_of, passes
@@ -142,11 +143,11 @@ class Windowing:
         return LoudnessMeter(sound.sample_rate_hz, audio.channels)
 
     def signal(self, blocks: Iterable[Tensor], seed: tuple[int, ...]) -> Iterator[Tensor]:
-        """Synthesise a signal; see `synthesised`.
+        """Synthesise a signal; see `synthesised`, and `sounded` for notes.
 
         Args:
-            blocks: magnitudes `[channel, frame, bin]`.
-            seed: seed of random phases.
+            blocks: magnitudes `[channel, frame, bin]`, or levels of notes.
+            seed: seed of random phases; notes have the same phases in all signals, so that they add up.
 
         Yields:
             Pieces of the signal, float32 `[channel, sample]`.
@@ -155,9 +156,14 @@ class Windowing:
             Stopped: the run was cancelled.
         """
         sound = self.context.options
-        for samples in synthesised(
-            blocks, self.stft, sound.first_phase, sound.griffin_lim_iterations, seed, sound.audible_bins
-        ):
+        if sound.notes is None:
+            pieces = synthesised(
+                blocks, self.stft, sound.first_phase, sound.griffin_lim_iterations, seed, sound.audible_bins
+            )
+        else:
+            waves = Waves(sound.notes.hz, self.stft, sound.sample_rate_hz, self.seed())
+            pieces = sounded(blocks, self.stft, waves)
+        for samples in pieces:
             if self.context.journal.stopping:
                 raise Stopped
             yield samples
@@ -315,7 +321,7 @@ class FilterSignals:
         blocks = [Block(channel, slice(start, min(start + _FRAMES_READ, source.frames))) for start in starts]
         for block in source.prefetched(blocks):
             values = source.read(block.channels, block.frames)
-            yield from spectra(values.float().transpose(0, 1))
+            yield from map(spectra.weighted, spectra(values.float().transpose(0, 1)))
 
     def _finish(self, files: Sequence[tuple[AudioPlan, Sequence[Path]]], segments: Sequence[Segment]) -> None:
         """Finish each scheme's files."""

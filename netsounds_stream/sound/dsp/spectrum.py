@@ -105,6 +105,7 @@ class FrequencyMap:
 
     Attributes:
         bins: number of bins.
+        hz: their frequencies, float64 `[bin]`.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class FrequencyMap:
         on_scale = (bins > 0) & (bins * hertz >= scale.low_hz) & (bins * hertz <= scale.high_hz)
         audible = np.flatnonzero(on_scale)
         self.bins = len(bins)
+        self.hz: Floats = np.asarray(bins * hertz, dtype=np.float64)
         self._audible = slice(0, 0)
         self._groups: list[tuple[slice, Tensor]] = []
         if not audible.size:

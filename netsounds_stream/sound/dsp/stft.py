@@ -64,12 +64,22 @@ class OverlapAdd:
             The samples that these frames complete, from `start` on: float32 `[..., sample]`, `hop` for each
             frame; 0 outside the signal.
         """
+        return self.add(torch.fft.irfft(spectra, n=self._stft.fft_size).mul_(self._window))
+
+    def add(self, frames: Tensor) -> Tensor:
+        """Add the next frames, as samples that are windowed once.
+
+        Args:
+            frames: float32 `[..., frame, sample]`.
+
+        Returns:
+            The samples that these frames complete, as above.
+        """
         stft = self._stft
-        count = spectra.shape[-2]
-        frames = torch.fft.irfft(spectra, n=stft.fft_size).mul_(self._window)
+        count = frames.shape[-2]
         if stft.fft_size % stft.hop:
             frames = torch.nn.functional.pad(frames, (0, stft.overlap * stft.hop - stft.fft_size))
-        stretches = frames.unflatten(-1, (stft.overlap, stft.hop))
+        stretches = frames.reshape(*frames.shape[:-1], stft.overlap, stft.hop)
         if not self._carry.numel():
             self._carry = frames.new_zeros(*frames.shape[:-2], stft.overlap - 1, stft.hop)
         summed = torch.cat((self._carry, frames.new_zeros(*frames.shape[:-2], count, stft.hop)), dim=-2)

@@ -45,7 +45,7 @@ def synthesised(
     phases = Phases(stft, phase, iterations, seed, audible)
     delayed = DelayLine(phases.delay)
     overlap_add = OverlapAdd(stft, stft.samples, -phases.delay)
-    for block in _then_silence(blocks):
+    for block in then_silence(blocks):
         phasors = phases(block.sum(0))
         # frames are delayed along the first axis
         magnitudes = delayed(block.transpose(0, 1)).transpose(0, 1)
@@ -57,7 +57,7 @@ def synthesised(
             return
 
 
-def _then_silence(blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+def then_silence(blocks: Iterable[Tensor]) -> Iterator[Tensor]:
     """Yield the blocks, then silent blocks without end, so that delayed frames can be drained."""
     block = torch.zeros(0)
     for block in blocks:
