@@ -4,7 +4,9 @@
 
 Some 20 pictures: drawn ones, scikit-image's photographs where it is installed, and those given. Of each six
 changed versions: half the size, JPEG at quality 40, brighter, blurred, mirrored, turned. `--before` names
-another checkout of this repository, whose mixes are compared with this one's. Needs librosa.
+another checkout of this repository, whose mixes are compared with this one's; `--options` are options of
+the mixes, as JSON, such as '{"equal_loudness": true}', whose figures belong into other `--results` than the
+usual ones. Needs librosa.
 """
 
 from __future__ import annotations
@@ -163,6 +165,7 @@ def main() -> None:
     made = parser(__doc__, rounds=1)
     made.add_argument("--pictures", type=Path, nargs="+", default=[], help="photographs of your own")
     made.add_argument("--before", help="another commit or checkout, to be compared with this one")
+    made.add_argument("--options", default="{}", help="further options of the mixes, as JSON")
     given = parse(made)
     if not installed("librosa"):
         made.error("it needs librosa; install it by: pip install '.[bench]'")
@@ -187,11 +190,14 @@ def main() -> None:
         for version, checkout in checkouts.items():
             mixes = folder / f"mixes-{version}"
             seconds = SMOKE_SECONDS if given.smoke else SECONDS
-            words = worker("mixes", given.weights, mixes, *paths, "--seconds", seconds)
+            options = ("--options", given.options)
+            words = worker("mixes", given.weights, mixes, *paths, "--seconds", seconds, *options)
             case = Case(version, words, {}, {"PYTHONPATH": str(checkout.resolve())})
             once = Measured(case, (run_once(case),))
             rows[version] = measured(mixes, once, sideways)
-    write_result(given, "listening", {"pictures": sorted(pictures), "compared": rows})
+    write_result(
+        given, "listening", {"pictures": sorted(pictures), "options": given.options, "compared": rows}
+    )
 
 
 if __name__ == "__main__":

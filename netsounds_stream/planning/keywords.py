@@ -100,8 +100,8 @@ class RenderKeywords(TypedDict, total=False):
     """Seed of all random numbers: phases and dither."""
     duration: float | None
     """Length of a windowed signal in seconds. None: by the picture's length, 10 to 120 s."""
-    fft_size: int | None
-    """Length of a windowed frame in samples. None: 2048, or 8192 with `scale_notes`."""
+    fft_size: int
+    """Length of a windowed frame in samples, 2048 by default, or 8192 with `scale_notes`."""
     hop: int | None
     """Distance between windowed frames in samples. None: a quarter of `fft_size`."""
     contrast: float

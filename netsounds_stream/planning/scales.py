@@ -85,8 +85,10 @@ def notes_of(scale: str, root_hz: float, low_hz: float, high_hz: float) -> Notes
         One note or more.
 
     Raises:
-        OptionError: there is no such scale; no note lies there, or more than some `MOST_NOTES`.
+        OptionError: there is no such scale; the root is no frequency that is heard; no note lies there, or
+            more than some `MOST_NOTES`.
     """
+    checked_root(root_hz)
     *degrees, period = degrees_of(scale)
     low = cents(low_hz / root_hz) - _SAME_CENTS
     high = cents(high_hz / root_hz) + _SAME_CENTS

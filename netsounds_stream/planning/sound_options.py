@@ -39,10 +39,10 @@ _HIGHEST_HZ = 12000.0
 # The same where rows fall on notes: from the default root, to the highest C of a piano. Below, neighbouring
 # notes beat instead of being told apart, and above no melody is heard.
 _NOTES_HZ = (110.0, 4200.0)
-# Default length of a frame in samples, and of one that notes' levels follow: as long as an FFT of that length
-# would have to be to tell a semitone apart from middle C on.
-_FFT_SIZE = 2048
-_NOTES_FFT_SIZE = 8192
+#: Default length of a frame in samples, and of one that the levels of notes follow: as long as an FFT would
+#: have to be that tells semitones apart from middle C on.
+FFT_SIZE = 2048
+NOTES_FFT_SIZE = 8192
 #: Loudness level at which low and high are made equally loud, in phon.
 LISTENING_PHON = 60.0
 _FFT_SIZES = (16, 1 << 17)
@@ -155,7 +155,7 @@ class SoundOptions:
 
     def _check_frames(self) -> None:
         if self.fft_size is None:
-            size = _FFT_SIZE if self.scale_notes is None else _NOTES_FFT_SIZE
+            size = FFT_SIZE if self.scale_notes is None else NOTES_FFT_SIZE
             object.__setattr__(self, "fft_size", size)
         low, high = _FFT_SIZES
         if not low <= self.fft_size <= high or self.fft_size % 2:
@@ -187,8 +187,6 @@ class SoundOptions:
             )
 
     def _check_notes(self) -> None:
-        if self.root_hz is not None:
-            scales.checked_root(self.root_hz)
         if self.scale_notes is not None:
             object.__setattr__(self, "scale_notes", scales.canonical(self.scale_notes))
             assert self.notes is not None  # it raises where there are none
@@ -232,14 +230,6 @@ class SoundOptions:
             return None
         root_hz = scales.ROOT_HZ if self.root_hz is None else self.root_hz
         return scales.notes_of(self.scale_notes, root_hz, *self.frequencies_hz)
-
-    @property
-    def row_samples(self) -> float:
-        """Distance of rows in windowed sound of default length, in samples: a quarter of a frame.
-
-        Notes take longer frames in the same time, so it is as much less of these.
-        """
-        return self.fft_size / (4 if self.scale_notes is None else 4 * _NOTES_FFT_SIZE / _FFT_SIZE)
 
     @property
     def audible_bins(self) -> int:

@@ -12,7 +12,7 @@ from ..graph.layers import Banks
 from ..graph.values import Axis
 from .formats import SAMPLE_BYTES, check_format, estimated_bytes, holds
 from .plan import AudioPlan, BankPlan, Plan, Stft
-from .sound_options import SoundOptions
+from .sound_options import FFT_SIZE, NOTES_FFT_SIZE, SoundOptions
 
 # A WAV's length field has 32 bits; the rest is room for its header and text chunks.
 _WAV_LIMIT_BYTES = (1 << 32) - 65536
@@ -31,9 +31,11 @@ def default_duration_s(rows: int, sound: SoundOptions) -> float:
         sound: the options.
 
     Returns:
-        Seconds in which the rows follow each other at `SoundOptions.row_samples`, but 10 to 120.
+        Seconds in which the rows follow each other at a quarter of a window, but 10 to 120. With notes the
+        windows are longer, the sound is not.
     """
-    return clipped_duration_s(rows * sound.row_samples / sound.sample_rate_hz)
+    rows_a_window = 4 if sound.scale_notes is None else 4 * NOTES_FFT_SIZE / FFT_SIZE
+    return clipped_duration_s(rows * sound.fft_size / rows_a_window / sound.sample_rate_hz)
 
 
 def clipped_duration_s(seconds: float) -> float:

@@ -34,6 +34,10 @@ SCHEMES = (
         *("--method", "griffin-lim", "--scheme", "sum", "--pan", "centroid", "--balance", "filter"),
         *("--format", "flac", "--loudness", "-20", "--fft-size", "8192", "--duration", "4"),
     ),
+    (
+        *("--method", "istft", "--scheme", "sum", "--scheme", "concat", "--top", "3", "--duration", "3"),
+        *("--scale-notes", "cents:10,1200", "--fmin", "20", "--fmax", "20000", "--equal-loudness"),
+    ),
 )
 CODECS = ("lz4", "zstd", "pcodec", "none")
 PRECISIONS = ("fp32", "bf16")

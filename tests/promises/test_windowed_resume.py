@@ -42,11 +42,16 @@ RUNS: dict[str, dict[str, Any]] = {
     "one pass": {
         **STFT, "method": "griffin-lim", "iterations": 2, "stereo": True, "stems": True, "report": True,
     },
+    "notes": {
+        **STFT, "method": "istft", "scale_notes": "blues", "equal_loudness": True,
+        "scheme": ("sum", "concat"), "top": 3, "banks": (1, 4),
+    },
     "raw": {**STFT, "scheme": ("sum", "concat"), "stereo": True, "loudness": -30.0, "banks": (1, 4)},
 }  # fmt: skip
 STAGES = {
     "weighed": ["network", "sound 1: sums", "sound 1", "sound 4: sums", "mix"],
     "one pass": ["network", "sound 1", "mix"],
+    "notes": ["network", "sound 1: sums", "sound 1", "mix"],
     "raw": ["network", "sound 1", "sound 1: finish", "mix"],
 }
 

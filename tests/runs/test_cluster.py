@@ -54,6 +54,10 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
         {"method": "istft", "scheme": "sum", "codec": "zstd", "contrast": 1.0, "banks": (2,)},
         256,
     ),
+    "notes": (
+        {"method": "istft", "scheme": "sum", "scale_notes": "blues", "equal_loudness": True, "banks": (2,)},
+        256,
+    ),
     "bf16, no report": ({"precision": "bf16", "report": False, "mix": False, "banks": (1, 4)}, 1024),
     "a preview": ({"preview": 4, "duration": 10, "banks": (1, 2)}, 256),
 }

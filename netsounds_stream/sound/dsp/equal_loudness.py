@@ -7,7 +7,7 @@ table 1. A tone of f Hz has the loudness level L_N (in phon) at the sound pressu
 
 a_f being the exponent of loudness perception, L_U the magnitude of the linear transfer function (0 dB at
 1 kHz) and T_f the threshold of hearing, all for f. The edition of 2003 has other exponents (0.25 at 1 kHz
-instead of 0.3), and contours within 0.6 dB of these. The standard gives 29 frequencies and levels of 20 to 90
+instead of 0.3), and contours within 0.4 dB of these. The standard gives 29 frequencies and levels of 20 to 90
 phon (80 above 4 kHz). Between the frequencies the levels are interpolated here, linearly over the
 logarithm of frequency; beyond them the outermost are used.
 """

@@ -64,19 +64,20 @@ class OverlapAdd:
             The samples that these frames complete, from `start` on: float32 `[..., sample]`, `hop` for each
             frame; 0 outside the signal.
         """
-        return self.add(torch.fft.irfft(spectra, n=self._stft.fft_size).mul_(self._window))
+        return self.add(torch.fft.irfft(spectra, n=self._stft.fft_size))
 
     def add(self, frames: Tensor) -> Tensor:
-        """Add the next frames, as samples that are windowed once.
+        """Add the next frames, as samples.
 
         Args:
-            frames: float32 `[..., frame, sample]`.
+            frames: samples with the analysis' window, float32 `[..., frame, sample]`; changed.
 
         Returns:
             The samples that these frames complete, as above.
         """
         stft = self._stft
         count = frames.shape[-2]
+        frames *= self._window
         if stft.fft_size % stft.hop:
             frames = torch.nn.functional.pad(frames, (0, stft.overlap * stft.hop - stft.fft_size))
         stretches = frames.reshape(*frames.shape[:-1], stft.overlap, stft.hop)

@@ -16,6 +16,10 @@ HOW = ("cluster", "url")
 #: Options that were given; words with which they have no effect; words with which they have one.
 TABLE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("iterations", {"method": "istft"}, {"method": "griffin-lim"}),
+    ("iterations", {"scale_notes": "major"}, {"mix": True}),
+    ("phase", {"scale_notes": "major"}, {"mix": True}),
+    ("root", {"root": "A2"}, {"scale_notes": "major"}),
+    ("root", {**RAW, "scale_notes": "major"}, {**RAW, "scale_notes": "major", "method": "istft"}),
     *(
         (name, RAW, words)
         for name in (
@@ -24,6 +28,8 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             "fmin",
             "fmax",
             "flip_frequency",
+            "scale_notes",
+            "equal_loudness",
             "contrast",
             "phase",
             "fft_size",
