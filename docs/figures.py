@@ -1,7 +1,8 @@
 """The figures of sound.md: `python docs/figures.py [--out DIR] [--width 1536] [--height 1024]`.
 
 For each way to sound: the demonstration picture, the magnitudes that one bank's sum over its filters asks
-for (untrained weights), and the spectrogram of the sound that came out. Needs matplotlib.
+for (untrained weights), and the spectrogram of the sound that came out. For notes: sounds on two scales.
+Needs matplotlib.
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ WAYS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("pghi", "--method istft --phase pghi", {"method": "istft", "phase": "pghi"}),
     ("griffin-lim", "--method griffin-lim", {"method": "griffin-lim"}),
 )
+#: The figure of notes: its panels.
+SCALES = ("chromatic", "minor-pentatonic")
 _LOWEST_HZ, _HIGHEST_HZ, _ROWS, _COLUMNS = 30.0, 20000.0, 150, 300
+# Of the figure of notes, whose lines are narrow.
+_NOTES_HZ, _NOTES_ROWS, _NOTES_FFT = (100.0, 4500.0), 220, (16384, 2048)
 _TICKS = {50: "50", 100: "100", 200: "200", 500: "500", 1000: "1k", 2000: "2k", 5000: "5k", 10000: "10k"}
 _RANGE_DB, _COLOURS = 60, 96
 
@@ -100,7 +105,11 @@ def levels_db(shown: Spectrogram, seconds: float, edges_hz: Array) -> Array:
 
 
 def figure(
-    picture: NDArray[np.uint8], title: str, panels: Sequence[tuple[str, Array]], seconds: float
+    picture: NDArray[np.uint8],
+    title: str,
+    panels: Sequence[tuple[str, Array]],
+    seconds: float,
+    ends_hz: tuple[float, float] = (_LOWEST_HZ, _HIGHEST_HZ),
 ) -> Any:
     """The picture and two spectrograms with one scale of colours."""
     made, axes = plt.subplots(
@@ -108,7 +117,7 @@ def figure(
     )
     axes[0].imshow(picture, aspect="auto")
     axes[0].set(title="the picture", xlabel="time", ylabel="frequency", xticks=[], yticks=[])
-    low, high = np.log10([_LOWEST_HZ, _HIGHEST_HZ])
+    low, high = np.log10(ends_hz)
     for at, (name, levels) in zip(axes[1:], panels, strict=True):
         drawn = at.imshow(
             levels - levels.max(),
@@ -121,7 +130,8 @@ def figure(
             interpolation="nearest",
         )
         at.set(title=name, xlabel="seconds", ylabel="hertz")
-        at.set_yticks(np.log10(list(_TICKS)), list(_TICKS.values()))
+        ticks = {hz: name for hz, name in _TICKS.items() if ends_hz[0] <= hz <= ends_hz[1]}
+        at.set_yticks(np.log10(list(ticks)), list(ticks.values()))
     bar = made.colorbar(drawn, ax=axes[1:], pad=0.01)
     bar.set_label("dB below the loudest")
     made.suptitle(title, family="monospace", fontsize=10)
@@ -172,6 +182,19 @@ def main(words: Sequence[str] | None = None) -> None:
                 (said, levels_db(came, seconds, edges)),
             ]
             save(figure(pixels, title, panels, seconds), given.out / f"{name}.png")
+        save(figure_of_notes(pixels, image), given.out / "notes.png")
+
+
+def figure_of_notes(pixels: NDArray[np.uint8], image: Path) -> Any:
+    """The picture, and spectrograms of its sound on two scales."""
+    edges, panels, seconds = np.geomspace(*_NOTES_HZ, _NOTES_ROWS + 1), [], 0.0
+    for scale in SCALES:
+        words: dict[str, Any] = {"scheme": "sum", "mix": False, "method": "istft", "scale_notes": scale}
+        run = sonify(image, image.parent / scale, weights="untrained", banks=(BANK,), report=False, **words)
+        samples, rate = soundfile.read(next(path for path in run.files if path.suffix == ".wav"))
+        seconds = len(samples) / rate
+        panels.append((scale, levels_db(spectrogram(samples, rate, *_NOTES_FFT), seconds, edges)))
+    return figure(pixels, "--method istft --scale-notes", panels, seconds, _NOTES_HZ)
 
 
 if __name__ == "__main__":

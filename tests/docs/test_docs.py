@@ -29,7 +29,9 @@ def test_the_page_has_command_lines() -> None:
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_command_line_is_taken(line: str) -> None:
+def test_a_command_line_is_taken(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("meantone.scl").write_text("a file that a user has\n 2\n 696.57843\n 2/1\n")
     name, *words = shlex.split(line)
     context = cli.commands[name].make_context(name, words)
     given = dict(context.params)
@@ -63,7 +65,7 @@ def test_a_command_line_is_taken(line: str) -> None:
 
 
 def test_the_figures_are_there_and_small() -> None:
-    assert len(FIGURES) == 5
+    assert len(FIGURES) == 6
     for name in FIGURES:
         assert (DOCS / "figures" / name).stat().st_size < 80_000
 

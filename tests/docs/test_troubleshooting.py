@@ -66,6 +66,12 @@ MET: dict[str, tuple[str, ...]] = {
     "scale 'none' may exceed": (*SONIFY, "--scale", "none"),
     "FLAC cannot hold FLOAT samples": (*SONIFY, "--format", "flac", "--subtype", "FLOAT"),
     "fmax cannot be": (*SONIFY, "--fmax", "30000"),
+    "there is no scale": (*SONIFY, "--scale-notes", "bagpipe"),
+    "cannot read the scale": (*SONIFY, "--scale-notes", "absent.scl"),
+    "is no Scala file": (*SONIFY, "--scale-notes", "text.scl"),
+    "root cannot be ...; write": (*SONIFY, "--scale-notes", "major", "--root", "A"),
+    "root cannot be ... Hz": (*SONIFY, "--scale-notes", "major", "--root", "30000"),
+    "no note of": (*SONIFY, "--scale-notes", "major", "--fmin", "231", "--fmax", "240"),
     "hop cannot be": (*SONIFY, "--hop", "2000"),
     "name the picture either": ("plan", "picture.png", "--dpath", "."),
     "... is damaged (": ("check", "run and more"),
@@ -121,6 +127,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.png").touch()
     (folder / "text.jpg").write_text("no picture")
+    (folder / "text.scl").write_text("no scale")
     (folder / "folder").mkdir()
     (folder / "folder/other").touch()
     done = forked(*SONIFY, "--banks", "4", "--scheme", "sum", "--no-mix", "--out", "run", cwd=folder)
