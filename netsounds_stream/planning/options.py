@@ -299,10 +299,6 @@ def sound_from_words(**words: Any) -> SoundOptions:
         if NO_SCHEME in schemes and len(schemes) > 1:
             raise OptionError(f"scheme {NO_SCHEME!r} means no scheme at all; give it alone")
         sound["schemes"] = () if schemes == (NO_SCHEME,) else schemes
-    if isinstance(root := sound.get("root_hz"), str):
-        sound["root_hz"] = scales.parse_root(root)
-    if (notes := sound.get("scale_notes")) is not None and scala.is_scala(str(notes)):
-        sound["scale_notes"] = scales.in_cents(scala.read_scala(Path(notes)))
     if (filters := sound.get("filters")) is not None:
         sound["filters"] = parse_numbers("filters", filters) if isinstance(filters, str) else tuple(filters)
     return SoundOptions(**sound)
@@ -322,7 +318,12 @@ def sound_words(words: Mapping[str, Any]) -> dict[str, Any]:
         raise OptionError(
             f"there is no option {unknown[0]!r}; the options are {', '.join(sorted(_SOUND_WORDS))}"
         )
-    return {_SOUND_WORDS[name]: value for name, value in words.items()}
+    sound = {_SOUND_WORDS[name]: value for name, value in words.items()}
+    if isinstance(root := sound.get("root_hz"), str):
+        sound["root_hz"] = scales.parse_root(root)
+    if (notes := sound.get("scale_notes")) is not None and scala.is_scala(str(notes)):
+        sound["scale_notes"] = scales.in_cents(scala.read_scala(Path(notes)))
+    return sound
 
 
 def parse_size(text: str) -> int | None:

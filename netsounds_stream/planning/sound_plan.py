@@ -57,6 +57,16 @@ def stft_plan(rows: int, sound: SoundOptions) -> Stft | None:
     if not sound.windowed and not sound.mix:
         return None
     seconds = default_duration_s(rows, sound) if sound.duration_s is None else sound.duration_s
+    return stft_of(seconds, sound)
+
+
+def stft_of(seconds: float, sound: SoundOptions) -> Stft:
+    """Plan the frames of windowed signals of a length.
+
+    Args:
+        seconds: the length.
+        sound: the options.
+    """
     samples = max(1, round(seconds * sound.sample_rate_hz))
     return Stft(
         fft_size=sound.fft_size,

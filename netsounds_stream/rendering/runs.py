@@ -21,7 +21,7 @@ from ..planning.options import parse_banks, sound_words
 from ..planning.plan import AudioPlan, Plan, Stft
 from ..planning.planner import split_threads
 from ..planning.sound_options import FORMATS, SoundOptions
-from ..planning.sound_plan import audio_plan, clipped_duration_s, stems_plan
+from ..planning.sound_plan import audio_plan, clipped_duration_s, stems_plan, stft_of
 from ..run.layout import Layout, file_label
 from ..run.record import recorded_options, recorded_plan, tags_of
 from ..run.record_file import finished_record
@@ -180,6 +180,8 @@ def _sound_of(source: FinishedSums, out: Path, words: Mapping[str, Any], *, stem
             )
     if out.suffix[1:] in FORMATS:
         given.setdefault("format", out.suffix[1:])
+    if "scale_notes" in given and (given["scale_notes"] is None) != (source.sound.scale_notes is None):
+        given.setdefault("fft_size", None)  # the usual one: it is another with notes
     return replace(source.sound, **sound_words(given), schemes=(), mix=True, stems=stems, preview_s=None)
 
 
@@ -196,8 +198,7 @@ def _stft_of(source: FinishedSums, sound: SoundOptions, way: PicturePath) -> Stf
         if not own:
             along = plan.width if plan.time_axis == "x" else plan.height
             seconds = clipped_duration_s(seconds * way.length / along)
-    samples = max(1, round(seconds * sound.sample_rate_hz))
-    return Stft(fft_size=sound.fft_size, hop=sound.hop_samples, samples=samples)
+    return stft_of(seconds, sound)
 
 
 def _windowing(

@@ -72,6 +72,7 @@ def test_the_mix_again_is_the_mix_by_its_bytes(run: Run, tmp_path: Path) -> None
 OTHERS: list[dict[str, Any]] = [
     {"contrast": 1.5, "frequency": "mel", "fmin": 100.0, "flip_frequency": True},
     {"method": "istft", "phase": "zero", "duration": 1, "loudness": -20.0},
+    {"scale_notes": "pentatonic", "root": "A2", "equal_loudness": True, "fft_size": 1024},
     {"sample_rate": 22050, "format": "flac", "banks": (3,), "seed": 4},
 ]
 
