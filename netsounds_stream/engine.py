@@ -339,15 +339,15 @@ def _context(
 
 
 def _baselines(prepared: _Prepared) -> dict[int, Baseline]:
-    """Measure the responses to a picture without content, which the mix leaves out.
+    """Measure the responses to a picture without content, which the mix and the page leave out.
 
     Returns:
-        Each bank's baseline, by its number; empty where there is no mix.
+        Each bank's baseline, by its number; empty where there is neither a mix nor a report.
     """
     picture = prepared.picture
     options = prepared.options
     colour = prepared.record["picture"].get("median_colour")  # missing where an older version began the run
-    if not options.sound.mix or colour is None:
+    if not (options.sound.mix or options.report) or colour is None:
         return {}
     with threads(1):  # the last bit may depend on the number of threads
         return baselines(

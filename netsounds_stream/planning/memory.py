@@ -11,6 +11,7 @@ from .network_sizes import NetworkSizes
 from .plan import (
     AHEAD,
     FILTER_CELLS,
+    FIRING_STEPS,
     MAP_TILE,
     MIB,
     PICTURE_CELLS,
@@ -177,8 +178,8 @@ def _shard_bytes(bank: BankPlan) -> int:
 REQUESTS_BYTES = 64 * MIB
 #: A limiter, two meters and a resampler at work on one file.
 FINISHING_BYTES = 16 * MIB
-#: Overviews while the network runs: rows of cells being filled, and reductions of a piece of a band.
-OVERVIEW_BYTES = 4 * MIB
+#: Overviews while the network runs: rows of cells and steps that fill, and reductions of a piece of a band.
+OVERVIEW_BYTES = 5 * MIB
 #: Size on disk of the page, its data and the pictures, without sounds in browsers' formats. Cells and columns
 #: bound it, not the picture: 17 MB of photographs, 20.6 MB of a square of noise, which compresses worst.
 REPORT_DISK_BYTES = 24 * MIB
@@ -201,6 +202,12 @@ def report_bytes(workers: int, banks: tuple[BankPlan, ...]) -> int:
     return 80 * MIB + workers * max(_LEAST_SHEET_BYTES, _SHEET_BYTES + _SHEET_BYTES_A_CELL * most)
 
 
+def firing_disk_bytes(banks: tuple[BankPlan, ...]) -> int:
+    """Bound the page's levels and places of all filters over time, a byte each, as text."""
+    values = sum(2 * FIRING_STEPS * bank.channels for bank in banks)
+    return 4 * (values + values // 512) // 3 + 1024  # zlib lengthens what it cannot pack by less than that
+
+
 def single_file_bytes(seconds: float) -> int:
     """Bound the size of the page in one file, with `seconds` of sound."""
     return _SINGLE_FILE_BYTES + int(_SINGLE_SECOND_BYTES * seconds)
@@ -220,6 +227,7 @@ def overview_disk_bytes(banks: tuple[BankPlan, ...], along: int, across: int) ->
     overviews = [(cells_of(bank.frames, bank.frequencies, FILTER_CELLS), bank.channels) for bank in banks]
     overviews.append((cells_of(along, across, PICTURE_CELLS), 3))
     waiting = sum(4 * cells.along * cells.across * channels for cells, channels in overviews)
+    waiting += sum(8 * FIRING_STEPS * bank.channels for bank in banks)
     waiting += _VIEW_BYTES * (1 + len(banks))  # the mix and its parts
     for bank in banks:
         schemes = {audio.scheme for audio in bank.audio}

@@ -33,6 +33,8 @@ MAP_TILE = 128
 FILTER_CELLS = 128
 #: Largest number of cells along the long edge of the picture's overview.
 PICTURE_CELLS = 1280
+#: Largest number of steps of time in which filters' levels are measured.
+FIRING_STEPS = 400
 
 _STFT_BLOCK_VALUES = 1 << 17  # a block of windowed frames in float32 then stays in a core's cache
 _PRESSURE_SHARE = 0.95  # of the budget: an unplanned peak above it may soon exceed the budget
@@ -75,6 +77,11 @@ def cells_of(rows: int, cross: int, most: int) -> Cells:
         The smallest square cells that suffice.
     """
     return Cells(rows, cross, -(-max(rows, cross) // most))
+
+
+def firing_rows(rows: int) -> int:
+    """Choose how many of a bank's rows make a step of its filters' levels: the fewest that suffice."""
+    return -(-rows // FIRING_STEPS)
 
 
 @dataclass(frozen=True, kw_only=True)

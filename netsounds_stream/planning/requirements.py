@@ -17,6 +17,7 @@ from .memory import (
     OVERVIEW_BYTES,
     REPORT_DISK_BYTES,
     fetching_bytes,
+    firing_disk_bytes,
     gpu_stream_bytes,
     map_writing_bytes,
     overview_disk_bytes,
@@ -36,7 +37,7 @@ from .memory import (
 from .network_sizes import NetworkSizes, sizes_of
 from .options import SonifyOptions, TimeAxis
 from .plan import SPOOL_TILE, STORED_SPOOL, AudioPlan, BankPlan, Limits, Source, Stft
-from .sound_plan import audio_plan, parts_plan, preview_rows, stems_plan, stft_plan
+from .sound_plan import audio_plan, mixable, parts_plan, preview_rows, stems_plan, stft_plan
 
 _SLAB_ROWS = 64  # of the picture, decoded at a time, at least
 
@@ -390,9 +391,13 @@ def _report_disk_bytes(options: SonifyOptions, products: Products) -> int:
     total = REPORT_DISK_BYTES + sum(audio.browser_bytes for audio in products.files)
     if products.parts is not None:
         total += products.parts.files * products.parts.bytes_per_file
+        if mixable(products.parts):
+            total += products.parts.files * (4 * products.parts.bytes_per_file // 3 + 1024)
+    firing = firing_disk_bytes(products.banks)
+    total += firing
     if options.single_file:
         rate = options.sound.file_rate_hz
-        total += single_file_bytes(sum(audio.samples for audio in products.files) / rate)
+        total += single_file_bytes(sum(audio.samples for audio in products.files) / rate) + firing
     return total
 
 

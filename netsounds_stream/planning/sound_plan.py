@@ -21,6 +21,7 @@ _HEADER_BYTES = 2048 + 610  # texts, and where a file lies on the time line
 _BROWSER_LIMIT_BYTES = (1 << 31) - 1
 # Bounds of a windowed signal's default length, in seconds.
 _DURATIONS = (10.0, 120.0)
+_MIXED_BYTES = 256 << 20  # of the banks' parts in a browser: three minutes of four banks in stereo
 
 
 def default_duration_s(rows: int, sound: SoundOptions) -> float:
@@ -237,6 +238,11 @@ def parts_plan(mix: AudioPlan, banks: int, sound: SoundOptions) -> AudioPlan | N
         container="FLAC",
         channels=mix.channels,
     )
+
+
+def mixable(parts: AudioPlan) -> bool:
+    """Return whether a page can mix the banks' parts itself, which it then holds in memory in float32."""
+    return 4 * parts.files * parts.samples * parts.channels <= _MIXED_BYTES
 
 
 def raw_plan(audio: AudioPlan, inner: SoundOptions) -> AudioPlan:

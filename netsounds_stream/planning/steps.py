@@ -61,6 +61,12 @@ class OverviewState(TypedDict):
     came: int
 
 
+class FiringState(TypedDict):
+    """Number of rows of which filters' levels over time have been measured."""
+
+    came: int
+
+
 class BankState(TypedDict):
     """State of one bank in the network's stage.
 
@@ -70,6 +76,7 @@ class BankState(TypedDict):
         shards: number of full shards; None if activations are not stored.
         spectra: its windowed sums, in the order of `Mixture.spectra`.
         overview: its overview; None without a report.
+        firing: its filters' levels over time; None without a report.
     """
 
     levels: LevelState
@@ -77,6 +84,7 @@ class BankState(TypedDict):
     shards: int | None
     spectra: list[SpectraState]
     overview: OverviewState | None
+    firing: FiringState | None
 
 
 class NetworkState(TypedDict):

@@ -16,6 +16,7 @@ from ..planning.plan import AudioPlan, BankPlan
 from ..planning.sound_options import SoundOptions
 from ..run.layout import PICTURES, REPORT, page_script, page_sheet, spectra_sheet
 from ..sound.dsp.spectrum import FrequencyScale
+from ..sound.firing import Firing
 from ..sound.view import View, Views, read_filter_extremes
 from ..store.arrays import Activations
 from . import page_data
@@ -28,6 +29,7 @@ from .contact_sheets import (
     filter_picture_name,
     spectra_tiles,
 )
+from .firing_data import firing_entry
 from .images import save
 
 #: Filters of each bank that get an image of their own: those with the highest mean.
@@ -68,6 +70,7 @@ class BankReport:
         filters: numbers of its audible filters, in order.
         means: each filter's mean activation.
         parts: its part of the mix, with its plan: the stem, and what the page plays.
+        firing: its filters' levels over time, with all rows; None: they were not measured.
     """
 
     planned: BankPlan
@@ -77,13 +80,17 @@ class BankReport:
     filters: tuple[int, ...]
     means: Sequence[float]
     parts: Sequence[tuple[AudioPlan, Path]] = ()
+    firing: Firing | None = None
 
     def entry(self) -> dict[str, Any]:
         """Describe the bank for the page.
 
         Returns:
-            The bank's entry in the page's data: its layer, geometry, script and contact sheets.
+            The bank's entry in the page's data: its layer, geometry, script, contact sheets and steps.
         """
+        firing = None
+        if self.firing is not None:
+            firing = firing_entry(self.planned, self.firing.grid, self.pictures.time_axis, self.filters)
         spec = self.planned.bank
         pictures = self.pictures
         return {
@@ -100,6 +107,7 @@ class BankReport:
             "mean": page_data.sheet(f"{PICTURES}/{pictures.name(MEANS)}", pictures.sheet),
             "max": page_data.sheet(f"{PICTURES}/{pictures.name(MAXIMA)}", pictures.sheet),
             "levels_db": page_data.levels_db(self.means),
+            "firing": firing,
         }
 
     def jobs(self, folder: Path, views: Views, sound: SoundOptions) -> Iterator[Callable[[], None]]:

@@ -16,7 +16,9 @@ from .page_data import facts, href, predictions, stages
 
 _ASSETS = "assets"
 #: The page's scripts, in the order in which they run.
-SCRIPTS = ("axes.js", "player.js", "views.js", "report.js")
+SCRIPTS = (
+    "axes.js", "bytes.js", "player.js", "firing.js", "mixer.js", "views.js", "lights.js", "report.js",
+)  # fmt: skip
 _LINKED = ("report.css", *SCRIPTS)
 _EMBEDDED_FILES_SCRIPT = "held.js"  # runs before the others in a page of one file
 

@@ -7,6 +7,7 @@ except for browser forms that are complete.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,13 +26,25 @@ from ..picture.overview import Overview
 from ..planning import steps
 from ..planning.plan import Plan
 from ..planning.sound_options import SoundOptions
-from ..run.layout import PAGE, PAGE_PICTURE, PICTURES, RECORD_NAME, REPORT, SINGLE_FILE
+from ..planning.sound_plan import mixable
+from ..run.layout import (
+    FIRING_SCRIPT,
+    PAGE,
+    PAGE_PICTURE,
+    PICTURES,
+    RECORD_NAME,
+    REPORT,
+    SINGLE_FILE,
+    part_script,
+)
 from ..run.storage import StorageBackend
 from ..sound.tags import Tags
 from ..sound.view import Views
 from .banks import BankReport
 from .browser_forms import FormWriter
+from .byte_scripts import write_byte_script
 from .contact_sheets import MEANS
+from .firing_data import packed
 from .images import save
 from .page import write_page
 from .single_file import write_single_file
@@ -58,6 +71,7 @@ class Report:
         mix: the mix's file; None: the run has no mix.
         preview: overview of the picture.
         storage: where finished files lie.
+        parts_gain_db: gain of the banks' parts against the mix, 0 or less.
         single_file: write the page as one file, too.
     """
 
@@ -72,6 +86,7 @@ class Report:
     mix: Path | None
     preview: Overview
     storage: StorageBackend
+    parts_gain_db: float = 0.0
     single_file: bool = False
 
     def write(self, record: Callable[[], Mapping[str, Any]], names: Sequence[str], stages: Stages) -> None:
@@ -130,6 +145,27 @@ class Report:
         for sound in sounds:
             if sound.played.audio.scheme != "filters":
                 yield partial(self._sounds.write_charts, sound)
+            if self._mixed(sound):
+                yield partial(self._write_part_script, sound)
+        yield self._write_firing
+
+    def _mixed(self, sound: ReportSound) -> bool:
+        """Return whether a sound is a bank's part of the mix that the page can mix with the others."""
+        return sound.played.audio.scheme == "part" and mixable(sound.played.audio)
+
+    def _write_part_script(self, sound: ReportSound) -> None:
+        """Write the script with the bytes of a bank's part of the mix."""
+        (form,) = sound.played.forms
+        name = part_script(sound.played.number)
+        with (self.folder / form).open("rb") as content:
+            write_byte_script(self.folder / REPORT / name, f"{REPORT}/{name}", content)
+
+    def _write_firing(self) -> None:
+        """Write the script with the filters' levels over time, if they were measured."""
+        measured = [bank.firing.read() for bank in self.banks if bank.firing is not None]
+        if measured:
+            script = self.folder / REPORT / FIRING_SCRIPT
+            write_byte_script(script, f"{REPORT}/{FIRING_SCRIPT}", io.BytesIO(packed(measured)))
 
     def _write_picture(self) -> None:
         """Write the picture, reduced, as the page shows it."""
@@ -146,13 +182,16 @@ class Report:
         stages: Stages,
     ) -> None:
         """Write the page and, if it was asked for, the page as one file."""
+        banks = [bank.entry() for bank in self.banks]
         data = {
             "format": 1,
             "title": str(record["label"]),
             "picture": self._picture_entry(record),
             "time_axis": self.plan.time_axis,
-            "sounds": [self._sounds.entry(sound) for sound in sounds],
-            "banks": [bank.entry() for bank in self.banks],
+            "sounds": [self._sound_entry(sound) for sound in sounds],
+            "banks": banks,
+            "parts_gain_db": self.parts_gain_db,
+            "firing": f"{REPORT}/{FIRING_SCRIPT}" if any(bank["firing"] for bank in banks) else None,
         }
         names = [*names, PICTURES, REPORT, RECORD_NAME]
         if self.single_file:
@@ -160,6 +199,11 @@ class Report:
             write_single_file(out, self.folder, record, data, stages, self.storage.opened)
             names.insert(0, SINGLE_FILE)
         write_page(self.folder, record, data, names)
+
+    def _sound_entry(self, sound: ReportSound) -> dict[str, Any]:
+        """Describe a sound for the page, with the script by which the page mixes it; None: it does not."""
+        script = f"{REPORT}/{part_script(sound.played.number)}" if self._mixed(sound) else None
+        return {**self._sounds.entry(sound), "bytes_script": script}
 
     def _picture_entry(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Describe the picture for the page."""

@@ -21,6 +21,7 @@ from ..run.layout import IMAGE_TYPES, PAGE, RECORD_NAME, SINGLE_FILE
 from ..run.record_file import add_files, read_record
 from ..sound.encoding import Resampler
 from ..sound.finishing import PIECE_SAMPLES
+from .byte_scripts import bytes_of_script
 from .page import page_data_of, write_single_page
 
 #: Size of all sounds together, in bits: it decides their bit rate, within the limits below.
@@ -87,12 +88,14 @@ def write_single_file(
                 "spectrogram": spectrogram,
                 "bytes": len(content),
                 "sample_rate_hz": rate,
+                "bytes_script": play if sound.get("bytes_script") else None,
             }
             entries.append({**sound, **changed})
             advance(1)
     picture = {**data["picture"], "src": _embed_image(folder, data["picture"]["src"], embedded)}
     banks = [_bank_entry(folder, bank, embedded) for bank in data["banks"]]
-    page_data = {**data, "picture": picture, "sounds": entries, "banks": banks}
+    firing = _embed_firing(folder, data.get("firing"), embedded)
+    page_data = {**data, "picture": picture, "sounds": entries, "banks": banks, "firing": firing}
     write_single_page(out, record, page_data, embedded.files)
 
 
@@ -218,6 +221,18 @@ def _embed_image(folder: Path, src: str, embedded: _EmbeddedFiles, scale: float 
     except OSError as error:
         raise _unreadable(path, error) from error
     return embedded.add(path.name, "image/jpeg", content.getvalue())
+
+
+def _embed_firing(folder: Path, src: str | None, embedded: _EmbeddedFiles) -> str | None:
+    """Embed the filters' levels over time and return their key; None where the run has none."""
+    if src is None:
+        return None
+    path = folder / unquote(src)
+    try:
+        content = bytes_of_script(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return embedded.add(path.stem, "application/octet-stream", content)
 
 
 def _unreadable(path: Path, error: Exception) -> OutputError:

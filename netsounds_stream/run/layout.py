@@ -23,6 +23,8 @@ PICTURES = "pictures"
 REPORT = "report"
 #: The picture as the page shows it, in `REPORT`.
 PAGE_PICTURE = "picture.jpg"
+#: Levels of the filters over time, in `REPORT`.
+FIRING_SCRIPT = "firing-bytes.js"
 #: Media types of a run's images.
 IMAGE_TYPES = {".jpg": "image/jpeg", ".webp": "image/webp", ".png": "image/png"}
 #: The page as one file that needs no other.
@@ -95,6 +97,10 @@ class Layout:
     def overview(self, name: str) -> Path:
         """Return the temporary file of a reduced picture or bank."""
         return self.temporary / f"{name}.overview"
+
+    def firing(self, number: int) -> Path:
+        """Return the temporary file of the levels of a bank's filters over time."""
+        return self.temporary / f"bank-{number}.firing"
 
     def sounds(self, number: int, audio: AudioPlan, filters: Iterable[int]) -> list[Path]:
         """Return the sound files of one scheme of a bank.
@@ -181,6 +187,11 @@ def browser_form(sound: str) -> str:
 def page_sheet(number: int) -> str:
     """Return the name of a bank's contact sheet of small tiles in `REPORT`."""
     return f"bank-{number}.jpg"
+
+
+def part_script(number: int) -> str:
+    """Return the name of the script with a bank's part of the mix, in `REPORT`."""
+    return f"part-{number}.js"
 
 
 def page_script(number: int) -> str:

@@ -69,6 +69,16 @@ class Baseline:
     spread: Tensor
     noise: Tensor
 
+    @property
+    def quiet(self) -> Tensor:
+        """Size of each filter's values up to which there is no content, float32 `[filter]`."""
+        return self.even.abs() + self.margin
+
+    @property
+    def margin(self) -> Tensor:
+        """Smallest difference from `even` that counts as content, float32 `[filter]`."""
+        return self.spread + _ROUNDING * self.even
+
     def background(self, weights: NDArray[np.float32]) -> Background:
         """Return the background of a weighted sum of the filters.
 
@@ -78,7 +88,7 @@ class Baseline:
         factors = torch.from_numpy(weights)
         return Background(
             even=self.even @ factors,
-            margin=(self.spread + _ROUNDING * self.even) @ factors,
+            margin=self.margin @ factors,
             noise=float(torch.linalg.vector_norm((self.noise - self.even) @ factors)),
             border=self.border,
         )

@@ -19,6 +19,7 @@ from ..picture.slabs import planned_slabs, spool_picture
 from ..planning.plan import STORED_SPOOL, BankPlan
 from ..planning.steps import NETWORK, SPOOL, BankState
 from ..run.record import array_attributes
+from ..sound.firing import bank_firing
 from ..sound.levels import LevelMeter
 from ..store.arrays import ShardWriter, create_array
 from ..store.shard_memory import ShardMemory
@@ -144,6 +145,13 @@ def _bank_sinks(
         path = run.layout.overview(f"bank-{bank.number}")
         overview = bank_overview(path, bank, None if state is None else state["overview"])
         stack.enter_context(overview)
+    firing = None
+    if run.options.report and bank.number in run.baselines:
+        path = run.layout.firing(bank.number)
+        firing = bank_firing(
+            path, bank, run.baselines[bank.number], None if state is None else state["firing"]
+        )
+        stack.enter_context(firing)
     return BankSinks(
         meter=LevelMeter(bank.channels, None if state is None else state["levels"]),
         store=store,
@@ -152,6 +160,7 @@ def _bank_sinks(
         spectra=tuple(spectra.values()),
         energies=sound.needs_energies,
         overview=overview,
+        firing=firing,
     )
 
 

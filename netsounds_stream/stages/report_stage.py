@@ -12,10 +12,11 @@ from ..base.checksums import file_sum
 from ..base.pipeline import Pipeline
 from ..picture.overview import bank_overview, picture_overview
 from ..planning.plan import BankPlan
-from ..planning.steps import REPORT
+from ..planning.steps import MIX, REPORT
 from ..report.contact_sheets import BankPictures
 from ..report.report import BankReport, Report, report_files
 from ..run.record import tags_of
+from ..sound.firing import bank_firing
 from .context import RunContext
 
 
@@ -51,6 +52,7 @@ def write_run_report(run: RunContext, pipeline: Pipeline, record: Callable[[], M
             mix=None if run.plan.mix is None else layout.mix,
             preview=preview,
             storage=run.storage,
+            parts_gain_db=_parts_gain_db(run),
             single_file=run.options.single_file,
         )
         names = [path.relative_to(layout.folder).as_posix() for path in _linked(run)]
@@ -67,7 +69,7 @@ def _bank_report(run: RunContext, bank: BankPlan, stack: ExitStack) -> BankRepor
     Args:
         run: the run.
         bank: the bank's plan.
-        stack: closes the bank's overview.
+        stack: closes the bank's overview and levels.
     """
     state = run.network_state()["banks"][str(bank.number)]["overview"]
     path = run.layout.overview(f"bank-{bank.number}")
@@ -76,6 +78,11 @@ def _bank_report(run: RunContext, bank: BankPlan, stack: ExitStack) -> BankRepor
     source = None
     if _kept(run):
         source = run.storage.activations(run.layout.array(bank.number), run.plan.time_axis)
+    firing = None
+    baseline = run.baselines.get(bank.number)
+    fired = run.network_state()["banks"][str(bank.number)]["firing"]
+    if fired is not None and baseline is not None:
+        firing = stack.enter_context(bank_firing(run.layout.firing(bank.number), bank, baseline, fired))
     return BankReport(
         planned=bank,
         pictures=pictures,
@@ -84,7 +91,14 @@ def _bank_report(run: RunContext, bank: BankPlan, stack: ExitStack) -> BankRepor
         filters=run.selected(bank),
         means=pictures.means(),
         parts=run.layout.parts(bank.number, run.plan),
+        firing=firing,
     )
+
+
+def _parts_gain_db(run: RunContext) -> float:
+    """Return the gain in dB of the banks' parts against the mix; 0 where there are none."""
+    state = run.journal.state(MIX)
+    return state.get("stems", {}).get("gain_db", 0.0) if state is not None else 0.0
 
 
 def _linked(run: RunContext) -> list[Path]:

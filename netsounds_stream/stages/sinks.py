@@ -15,6 +15,7 @@ from ..base.journal import Files, Journal
 from ..base.sink import ResumableSink
 from ..picture.overview import Overview
 from ..planning.steps import NETWORK, BankState, NetworkState, OverviewState
+from ..sound.firing import Firing
 from ..sound.levels import LevelMeter
 from ..sound.mixture import Mixture
 from ..sound.spectra import SpectraSpool
@@ -37,6 +38,7 @@ class BankSinks:
         spectra: take the columns that `mixture.spectra` names, in its order.
         energies: whether the meter takes the filters' energies.
         overview: takes the report's cells; None without a report.
+        firing: takes them, too, for the filters' levels over time; None without a report.
     """
 
     meter: LevelMeter
@@ -46,6 +48,7 @@ class BankSinks:
     spectra: tuple[SpectraSpool, ...] = ()
     energies: bool = False
     overview: Overview | None = None
+    firing: Firing | None = None
 
     @property
     def cell_factor(self) -> int | None:
@@ -76,6 +79,8 @@ class BankSinks:
         """Take overview cells: see `Taker`."""
         assert self.overview is not None
         self.overview.add(sums, highest)
+        if self.firing is not None:
+            self.firing.add(sums)
 
     def take_half(self, half: Tensor) -> None:
         """Take the raw sum's half frames: see `Taker`."""
@@ -101,6 +106,7 @@ class BankSinks:
             "shards": None if self.store is None else self.store.state(),
             "spectra": [spool.state() for spool in self.spectra],
             "overview": None if self.overview is None else self.overview.state(),
+            "firing": None if self.firing is None else self.firing.state(),
         }
 
     def save(self, writer: CheckpointWriter, folder: str) -> None:
@@ -155,6 +161,8 @@ class BankSinks:
             yield f"spectra/{number}", spool, state["spectra"][number]
         if self.overview is not None:
             yield "overview", self.overview, state["overview"]
+        if self.firing is not None:
+            yield "firing", self.firing, state["firing"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ What a run gives the page is laid down in these variables; the page's tests need
 from __future__ import annotations
 
 import base64
+import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ import soundfile
 from PIL import Image
 
 import netsounds_stream
+from netsounds_stream.report.byte_scripts import write_byte_script
+from netsounds_stream.report.firing_data import packed
 from netsounds_stream.report.page import SCRIPTS
 
 PAGE = Path(netsounds_stream.__file__).parent / "report" / "assets"
@@ -26,6 +29,8 @@ MIX_SECONDS = 8.0
 FILTER_SECONDS = 0.5
 CHANNELS = {1: 12, 2: 20}
 COLUMNS = 64
+STEPS = 40  # of the filters' levels over time
+CELLS = 10  # across time, in which they fire
 
 
 def environment() -> jinja2.Environment:
@@ -53,6 +58,7 @@ def make_run(
     a_file_each: bool = False,
     parts: bool = True,
     stems: bool = False,
+    firing: bool = True,
     title: str = "a bowl",
 ) -> dict[str, Any]:
     """Makes the files of a run but its page, and gives the variables of that.
@@ -61,6 +67,7 @@ def make_run(
         a_file_each: Whether a `concat` plays from files of its filters, as one too long for browsers does.
         parts: Whether banks have their parts of the mix, which every run has that has one.
         stems: Whether these are files of the run, too.
+        firing: Whether the filters' levels over time were measured: see `levels_and_places`.
     """
     for name in ("report", "pictures"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -80,7 +87,11 @@ def make_run(
         "time_axis": time_axis,
         "sounds": [],
         "banks": [_bank(folder, number, channels) for number, channels in CHANNELS.items()],
+        "parts_gain_db": 0.0,
+        "firing": "report/firing-bytes.js" if firing else None,
     }
+    if firing:
+        _firing(folder, data)
     if mix:
         data["sounds"].append(_whole(folder, "mix", None, "mix", "Mix of all banks", "mix.wav", 2))
     for number, channels in CHANNELS.items():
@@ -93,8 +104,42 @@ def make_run(
             else:
                 data["sounds"].append(_parted(folder, number, scheme, channels, a_file_each))
     for sound in data["sounds"]:
+        sound |= {"bytes_script": None}
+        if sound["scheme"] == "part":
+            sound["bytes_script"] = f"report/part-{sound['bank']}.js"
+            with (folder / sound["play"]).open("rb") as content:
+                write_byte_script(folder / sound["bytes_script"], sound["bytes_script"], content)
         sound |= _described(sound["scheme"], time_axis, cross if time_axis == "x" else along)
     return _facts(title) | {"data": data, "scripts": SCRIPTS}
+
+
+def levels_and_places(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Levels and places of a bank's filters, `[step, channel]`.
+
+    They fire in turn, the lower numbers earlier and louder; filter n in cell n, counted from 0 again after
+    the last cell.
+    """
+    channels = CHANNELS[number]
+    turns = np.arange(STEPS)[:, None] * channels // STEPS == np.arange(channels)
+    levels = turns * (1 - np.arange(channels) / (2 * channels))
+    return levels.astype(np.float32), np.broadcast_to(np.arange(channels) % CELLS, turns.shape).astype(
+        np.uint8
+    )
+
+
+def _firing(folder: Path, data: dict[str, Any]) -> None:
+    along, cross = FULL
+    for bank in data["banks"]:
+        bank["firing"] = {
+            "filters": None,
+            "steps": STEPS,
+            "start_px": 0.0,
+            "step_px": along / STEPS,
+            "across_px": 0.0,
+            "cell_px": cross / CELLS,
+        }
+    content = packed([levels_and_places(number) for number in CHANNELS])
+    write_byte_script(folder / data["firing"], data["firing"], io.BytesIO(content))
 
 
 def _described(scheme: str, time_axis: str, cross: int) -> dict[str, Any]:
@@ -315,6 +360,7 @@ def _bank(folder: Path, number: int, channels: int) -> dict[str, Any]:
         "width": 199,
         "script": f"report/bank-{number}.js",
         "levels_db": [None if index == 5 else -1.5 * index for index in range(channels)],
+        "firing": None,
     } | sheets
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_with_sums_alone_a_filter_is_shown_only(opened: Open) -> None:
-    page = opened(schemes=["sum"], parts=False)
+    page = opened(schemes=["sum"], parts=False, firing=False)
     choose_filter(page, 2, 7)
     assert source(page) == "activations-2_sum.wav"
     assert paused(page)
@@ -34,7 +34,7 @@ def grey(page: Any) -> float:
 
 
 def test_the_chosen_filter_lies_over_the_picture(opened: Open) -> None:
-    page = opened(schemes=["sum"])
+    page = opened(schemes=["sum"], firing=False)
     choose_filter(page, 2, 13)
     page.get_by_label("Opacity").fill("1")
     shade = np.linspace(40, 250, 20)[13]
@@ -61,7 +61,7 @@ def test_a_prediction_that_looks_broken_is_folded_away_with_its_reason(opened: O
 
 
 def test_hovering_says_time_place_filter_and_frequency(opened: Open) -> None:
-    page = opened()
+    page = opened(firing=False)
     picture = page.locator("#picture").bounding_box()
     middle = {"x": picture["width"] / 2 + 1, "y": picture["height"] / 4 + 1}
     page.locator("#picture").hover(position=middle)
@@ -138,7 +138,7 @@ def test_text_of_strangers_is_text(opened: Open) -> None:
     assert page.locator("#sound-note").inner_text() == HOSTILE
     assert page.locator("#choice-words").inner_text() == HOSTILE
     assert page.locator(".about").inner_text().count(HOSTILE) >= 7
-    assert page.locator("script").count() == 7  # the page's own six, and the bank's
+    assert page.locator("script").count() == 11  # the page's own ten, and the bank's
     assert page.locator("img").count() == 3
 
 
@@ -196,7 +196,8 @@ def test_axe_finds_nothing(opened: Open, viewport: dict[str, int], scheme: str) 
         found = axe.run(page, options={"preload": False})  # what it would fetch, a file may not
         assert found.violations_count == 0, found.generate_report()
     unnamed = page.evaluate("""() => [...document.querySelectorAll("button, input, select, [role]")].filter(
-      (each) => each.checkVisibility() && !each.ariaLabel && !each.textContent.trim()
+      (each) => each.checkVisibility({ visibilityProperty: true })
+      && !each.ariaLabel && !each.textContent.trim()
       && !(each.labels && each.labels[0].textContent.trim())
       && !each.hasAttribute("aria-labelledby")).map((each) => each.outerHTML)""")
     assert unnamed == []

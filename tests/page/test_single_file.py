@@ -43,7 +43,7 @@ def test_it_plays_with_nothing_beside_it(browser: Any, tmp_path: Path, run: Run)
         choose_filter(page, 4, 17)
         assert source(page) != mix and source(page).startswith("blob:")
         assert "filter 17" in readout(page)
-        assert page.locator("#download").get_attribute("download") == "a <b>, bank 4, part of the mix.mp3"
+        assert page.locator("#download").get_attribute("download") == "bank-4_filter-17_sketch.wav"
         assert "blob" not in page.locator("#sound-facts").inner_text()
         before = time(page)
         reach(page, before + 0.2)

@@ -2,7 +2,8 @@
  * Numbers as text, frequency scales, and the ticks of rulers: pure functions, which never touch the page.
  *
  * The page's scripts are plain scripts, because a page opened from disk may not import modules. They run in this order:
- * axes.js, player.js, views.js, report.js. They share what they define in `netsounds`.
+ * axes.js, bytes.js, player.js, firing.js, mixer.js, views.js, lights.js, report.js. They share what they define in
+ * `netsounds`.
  */
 window.netsounds = (function () {
   "use strict";

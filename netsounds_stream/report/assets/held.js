@@ -10,12 +10,16 @@
   const get = (id) => document.getElementById(id);
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const held = Object.entries(JSON.parse(get("netsounds-held").textContent));
+  const blobs = new Map();
   const urls = new Map(
-    held.map(([name, { file, type, text }]) => [
-      name,
-      `${URL.createObjectURL(new Blob([bytes(text)], { type }))}#/${encodeURIComponent(file)}`,
-    ]),
+    held.map(([name, { file, type, text }]) => {
+      const blob = new Blob([bytes(text)], { type });
+      const url = `${URL.createObjectURL(blob)}#/${encodeURIComponent(file)}`;
+      blobs.set(url, blob);
+      return [name, url];
+    }),
   );
+  window.netsoundsHeld = blobs; // for scripts that need the bytes
 
   const data = get("netsounds-data");
   data.textContent = data.textContent.replace(/data:,held-\d+/g, (name) => urls.get(name));

@@ -202,6 +202,6 @@
 
   netsounds.player = {
     data, audio, across, length, state, changed, bankOf, soundOf, byFilter, href, stretch, place, alongOf, placeOf,
-    seek, toggle, choose, chooseScheme, chooseBank, chooseFilter, showFilter, step, setLoop, setSpeed, failed, begin,
+    seek, play, toggle, choose, chooseScheme, chooseBank, chooseFilter, showFilter, step, setLoop, setSpeed, failed, begin,
   };
 })(window.netsounds);

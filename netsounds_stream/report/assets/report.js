@@ -5,7 +5,7 @@
   "use strict";
 
   const { clamp, clock, spoken, size, hertz, decibels, nameOf } = netsounds;
-  const { player, views } = netsounds;
+  const { player, views, firing, mixer, lights } = netsounds;
   const { data, audio, across, state, bankOf, soundOf, byFilter, stretch, place, seek } = player;
   const { picture, wave, seen, zoom, showTile, filterName } = views;
   const get = (id) => document.getElementById(id);
@@ -105,6 +105,7 @@
     if (!tile) return;
     const level = bankOf(state.sound.bank).levels_db[state.filter];
     get("shown").textContent = `Filter ${state.filter} (${decibels(level)})`;
+    get("plain").textContent = state.sound.scheme === "sketch" ? "Back" : "Plain picture";
     if (chosen === tile) return;
     tile.setAttribute("aria-selected", "true");
     if (!sheet.contains(document.activeElement)) rove(tile);
@@ -132,21 +133,64 @@
     next.focus();
   }
 
+  // --- one filter, heard --------------------------------------------------------------------------------------------
+
+  let before = null; // the sound before a sketch
+
+  /** Plays a filter alone: its own sound if the run has it, else a sketch of it; where neither is to be had, shows it. */
+  function hear(number, filter) {
+    const own = byFilter(number);
+    const sketched = !(own && own.parts.filters.includes(filter)) && firing.canSketch(number);
+    if (state.sound.bank !== number && !sketched) player.chooseBank(number);
+    if (!sketched) return player.chooseFilter(filter);
+    if (state.sound.scheme !== "sketch") before = state.sound;
+    player.choose(firing.sketch(number, filter));
+    player.showFilter(filter);
+    return player.play();
+  }
+
+  /** Takes a filter off the picture, and goes back from its sketch to what was heard before. */
+  function plain() {
+    if (state.sound.scheme === "sketch") player.choose(before);
+    player.showFilter(null);
+  }
+
+  // --- the mixer ----------------------------------------------------------------------------------------------------
+
+  function drawMixer(trouble = "") {
+    all(".faders", get("overview")).forEach((faders) => (faders.hidden = !mixer.possible));
+    for (const [name, set] of [["mute", mixer.muted], ["solo", mixer.soloed]]) {
+      all(`[data-${name}]`, get("overview")).forEach((button) =>
+        button.setAttribute("aria-pressed", String(set.has(Number(button.dataset[name])))));
+    }
+    const heard = data.banks.map(({ number }) => number).filter(mixer.audible);
+    const words = heard.length ? `Of the mix: bank${heard.length > 1 ? "s" : ""} ${heard.join(", ")}` : "All banks are muted";
+    const pitch = audio.playbackRate === 1 ? "" : "; their pitch follows the speed";
+    if (state.sound.bank === null) get("sound-name").textContent = mixer.mixing() ? words + pitch : state.sound.label;
+    if (trouble) say(trouble);
+  }
+
   // --- the pointer -------------------------------------------------------------------------------------------------
 
   function listen(view) {
     const at = (event) => views.spot(event, view);
+    let from = null; // the place where a part is being selected from
     view.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || event.target.closest(".grip")) return;
       event.preventDefault();
       view.setPointerCapture(event.pointerId);
       picture.focus({ preventScroll: true });
-      seek(at(event).at);
+      from = event.shiftKey ? at(event).at : null;
+      if (from === null) seek(at(event).at);
       views.hover(at(event));
     });
     view.addEventListener("pointermove", (event) => {
-      if (view.hasPointerCapture(event.pointerId)) seek(at(event).at);
+      if (view.hasPointerCapture(event.pointerId)) from === null ? seek(at(event).at) : select(from, at(event).at);
       views.hover(at(event));
+    });
+    view.addEventListener("pointerup", () => {
+      if (from !== null && state.loop) seek(state.loop.from);
+      from = null;
     });
     // After a touch the readout stays, so that it can be read.
     view.addEventListener("pointerleave", (event) => event.pointerType === "touch" || views.hover(null));
@@ -157,6 +201,16 @@
     });
     view.addEventListener("wheel", (event) => pan(event, view), { passive: false });
   }
+
+  /** Loops the part between two places, in either order. */
+  function select(one, other) {
+    const least = leastLoop();
+    const begin = clamp(Math.min(one, other), 0, 1 - least);
+    player.setLoop({ from: begin, to: Math.max(one, other, begin + least) });
+  }
+
+  /** The shortest loop, as a share: a tenth of a second. */
+  const leastLoop = () => Math.min(0.1 / stretch().seconds, 0.2);
 
   /** A wheel pans a zoomed view; otherwise it scrolls the page as usual. */
   function pan(event, view) {
@@ -175,7 +229,7 @@
   function listenGrip(grip) {
     const [name, other] = grip.id === "loop-from" ? ["from", "to"] : ["to", "from"];
     const move = (at) => {
-      const least = Math.min(0.1 / stretch().seconds, 0.2); // the shortest loop: a tenth of a second
+      const least = leastLoop();
       const kept = name === "from" ? clamp(at, 0, state.loop[other] - least) : clamp(at, state.loop[other] + least, 1);
       player.setLoop({ ...state.loop, [name]: kept });
     };
@@ -217,8 +271,36 @@
   /** Handles keys pressed elsewhere, except those that scroll the page or that the focused element uses. */
   function pageKey(event) {
     const { target, key } = event;
-    if (event.defaultPrevented || target.closest("input, select, summary, audio, pre, [role=option], [role=slider]")) return;
+    if (event.defaultPrevented || letterKey(event)) return;
+    if (target.closest("input, select, summary, audio, pre, [role=option], [role=slider]")) return;
     if (key === " " ? target === document.body : ["ArrowLeft", "ArrowRight", "+", "-"].includes(key)) pictureKey(event);
+  }
+
+  /** Handles keys that are the same anywhere on the page, which the help lists; returns whether it was one. */
+  function letterKey(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("select, dialog")) return false;
+    const speeds = Array.from(get("speed").options, ({ value }) => Number(value));
+    const faster = (by) => {
+      const index = clamp(speeds.indexOf(audio.playbackRate) + by, 0, speeds.length - 1);
+      get("speed").selectedIndex = index;
+      player.setSpeed(speeds[index]);
+    };
+    const { from, to } = state.loop || { from: 0, to: 1 };
+    const acts = {
+      l: () => player.setLoop(state.loop ? null : { from: 0, to: 1 }),
+      "[": () => select(place(), Math.max(to, place())),
+      "]": () => select(Math.min(from, place()), place()),
+      "<": () => faster(-1),
+      ">": () => faster(1),
+      "?": () => get("help").showModal(),
+    };
+    const key = event.key.toLowerCase();
+    const source = /^[0-9]$/.test(key) && get("sources").querySelector(`[value="${key === "0" ? "mix" : key}"]`);
+    if (source) source.click();
+    else if (key in acts) acts[key]();
+    else return false;
+    event.preventDefault();
+    return true;
   }
 
   // --- the bar -----------------------------------------------------------------------------------------------------
@@ -275,16 +357,25 @@
     on(get("zoom-out"), "click", () => views.zoomTo(zoom.times / 2));
     on(get("copy"), "click", copy);
     on(get("panel"), "input", chosen);
-    on(get("plain"), "click", () => player.showFilter(null));
-    on(get("overview"), "click", closest("button", (button) => {
+    on(get("plain"), "click", plain);
+    on(get("help-open"), "click", () => get("help").showModal());
+    on(get("overview"), "click", closest("[data-mute]", (button) => mixer.mute(Number(button.dataset.mute))));
+    on(get("overview"), "click", closest("[data-solo]", (button) => mixer.solo(Number(button.dataset.solo))));
+    on(get("overview"), "click", closest(".see", (button) => {
       player.chooseBank(Number(button.dataset.bank));
       get("sources").querySelector(":checked").focus();
     }));
     on(sheet, "keydown", sheetKey);
     on(sheet, "click", closest("[role=option]", (tile) => {
       rove(tile);
-      player.chooseFilter(Number(tile.dataset.filter));
+      hear(state.sound.bank, Number(tile.dataset.filter));
     }));
+    if (get("now")) {
+      on(get("now"), "click", closest("button", (chip) => {
+        const one = lights.shown()[all("button", get("now")).indexOf(chip)];
+        hear(one.bank, one.filter);
+      }));
+    }
     const { changed } = player;
     changed.sound.push(drawWords, views.drawSound, markTile);
     changed.choice.push(drawChoice);
@@ -292,8 +383,14 @@
     changed.state.push(drawPlaying);
     changed.loop.push(drawLoop);
     changed.failure.push(say);
+    mixer.changed.push(drawMixer);
+    on(audio, "ratechange", () => drawMixer());
+    changed.sound.push(() => drawMixer());
     player.begin();
+    mixer.begin();
     drawChoice();
+    drawMixer();
+    if (get("now")) lights.begin();
     [drawWords, views.drawSound, markTile].forEach((draw) => draw());
     if (audio.error) player.failed(); // the error may have occurred before this script ran
     new ResizeObserver(views.drawRulers).observe(picture);

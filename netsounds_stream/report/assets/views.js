@@ -9,7 +9,7 @@
   "use strict";
 
   const { clamp, spoken, hertz, hertzAt, shareOf, pitchAt, pixelsOf, timeTicks, hertzTicks, clock, decibels } = netsounds;
-  const { player } = netsounds;
+  const { player, firing } = netsounds;
   const { data, across, length, state, bankOf, stretch, place, alongOf, placeOf } = player;
   const { full_width: width, full_height: height } = data.picture;
   const get = (id) => document.getElementById(id);
@@ -44,6 +44,9 @@
     const begin = (middle) => clamp(middle - span / 2, 0, 1 - span);
     return { along: begin(alongOf(zoom.from + span / 2)), other: begin(zoom.middle) };
   }
+
+  /** Converts a share of the picture across time to a share of its view. */
+  const inPictureAcross = (other) => (other - pictureFrom().other) * zoom.times;
 
   /** Converts a share of the picture, along time, to a share of its view. */
   const inPicture = (along) => (along - pictureFrom().along) * zoom.times;
@@ -127,8 +130,8 @@
     const words = `${spoken(at * seconds)} of ${spoken(seconds)}, ${pixelText(across ? "column" : "row", alongOf(at), length)}`;
     picture.setAttribute("aria-valuenow", (at * seconds).toFixed(1));
     picture.setAttribute("aria-valuetext", words);
-    const here = seen.hover ? hoverWords() : [words, shownFilter(), loopWords(seconds)];
     const begun = seen.pointed || state.loop || state.filter !== null || at > 0;
+    const here = seen.hover ? hoverWords() : [(at > 0 && firing.sentence()) || words, shownFilter(), loopWords(seconds)];
     const prompt = `${finger.matches ? "Tap" : "Point at"} the picture: time and pitch`;
     get("readout").textContent = begun ? here.filter(Boolean).join(" · ") : prompt;
     get("readout").classList.toggle("hovering", Boolean(seen.hover));
@@ -324,7 +327,7 @@
   }
 
   netsounds.views = {
-    views, picture, wave, seen, zoom, spot, hover, zoomTo, panTo, inStrip, ofStrip, showTile, filterName,
+    views, picture, wave, seen, zoom, inPictureAcross, spot, hover, zoomTo, panTo, inStrip, ofStrip, showTile, filterName,
     moved, describe, drawSound, drawOverlay, drawRegions, drawRulers,
   };
 })(window.netsounds);
