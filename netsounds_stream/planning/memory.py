@@ -274,11 +274,16 @@ def windowed_bytes(stft: Stft, banks: tuple[BankPlan, ...], iterations: int) -> 
 
     Returns:
         Bytes: rows that become frames, a block of frames as magnitudes, spectra and samples, and the state of
-        each iteration; or the notes' waves.
+        each iteration.
     """
     rows = max(64 + 4 * bank.frames // stft.frames for bank in banks)
     across = max(bank.frequencies for bank in banks)
     block = 64 * stft.fft_size * (stft.block_frames + stft.overlap)
-    state = 20 * iterations * stft.fft_size * stft.overlap
-    waves = 8 * stft.notes * stft.fft_size
-    return 8 * MIB + 16 * rows * across + 1024 * across + block + state + waves
+    return (
+        8 * MIB + 16 * rows * across + 1024 * across + block + 20 * iterations * stft.fft_size * stft.overlap
+    )
+
+
+def waves_bytes(stft: Stft) -> int:
+    """Return the size of the notes' waves, which all signals share: two for each, as long as a frame."""
+    return 8 * stft.notes * stft.fft_size

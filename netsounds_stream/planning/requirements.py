@@ -32,6 +32,7 @@ from .memory import (
     store_bytes,
     stream_bytes,
     uploading_bytes,
+    waves_bytes,
     windowed_bytes,
 )
 from .network_sizes import NetworkSizes, sizes_of
@@ -306,6 +307,8 @@ def _sound_stage_bytes(request: PlanRequest, choice: Choice, products: Products)
     windowed = _windowed_bytes(request.options, products)
     if windowed:  # signals, then the mix; after these its parts, concurrently
         total += max(choice.workers * windowed + FINISHING_BYTES, choice.workers * FINISHING_BYTES)
+    if products.stft is not None:
+        total += waves_bytes(products.stft)
     if request.limits.remote:
         total += fetching_bytes(choice.block_values, products.banks)
     return total

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from zlib import crc32
 
@@ -70,6 +71,15 @@ class Windowing:
     flipped: bool
     baselines: Mapping[int, Baseline] = field(default_factory=dict)
     keeps_sums: bool = False
+    _building: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    @cached_property
+    def _waves(self) -> Waves | None:
+        """The notes' waves, which all signals share; None where there are no notes."""
+        sound = self.context.options
+        if sound.notes is None:
+            return None
+        return Waves(sound.notes.hz, self.stft, sound.sample_rate_hz, self.seed())
 
     def open_spectra(
         self,
@@ -156,12 +166,13 @@ class Windowing:
             Stopped: the run was cancelled.
         """
         sound = self.context.options
-        if sound.notes is None:
+        with self._building:  # once, however many workers ask for it
+            waves = self._waves
+        if waves is None:
             pieces = synthesised(
                 blocks, self.stft, sound.first_phase, sound.griffin_lim_iterations, seed, sound.audible_bins
             )
         else:
-            waves = Waves(sound.notes.hz, self.stft, sound.sample_rate_hz, self.seed())
             pieces = sounded(blocks, self.stft, waves)
         for samples in pieces:
             if self.context.journal.stopping:

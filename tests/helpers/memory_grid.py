@@ -36,7 +36,7 @@ SCHEMES = (
     ),
     (
         *("--method", "istft", "--scheme", "sum", "--scheme", "concat", "--top", "3", "--duration", "3"),
-        *("--scale-notes", "cents:10,1200", "--fmin", "20", "--fmax", "20000", "--equal-loudness"),
+        *("--scale-notes", "cents:12", "--fmin", "20", "--fmax", "20000", "--equal-loudness"),
     ),
 )
 CODECS = ("lz4", "zstd", "pcodec", "none")

@@ -69,7 +69,9 @@ class NoteMap:
 
 
 class Waves:
-    """Windowed sines of a scale's notes, for frames of a signal.
+    """Windowed sines of a scale's notes, for frames of any number of signals.
+
+    It holds a cosine and a sine of each note, float32, as long as a frame.
 
     Args:
         notes_hz: frequencies of the notes.
@@ -88,13 +90,12 @@ class Waves:
         self._window = window_of(stft)
         # a frame then has the energy that it would have if levels were magnitudes of bins
         loudness = math.sqrt(32 / 3) / stft.fft_size
-        self._cos = torch.empty(len(self._cycles), stft.fft_size)
-        self._sin = torch.empty_like(self._cos)
+        self._waves = torch.empty(2, len(self._cycles), stft.fft_size)  # cosines, sines
         samples = np.arange(stft.fft_size)
         for number, cycles in enumerate(self._cycles):
             angles = torch.from_numpy(2 * np.pi * cycles * samples)
-            self._cos[number] = loudness * torch.cos(angles)
-            self._sin[number] = loudness * torch.sin(angles)
+            self._waves[0, number] = loudness * torch.cos(angles)
+            self._waves[1, number] = loudness * torch.sin(angles)
 
     def frames(self, levels: Tensor, first: int) -> Tensor:
         """Compute frames of the signal.
@@ -110,9 +111,11 @@ class Waves:
         starts = (first + np.arange(levels.shape[1])) * stft.hop - stft.fft_size // 2
         # in cycles, of which whole ones are dropped before precision is lost
         angles = 2 * np.pi * np.remainder(np.outer(starts, self._cycles) + self._begin, 1)
-        cos = torch.from_numpy(np.cos(angles)).float()
-        sin = torch.from_numpy(np.sin(angles)).float()
-        return ((levels * cos) @ self._cos - (levels * sin) @ self._sin).mul_(self._window)
+        turned = torch.from_numpy(np.concatenate((np.cos(angles), -np.sin(angles)), axis=1)).float()
+        factors = torch.cat((levels, levels), dim=-1).mul_(turned)
+        # one product of two matrices: for a stack of them, the waves would be copied
+        frames = factors.flatten(0, 1) @ self._waves.flatten(0, 1)
+        return frames.mul_(self._window).view(*levels.shape[:2], stft.fft_size)
 
 
 def sounded(blocks: Iterable[Tensor], stft: Stft, waves: Waves) -> Iterator[Tensor]:
