@@ -17,6 +17,7 @@ from netsounds_stream.cli.text import long_plan
 from netsounds_stream.errors import Stopped
 from netsounds_stream.planning.scales import notes_of
 from netsounds_stream.run.record import recorded_options, recorded_plan
+from netsounds_stream.sound.dsp.equal_loudness import gains
 from tests.helpers.forks import forked
 from tests.helpers.plain_sound import Array, read
 from tests.helpers.reference import TRAINED
@@ -128,6 +129,25 @@ def test_evenly_spaced_rows_are_evenly_spaced_notes(tmp_path: Path, scheme: str)
     # row 120 - 12 - 24 n from the bottom lies at (108.5 - 24 n) / 24 octaves: half a step below a note
     np.testing.assert_allclose(np.diff(steps), 12, atol=0.01)
     assert len(steps) == 5 and abs(steps[0] - round(12 * 12.5 / 24)) < 0.01
+
+
+@pytest.mark.parametrize("scheme", ["sum", "concat"])
+def test_equal_loudness_raises_low_notes(tmp_path: Path, scheme: str) -> None:
+    """Of activations that are drawn, as loud at 110 Hz as at 880 Hz: by what the standard's contour says."""
+    array = np.zeros((1, 48, 80), np.float32)
+    array[0, [11, 47]] = 700
+    np.save(tmp_path / "a.npy", array)
+    words: dict[str, Any] = {"fmin": 110.0, "fmax": 1760.0, "duration": 3.0, "subtype": "FLOAT"}
+    words |= {"method": "istft", "scale_notes": "cents:1200", "scheme": scheme}
+    found = []
+    for weighted in (False, True):
+        render(tmp_path / "a.npy", tmp_path / "a.wav", equal_loudness=weighted, overwrite=True, **words)
+        hz, level = peaks(read(tmp_path / "a.wav"), 44100)
+        found.append([level[np.abs(hz - note).argmin()] for note in (110.0, 880.0)])
+    (low, high), (raised, as_before) = found
+    assert low - high == pytest.approx(0, abs=0.1)
+    wanted = 20 * np.log10(gains(np.array([110.0, 880.0]), 60))
+    assert raised - as_before == pytest.approx(wanted[0] - wanted[1], abs=0.1)
 
 
 @pytest.mark.parametrize("words", [{}, {"equal_loudness": True}], ids=str)

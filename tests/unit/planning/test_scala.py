@@ -95,6 +95,7 @@ def test_other_periods_and_orders() -> None:
         ("d\n2\n3/2\n2/1\n3/1\n", "line 5: '3/1' comes after the last of 2 notes"),
         ("! c\nd\n! c\n2\n! c\n3:2\n2/1\n", "line 6: '3:2' is no pitch"),
         ("d\n2\n1,5\n2/1\n", "line 3: '1,5' is no pitch"),
+        ("d\n2\n100.0,5\n2/1\n", "line 3: '100.0,5' is no pitch"),
         ("d\n2\n3/2/4\n2/1\n", "line 3: '3/2/4' is no pitch"),
         ("d\n2\n1e3.0\n2/1\n", "line 3: '1e3.0' is no pitch"),
         ("d\n2\nnan.\n2/1\n", "line 3: 'nan.' is no pitch"),
