@@ -127,6 +127,7 @@ def report(run: Run) -> Image.Image:
 
 def _set_up(page: Any) -> None:
     page.wait_for_function("document.getElementById('audio').readyState >= 2")
+    page.wait_for_function("document.body.classList.contains('has-firing')")
     page.evaluate(
         """async share => {
           const audio = document.getElementById("audio");
