@@ -83,7 +83,9 @@ def test_a_run_is_that_of_a_lossless_file(
     mine, theirs = contents(by_array.folder), contents(by_file.folder)
     assert set(mine) == set(theirs)
     differ = {name for name in mine if mine[name] != theirs[name]}
-    assert all(name.endswith(("zarr.json", ".wav", ".flac")) for name in differ)  # which name the picture
+    # which name the picture; the page's scripts hold its parts' FLAC files
+    differ = {name for name in differ if not (name.startswith("report/part-") and name.endswith(".js"))}
+    assert [name for name in differ if not name.endswith(("zarr.json", ".wav", ".flac"))] == []
     for name in differ:
         if not name.endswith("zarr.json"):
             found, expected = (
