@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from ..errors import cannot_write
 
-_PIECE_BYTES = 3 << 18  # whole triples of bytes, so that the pieces' texts follow one another
+_PIECE_BYTES = 3 << 18
 
 
-def write_byte_script(path: Path, reference: str, content: BinaryIO) -> None:
+class Readable(Protocol):
+    """What bytes are read from, piece by piece."""
+
+    def read(self, count: int, /) -> bytes:
+        """Return up to `count` more bytes; none at the end."""
+
+
+def write_byte_script(path: Path, reference: str, content: Readable) -> None:
     """Write a script that passes bytes to the page's `netsoundsBytes`.
 
     Args:
@@ -25,8 +32,15 @@ def write_byte_script(path: Path, reference: str, content: BinaryIO) -> None:
     try:
         with path.open("wb") as script:
             script.write(f'netsoundsBytes("{reference}", "'.encode("ascii"))
+            rest = b""
             while piece := content.read(_PIECE_BYTES):
-                script.write(b64encode(piece))
+                piece = rest + piece
+                whole = (
+                    len(piece) - len(piece) % 3
+                )  # only triples of bytes have texts that follow one another
+                script.write(b64encode(piece[:whole]))
+                rest = piece[whole:]
+            script.write(b64encode(rest))
             script.write(b'");\n')
     except OSError as error:
         raise cannot_write(path, error) from error

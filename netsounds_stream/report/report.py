@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -157,7 +158,10 @@ class Report:
         """Write the script with the bytes of a bank's part of the mix."""
         (form,) = sound.played.forms
         name = part_script(sound.played.number)
-        with (self.folder / form).open("rb") as content:
+        with ExitStack() as stack:
+            content = self.storage.opened(self.folder / form)
+            if isinstance(content, str):
+                content = stack.enter_context(Path(content).open("rb"))
             write_byte_script(self.folder / REPORT / name, f"{REPORT}/{name}", content)
 
     def _write_firing(self) -> None:

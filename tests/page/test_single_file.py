@@ -49,6 +49,13 @@ def test_it_plays_with_nothing_beside_it(browser: Any, tmp_path: Path, run: Run)
         reach(page, before + 0.2)
         overlaid = page.locator("#overlay").evaluate("(each) => getComputedStyle(each).backgroundImage")
         assert overlaid.startswith('url("blob:')
+        page.get_by_role("button", name="Back").click()
+        page.get_by_role("radio", name="Mix", exact=True).check()
+        page.get_by_role("button", name="Mute bank 1").click()
+        page.wait_for_function("audio.muted && netsounds.mixer.inspect().deck.buffers.length === 2")
+        page.locator("#picture").press("Home")
+        page.locator("#picture").press("ArrowRight")
+        assert page.locator("#now button").filter(visible=True).count() > 0
         assert page.locator("a[href^=activations], .files").count() == 0
         assert [each for each in opened.requests if not each.startswith(("blob:", "data:"))] == [page.url]
         assert not opened.problems

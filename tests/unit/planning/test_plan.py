@@ -15,10 +15,10 @@ from netsounds_stream.base.units import format_bytes, parse_bytes
 from netsounds_stream.errors import BudgetError, PictureError
 from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.planning.options import SonifyOptions
-from netsounds_stream.planning.plan import STORED_SPOOL, STORED_STREAM, Limits, Source
+from netsounds_stream.planning.plan import STORED_SPOOL, STORED_STREAM, AudioPlan, Limits, Source
 from netsounds_stream.planning.planner import make_plan, split_threads
 from netsounds_stream.planning.sound_options import SoundOptions
-from netsounds_stream.planning.sound_plan import audio_plan
+from netsounds_stream.planning.sound_plan import audio_plan, mixable
 
 GIB = 1 << 30
 SOME = Limits(baseline_bytes=300 << 20, budget_bytes=GIB)
@@ -215,3 +215,14 @@ def test_a_gigapixel_fits_a_gibibyte_on_any_number_of_cores(threads: int) -> Non
     plan = make_plan(Source(height=32768, width=32768), SonifyOptions(), replace(SOME, threads=threads))
     plan.check()
     assert plan.workers * plan.threads_each <= threads
+
+
+@pytest.mark.parametrize(
+    ("banks", "seconds", "fits"), [(4, 190, True), (4, 191, False), (2, 380, True), (1, 762, False)]
+)
+def test_a_page_mixes_what_a_browser_can_hold(banks: int, seconds: int, fits: bool) -> None:
+    """256 MiB of float32 in stereo, at 44,100 samples a second."""
+    parts = AudioPlan(
+        scheme="part", files=banks, samples=44_100 * seconds, bytes_per_file=0, container="FLAC", channels=2
+    )
+    assert mixable(parts) == fits

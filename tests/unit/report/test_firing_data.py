@@ -47,6 +47,19 @@ def test_what_is_packed_comes_out_by_filters() -> None:
     assert not plain
 
 
+class Hesitant(io.BytesIO):
+    """A file that gives less than is asked for, as an object store does."""
+
+    def read(self, count: int | None = -1, /) -> bytes:
+        return super().read(min(count or 1, 1000) if count != -1 else -1)
+
+
+def test_short_reads_do_not_show_in_the_script(tmp_path: Path) -> None:
+    content = np.random.default_rng(0).bytes(10_001)
+    write_byte_script(tmp_path / "a.js", "a.js", Hesitant(content))
+    assert bytes_of_script(tmp_path / "a.js") == content
+
+
 @pytest.mark.parametrize("size", [0, 1, 2, 3 << 18, (3 << 18) + 1, 2_000_003])
 def test_bytes_come_out_of_their_script(tmp_path: Path, size: int) -> None:
     content = np.random.default_rng(size).bytes(size)
