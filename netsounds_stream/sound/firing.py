@@ -35,6 +35,8 @@ from ..planning.steps import FiringState
 from .background import Baseline
 
 Floats = NDArray[np.float32]
+# Values reduced at a time, as far as a step has no more: half a MiB, beside which copies of it do not count.
+_AT_ONCE_VALUES = 1 << 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,12 +142,13 @@ class Firing(ResumableSink[FiringState]):
             sums: sum over each cell, float32 `[row, cell, channel]`.
         """
         step = self.grid.step_rows
+        at_once = max(1, _AT_ONCE_VALUES // (step * self._current.numel())) * step
         first = 0
         while first < len(sums):
             over = self._rows % step  # rows that the current step has
             left = len(sums) - first
-            whole = not over and left >= step  # whole steps: all of them at once
-            count = left - left % step if whole else min(left, step - over)
+            whole = not over and left >= step  # whole steps: some of them at once
+            count = min(left - left % step, at_once) if whole else min(left, step - over)
             rows: Floats = sums[first : first + count].numpy()
             if over:
                 rows = np.concatenate((self._current[None].numpy(), rows))
