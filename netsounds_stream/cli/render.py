@@ -18,30 +18,29 @@ from .sound_options import SOUND
 
 _OF_RUNS = ("banks", "path", "path_width", "region", "stems")
 RUN_SOUND = stacked(
-    option(MAIN, "--banks", metavar="N,N", help="Of a run: banks in the mix. [default: all]"),
+    option(MAIN, "--banks", metavar="N,N", help="Banks in the mix, of a run. [default: all]"),
     option(
         MAIN,
         "--path",
         metavar="PATH",
-        help="Of a run: the way across the picture: x, y, radar, spiral[:TURNS], line:X0,Y0,X1,Y1, or the "
-        "first path of FILE.svg. [default: the run's time axis]",
+        help="Way across the picture of a run: x, y, radar, spiral[:TURNS], line:X0,Y0,X1,Y1, or the first "
+        "path of FILE.svg. [default: the run's time axis]",
     ),
     option(
         MAIN,
         "--region",
         metavar="X,Y,W,H",
-        help="Of a run: the part of the picture that is heard: left, top, width and height in pixels. "
-        "[default: all]",
+        help="Part of a run's picture that is heard: left, top, width and height in pixels. [default: all]",
     ),
     option(
         MAIN,
         "--path-width",
         type=float,
         metavar="PIXELS",
-        help="Of a run: width of the band that a line or a curve passes over. [default: the whole picture "
-        "for a line, a quarter of its short edge for a curve]",
+        help="Width of the band that a line or a curve passes over. [default: the whole picture for a line, "
+        "a quarter of its short edge for a curve]",
     ),
-    option(MAIN, "--stems", is_flag=True, help="Of a run: write each bank's part beside OUT, as OUT-stem-N."),
+    option(MAIN, "--stems", is_flag=True, help="Write each bank's part beside OUT, as OUT-stem-N."),
 )
 
 
@@ -54,7 +53,7 @@ RUN_SOUND = stacked(
     "--scheme",
     type=click.Choice(SCHEMES[:2]),
     default="sum",
-    help="Of an array: add the filters up (sum), or play them one after another (concat).",
+    help="Add an array's filters up (sum), or play them one after another (concat).",
 )
 @option(
     MAIN,

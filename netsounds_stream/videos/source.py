@@ -16,7 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..base.locations import is_url
+from ..base.locations import parse_location
 from ..base.progress import Stages
 from ..base.units import format_bytes
 from ..errors import OptionError, PictureError, StoreError
@@ -158,9 +158,9 @@ class VideoSource:
         known = self.record["picture"]
         if known["path"] is None:
             return "it was in memory"
-        if is_url(known["path"]):
+        path = parse_location(known["path"])
+        if isinstance(path, str):
             return "it is at a URL"
-        path = Path(known["path"])
         if not path.is_file():
             return f"it is no longer at {path}"
         try:

@@ -194,5 +194,5 @@ def test_a_label_like_a_working_file(tmp_path: Path, picture_file: Path, weights
         "duration": 1,
     }
     run = sonify(picture_file, tmp_path / "run", **words)
-    assert len(run.files) == 3  # the mix, the array, its sum
+    assert len(run.files) == 4  # the mix, the array, its sum, its sum map
     check(tmp_path / "run").require_whole()
