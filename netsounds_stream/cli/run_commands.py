@@ -121,7 +121,7 @@ def gallery(runs: tuple[Path, ...], out: Path, title: str) -> None:
     MAIN,
     "--codec",
     type=click.Choice(CODECS),
-    help="Video codec. [default: h264 in .mp4, vp9 in .webm]",
+    help="Codec of the moving picture. [default: h264 in .mp4, vp9 in .webm]",
 )
 @option(MAIN, "--title", help="First line of text. [default: the picture's name]")
 @option(
