@@ -233,10 +233,8 @@ def activations(
         >>> run.array("features.5").shape
         (256, 38, 58)
     """
-    name = words.get("network", USUAL_NETWORK)
-    options = options_from_words(
-        **words, codec=codec, scheme=(), mix=False, report=False, label=name.rpartition(":")[2]
-    )
+    options = options_from_words(**words, codec=codec, scheme=(), mix=False, report=False)
+    options = replace(options, label=options.network.rpartition(":")[2])
     return sonify(
         image,
         out,

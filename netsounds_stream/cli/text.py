@@ -208,8 +208,9 @@ def verification_text(result: Verification) -> str:
             f"  largest difference {bank.difference:.2e}  ({bank.relative:.1e} of it)"
         )
     for name, guesses in (("stream", result.stream_top5), ("whole image", result.whole_top5)):
-        seen = ", ".join(f"{guess.category} {guess.probability:.3f}" for guess in guesses)
-        lines.append(f"{name:<11}  {seen}")
+        if guesses:
+            seen = ", ".join(f"{guess.category} {guess.probability:.3f}" for guess in guesses)
+            lines.append(f"{name:<11}  {seen}")
     lines.append(
         f"{'agrees' if result.agreed else 'DIFFERS'} (allowed: {result.tolerance:.0e} of the largest)"
     )

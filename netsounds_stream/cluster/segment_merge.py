@@ -21,8 +21,7 @@ from ..base.checksums import FileSum
 from ..base.journal import Journal
 from ..base.pipeline import threads
 from ..errors import OutputError, Stopped
-from ..network.stream import prediction
-from ..network.tracing.classifier import Classifier
+from ..network.tracing.classifier import Classifier, prediction
 from ..planning.steps import NETWORK, NetworkState
 from ..stages.sinks import BankSinks, NetworkSinks, Snapshot, open_snapshot, remove_snapshots
 from .compatibility import processors_note

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import NetworkError, OptionError
+from ..errors import NetsoundsError, NetworkError, OptionError, WeightsError
 from ..graph.geometry import window_of
 from ..graph.layers import Banks, Layer, choose_banks, layers_of
 from ..graph.serial import as_text
 from ..graph.usual import USUAL_NETWORK, usual_graph
 from ..graph.values import AXES, INPUT, Convolution, Graph
 from ..planning.options import PRETRAINED, UNTRAINED
+from .agreement import capture_checked
 from .model_zoo import Preprocessing, build, categories, require_known, takes_other_scale, trained_with
 from .tracing.capture import Captured, capture
 from .weights import Shapes, digest, download, downloading, read_state, untrained_usual, usual_shapes
@@ -157,11 +162,14 @@ def load_network(name: str = USUAL_NETWORK, weights: str | Path = PRETRAINED) ->
     if name == USUAL_NETWORK:
         return _usual(weights)
     module = whole_module(name, weights)
-    captured = capture(module, name, copies=False)
+    parameters = {key: value for key, value in module.state_dict().items() if value.is_floating_point()}
+    for key, value in parameters.items():
+        if not bool(torch.isfinite(value).all()):
+            raise WeightsError(f"{name}: {key} holds NaN or infinity; mend what gives it its values")
+    captured = (capture_checked if ":" in name else capture)(module, name, copies=False)
     if captured.graph.channels != 3:
         raise NetworkError(f"{name} takes pictures of {captured.graph.channels} channels, not of 3")
     preprocessing, names = (Preprocessing(), ()) if ":" in name else trained_with(name)
-    parameters = {key: value for key, value in module.state_dict().items() if value.is_floating_point()}
     code = ""
     if ":" in name:  # it may change, and have tensors that are no parameters
         parameters |= captured.state
@@ -229,17 +237,39 @@ def _own(name: str) -> nn.Module:
         torch.manual_seed(0)
         module = _called(name)
     if not isinstance(module, nn.Module):
-        raise NetworkError(f"{name} returns a {type(module).__name__}; it must return a torch.nn.Module")
+        raise NetworkError(
+            f"{name} returns a value of type {type(module).__name__}; it must return a torch.nn.Module"
+        )
     return module.to("cpu").float().eval()
 
 
 def _called(name: str) -> object:
-    """Import a user's code, and call its function. What it raises itself is its own to explain.
+    """Import a user's code, and call its function.
 
     Raises:
         OptionError: there is no such file, module or function.
+        NetworkError: the code fails.
     """
     place, _, function = name.rpartition(":")
+    if not place or not function:
+        raise OptionError(f"{name} names no function; give file.py:function or package.module:function")
+    make = getattr(_imported(place), function, None)
+    if isinstance(make, nn.Module):
+        raise OptionError(f"{name} is a module; give a function that returns it")
+    if not callable(make):
+        raise OptionError(f"{place} has no function {function!r}; give the name of one")
+    try:
+        inspect.signature(make).bind()
+    except TypeError as error:
+        raise OptionError(f"{name} takes arguments; give a function that takes none") from error
+    except ValueError:
+        pass  # a function in C, which tells nothing of its arguments
+    with _explained(name):
+        return make()
+
+
+def _imported(place: str) -> ModuleType:
+    """Import a user's code: a file, or a module by its name."""
     if place.endswith(".py"):
         path = Path(place)
         if not path.is_file():
@@ -248,20 +278,40 @@ def _called(name: str) -> object:
         assert spec is not None and spec.loader is not None
         loaded = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = loaded  # dataclasses look their module up there
-        spec.loader.exec_module(loaded)
-    else:
+        with _explained(place):
+            spec.loader.exec_module(loaded)
+        return loaded
+    with _explained(place):
         try:
-            loaded = importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{place}.".startswith(f"{error.name}."):
-                raise
-            raise OptionError(
-                f"there is no module {place} that Python can import; for a file give file.py:function"
-            ) from error
-    make = getattr(loaded, function, None)
-    if not callable(make):
-        raise OptionError(f"{place} has no function {function!r}; give the name of one")
-    return make()
+            found = importlib.util.find_spec(place)
+        except (ImportError, ValueError) as error:
+            missing = getattr(error, "name", None) or place
+            if not f"{place}.".startswith(f"{missing}."):
+                raise  # a module that the code imports
+            found = None
+    if found is None:
+        raise OptionError(
+            f"there is no module {place} that Python can import; for a file give file.py:function"
+        )
+    with _explained(place):
+        return importlib.import_module(place)
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn whatever a user's code raises into one line that says where it failed."""
+    try:
+        yield
+    except NetsoundsError:
+        raise
+    except SyntaxError as error:
+        raise NetworkError(f"{error.filename}, line {error.lineno}: {error.msg}; mend the code") from error
+    except Exception as error:
+        words = (str(error).strip().splitlines() or [""])[0]
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        raise NetworkError(
+            f"{name} fails at {at.filename}, line {at.lineno}: {type(error).__name__}: {words}"
+        ) from error
 
 
 def graph_of(name: str) -> Graph:

@@ -13,19 +13,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from math import lcm
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import OptionError
 from ..graph.geometry import places
 from ..graph.layers import node_named
 from ..graph.values import INPUT
+from .agreement import capture_checked
 from .convolution import Parts
 from .folding import folded, oriented
 from .networks import Network
 from .stages import MeanOverPicture, RowStage, Step, row_stages
-from .tracing.capture import Captured, capture
-from .tracing.classifier import Classifier
+from .tracing.capture import Captured
+from .tracing.classifier import prediction as prediction_of_sum
 
 
 @dataclass(frozen=True)
@@ -100,21 +103,6 @@ def exact_float32(device: torch.device | str) -> AbstractContextManager[None]:
     return flags
 
 
-def prediction(total: Tensor, count: int, classifier: Classifier | None) -> Tensor:
-    """Make a prediction from a sum over the picture.
-
-    Args:
-        total: float64 `[channel]`, the sum.
-        count: number of places that it is over.
-        classifier: makes the prediction from the mean; None: the mean is the prediction.
-
-    Returns:
-        float64 `[class]`.
-    """
-    mean = total / max(1, count)
-    return mean if classifier is None else classifier(mean[None].float())[0].double()
-
-
 class RowStream:
     """A network over a picture that arrives in bands of rows.
 
@@ -135,8 +123,9 @@ class RowStream:
         prediction: whether `logits` is wanted.
 
     Raises:
-        NetworkError: the module cannot be traced, or a layer that has a hook cannot be streamed.
-        OptionError: a hook names no layer.
+        NetworkError: the module cannot be traced, computes something else than was traced, or a layer that
+            has a hook cannot be streamed.
+        OptionError: there is no network, a hook names no layer, or a stream cannot begin at `first_row`.
 
     Example:
         >>> import torch
@@ -162,9 +151,11 @@ class RowStream:
         first_row: int = 0,
         prediction: bool = True,
     ) -> None:
-        captured = capture(network) if isinstance(network, nn.Module) else network
-        captured = captured.captured if isinstance(captured, Network) else captured
+        captured = _captured(network)
         graph = captured.graph
+        self._channels = graph.channels
+        self._cross: int | None = None  # of a row, once one has come
+        self._ended = False
         self._hooks: dict[str, list[tuple[str, Hook]]] = {}
         for name, hook in hooks.items():
             self._hooks.setdefault(node_named(graph, name).name, []).append((name, hook))
@@ -184,8 +175,11 @@ class RowStream:
             dtype=dtype,
             transposed=transposed,
         )
-        self._first = {name: first_row // each.stride for name, each in places(graph, "y").items()}
-        assert all(first_row % each.stride == 0 for each in places(graph, "y").values())
+        strides = {name: each.stride for name, each in places(graph, "y").items()}
+        whole = lcm(*strides.values())
+        if first_row < 0 or first_row % whole:
+            raise OptionError(f"first_row is {first_row}; give a multiple of the network's stride, {whole}")
+        self._first = {name: first_row // stride for name, stride in strides.items()}
         self._stages: list[RowStage] = row_stages(
             graph, state, wanted=self._hooks, mean=self._mean, emit=self._emit
         )
@@ -195,11 +189,28 @@ class RowStream:
 
         Args:
             rows: `[channel, row, cross]`, normalised as in training; any number of rows. They are copied.
+
+        Raises:
+            OptionError: they have another shape than that, or than the rows before; or `flush` was called.
         """
+        self._require_open()
+        if rows.ndim != 3 or rows.shape[0] != self._channels:
+            raise OptionError(
+                f"rows have the shape {tuple(rows.shape)}; give ({self._channels}, rows, cross)"
+            )
+        if self._cross not in (None, rows.shape[2]):
+            raise OptionError(f"rows have {rows.shape[2]} values where those before them have {self._cross}")
+        self._cross = int(rows.shape[2])
         self._carry(self.enter(rows.clone()))
 
     def flush(self) -> None:
-        """Complete every row that waited for more input. Call it once, after the last push."""
+        """Complete every row that waited for more input. Call it once, after the last push.
+
+        Raises:
+            OptionError: it was called before.
+        """
+        self._require_open()
+        self._ended = True
         self._carry(self.ending())
 
     def enter(self, rows: Tensor) -> Band:
@@ -262,7 +273,11 @@ class RowStream:
         """
         if self._mean is None:
             return None
-        return prediction(self._mean.total.cpu(), self._mean.count, self._classifier)
+        return prediction_of_sum(self._mean.total.cpu(), self._mean.count, self._classifier)
+
+    def _require_open(self) -> None:
+        if self._ended:
+            raise OptionError("the stream has ended with flush; make another RowStream for another picture")
 
     def _zeros(self, channels: int) -> Tensor:
         # A sum on the CPU would wait for the device at every band; MPS has no float64.
@@ -289,3 +304,15 @@ class RowStream:
     def _emit(self, layer: str, start: int, parts: Parts) -> None:
         for name, hook in self._hooks.get(layer, ()):
             hook(RowBlock(name, self._first[layer] + start, parts))
+
+
+def _captured(network: Network | Captured | nn.Module) -> Captured:
+    if isinstance(network, Network):
+        return network.captured
+    if isinstance(network, Captured):
+        return network
+    if isinstance(network, nn.Module):
+        return capture_checked(network)
+    raise OptionError(
+        f"a {type(network).__name__} is no network; give a torch.nn.Module, or what load_network returns"
+    )

@@ -109,6 +109,10 @@ class SonifyOptions:
             parse_stretch(self.stretch)
 
     def _check_network(self) -> None:
+        if not isinstance(self.network, str):
+            raise OptionError(
+                f"network is a {type(self.network).__name__}; give a name, or a function as file.py:function"
+            )
         if not self.network:
             raise OptionError("no network is named; give one, or leave it out")
         if self.layers is not None and not 1 <= len(self.layers) <= MOST_BANKS:

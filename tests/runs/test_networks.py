@@ -157,7 +157,7 @@ def test_code_of_ones_own(tmp_path: Path, picture_file: Path, own: str) -> None:
         attributes = attributes_of(out / "activations-1_make.zarr")
         assert attributes["receptive_field_pixels"] == [1, 7]
     assert verify(picture_file, network=own, size=100).agreed
-    with pytest.raises(NetworkError, match="returns a int"):
+    with pytest.raises(NetworkError, match="returns a value of type int"):
         load_network(own.replace(":make", ":seven"))
 
 
@@ -287,6 +287,43 @@ def test_what_is_asked_for_amiss_is_refused_before_any_work(tmp_path: Path, pict
     )
 
 
+AMISS = {
+    "arguments": ("def arguments(one):\n    return one", OptionError, "takes arguments; give a function"),
+    "ready": ("from torch import nn\nready = nn.ReLU()", OptionError, "is a module; give a function"),
+    "absent": ("", OptionError, "no function 'absent'"),
+    "": ("", OptionError, "names no function; give file.py:function"),
+    "failing": ("def failing():\n    return {}['a']", NetworkError, r"own\.py, line 2: KeyError: 'a'"),
+    "broken": ("def broken(:", NetworkError, r"own\.py, line 1: .*; mend the code"),
+    "lacking": ("import nothing_of_the_kind", NetworkError, r"own\.py, line 1: ModuleNotFoundError"),
+    "number": ("def number():\n    return 7", NetworkError, "returns a value of type int; it must return"),
+    "spoilt": (
+        "from torch import nn\ndef spoilt():\n    made = nn.Conv2d(3, 4, 3)\n"
+        "    made.bias.data[1] = float('nan')\n    return nn.Sequential(made)",
+        WeightsError,
+        r"0\.bias holds NaN or infinity",
+    ),
+    "grey": (
+        "from torch import nn\ndef grey():\n    return nn.Conv2d(1, 4, 3)",
+        NetworkError,
+        "takes pictures of 1 channels, not of 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("function", AMISS)
+def test_own_code_that_cannot_be_used_is_explained_in_a_line(tmp_path: Path, function: str) -> None:
+    code, error, words = AMISS[function]
+    (tmp_path / "own.py").write_text(code)
+    with pytest.raises(error, match=words) as caught:
+        load_network(f"{tmp_path / 'own.py'}:{function}")
+    assert "\n" not in str(caught.value)
+
+
+def test_activations_take_a_name_rather_than_a_module(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"network is a ReLU; give a name"):
+        activations("absent.png", tmp_path / "out", network=torch.nn.ReLU(), layers=["a"])  # type: ignore[arg-type]
+
+
 def test_an_overflow_is_named_by_its_layer(tmp_path: Path, picture_file: Path) -> None:
     state = whole_module("resnet18", "untrained").state_dict()
     state["bn1.weight"] *= 1e6
@@ -307,7 +344,7 @@ def test_the_command_lists_layers(tmp_path: Path, own: str) -> None:
     text = forked("layers", "efficientnet_b0")
     assert text.returncode == 0
     assert "1  features.1.0.block.0.2" in text.stdout
-    assert "cannot be streamed: 238 layers from features.1.0.block.1 on" in text.stdout
+    assert "cannot be streamed: 243 layers from features.1.0.block.1 on" in text.stdout
     described = json.loads(forked("layers", own, "--json").stdout)
     assert described["banks"] == ["relu", "last"]
     assert [each["receptive_field"] for each in described["layers"][:2]] == [[1, 7], [5, 9]]

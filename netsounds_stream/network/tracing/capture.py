@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from ...errors import NetworkError
@@ -28,6 +29,9 @@ from .meanings import Channel, Grouped, Means, Refusal, Rows, Shape, Size, flat,
 from .trace import evaluating, traced
 
 _RULES = (shape_rules, value_rules, window_rules)  # imported for the rules that they register
+# Calls after which a picture still has its channels.
+_WHOLE = frozenset({"add", "sub", "mul", "truediv", "div", "pad", "clamp", "float", "clone", "contiguous"})
+_MEAN = "takes a mean over the whole picture"
 _STANDING_FOR = (Rows, Size, Shape, Grouped, Channel, Means)
 
 
@@ -40,10 +44,12 @@ class Captured:
         state: float32 parameters on the CPU, by the names that the graph's operators have for them.
         classifier: computes the prediction from the mean of `graph.mean`; None if the mean is the prediction,
             or if there is none.
+        outputs: for each tensor that the module returns, the node whose values it is; None: it is none's.
     """
 
     graph: Graph
     state: Mapping[str, Tensor]
+    outputs: tuple[str | None, ...] = ()
     classifier: Classifier | None = field(default=None, repr=False)
 
 
@@ -117,6 +123,7 @@ class _Lowering:
         self._env: dict[fx.Node, Any] = {}
         self._may_be_copied: set[str] = set()  # nodes whose values another name may have a copy of
         self._tail: dict[str, list[fx.Node]] = {}
+        self._means: dict[str, Blocked] = {}  # by node: where its mean is in the way of a stream
         self._channels = 3
 
     @torch.inference_mode()
@@ -137,15 +144,35 @@ class _Lowering:
                 self._env[at] = operator.attrgetter(str(at.target))(self._module)
             else:
                 self._lower(at)
+        self._refuse_means()
         graph = self._draft.graph(self._name, self._channels)
         mean, classifier = prediction_from_mean(self._module, output, self._env, self._tail)
         if mean is not None:
             graph = replace(graph, mean=mean, scores=classifier is None)
-        return Captured(graph=graph, state=self._draft.state, classifier=classifier)
+        returned = [self._env[each] for each in flat([output]) if isinstance(each, fx.Node)]
+        return Captured(
+            graph=graph,
+            state=self._draft.state,
+            classifier=classifier,
+            outputs=tuple(
+                each.node if isinstance(each, Rows) else None
+                for each in flat(returned)
+                if not isinstance(each, (Size, Shape, int, float))
+            ),
+        )
+
+    def _refuse_means(self) -> None:
+        """Say of all calls on means that no stream has their values, only the prediction made from them."""
+        for at, value in self._env.items():
+            if isinstance(value, Means):
+                self._draft.at = at
+                if value.node not in self._means:
+                    self._means[value.node] = self._draft.refuse_for(_MEAN, [], [value.node])
+                self._draft.refuse(self._means[value.node])
 
     def _placeholder(self, at: fx.Node) -> Any:
         if not self._env:
-            self._channels = _first_channels(self._module, self.calls)
+            self._channels = _channels_of(at, self._module)
             return Rows(INPUT, self._channels)
         if at.args:
             return at.args[0]  # its default
@@ -157,12 +184,14 @@ class _Lowering:
         """Find out what a call's result stands for, and what its inputs do if it writes over them."""
         written = overwritten(at, self._module)
         nodes = set(self._draft.nodes)
-        self._env[at] = self._value(at, written)
+        result = self._env[at] = self._value(at, written)
         if written is None:
             return
         value = self._env[written]
         if isinstance(value, (Rows, Grouped, Channel, tuple, list)):
             self._write_over(at, value, set(self._draft.nodes) - nodes)
+        elif isinstance(value, Tensor) and isinstance(result, Blocked):
+            self._env[written] = result
 
     def _value(self, at: fx.Node, written: fx.Node | None) -> Any:
         """Return what a call's result stands for."""
@@ -224,9 +253,12 @@ class _Lowering:
         if rule_for(at.target) is value_rules.dropped:
             value_rules.dropped(self._draft, *arguments, **settings)
         means = {each.node for each in flat(inputs) if isinstance(each, Means)}
+        if any(isinstance(each, (Size, Shape)) for each in flat(inputs)):
+            raise Refusal("computes with the picture's size")
         if len(means) > 1 or _all_nodes_of(inputs):
-            reason = "takes a mean over the whole picture"
-            return self._draft.refuse_for(reason, inputs, means)  # type: ignore[return-value]
+            blocked = self._draft.refuse_for(_MEAN, inputs, means)
+            self._means |= dict.fromkeys(means - self._means.keys(), blocked)
+            return blocked  # type: ignore[return-value]
         node = means.pop()
         self._tail.setdefault(node, []).append(at)
         return Means(node)
@@ -285,11 +317,16 @@ def _computed(module: nn.Module, at: fx.Node, arguments: Any, settings: Mapping[
     return at.target(*arguments, **settings)
 
 
-def _first_channels(module: nn.Module, calls: fx.Graph) -> int:
-    """Return the number of channels of a picture: what the first convolution that is called takes."""
-    for at in calls.nodes:
-        if at.op == "call_module":
-            called = module.get_submodule(str(at.target))
+def _channels_of(picture: fx.Node, module: nn.Module) -> int:
+    """Return the number of channels of a picture: what the first convolution that sees it whole takes."""
+    whole = [picture]
+    for at in whole:  # which grows
+        for user in at.users:
+            called = module.get_submodule(str(user.target)) if user.op == "call_module" else None
             if isinstance(called, nn.Conv2d):
                 return called.in_channels
+            if user.target in (F.conv2d, torch.conv2d) and getattr(user.args[1], "op", None) == "get_attr":
+                return int(operator.attrgetter(str(user.args[1].target))(module).shape[1])  # type: ignore
+            if called is not None or str(getattr(user.target, "__name__", user.target)) in _WHOLE:
+                whole.append(user)
     return 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -45,8 +45,7 @@ def _only_shape(at: fx.Node, module: nn.Module) -> bool:
     """Return whether a call on the mean leaves its values as they are."""
     if at.op == "call_module":
         return isinstance(module.get_submodule(str(at.target)), (nn.Flatten, nn.Dropout, nn.Identity))
-    name = str(getattr(at.target, "__name__", at.target))
-    return name in ("flatten", "view", "reshape", "squeeze", "size", "getattr", "getitem")
+    return str(getattr(at.target, "__name__", at.target)) in ("flatten", "view", "reshape", "squeeze")
 
 
 def _classifier(
@@ -54,33 +53,51 @@ def _classifier(
 ) -> Classifier:
     """Copy the part of a network that makes the prediction from the mean."""
     graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {}
+    mean = graph.placeholder("mean")
+    copies: dict[fx.Node, Any] = {}
 
-    def copied(each: fx.Node) -> fx.Node:
+    def copied(each: fx.Node) -> Any:
         if each not in copies:
-            copies[each] = (
-                graph.placeholder("mean") if isinstance(env[each], Means) else graph.node_copy(each, copied)
-            )
+            value = env[each]
+            if isinstance(value, Means):  # each call that takes the mean has a tensor of its own
+                form = (1, -1, 1, 1) if _keeps_axes(each) else (1, -1)
+                copies[each] = graph.call_method("clone", (graph.call_method("reshape", (mean, form)),))
+            elif isinstance(value, Tensor):
+                copies[each] = graph.node_copy(each, copied)
+            else:
+                copies[each] = value  # a number or a setting
         return copies[each]
 
     for at in tail:
         copies[at] = graph.node_copy(at, copied)
-    graph.output(copies[result])
+    graph.output(copied(result))
     made = copy.deepcopy(fx.GraphModule(module, graph))
-    keeps_axes = _keeps_axes(tail[0], tail)
 
     @torch.inference_mode()
     def classify(mean: Tensor) -> Tensor:
-        value = mean[:, :, None, None] if keeps_axes else mean.clone()
-        return made(value).reshape(1, -1)  # type: ignore[no-any-return]
+        return made(mean).reshape(1, -1)  # type: ignore[no-any-return]
 
     return classify
 
 
-def _keeps_axes(first: fx.Node, tail: Collection[fx.Node]) -> bool:
-    """Return whether the mean that a classifier begins with keeps the picture's axes, of length 1."""
-    mean = next(each for each in first.all_input_nodes if each not in tail)
+def _keeps_axes(mean: fx.Node) -> bool:
+    """Return whether a call that takes the mean keeps the picture's axes, of length 1."""
     if mean.op == "call_module":
         return True
     keepdim = mean.kwargs.get("keepdim", mean.args[2] if len(mean.args) > 2 else False)
     return bool(keepdim) or "adaptive" in str(mean.target)
+
+
+def prediction(total: Tensor, count: int, classifier: Classifier | None) -> Tensor:
+    """Make a prediction from a sum over the picture.
+
+    Args:
+        total: float64 `[channel]`, the sum.
+        count: number of places that it is over.
+        classifier: makes the prediction from the mean; None: the mean is the prediction.
+
+    Returns:
+        float64 `[class]`.
+    """
+    mean = total / max(1, count)
+    return mean if classifier is None else classifier(mean[None].float())[0].double()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from ...graph.values import INPUT, Graph, Join, Node, Operator, Refused
+from ...graph.values import INPUT, Axis, Graph, Join, Node, Operator, Refused
 from .meanings import Channel, Grouped, Rows, flat
 from .positions import Positions
 from .trace import Names
@@ -44,8 +44,10 @@ class Draft:
         self.state: dict[str, Tensor] = {}
         self.at: fx.Node | None = None
         self._refused: dict[str, Refused] = {}
-        named = itertools.chain(module.named_parameters(), module.named_buffers())
-        self._names_of_tensors = {id(value): name for name, value in named}
+        self._tensors: dict[str, Tensor] = dict(
+            itertools.chain(module.named_parameters(), module.named_buffers())
+        )
+        self._names_of_tensors = {id(value): name for name, value in self._tensors.items()}
         self._names = Names()
         self._positions = Positions()
 
@@ -89,11 +91,16 @@ class Draft:
         name = self._names_of_tensors.get(id(value))
         if name is None:
             name = f"{self._names.of(self.at)[0]}.{role}"
-            while not value.is_meta and name in self.state and not torch.equal(self.state[name], value):
-                name += "_"
+            while name in self._tensors and not _same(self._tensors[name], value):
+                name += "_"  # a parameter of the module's own has the name, or a further node of the call
+            self._tensors[name] = value
         if not value.is_meta:  # of a network without weights, whose graph alone is wanted
             self.state[name] = value.detach().to("cpu", torch.float32, copy=self._copies).contiguous()
         return name
+
+    def same_size(self, node: str, other: str, axis: Axis) -> bool:
+        """Return whether two nodes have equally many values along an axis: see `Place`."""
+        return self._positions.same_size(node, other, axis)
 
     def returned(self, rows: Rows) -> None:
         """Give a node the further names of modules that return its values unchanged."""
@@ -146,6 +153,11 @@ class Draft:
             if node.name in before or node.name in names:
                 before.update(node.inputs)
         return tuple(name for name in self.nodes if name in names - before)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors are the same constant; of tensors without values, whether they are one."""
+    return one is other or (not one.is_meta and not other.is_meta and torch.equal(one, other))
 
 
 def nodes_of(values: Iterable[Any]) -> set[str]:

@@ -11,9 +11,10 @@ from ...graph.values import INPUT, Node, Select
 
 #: Methods and functions that return their argument, or a copy if it has another form.
 MAY_COPY = frozenset({"contiguous", "float", "reshape", "flatten", "cat", "concat"})
-_OPERATORS = frozenset(
+#: Names of augmented assignments in the module `operator`; on a tensor they write over it.
+OPERATORS = frozenset(
     {"iadd", "iand", "ifloordiv", "ilshift", "imatmul", "imod", "imul", "ior", "ipow", "irshift", "isub"}
-    | {"itruediv", "ixor", "setitem"}
+    | {"itruediv", "ixor"}
 )
 
 
@@ -39,7 +40,7 @@ def _changes_its_first(at: fx.Node, module: nn.Module) -> bool:
         return True
     name = str(getattr(at.target, "__name__", at.target))
     if getattr(at.target, "__module__", "") == "_operator":
-        return name in _OPERATORS
+        return name in OPERATORS or name == "setitem"
     return name.endswith("_") and not name.endswith("__")
 
 

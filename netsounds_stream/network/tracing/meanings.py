@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
-from ...graph.values import Operator
+from ...graph.values import Axis, Operator
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,11 @@ class Size:
 
     Attributes:
         axis: 'y' or 'x'.
+        node: name of the node that the values are of, or `INPUT`.
     """
 
-    axis: str
+    axis: Axis
+    node: str
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,9 @@ class Place(Protocol):
 
     def parameter(self, value: Tensor, role: str) -> str:
         """Return the name of a constant tensor among the network's parameters."""
+
+    def same_size(self, node: str, other: str, axis: Axis) -> bool:
+        """Return whether two nodes have equally many values along an axis of every picture."""
 
 
 Rule = Callable[..., Any]

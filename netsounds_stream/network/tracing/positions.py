@@ -33,9 +33,12 @@ class Positions:
                 one, another = self._lie[first, axis], self._lie[other, axis]
                 if one.stride != another.stride:
                     raise Refusal("joins values of different resolution")
-                both = (one.lengths > 0) & (another.lengths > 0)
-                if bool((both & (one.lengths != another.lengths)).any()):
+                if not one.as_many(another):
                     raise Refusal("joins values that differ in number at some sizes of the picture")
+
+    def same_size(self, node: str, other: str, axis: Axis) -> bool:
+        """Return whether two nodes have equally many values along an axis of every picture."""
+        return self._lie[node, axis].as_many(self._lie[other, axis])
 
     def add(self, name: str, op: Operator, first_input: str) -> None:
         """Note the positions of a layer's values, from those of its first input."""
@@ -46,13 +49,18 @@ class Positions:
 
 @dataclass(frozen=True)
 class _Lie:
-    """How a layer's values lie along an axis: their stride, and how many a picture of each length has."""
+    """Positions of a layer's values along an axis: their stride, and their number by the picture's length."""
 
     stride: int = 1
     lengths: NDArray[np.int64] = field(default_factory=lambda: np.arange(_LENGTHS, dtype=np.int64))
 
+    def as_many(self, other: _Lie) -> bool:
+        """Return whether there are equally many values, for pictures of every length that gives some."""
+        both = (self.lengths > 0) & (other.lengths > 0)
+        return not bool((both & (self.lengths != other.lengths)).any())
+
     def seen_through(self, window: Window) -> _Lie:
-        """Return how windows over the values lie."""
+        """Return the positions of windows over the values."""
         if window.single:
             return self
         found = {int(length): window.length(int(length)) for length in np.unique(self.lengths)}

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...graph.values import Select, Shuffle
+from ...graph.values import AXES, Select, Shuffle
 from .meanings import (
     Channel,
     Grouped,
@@ -72,9 +72,8 @@ def _attribute(place: Place, value: Any, name: str) -> Any:
 def _shape(value: Any) -> tuple[int | Size, ...]:
     if not isinstance(value, Rows):
         raise Refusal("takes what is no longer rows of the picture")
-    if value.channels_last:
-        return 1, Size("y"), Size("x"), value.channels
-    return 1, value.channels, Size("y"), Size("x")
+    y, x = Size("y", value.node), Size("x", value.node)
+    return (1, y, x, value.channels) if value.channels_last else (1, value.channels, y, x)
 
 
 @calls(operator.getitem)
@@ -127,6 +126,8 @@ def _split(place: Place, value: Any, sizes: int | Sequence[int], dim: int = 0) -
 
 
 def _select(place: Place, rows: Rows, start: int, stop: int) -> Rows:
+    if start >= stop:
+        raise Refusal(f"takes none of {rows.channels} channels")
     if (start, stop) == (0, rows.channels):
         return rows
     op = Select(start=start, stop=stop)
@@ -153,9 +154,8 @@ def _view(place: Place, value: Any, *shape: Any) -> Any:
     sizes = shape[0].sizes if isinstance(shape[0], Shape) else shape
     sizes = tuple(sizes[0]) if isinstance(sizes[0], (tuple, list)) else sizes
     rows = value.rows if isinstance(value, Grouped) else value
-    picture = (Size("y"), Size("x"))
     alone = bool(sizes) and sizes[0] in (1, -1)
-    if isinstance(rows, Rows) and not rows.channels_last and alone and sizes[-2:] == picture:
+    if isinstance(rows, Rows) and not rows.channels_last and alone and _own_size(place, rows, sizes[-2:]):
         inner = sizes[1:-2]
         if len(inner) == 1 and inner[0] in (-1, rows.channels):
             if isinstance(value, Grouped) and value.exchanged:
@@ -170,6 +170,14 @@ def _view(place: Place, value: Any, *shape: Any) -> Any:
                     raise Refusal(f"splits {rows.channels} channels into {groups} groups of {others}")
                 return Grouped(rows, groups)
     raise Refusal("takes the picture's values for those of other axes")
+
+
+def _own_size(place: Place, rows: Rows, sizes: Sequence[Any]) -> bool:
+    """Return whether sizes are the height and the width of some values, whatever the picture's."""
+    return len(sizes) == 2 and all(
+        isinstance(size, Size) and size.axis == axis and place.same_size(size.node, rows.node, axis)
+        for size, axis in zip(sizes, AXES, strict=True)
+    )
 
 
 @calls(torch.transpose, "transpose")

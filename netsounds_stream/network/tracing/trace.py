@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from torch import fx, nn
 
 from ...errors import NetworkError
 from ...graph.values import INPUT
+from .in_place import OPERATORS, overwritten
 
 _OUTPUTS = "outputs"  # the names of the calls that return a node, in its `meta`: the innermost first
 
@@ -57,12 +59,35 @@ def traced(module: nn.Module, name: str) -> fx.Graph:
         ) from error
 
 
+class _Proxy(fx.Proxy):
+    """A stand-in for a tensor whose augmented assignments, such as `+=`, write over it.
+
+    fx's own knows none, so that Python computes a sum instead and other names of the tensor keep the old one.
+    """
+
+
+def _augmented(name: str) -> Callable[[_Proxy, Any], fx.Proxy]:
+    assignment = getattr(operator, name)
+
+    def assign(self: _Proxy, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", assignment, (self, other), {})
+
+    return assign
+
+
+for _name in OPERATORS:
+    setattr(_Proxy, f"__{_name}__", _augmented(_name))
+
+
 class _Tracer(fx.Tracer):
     """A tracer that notes which modules' calls return a node."""
 
     def __init__(self) -> None:
         super().__init__()
         self._calls: dict[str, int] = {}
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
 
     def call_module(
         self,
@@ -77,8 +102,15 @@ class _Tracer(fx.Tracer):
         self._calls[path] = before + 1
         if isinstance(result, fx.Proxy):
             name = path if before == 0 else f"{path}_{before}"
-            result.node.meta.setdefault(_OUTPUTS, []).append((name, before))
+            self._newest(result.node).meta.setdefault(_OUTPUTS, []).append((name, before))
         return result
+
+    def _newest(self, node: fx.Node) -> fx.Node:
+        """Return the last call so far that wrote over a call's result, or the call itself."""
+        for user in reversed(node.users):
+            if overwritten(user, self.root) is node:
+                return self._newest(user)
+        return node
 
 
 class Names:
@@ -107,6 +139,7 @@ class Names:
             stack = at.meta.get("nn_module_stack") or {}
             path = next(reversed(stack.values()))[0] if stack else ""
             function = str(getattr(at.target, "__name__", at.target)).strip("_")
+            function = function[1:] if function in OPERATORS else function
             name = f"{path}.{function}" if path else function
             if not own or name in self.taken:
                 name = name if name not in self.taken else self.free(f"{name}_{{}}")

@@ -161,7 +161,7 @@ def _prelu(place: Place, module: nn.PReLU, value: Any) -> Rows:
     return _pointwise(place, value, "leaky_relu", float(module.weight))
 
 
-@calls(torch.pow, "pow", operator.pow)
+@calls(torch.pow, "pow", "pow_", operator.pow, operator.ipow)
 def _pow(place: Place, value: Any, exponent: float) -> Rows:
     return _pointwise(place, value, "pow", float(exponent))
 

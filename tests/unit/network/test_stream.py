@@ -117,6 +117,24 @@ def test_every_layer_can_be_tapped(weights: Network) -> None:
         assert float((mine - theirs).abs().max()) <= TOLERANCE * float(theirs.abs().max()), name
 
 
+def test_what_no_stream_can_take_is_said(weights: Network) -> None:
+    with pytest.raises(OptionError, match="a str is no network"):
+        RowStream("squeezenet1_0", {})  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"first_row is 8; give a multiple of the network's stride, 16"):
+        RowStream(weights, {"features.12": print}, first_row=8)
+    stream = RowStream(weights, {})
+    with pytest.raises(OptionError, match=r"shape \(40, 50, 3\); give \(3, rows, cross\)"):
+        stream.push(torch.zeros(40, 50, 3))
+    stream.push(torch.zeros(3, 40, 50))
+    with pytest.raises(OptionError, match="rows have 51 values where those before them have 50"):
+        stream.push(torch.zeros(3, 40, 51))
+    stream.push(torch.zeros(3, 40, 50))
+    stream.flush()
+    for late in (stream.flush, lambda: stream.push(torch.zeros(3, 40, 50))):
+        with pytest.raises(OptionError, match="ended with flush"):
+            late()
+
+
 def test_an_unknown_layer_is_refused(weights: Network) -> None:
     with pytest.raises(OptionError, match=r"features\.99"):
         RowStream(weights.captured, {"features.99": print})
