@@ -46,6 +46,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> Path:
     sonify(folder / "wide.png", folder / "no mix", **words, mix=False, report=False)
     sonify(folder / "grey.png", folder / "grey", **words)
     sonify(folder / "long.png", folder / "preview", **words, scheme=(), preview=SECONDS / 4)
+    sonify(folder / "wide.png", folder / "minutes", **words | {"duration": 300}, report=False)
     return folder
 
 
@@ -357,8 +358,8 @@ def test_without_the_extra(runs: Path, tmp_path: Path) -> None:
 
 @pytest.mark.process
 def test_a_command_that_is_stopped_leaves_nothing(runs: Path, tmp_path: Path) -> None:
-    """Ctrl-C while it encodes, which takes a while at this size."""
-    words = ("video", runs / "x", "a.mp4", "--size", "3840x2160", "--fps", "120")
+    """Ctrl-C while it encodes 36,000 frames of this size, which is never over by then."""
+    words = ("video", runs / "minutes", "a.mp4", "--size", "3840x2160", "--fps", "120")
     process = Command(*words, cwd=tmp_path)
     process.until(lambda: list(tmp_path.glob(".a.mp4.partial-*/a.mp4")))
     process.send_signal(signal.SIGINT)
