@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...graph.values import AXES, Select, Shuffle
+from ...graph.values import AXES, Convolution, Select, Shuffle, Window
 from .meanings import (
     Channel,
     Grouped,
@@ -217,13 +217,35 @@ def _adaptive(place: Place, value: Any, output_size: Any) -> Means:
 
 
 @calls(torch.mean, "mean")
-def _mean(place: Place, value: Any, dim: Any = None, keepdim: bool = False) -> Means:
+def _mean(place: Place, value: Any, dim: Any = None, keepdim: bool = False) -> Means | Rows | Channel:
     if not isinstance(value, Rows):
         raise Refusal("takes what is no longer rows of the picture")
-    axes = {axis % 4 for axis in (dim if isinstance(dim, (tuple, list)) else [0 if dim is None else dim])}
+    axes = _axes(dim)
     if axes == ({1, 2} if value.channels_last else {2, 3}):
         return Means(value.node)
+    if axes == {1} and not value.channels_last:
+        return _across_channels(place, value, 1 / value.channels, "mean", keepdim)
     raise Refusal("takes a mean along an axis of the picture")
+
+
+@calls(torch.sum, "sum")
+def _sum(place: Place, value: Any, dim: Any = None, keepdim: bool = False) -> Rows | Channel:
+    if isinstance(value, Rows) and not value.channels_last and _axes(dim) == {1}:
+        return _across_channels(place, value, 1.0, "sum", keepdim)
+    raise Refusal("takes a sum along an axis of the picture")
+
+
+def _axes(dim: Any) -> set[int]:
+    """Return the axes that a mean or a sum is taken along, none but the first for all of them."""
+    return {axis % 4 for axis in (dim if isinstance(dim, (tuple, list)) else [0 if dim is None else dim])}
+
+
+def _across_channels(place: Place, rows: Rows, weight: float, what: str, keepdim: bool) -> Rows | Channel:
+    """Lower a mean or a sum over the channels, as a convolution with one weight."""
+    name = place.parameter(torch.full((1, rows.channels, 1, 1), weight), "weight")
+    op = Convolution(windows=(Window(), Window()), weight=name, bias=None, in_channels=rows.channels)
+    made = place.node(op, [rows], 1, f"{what} of the channels")
+    return made if keepdim else Channel(made, 0)
 
 
 @modules(nn.AdaptiveMaxPool2d)

@@ -155,10 +155,22 @@ def _gelu(place: Place, value: Any, approximate: str = "none") -> Rows:
 
 
 @modules(nn.PReLU)
-def _prelu(place: Place, module: nn.PReLU, value: Any) -> Rows:
-    if module.weight.numel() != 1:
-        raise Refusal("uses PReLU with a slope for each channel, which is not known here")
-    return _pointwise(place, value, "leaky_relu", float(module.weight))
+def _prelu_module(place: Place, module: nn.PReLU, value: Any) -> Rows:
+    return _prelu(place, value, module.weight)
+
+
+@calls(torch.prelu)
+def _prelu(place: Place, value: Any, weight: Tensor) -> Rows:
+    if weight.numel() == 1:
+        return _pointwise(place, value, "leaky_relu", float(weight))
+    below = _pointwise(place, rows_of(value), "clamp", -math.inf, 0.0)
+    sloping = _by_channel(place, "multiply", below, weight.detach().view(1, -1, 1, 1))
+    return _arithmetic(place, "add", _pointwise(place, value, "relu"), sloping)
+
+
+@calls(torch.neg, "neg", "neg_", operator.neg)
+def _negative(place: Place, value: Any) -> Rows:
+    return _pointwise(place, value, "mul", -1.0)
 
 
 @calls(torch.pow, "pow", "pow_", operator.pow, operator.ipow)

@@ -35,6 +35,7 @@ class Code(nn.Module):
 
 
 WEIGHT = torch.randn(4, 8, 3, 3, generator=torch.Generator().manual_seed(1))
+SLOPES = torch.linspace(-1, 1, 8)
 BY_CHANNEL = torch.linspace(0.5, 2, 8).view(8, 1, 1)
 
 
@@ -133,6 +134,8 @@ STREAMED = {
     "assignments that add, multiply, divide and raise": mutated_by_assignments,
     "values changed in place by methods": mutated_by_a_function_of_the_block,
     "a view of the size of other values": own_size,
+    "a PReLU with a slope for each channel": lambda values: F.prelu(values, SLOPES),
+    "grey values": lambda values: -values.mean(1, keepdim=True) + values.sum(1).unsqueeze(1),
     "dropout": dropped_in_training_only,
     "batch normalisation by a function": lambda values: F.batch_norm(
         values, torch.linspace(-1, 1, 8), torch.linspace(0.5, 2, 8)
