@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -242,9 +243,22 @@ def raised(rows: Tensor, power: float) -> Tensor:
         return sizes
     sizes /= USUAL
     total = _root_of_squares(sizes)
-    shares = (sizes / total.clamp_min(_LEAST)).pow_(power)
+    shares = _power(sizes / total.clamp_min(_LEAST), power)
     shares /= _root_of_squares(shares).clamp_min(_LEAST)
-    return total.pow_(power) * shares
+    return _power(total, power) * shares
+
+
+def _power(values: Tensor, power: float) -> Tensor:
+    """Raise values to a power in place, each to the same bits wherever in the tensor it lies.
+
+    torch's own has other last bits for the values at the end of a thread's share, which no vector holds, so
+    that a sound would depend on how its rows come.
+    """
+    if power in (2, 3):  # products
+        return values.pow_(power)
+    array = values.numpy()
+    np.power(array, np.float32(power), out=array)
+    return values
 
 
 def _root_of_squares(sizes: Tensor) -> Tensor:
@@ -328,7 +342,8 @@ class SpectraSpool(ResumableSink[SpectraState]):
         for frames in self._map(rows):
             self.loudest = max(self.loudest, float(_energies(frames).max()))
             weighted = self._map.weighted(frames)
-            self._energy += float(_energies(weighted).sum())
+            for energy in _energies(weighted).tolist():  # one by one: however rows come, the same sum
+                self._energy += energy
             self._spool.append(weighted)
 
     @property

@@ -283,3 +283,13 @@ def test_time_reaches_from_end_to_end() -> None:
     assert (first, weights[0, 0]) == (0, 1)  # half a row is cut at the beginning
     first, weights = time.weights(slice(100, 101))
     assert (first, weights.tolist()) == (99, [[1.0]])
+
+
+@pytest.mark.parametrize("power", [0.7, 1.0, 1.5, 2.0, 3.0])
+def test_a_value_is_raised_to_the_same_bits_wherever_it_lies(power: float) -> None:
+    """In a vector, behind the last whole one, or alone: a sound must not depend on how its rows come."""
+    rows = torch.randn(61, 2, 37, generator=torch.Generator().manual_seed(1)).abs_()
+    whole = raised(rows, power)
+    for first, last in ((0, 1), (1, 8), (8, 60), (60, 61)):
+        assert torch.equal(raised(rows[first:last], power), whole[first:last])
+    assert torch.equal(raised(rows[:, :, 5:7], power), whole[:, :, 5:7])
