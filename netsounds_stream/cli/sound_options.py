@@ -139,6 +139,13 @@ SOUND = stacked(
     ),
     option(
         sections.WINDOWED,
+        "--bank-fall",
+        default=sound_options.BANK_FALL_DB,
+        metavar="DB",
+        help="Make a bank of the mix this much quieter for each halving of its resolution.",
+    ),
+    option(
+        sections.WINDOWED,
         "--contrast",
         default=3.0,
         help="Raise activations to this power first; 1 keeps them as they are, 3 brings out lines.",

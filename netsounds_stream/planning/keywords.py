@@ -124,6 +124,8 @@ class RenderKeywords(TypedDict, total=False):
     equal_loudness: bool
     """Weigh low and high frequencies of windowed sound so that equal activations are equally loud to the ear
     (ISO 226:2023, 60 phon). False by default."""
+    bank_fall: float
+    """How much quieter a bank is in the mix for each halving of its resolution, in dB: 4 by default."""
     stereo: bool
     """Pan the filters of a sum between left and right."""
     pan: Pan

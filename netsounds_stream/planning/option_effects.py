@@ -95,6 +95,7 @@ CONDITIONS = (
         "stereo (the mix, or --stereo with --scheme sum)",
         lambda request: request.options.sound.mix or _stereo_sum(request),
     ),
+    Condition(("bank_fall",), "the mix", lambda request: request.options.sound.mix),
     Condition(("stereo",), "--scheme sum", lambda request: "sum" in request.options.sound.schemes),
     Condition(("subtype",), "--format wav or flac", lambda request: request.options.sound.format != "ogg"),
     Condition(("codec",), "stored activations", lambda request: request.options.stored),

@@ -34,7 +34,7 @@ UNTRAINED = "untrained"
 
 def word_of(name: str) -> str:
     """Return the command line's word for a field of `SoundOptions`: the field's name without its unit."""
-    return "scheme" if name == "schemes" else re.sub("_(hz|s|lufs)$", "", name)
+    return "scheme" if name == "schemes" else re.sub("_(hz|s|lufs|db)$", "", name)
 
 
 _SOUND_WORDS = {word_of(each.name): each.name for each in fields(SoundOptions)}

@@ -33,6 +33,9 @@ PANS: tuple[Pan, ...] = get_args(Pan)
 NO_SCHEME = "none"
 #: Integrated loudness of the mix.
 MIX_LUFS = -16.0
+#: How much quieter a bank is in the mix for each halving of its resolution, in dB; chosen by
+#: `benchmarks/listening.py`, see docs/sound.md.
+BANK_FALL_DB = 4.0
 # The default range of frequencies, except on the linear scale.
 _LOWEST_HZ = 40.0
 _HIGHEST_HZ = 12000.0
@@ -106,6 +109,7 @@ class SoundOptions:
     scale_notes: str | None = None
     root_hz: float | None = None
     equal_loudness: bool = False
+    bank_fall_db: float = BANK_FALL_DB
     stereo: bool = False
     pan: Pan = "index"
     top: int | None = None
@@ -167,6 +171,8 @@ class SoundOptions:
             )
         if not 0.1 <= self.contrast <= 5:
             raise OptionError(f"contrast cannot be {self.contrast}; use 0.1 to 5, where 1 changes nothing")
+        if not 0 <= self.bank_fall_db <= 12:
+            raise OptionError(f"bank fall cannot be {self.bank_fall_db} dB; use 0 to 12")
         if not 0 <= self.iterations <= 1000:
             raise OptionError(f"iterations cannot be {self.iterations}; use 0 to 1000")
         if self.seed < 0:

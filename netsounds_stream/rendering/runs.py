@@ -27,7 +27,7 @@ from ..run.record import recorded_options, recorded_plan, tags_of
 from ..run.record_file import finished_record
 from ..sound.background import Background
 from ..sound.context import StageContext
-from ..sound.mix import mix_work, write_mix
+from ..sound.mix import bank_levels, mix_work, write_mix
 from ..sound.spectra import SpectraMap, SpectraSpool
 from ..sound.windowed import Windowing
 from ..store.sum_maps import SIDES, SumMap
@@ -162,8 +162,10 @@ def render_run(
         parts = {
             number: [] if stem is None else [(stem, partial_of[targets[number]])] for number in source.maps
         }
+        strides = {number: each.bank.stride for number, each in source.maps.items()}
+        levels = bank_levels(strides, sound.bank_fall_db)
         with stages.stage("mix", mix_work(audio.temporary_bytes // 4, sound, parts), "samples") as advance:
-            write_mix(windowing, spools, partial_of[out], audio, advance, parts)
+            write_mix(windowing, spools, partial_of[out], audio, advance, parts, levels)
         for target, made in partial_of.items():
             if made.exists():
                 made.replace(target)

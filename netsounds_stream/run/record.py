@@ -200,6 +200,7 @@ def recorded_options(record: dict[str, Any]) -> SonifyOptions:
     sound = dict(words.pop("sound"))
     sound["schemes"] = tuple(sound["schemes"])
     sound["filters"] = None if sound["filters"] is None else tuple(sound["filters"])
+    sound.setdefault("bank_fall_db", 0.0)  # in older versions all banks had the same level
     return SonifyOptions(**words, sound=SoundOptions(**sound))
 
 

@@ -1,7 +1,7 @@
-"""The mix: the banks' windowed sums at one level, panned, added, and brought to a loudness.
+"""The mix: the banks' windowed sums, each at its level, panned, added, and brought to a loudness.
 
-A bank with hardly any content is not raised to the others' level, nor a nearly even picture to that of other
-pictures (`background.Background.presence`).
+A bank is the quieter the coarser its resolution is. One with hardly any content is not raised to its level,
+nor a nearly even picture to that of other pictures (`background.Background.presence`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from .windowed import (
     written_state,
 )
 
-_APART = 0.35  # place of a bank, as a share of the way from the middle to a side
+_APART = 0.7  # place of a bank, as a share of the way from the middle to a side
 
 
 def write_mix(
@@ -50,6 +50,7 @@ def write_mix(
     audio: AudioPlan,
     advance: Advance,
     parts: Mapping[int, Sequence[tuple[AudioPlan, Path]]],
+    levels: Mapping[int, float],
 ) -> None:
     """Write the mix of the banks' sums as one file, and each bank's part of it.
 
@@ -61,6 +62,7 @@ def write_mix(
         advance: called with the number of samples of each pass.
         parts: plan and path of the files of each bank's part, by the bank's number; empty where parts are
             not wanted.
+        levels: level of each bank in the mix, by its number; see `bank_levels`.
 
     Raises:
         Stopped: the run was cancelled.
@@ -74,8 +76,8 @@ def write_mix(
         signals = {number: spool(f"mix-{number}") for number in banks}
         mixed = spool("mix")
         _synthesise(windowing, banks, signals, advance)
-        levelled = _levelled(banks, signals)
-        target = _mix_finish(windowing, banks, path, audio)
+        levelled = _levelled(banks, signals, levels)
+        target = _mix_finish(windowing, banks, levels, path, audio)
         loudness = windowing.meter(audio, target.loudness_lufs)
         level = LevelMeter(1)
         write_signal(_added(levelled, windowing.stft.sounded), mixed, 0, level, lambda amount: None, loudness)
@@ -116,27 +118,37 @@ def _synthesise(
 
 
 def _levelled(
-    banks: Mapping[int, SpectraSpool], signals: Mapping[int, Spool]
+    banks: Mapping[int, SpectraSpool], signals: Mapping[int, Spool], levels: Mapping[int, float]
 ) -> list[tuple[NDArray[np.float32], Spool]]:
-    """Pair each bank's signal with the gains that bring it to the common level and to its place.
+    """Pair each bank's signal with the gains that bring it to its level and to its place.
 
     Returns:
         For each bank, gains float32 `[channel]`, smaller where the bank lacks content, and its signal.
     """
     return [
-        (place * np.float32(bank.presence / bank.level if bank.level else 0.0), signals[number])
-        for (number, bank), place in zip(banks.items(), _panned(len(banks)), strict=True)
+        (
+            place * np.float32(levels[number] * bank.presence / bank.level if bank.level else 0.0),
+            signals[number],
+        )
+        for (number, bank), place in zip(
+            banks.items(), panned([levels[number] for number in banks]), strict=True
+        )
     ]
 
 
 def _mix_finish(
-    windowing: Windowing, banks: Mapping[int, SpectraSpool], path: Path, audio: AudioPlan
+    windowing: Windowing,
+    banks: Mapping[int, SpectraSpool],
+    levels: Mapping[int, float],
+    path: Path,
+    audio: AudioPlan,
 ) -> Finish:
     """Return the target of the mix: the wanted loudness, less where the banks lack content."""
     context = windowing.context
     wanted = context.options.loudness_lufs
     loudness_lufs = MIX_LUFS if wanted is None else wanted
-    share = sum(bank.presence**2 for bank in banks.values()) / len(banks)
+    power = sum(levels[number] ** 2 for number in banks)
+    share = sum((levels[number] * bank.presence) ** 2 for number, bank in banks.items()) / power
     loudness_lufs += 10 * math.log10(share) if share else 0.0
     view = None
     if context.views is not None:
@@ -166,19 +178,34 @@ def mix_work(samples: int, sound: SoundOptions, parts: Mapping[int, Sequence[tup
     return work + sum(samples * (1 + len(files)) for files in parts.values() if files)
 
 
-def _panned(count: int) -> NDArray[np.float32]:
-    """Return gains that pan signals alternately left and right, by constant power.
+def bank_levels(strides: Mapping[int, int], fall_db: float) -> dict[int, float]:
+    """Return the level of each bank in the mix, as a share of that of the finest.
 
     Args:
-        count: number of signals; a last one without a partner stays in the middle.
+        strides: distance between the centres of a bank's neighbouring values, in pixels, by its number.
+        fall_db: how much quieter a bank is for each halving of the resolution.
+    """
+    finest = min(strides.values())
+    return {number: 10 ** (-fall_db * math.log2(stride / finest) / 20) for number, stride in strides.items()}
+
+
+def panned(levels: Sequence[float]) -> NDArray[np.float32]:
+    """Return gains that pan signals by constant power, so that both channels have the same power.
+
+    All but the first lie alternately to the right and to the left, and the first where it balances them.
+
+    Args:
+        levels: levels of the signals, which are taken to have nothing in common.
 
     Returns:
         float32 `[signal, channel]`; a gain in the middle is 1.
     """
-    sides = np.array([(-1) ** (at + 1) for at in range(count)], dtype=np.float64)
-    if count % 2:
-        sides[-1] = 0
-    angles = (1 + _APART * sides) * np.pi / 4
+    sides = _APART * np.array([0, *((-1) ** at for at in range(len(levels) - 1))], dtype=np.float64)
+    powers = np.square(np.asarray(levels, dtype=np.float64))
+    # A signal's power on the right less that on the left is its power times sin(pi / 2 * side).
+    lean = float(powers @ np.sin(np.pi / 2 * sides)) / powers[0]
+    sides[0] = -min(_APART, max(-_APART, 2 / np.pi * math.asin(min(1.0, max(-1.0, lean)))))
+    angles = (1 + sides) * np.pi / 4
     places = np.sqrt(2) * np.stack((np.cos(angles), np.sin(angles)), axis=1)
     return np.asarray(places, dtype=np.float32)
 

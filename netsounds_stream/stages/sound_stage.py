@@ -10,7 +10,7 @@ from ..base.pipeline import Pipeline
 from ..planning.plan import BankPlan
 from ..planning.steps import MIX, SpectraState, sound_stage, sound_step, summing_step
 from ..sound.bank import BankSound, BankSums
-from ..sound.mix import mix_work, write_mix
+from ..sound.mix import bank_levels, mix_work, write_mix
 from ..sound.raw import RawSound, Share
 from .context import RunContext
 
@@ -77,7 +77,9 @@ def write_run_mix(run: RunContext, pipeline: Pipeline) -> None:
                 bank.number, rows, bank.frequencies, run.mixture(bank), _summed(run, bank), stack
             )
             banks[bank.number] = spools["mix"]
-        write_mix(windowing, banks, run.layout.mix, audio, advance, parts)
+        strides = {bank.number: bank.bank.stride for bank in run.plan.banks}
+        levels = bank_levels(strides, run.options.sound.bank_fall_db)
+        write_mix(windowing, banks, run.layout.mix, audio, advance, parts, levels)
 
 
 def _summed(run: RunContext, bank: BankPlan) -> list[SpectraState]:

@@ -52,6 +52,7 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             "format",
         )
     ),
+    ("bank_fall", {**RAW, "method": "istft"}, {"mix": True}),
     ("pan", RAW, {"mix": True}),
     ("pan", {**RAW, "stereo": True, "scheme": "concat"}, {**RAW, "stereo": True, "scheme": "sum"}),
     ("stereo", {"stereo": True, "scheme": "filters"}, {"stereo": True, "scheme": ("sum", "concat")}),
