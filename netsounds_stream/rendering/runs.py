@@ -60,12 +60,15 @@ class FinishedSums:
     picture: Region
 
 
-def open_sums(folder: Path, banks: Sequence[int] | None = None) -> FinishedSums:
+def open_sums(
+    folder: Path, banks: Sequence[int] | None = None, *, otherwise: str = ", or give one of its arrays"
+) -> FinishedSums:
     """Open the sum maps of a finished run.
 
     Args:
         folder: the run's folder.
         banks: numbers of the banks; None: all that the run has.
+        otherwise: what else can be done where it keeps none, as the end of a message.
 
     Returns:
         The maps, of which nothing is read yet.
@@ -79,8 +82,7 @@ def open_sums(folder: Path, banks: Sequence[int] | None = None) -> FinishedSums:
     plan = recorded_plan(record)
     if not plan.sum_maps:
         raise StoreError(
-            f"{folder} keeps no sums of its banks; make the run again with --sum-maps and a mix, or give one "
-            f"of its arrays"
+            f"{folder} keeps no sums of its banks; make the run again with --sum-maps and a mix{otherwise}"
         )
     planned = {bank.number: bank.bank for bank in plan.banks}
     for number in banks or ():
@@ -187,18 +189,30 @@ def _sound_of(source: FinishedSums, out: Path, words: Mapping[str, Any], *, stem
 
 def _stft_of(source: FinishedSums, sound: SoundOptions, way: PicturePath) -> Stft:
     """Plan the frames: as long as they are wanted, or at the pace of the run's own mix."""
+    return stft_of(seconds_of(source, sound, way), sound)
+
+
+def seconds_of(source: FinishedSums, sound: SoundOptions, way: PicturePath) -> float:
+    """Return how long a path sounds: as long as is wanted, or at the pace of the run's own mix.
+
+    Args:
+        source: the run.
+        sound: options of the sound.
+        way: the path.
+
+    Returns:
+        Seconds.
+    """
     made = source.plan.stft
     assert made is not None
     if sound.duration_s is not None:
-        seconds = sound.duration_s
-    else:
-        seconds = made.samples / source.sound.sample_rate_hz
-        plan = source.plan
-        own = isinstance(way, Along) and way.axis == plan.time_axis and way.region == source.picture
-        if not own:
-            along = plan.width if plan.time_axis == "x" else plan.height
-            seconds = clipped_duration_s(seconds * way.length / along)
-    return stft_of(seconds, sound)
+        return sound.duration_s
+    seconds = made.samples / source.sound.sample_rate_hz
+    plan = source.plan
+    if isinstance(way, Along) and way.axis == plan.time_axis and way.region == source.picture:
+        return seconds
+    along = plan.width if plan.time_axis == "x" else plan.height
+    return clipped_duration_s(seconds * way.length / along)
 
 
 def _windowing(

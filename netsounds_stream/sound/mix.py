@@ -125,7 +125,7 @@ def _levelled(
     """
     return [
         (place * np.float32(bank.presence / bank.level if bank.level else 0.0), signals[number])
-        for (number, bank), place in zip(banks.items(), _panned(len(banks)), strict=True)
+        for (number, bank), place in zip(banks.items(), panned(len(banks)), strict=True)
     ]
 
 
@@ -166,7 +166,7 @@ def mix_work(samples: int, sound: SoundOptions, parts: Mapping[int, Sequence[tup
     return work + sum(samples * (1 + len(files)) for files in parts.values() if files)
 
 
-def _panned(count: int) -> NDArray[np.float32]:
+def panned(count: int) -> NDArray[np.float32]:
     """Return gains that pan signals alternately left and right, by constant power.
 
     Args:
