@@ -122,17 +122,6 @@ class BankEnergies:
     moments: Energies
     presence: float
 
-    @property
-    def usual(self) -> float:
-        """Energy of a loud peak: the 90th percentile of what the loudest bins of the steps have.
-
-        Steps without content do not count; 0 if there are no others. The loudest of all would be one spark
-        of a picture, often, 15 dB above all else.
-        """
-        loudest = self.both.max(axis=1, initial=0)
-        loudest = loudest[loudest > 0]
-        return float(np.percentile(loudest, 90)) if loudest.size else 0.0
-
 
 def energies_of(
     source: BankMap, scan: Scan, grid: Grid, sound: SoundOptions, advance: Callable[[int], None]

@@ -23,7 +23,7 @@ class Event:
         key: number of the key that the file plays, from which it is bent.
         channel: channel in the file, counted from 1.
         velocity: velocity in the file.
-        level_db: its loudest level, relative to a loud peak of its bank.
+        level_db: level of its mean energy, relative to a loud peak of its bank.
         pan: where it sounds from: -1 left, 0 middle, 1 right.
         bank: number of the bank.
         layer: the bank's layer.

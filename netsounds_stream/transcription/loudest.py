@@ -145,7 +145,8 @@ def _by_levels(
     filters = np.arange(bank.channels) if audible is None else audible
     found: list[int | None] = []
     for s, c in zip(step, cell, strict=True):
-        near = np.abs(known.places[filters, s].astype(np.int64) - c) <= 1
-        levels = np.where(near, known.levels[filters, s], 0)
+        steps = slice(max(0, s - 1), s + 2)
+        near = np.abs(known.places[filters, steps].astype(np.int64) - c) <= 1
+        levels = np.where(near, known.levels[filters, steps], 0).max(axis=1)
         found.append(int(filters[levels.argmax()]) if levels.any() else None)
     return found

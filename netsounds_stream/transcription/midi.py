@@ -281,7 +281,7 @@ def _events(
     with stages.stage("filters", max(1, sum(map(len, found.values()))), "notes") as advance:
         for number, notes in found.items():
             bank = _planned(wanted, number)
-            places = _places(wanted, notes)
+            places = _places(wanted, number, notes)
             filters = loudest(bank, places)
             for each, (x, y), filter_ in zip(notes, places.tolist(), filters, strict=True):
                 lines.append(_event(each, bank, filter_, x, y))
@@ -289,15 +289,15 @@ def _events(
     return sorted(lines, key=lambda line: (line.start_seconds, line.bank, line.midi))
 
 
-def _places(wanted: _Wanted, notes: Sequence[Placed]) -> NDArray[np.float64]:
-    """Return where notes come from, float64 `[note, x or y]`: where each is loudest."""
-    moments = np.array([each.note.loudest_s / wanted.seconds for each in notes])
+def _places(wanted: _Wanted, number: int, notes: Sequence[Placed]) -> NDArray[np.float64]:
+    """Return where a bank's notes come from, float64 `[note, x or y]`: where each is loudest."""
+    scan = scan_of(wanted.source.maps[number], wanted.way, wanted.heard)
+    rows = np.array([each.note.loudest_s / wanted.seconds * scan.rows - 0.5 for each in notes])
     hz = np.array([frequency_of(float(each.note.pitches[each.note.loudest])) for each in notes])
     share = FrequencyScale(wanted.sound.frequency, *wanted.sound.frequencies_hz).share(hz)
-    if wanted.sound.flip_frequency:
+    if scan.top_first != wanted.sound.flip_frequency:
         share = 1 - share
-    low, high = wanted.way.segments(moments)
-    return np.asarray(low + share[:, None] * (high - low), dtype=np.float64)
+    return scan.pixels(rows, share * scan.frequencies - 0.5)
 
 
 def _event(each: Placed, bank: BankPlan, filter_: int | None, x: float, y: float) -> Event:

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..planning.scales import midi_number
-from .energies import BankEnergies
-from .ridges import Ridge, RidgeRules, track
+from .energies import BankEnergies, Energies
+from .ridges import Ridge, RidgeRules, blurred, track
 
 Floats = NDArray[np.float64]
 
 #: Semitones over which a note moves from which on it is one that glides.
 GLIDE = 1.0
-# Levels in dB, relative to a loud peak of the bank (`BankEnergies.usual`) in a picture full of content: that
+# Levels in dB, relative to a loud peak of the bank (`usual_peak`) in a picture full of content: that
 # of a peak with which a note begins, and how far below it a note ends.
 _ONSET_DB = -18.0
 _BELOW_DB = 6.0
@@ -86,8 +86,8 @@ class Note:
 
     @property
     def level_db(self) -> float:
-        """Loudest level in dB."""
-        return float(self.levels_db[self.loudest])
+        """Level of its mean energy, in dB."""
+        return 10 * math.log10(float((10 ** (self.levels_db / 10)).mean()))
 
     @property
     def energy(self) -> float:
@@ -133,9 +133,11 @@ def notes_of(bank: BankEnergies, places: Floats, rules: NoteRules) -> list[Note]
         The notes, by their beginnings; none where the bank is silent.
     """
     grid = bank.grid
-    scale = bank.presence**2 / bank.usual if bank.usual > 0 else 0.0  # from energies to levels
-    if scale == 0:
+    loud = blurred(bank.both, grid.pitches)
+    usual = usual_peak(loud)
+    if usual == 0 or bank.presence == 0:
         return []
+    scale = bank.presence**2 / usual  # from energies to levels
     onset = 10 ** (_ONSET_DB / 10) / scale
     tracking = RidgeRules(
         onset=onset,
@@ -143,7 +145,7 @@ def notes_of(bank: BankEnergies, places: Floats, rules: NoteRules) -> list[Note]
         gap_steps=max(1, round(_GAP_S / grid.step_s)),
         peaks=_PEAKS * rules.most,
     )
-    ridges = track(bank.both, bank.moments, grid.pitches, tracking)
+    ridges = track(bank.both, loud, bank.moments, grid.pitches, tracking)
     least = max(1, math.ceil(rules.least_s / grid.step_s - 1e-9))
     chosen = _chosen([each for each in ridges if each.steps >= least], grid.steps, rules.most)
     notes = [
@@ -160,6 +162,22 @@ def notes_of(bank: BankEnergies, places: Floats, rules: NoteRules) -> list[Note]
         scale_pitches = np.array([midi_number(hz) for hz in rules.scale_hz])
         notes = [part for note in notes for part in stepped(note, scale_pitches, least)]
     return sorted(notes, key=lambda note: (note.start_s, note.pitches[0]))
+
+
+def usual_peak(loud: Energies) -> float:
+    """Return the energy of a loud peak: the 90th percentile of the steps' loudest bins.
+
+    The loudest of all is often a single spark of the picture, 15 dB above all else.
+
+    Args:
+        loud: energies `[step, bin]`. Steps without any do not count.
+
+    Returns:
+        0 if there are no others.
+    """
+    loudest = loud.max(axis=1, initial=0)
+    loudest = loudest[loudest > 0]
+    return float(np.percentile(loudest, 90)) if loudest.size else 0.0
 
 
 def stepped(note: Note, scale: Floats, least: int) -> list[Note]:

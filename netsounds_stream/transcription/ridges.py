@@ -1,6 +1,8 @@
 r"""Ridges: what stays near one pitch, or glides, as time passes, found in a bank's energies `[step, bin]`.
 
-In each step of time the peaks along pitch are found. A peak counts if it stands out: on the way from it to
+First, energies are blurred along pitch: a line of a picture has two edges, which are one voice, and pitches
+that are nearer than some two semitones would be heard as a roughness. In each step of time the peaks along
+pitch are found. A peak counts if it stands out: on the way from it to
 any higher one, energy falls to a quarter of its own at least (6 dB). A flat stretch has one peak, in its
 middle. Peaks are then joined from step to step, the nearest first, each to where its ridge was heading, as
 R. McAulay and T. Quatieri join the partials of speech ("Speech analysis/synthesis based on a sinusoidal
@@ -27,12 +29,14 @@ Energies = NDArray[np.float32]
 
 # A peak's energy over that of the valley between it and a higher one, at least.
 _STANDS_OUT = 4.0
+# Semitones on either side over which energies are blurred, and whose energies tell where a peak lies.
+_BESIDE = 1.5
 # Semitones that a ridge may move from one step to the next, beside what it was moving already.
-_REACH = 1.0
+_REACH = _BESIDE
 # The same in bins, where they lie far apart: a bit more than the diagonal of the picture.
 _REACH_BINS = 1.5
-# Semitones on either side of a peak whose energies tell where between the bins it lies.
-_BESIDE = 0.5
+# Energies that differ by less than this share of a step's largest are alike: flat stretches are to be flat.
+_ALIKE = 1e-6
 # Share of the newest difference in the speed that a ridge is expected to have.
 _NEW_SPEED = 0.5
 
@@ -180,11 +184,28 @@ def _standing_out(peaks: Sequence[float], valleys: Sequence[float]) -> list[int]
     return [at for at, peak in enumerate(peaks) if saddles[at] * _STANDS_OUT <= peak]
 
 
-def track(energies: Energies, moments: Energies, pitches: Floats, rules: RidgeRules) -> list[Ridge]:
+def blurred(energies: Energies, pitches: Floats) -> Energies:
+    """Blur energies along pitch.
+
+    Args:
+        energies: float32 `[step, bin]`.
+        pitches: pitches of the bins in semitones, float64 `[bin]`.
+
+    Returns:
+        float32 `[step, bin]`: what lies up to `_BESIDE` from a bin, added up with weights that fall evenly.
+    """
+    weights = np.maximum(0, 1 - np.abs(pitches[:, None] - pitches) / _BESIDE).astype(np.float32)
+    return np.asarray(energies @ weights)
+
+
+def track(
+    energies: Energies, loud: Energies, moments: Energies, pitches: Floats, rules: RidgeRules
+) -> list[Ridge]:
     """Find the ridges of a bank.
 
     Args:
         energies: float32 `[step, bin]`.
+        loud: the same, `blurred`, among which peaks are sought.
         moments: each bin's energy times the pitch at which it lies, above that of the bin, in semitones;
             float32 `[step, bin]`.
         pitches: pitches of the bins in semitones, ascending, float64 `[bin]`.
@@ -198,9 +219,11 @@ def track(energies: Energies, moments: Energies, pitches: Floats, rules: RidgeRu
     spacing = np.gradient(pitches) if len(pitches) > 1 else np.ones(1)
     reach = np.maximum(_REACH, _REACH_BINS * spacing)
     for step in range(len(energies)):
-        row = energies[step].astype(np.float64)
-        bins = peaks_of(row, rules.offset, rules.peaks)
-        found = _between(row, moments[step].astype(np.float64), pitches, bins)
+        row = loud[step].astype(np.float64)
+        alike = _ALIKE * float(row.max(initial=0))
+        level = np.round(row / alike) * alike if alike else row
+        bins = peaks_of(level, rules.offset, rules.peaks)
+        found = _between(energies[step].astype(np.float64), moments[step].astype(np.float64), pitches, bins)
         joined = _joined([each.expected(step) for each in ridges], found, reach[bins])
         for peak, bin_ in enumerate(bins):
             number = joined.get(peak)
