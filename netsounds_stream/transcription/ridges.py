@@ -30,7 +30,7 @@ Energies = NDArray[np.float32]
 # A peak's energy over that of the valley between it and a higher one, at least.
 _STANDS_OUT = 4.0
 # Semitones on either side over which energies are blurred, and whose energies tell where a peak lies.
-_BESIDE = 1.5
+_BESIDE = 2.0
 # Semitones that a ridge may move from one step to the next, beside what it was moving already.
 _REACH = _BESIDE
 # The same in bins, where they lie far apart: a bit more than the diagonal of the picture.
