@@ -145,7 +145,7 @@ def midi(
     Example:
         >>> from netsounds_stream import midi
         >>> made = midi("landscape-netsounds", "landscape.mid", scale_notes="pentatonic")
-        >>> made.notes > 10, made.events_path.name
+        >>> made.notes > 0, made.events_path.name
         (True, 'events.csv')
     """
     target = Path(out)
