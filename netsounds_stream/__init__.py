@@ -46,6 +46,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test holds these imports t
     from .run.result import Run as Run
     from .run.result import open_run as open_run
     from .store.arrays import open_activations as open_activations
+    from .transcription.midi import Midi as Midi
+    from .transcription.midi import midi as midi
     from .videos.video import Video as Video
     from .videos.video import video as video
 
@@ -66,6 +68,8 @@ _HOMES = {
     "plot": "report.plot",
     "share": "report.single_file",
     "gallery": "report.gallery",
+    "midi": "transcription.midi",
+    "Midi": "transcription.midi",
     "video": "videos.video",
     "Video": "videos.video",
     "Run": "run.result",

@@ -48,7 +48,7 @@ from .options import (
     chosen_options,
 )
 from .render import render
-from .run_commands import check, gallery, info, plot, share, video
+from .run_commands import check, gallery, info, midi, plot, share, video
 from .sections import MAIN, option, stacked
 from .streams import lossy_streams
 from .text import bench_text, long_plan, plan_facts, verification_text
@@ -267,6 +267,7 @@ cli.add_command(plot)
 cli.add_command(share)
 cli.add_command(gallery)
 cli.add_command(video)
+cli.add_command(midi)
 
 
 @cli.command()

@@ -17,7 +17,8 @@ from .sections import PICTURE as OF_PICTURE
 from .sound_options import SOUND
 
 _OF_RUNS = ("banks", "path", "path_width", "region", "stems")
-RUN_SOUND = stacked(
+#: Banks of a run, and the way across its picture.
+ACROSS = stacked(
     option(MAIN, "--banks", metavar="N,N", help="Banks in the mix, of a run. [default: all]"),
     option(
         MAIN,
@@ -40,14 +41,14 @@ RUN_SOUND = stacked(
         help="Width of the band that a line or a curve passes over. [default: the whole picture for a line, "
         "a quarter of its short edge for a curve]",
     ),
-    option(MAIN, "--stems", is_flag=True, help="Write each bank's part beside OUT, as OUT-stem-N."),
 )
 
 
 @click.command(cls=SectionedCommand)
 @click.argument("source", type=LOCAL, metavar="RUN|ARRAY")
 @click.argument("out", type=LOCAL)
-@RUN_SOUND
+@ACROSS
+@option(MAIN, "--stems", is_flag=True, help="Write each bank's part beside OUT, as OUT-stem-N.")
 @option(
     MAIN,
     "--scheme",

@@ -1,4 +1,4 @@
-"""The commands on finished runs and their files: `check`, `info`, `plot`, `share`, `gallery`, `video`."""
+"""The commands on finished runs: `check`, `info`, `plot`, `share`, `gallery`, `video`, `midi`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 import click
 
 from ..base.machine import importing
+from ..planning import scales
 from ..videos.codecs import CODECS
 from .common import print_json
 from .options import JSON, LOCAL, OVERWRITE, PLACE, QUIET
+from .render import ACROSS
 from .sections import MAIN, SectionedCommand, option, stacked
-from .text import check_text, facts_text, video_text
+from .text import check_text, facts_text, midi_text, video_text
 
 
 @click.command(cls=SectionedCommand)
@@ -152,4 +154,55 @@ def video(run: Path, out: Path, quiet: bool, as_json: bool, **words: Any) -> Non
         for note in made.notes:
             click.echo(f"note: {note}", err=True)
         click.echo(video_text(made), err=True)
+    click.echo(str(made.path))
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("run", type=LOCAL)
+@click.argument("out", type=LOCAL)
+@option(MAIN, "--notes", default=4, metavar="N", help="Most notes of a bank that sound at a time, 1 to 15.")
+@option(MAIN, "--min-note", default=0.15, metavar="SECONDS", help="Leave out notes that are shorter.")
+@option(
+    MAIN,
+    "--scale-notes",
+    metavar="SCALE",
+    help=f"Bring pitches to the notes of a scale: {', '.join(scales.SCALES)}, or a Scala file, NAME.scl.",
+)
+@option(
+    MAIN,
+    "--root",
+    metavar="NOTE",
+    help="Root of --scale-notes: a note such as A2, F#3 or Bb1, or hertz. [default: A2, 110 Hz]",
+)
+@option(MAIN, "--bpm", default=120.0, help="Tempo of the bars; times in seconds do not depend on it.")
+@option(
+    MAIN, "--mpe", is_flag=True, help="Give each note a channel and its exact pitch, for MPE instruments."
+)
+@option(MAIN, "--duration", type=float, metavar="SECONDS", help="Length in time. [default: the mix's]")
+@ACROSS
+@option(MAIN, "--fmin", type=float, metavar="HZ", help="Frequency of the lowest row. [default: the run's]")
+@option(MAIN, "--fmax", type=float, metavar="HZ", help="Frequency of the highest row. [default: the run's]")
+@option(MAIN, "--title", help="Title of the file. [default: the label and the picture's name]")
+@option(MAIN, "--events", type=LOCAL, help="Table of the notes. [default: events.csv, beside OUT]")
+@stacked(OVERWRITE, QUIET, JSON)
+def midi(run: Path, out: Path, quiet: bool, as_json: bool, **words: Any) -> None:
+    """Write a finished RUN as notes: OUT (.mid), and events.csv with each note's place in the picture.
+
+    It needs the extra midi: pip install 'netsounds-stream[midi]'.
+    """
+    with importing():
+        from ..transcription.midi import midi as write
+        from .display import display
+
+    with display(quiet=quiet) as listener:
+        made = write(run, out, on_progress=listener, **words)
+    if as_json:
+        from dataclasses import asdict
+
+        print_json({**asdict(made), "path": str(made.path), "events_path": str(made.events_path)})
+        return
+    if not quiet:
+        for remark in made.remarks:
+            click.echo(f"note: {remark}", err=True)
+        click.echo(midi_text(made), err=True)
     click.echo(str(made.path))

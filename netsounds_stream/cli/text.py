@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..network.verify import Verification
     from ..planning.plan import AudioPlan, BankPlan, Plan
     from ..run.check import Check
+    from ..transcription.midi import Midi
     from ..videos.video import Video
     from .bench import Report
 
@@ -223,6 +224,12 @@ def video_text(video: Video) -> str:
         f"{video.width} x {video.height} px, {video.fps:g} frames a second, {clock_text(video.seconds)}, "
         f"{video.codec} and {video.audio_codec}, {format_bytes(video.bytes)}"
     )
+
+
+def midi_text(made: Midi) -> str:
+    """Describe a MIDI file in one line."""
+    banks = ", ".join(f"{count} of bank {number}" for number, count in made.by_bank.items())
+    return f"{made.notes} notes, {made.bent} of them glide, in {clock_text(made.seconds)}: {banks}"
 
 
 def layers_text(graph: Graph, layers: Sequence[Layer], banks: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from ..base.journal import Journal
 from ..base.pipeline import Pipeline, workers
 from ..base.progress import Listener, Stages
 from ..errors import OptionError, OutputError, StoreError
+from ..graph.layers import Bank
 from ..planning.options import parse_banks, sound_words
 from ..planning.plan import AudioPlan, Plan, Stft
 from ..planning.planner import split_threads
@@ -59,13 +60,21 @@ class FinishedSums:
     maps: Mapping[int, BankMap]
     picture: Region
 
+    @property
+    def banks(self) -> dict[int, Bank]:
+        """The maps' banks by their numbers."""
+        return {number: each.bank for number, each in self.maps.items()}
 
-def open_sums(folder: Path, banks: Sequence[int] | None = None) -> FinishedSums:
+
+def open_sums(
+    folder: Path, banks: Sequence[int] | None = None, *, otherwise: str = ", or give one of its arrays"
+) -> FinishedSums:
     """Open the sum maps of a finished run.
 
     Args:
         folder: the run's folder.
         banks: numbers of the banks; None: all that the run has.
+        otherwise: what else can be done where it keeps none, as the end of a message.
 
     Returns:
         The maps, of which nothing is read yet.
@@ -79,8 +88,7 @@ def open_sums(folder: Path, banks: Sequence[int] | None = None) -> FinishedSums:
     plan = recorded_plan(record)
     if not plan.sum_maps:
         raise StoreError(
-            f"{folder} keeps no sums of its banks; make the run again with --sum-maps and a mix, or give one "
-            f"of its arrays"
+            f"{folder} keeps no sums of its banks; make the run again with --sum-maps and a mix{otherwise}"
         )
     planned = {bank.number: bank.bank for bank in plan.banks}
     for number in banks or ():
@@ -162,8 +170,7 @@ def render_run(
         parts = {
             number: [] if stem is None else [(stem, partial_of[targets[number]])] for number in source.maps
         }
-        strides = {number: each.bank.stride for number, each in source.maps.items()}
-        levels = bank_levels(strides, sound.bank_fall_db)
+        levels = bank_levels(source.banks, sound.bank_fall_db)
         with stages.stage("mix", mix_work(audio.temporary_bytes // 4, sound, parts), "samples") as advance:
             write_mix(windowing, spools, partial_of[out], audio, advance, parts, levels)
         for target, made in partial_of.items():
@@ -189,18 +196,30 @@ def _sound_of(source: FinishedSums, out: Path, words: Mapping[str, Any], *, stem
 
 def _stft_of(source: FinishedSums, sound: SoundOptions, way: PicturePath) -> Stft:
     """Plan the frames: as long as they are wanted, or at the pace of the run's own mix."""
+    return stft_of(seconds_of(source, sound, way), sound)
+
+
+def seconds_of(source: FinishedSums, sound: SoundOptions, way: PicturePath) -> float:
+    """Return how long a path sounds: as long as is wanted, or at the pace of the run's own mix.
+
+    Args:
+        source: the run.
+        sound: options of the sound.
+        way: the path.
+
+    Returns:
+        Seconds.
+    """
     made = source.plan.stft
     assert made is not None
     if sound.duration_s is not None:
-        seconds = sound.duration_s
-    else:
-        seconds = made.samples / source.sound.sample_rate_hz
-        plan = source.plan
-        own = isinstance(way, Along) and way.axis == plan.time_axis and way.region == source.picture
-        if not own:
-            along = plan.width if plan.time_axis == "x" else plan.height
-            seconds = clipped_duration_s(seconds * way.length / along)
-    return stft_of(seconds, sound)
+        return sound.duration_s
+    seconds = made.samples / source.sound.sample_rate_hz
+    plan = source.plan
+    if isinstance(way, Along) and way.axis == plan.time_axis and way.region == source.picture:
+        return seconds
+    along = plan.width if plan.time_axis == "x" else plan.height
+    return clipped_duration_s(seconds * way.length / along)
 
 
 def _windowing(

@@ -71,6 +71,17 @@ class Scan(Protocol):
             float32 `[row, side, frequency]`.
         """
 
+    def pixels(self, rows: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return where values lie on the picture.
+
+        Args:
+            rows: numbers of rows, of which fractions lie between two, `[place]`.
+            values: numbers of a row's values, likewise.
+
+        Returns:
+            float64 `[place, x or y]`; the first pixel's centre is 0.5.
+        """
+
 
 def scan_of(source: BankMap, path: Path, region: Region) -> Scan:
     """Return a path's scan of a bank.
@@ -112,6 +123,8 @@ class _Straight:
         bottom, end = region.y + region.height, region.x + region.width
         down = _within(source.bank, "y", (region.y, bottom), source.picture.height, height)
         right = _within(source.bank, "x", (region.x, end), source.picture.width, width)
+        self._first = np.array([right[0], down[0]])
+        self._bank = source.bank
         down, right = _clamped(down, height, border), _clamped(right, width, border)
         self._along, self._across = (right, down) if axis == "x" else (down, right)
 
@@ -131,6 +144,13 @@ class _Straight:
         first = int(wanted[0])
         frames = self._map.frames(self._axis, first, int(wanted[-1]) - first + 1)
         return frames[wanted - first][:, :, self._across]
+
+    def pixels(self, rows: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return where values lie on the picture; see `Scan`."""
+        x, y = self._bank.x, self._bank.y
+        numbers = np.stack((rows, values) if self._axis == "x" else (values, rows), axis=1) + self._first
+        centres = np.array([x.offset, y.offset]) + 0.5 + np.array([x.stride, y.stride]) * numbers
+        return np.asarray(centres, dtype=np.float64)
 
 
 class _Crossed:
@@ -157,6 +177,11 @@ class _Crossed:
         found[~heard] = self._even
         found[heard] = self._interpolated(points[heard])
         return found.transpose(0, 2, 1)
+
+    def pixels(self, rows: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return where values lie on the picture; see `Scan`."""
+        low, high = self._path.segments((rows + 0.5) / self.rows)
+        return low + (values[:, None] + 0.5) / self.frequencies * (high - low)
 
     def _interpolated(self, points: NDArray[np.float64]) -> Floats:
         """Interpolate the map at points `[point, x or y]`; returns `[point, side]`."""

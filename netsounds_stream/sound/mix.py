@@ -21,6 +21,7 @@ from torch import Tensor
 from ..base.progress import Advance
 from ..base.spool import Spool
 from ..errors import Stopped
+from ..graph.layers import Bank
 from ..planning.plan import AudioPlan
 from ..planning.sound_options import MIX_LUFS, SoundOptions
 from ..planning.steps import MIX
@@ -178,15 +179,16 @@ def mix_work(samples: int, sound: SoundOptions, parts: Mapping[int, Sequence[tup
     return work + sum(samples * (1 + len(files)) for files in parts.values() if files)
 
 
-def bank_levels(strides: Mapping[int, int], fall_db: float) -> dict[int, float]:
+def bank_levels(banks: Mapping[int, Bank], fall_db: float) -> dict[int, float]:
     """Return the level of each bank in the mix, as a share of that of the finest.
 
     Args:
-        strides: distance between the centres of a bank's neighbouring values, in pixels, by its number.
+        banks: the banks by their numbers.
         fall_db: how much quieter a bank is for each halving of the resolution.
     """
-    finest = min(strides.values())
-    return {number: 10 ** (-fall_db * math.log2(stride / finest) / 20) for number, stride in strides.items()}
+    finest = min(bank.stride for bank in banks.values())
+    falls = {number: fall_db * math.log2(bank.stride / finest) for number, bank in banks.items()}
+    return {number: 10 ** (-fall / 20) for number, fall in falls.items()}
 
 
 def panned(levels: Sequence[float]) -> NDArray[np.float32]:

@@ -77,8 +77,9 @@ def write_run_mix(run: RunContext, pipeline: Pipeline) -> None:
                 bank.number, rows, bank.frequencies, run.mixture(bank), _summed(run, bank), stack
             )
             banks[bank.number] = spools["mix"]
-        strides = {bank.number: bank.bank.stride for bank in run.plan.banks}
-        levels = bank_levels(strides, run.options.sound.bank_fall_db)
+        levels = bank_levels(
+            {bank.number: bank.bank for bank in run.plan.banks}, run.options.sound.bank_fall_db
+        )
         write_mix(windowing, banks, run.layout.mix, audio, advance, parts, levels)
 
 

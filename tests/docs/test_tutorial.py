@@ -23,7 +23,12 @@ from tests.helpers.tutorial_reader import INTERRUPT
 
 pytestmark = pytest.mark.docs
 
-PAGES = {"tutorial.md": 15, "networks.md": 10, "video.md": 4}  # and how many steps each has at least
+PAGES = {
+    "tutorial.md": 15,
+    "networks.md": 10,
+    "video.md": 4,
+    "musicians.md": 4,
+}  # and how many steps each has at least
 # A stage that took over a second, or five, says so, where stderr is no terminal.
 _STANDING = re.compile(r"^\w[\w ]*: +\d+%, .*memory .*\n", re.MULTILINE)
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from netsounds_stream.errors import OptionError
+from netsounds_stream.graph.layers import Bank
+from netsounds_stream.graph.usual import usual_banks
 from netsounds_stream.planning.sound_options import SoundOptions
 from netsounds_stream.sound.mix import bank_levels, panned
 
 
+def banks(strides: dict[int, int]) -> dict[int, Bank]:
+    one = usual_banks().banks[0]
+    return {
+        number: replace(one, number=number, y=replace(one.y, stride=stride))
+        for number, stride in strides.items()
+    }
+
+
 def test_a_bank_is_quieter_for_each_halving_of_its_resolution() -> None:
-    levels = bank_levels({1: 2, 2: 4, 3: 8, 4: 8, 5: 16}, 6.0)
+    levels = bank_levels(banks({1: 2, 2: 4, 3: 8, 4: 8, 5: 16}), 6.0)
     decibels = [20 * np.log10(levels[number]) for number in range(1, 6)]
     assert decibels == pytest.approx([0, -6, -12, -12, -18])
-    assert bank_levels({7: 16, 9: 32}, 4.0)[7] == 1  # the finest that is there
-    assert set(bank_levels({1: 2, 2: 4}, 0.0).values()) == {1.0}
+    assert bank_levels(banks({7: 16, 9: 32}), 4.0)[7] == 1  # the finest that is there
+    assert set(bank_levels(banks({1: 2, 2: 4}), 0.0).values()) == {1.0}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 16])
