@@ -2,7 +2,7 @@
 
 For each way to sound: the demonstration picture, the magnitudes that one bank's sum over its filters asks
 for (untrained weights), and the spectrogram of the sound that came out. For notes: sounds on two scales.
-Needs matplotlib.
+For the mix: three pictures, and the same at half their size. Needs matplotlib.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ _LOWEST_HZ, _HIGHEST_HZ, _ROWS, _COLUMNS = 30.0, 20000.0, 150, 300
 _NOTES_HZ, _NOTES_ROWS, _NOTES_FFT = (100.0, 4500.0), 220, (16384, 2048)
 _TICKS = {50: "50", 100: "100", 200: "200", 500: "500", 1000: "1k", 2000: "2k", 5000: "5k", 10000: "10k"}
 _RANGE_DB, _COLOURS = 60, 96
+_MIX_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,7 @@ def main(words: Sequence[str] | None = None) -> None:
             ]
             save(figure(pixels, title, panels, seconds), given.out / f"{name}.png")
         save(figure_of_notes(pixels, image), given.out / "notes.png")
+        save(figure_of_mixes(pixels, Path(folder)), given.out / "mixes.png")
 
 
 def figure_of_notes(pixels: NDArray[np.uint8], image: Path) -> Any:
@@ -195,6 +197,61 @@ def figure_of_notes(pixels: NDArray[np.uint8], image: Path) -> Any:
         seconds = len(samples) / rate
         panels.append((scale, levels_db(spectrogram(samples, rate, *_NOTES_FFT), seconds, edges)))
     return figure(pixels, "--method istft --scale-notes", panels, seconds, _NOTES_HZ)
+
+
+def figure_of_mixes(pixels: NDArray[np.uint8], folder: Path) -> Any:
+    """Three pictures, the spectrograms of their mixes, and those of their mixes at half the size."""
+    pictures = {"landscape": pixels, "rings": rings(*pixels.shape[1::-1]), "bars": bars(*pixels.shape[1::-1])}
+    made, axes = plt.subplots(
+        len(pictures),
+        3,
+        figsize=(9.6, 6.2),
+        layout="constrained",
+        gridspec_kw={"width_ratios": [1, 1.25, 1.25]},
+    )
+    edges = np.geomspace(_LOWEST_HZ, _HIGHEST_HZ, _ROWS + 1)
+    words: dict[str, Any] = {"weights": "untrained", "scheme": "none", "activations": False, "report": False}
+    for row, (name, picture) in zip(axes, pictures.items(), strict=True):
+        row[0].imshow(picture, aspect="auto")
+        row[0].set(xticks=[], yticks=[])
+        whole = pyvips.Image.new_from_array(picture)
+        for at, (said, image) in zip(
+            row[1:], (("mix", whole), ("at half size", whole.shrink(2, 2))), strict=True
+        ):
+            path = folder / f"{name} {said}.png"
+            image.pngsave(str(path))
+            run = sonify(path, path.with_suffix(""), duration=_MIX_SECONDS, **words)
+            samples, rate = soundfile.read(run.folder / "mix.wav")
+            levels = levels_db(spectrogram(samples.mean(1), rate, 2048, 512), _MIX_SECONDS, edges)
+            drawn = at.imshow(
+                levels - levels.max(),
+                origin="lower",
+                aspect="auto",
+                vmin=-_RANGE_DB,
+                vmax=0,
+                cmap="magma",
+                interpolation="nearest",
+            )
+            at.set(xticks=[], yticks=[])
+            if name == "landscape":
+                at.set_title(said, fontsize=9)
+    bar = made.colorbar(drawn, ax=axes[:, 1:], pad=0.01)
+    bar.set_label("dB below the loudest")
+    return made
+
+
+def rings(width: int, height: int) -> NDArray[np.uint8]:
+    """Yellow rings on dark blue."""
+    y, x = np.mgrid[:height, :width]
+    radius = np.hypot(y - height / 2, x - width / 2)
+    on = (radius % (height / 13) < height / 120) & (radius < height / 2)
+    return np.where(on[..., None], np.uint8([255, 220, 0]), np.uint8([30, 40, 60])).astype(np.uint8)
+
+
+def bars(width: int, height: int) -> NDArray[np.uint8]:
+    """Eight upright white bars on black."""
+    on = (np.arange(width) + width / 16) % (width / 8) < width / 40
+    return np.broadcast_to(np.where(on, 255, 0).astype(np.uint8)[None, :, None], (height, width, 3)).copy()
 
 
 if __name__ == "__main__":
