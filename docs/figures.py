@@ -52,7 +52,7 @@ _LOWEST_HZ, _HIGHEST_HZ, _ROWS, _COLUMNS = 30.0, 20000.0, 150, 300
 _NOTES_HZ, _NOTES_ROWS, _NOTES_FFT = (100.0, 4500.0), 220, (16384, 2048)
 _TICKS = {50: "50", 100: "100", 200: "200", 500: "500", 1000: "1k", 2000: "2k", 5000: "5k", 10000: "10k"}
 _RANGE_DB, _COLOURS = 60, 96
-_MIX_SECONDS = 6.0
+_MIX_SECONDS, _MIX_RANGE_DB = 6.0, 45
 
 
 @dataclass(frozen=True)
@@ -205,11 +205,11 @@ def figure_of_mixes(pixels: NDArray[np.uint8], folder: Path) -> Any:
     made, axes = plt.subplots(
         len(pictures),
         3,
-        figsize=(9.6, 6.2),
+        figsize=(9.6, 4.8),
         layout="constrained",
         gridspec_kw={"width_ratios": [1, 1.25, 1.25]},
     )
-    edges = np.geomspace(_LOWEST_HZ, _HIGHEST_HZ, _ROWS + 1)
+    edges = np.geomspace(_LOWEST_HZ, _HIGHEST_HZ, _ROWS // 2 + 1)
     words: dict[str, Any] = {"weights": "untrained", "scheme": "none", "activations": False, "report": False}
     for row, (name, picture) in zip(axes, pictures.items(), strict=True):
         row[0].imshow(picture, aspect="auto")
@@ -227,7 +227,7 @@ def figure_of_mixes(pixels: NDArray[np.uint8], folder: Path) -> Any:
                 levels - levels.max(),
                 origin="lower",
                 aspect="auto",
-                vmin=-_RANGE_DB,
+                vmin=-_MIX_RANGE_DB,
                 vmax=0,
                 cmap="magma",
                 interpolation="nearest",

@@ -138,7 +138,9 @@ class SoundOptions:
         self._check_levels()
         self._check_frames()
         self._check_frequencies()
-        self._check_notes()
+        if self.scale_notes is not None:
+            object.__setattr__(self, "scale_notes", scales.canonical(self.scale_notes))
+            assert self.notes is not None  # it raises where there are none
         self._check_filters()
 
     def _check_levels(self) -> None:
@@ -191,11 +193,6 @@ class SoundOptions:
             raise OptionError(
                 f"frequencies cannot go from {low:g} to {high:g} Hz; use --fmin below --fmax, from {least:g}"
             )
-
-    def _check_notes(self) -> None:
-        if self.scale_notes is not None:
-            object.__setattr__(self, "scale_notes", scales.canonical(self.scale_notes))
-            assert self.notes is not None  # it raises where there are none
 
     def _check_filters(self) -> None:
         if self.top is not None and self.filters is not None:

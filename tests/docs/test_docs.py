@@ -65,7 +65,7 @@ def test_a_command_line_is_taken(line: str, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_figures_are_there_and_small() -> None:
-    assert len(FIGURES) == 6
+    assert len(FIGURES) == 7
     for name in FIGURES:
         assert (DOCS / "figures" / name).stat().st_size < 80_000
 
