@@ -55,7 +55,7 @@ def test_it_plays_with_nothing_beside_it(browser: Any, tmp_path: Path, run: Run)
         page.wait_for_function("audio.muted && netsounds.mixer.inspect().deck.buffers.length === 2")
         page.locator("#picture").press("Home")
         page.locator("#picture").press("ArrowRight")
-        assert page.locator("#now button").filter(visible=True).count() > 0
+        page.locator("#now button").first.wait_for()
         assert page.locator("a[href^=activations], .files").count() == 0
         assert [each for each in opened.requests if not each.startswith(("blob:", "data:"))] == [page.url]
         assert not opened.problems
