@@ -133,6 +133,7 @@ def gallery(runs: tuple[Path, ...], out: Path, title: str) -> None:
     metavar="FILE",
     help="Font of the text, .ttf or .otf. [default: one that has Latin letters without accents]",
 )
+@ACROSS
 @stacked(OVERWRITE, QUIET, JSON)
 def video(run: Path, out: Path, quiet: bool, as_json: bool, **words: Any) -> None:
     """Make OUT (.mp4 or .webm), a video of a finished RUN: the picture with a moving playhead, and the sound.

@@ -146,8 +146,7 @@ def render_run(
     """
     numbers = parse_banks(banks) if isinstance(banks, str) else banks
     source = open_sums(run, numbers)
-    heard = source.picture if region is None else parse_region(region, source.plan.width, source.plan.height)
-    way = parse_path(path or source.plan.time_axis, source.picture, heard, path_width)
+    way, heard = way_of(source, path, region, path_width)
     sound = _sound_of(source, out, words, stems=stems)
     stft = _stft_of(source, sound, way)
     audio = audio_plan("mix", channels=0, frames=0, frequencies=0, sound=sound, stft=stft)
@@ -177,6 +176,24 @@ def render_run(
             if made.exists():
                 made.replace(target)
     return audio
+
+
+def way_of(
+    source: FinishedSums, path: str | None, region: str | None, path_width: float | None
+) -> tuple[PicturePath, Region]:
+    """Return the way across a run's picture, and the part of it that is heard.
+
+    Args:
+        source: the run.
+        path: the path; None: along the run's time axis.
+        region: the part; None: the whole picture.
+        path_width: width of the band that a line or a curve passes over, in pixels.
+
+    Raises:
+        OptionError: one of them cannot be used.
+    """
+    heard = source.picture if region is None else parse_region(region, source.plan.width, source.plan.height)
+    return parse_path(path or source.plan.time_axis, source.picture, heard, path_width), heard
 
 
 def _sound_of(source: FinishedSums, out: Path, words: Mapping[str, Any], *, stems: bool) -> SoundOptions:

@@ -25,8 +25,8 @@ from ..planning.plan import BankPlan
 from ..planning.scales import frequency_of, note_name
 from ..planning.sound_options import SoundOptions
 from ..rendering.paths import Path as PicturePath
-from ..rendering.paths import Region, parse_path, parse_region
-from ..rendering.runs import FinishedSums, open_sums, seconds_of
+from ..rendering.paths import Region
+from ..rendering.runs import FinishedSums, open_sums, seconds_of, way_of
 from ..rendering.scans import scan_of
 from ..run.notebook import RunContents
 from ..sound.dsp.spectrum import FrequencyScale
@@ -157,8 +157,7 @@ def midi(
     source = open_sums(local_only("midi", run), numbers, otherwise="")
     words = {"scale_notes": scale_notes, "root": root, "duration": duration, "fmin": fmin, "fmax": fmax}
     sound = _sound_of(source, words)
-    heard = source.picture if region is None else parse_region(region, source.plan.width, source.plan.height)
-    way = parse_path(path or source.plan.time_axis, source.picture, heard, path_width)
+    way, heard = way_of(source, path, region, path_width)
     wanted = _Wanted(
         source=source,
         way=way,

@@ -1,6 +1,6 @@
 """Where on the picture the sound is at a time: a playhead, as a value that any path across it can give.
 
-The video knows paths by `Playhead` alone. What draws one is handed a segment in pixels of the picture; how a
+A video draws paths by `Playhead` alone. What draws one is handed a segment in pixels of the picture; how a
 path runs is nobody's business but its own. No pixel is drawn here.
 """
 
@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
+
+from ..rendering.paths import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,3 +84,22 @@ class AxisPlayhead:
         if self.time_axis == "x":
             return Segment(x0=along, y0=0.0, x1=along, y1=self.across_px)
         return Segment(x0=0.0, y0=along, x1=self.across_px, y1=along)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathPlayhead:
+    """The playhead of sound whose time runs along a path: what the path passes over at a time.
+
+    Attributes:
+        path: the path.
+        seconds: duration of the sound.
+    """
+
+    path: Path
+    seconds: float
+
+    def at(self, seconds: float) -> Segment:
+        """Return the line that sounds after so many seconds; see `Playhead`."""
+        share = min(1.0, max(0.0, seconds / self.seconds))
+        (low,), (high,) = self.path.segments(np.array([share]))
+        return Segment(x0=float(low[0]), y0=float(low[1]), x1=float(high[0]), y1=float(high[1]))

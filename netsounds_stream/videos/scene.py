@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from ..errors import OptionError
+from ..rendering.paths import Region
 from ..report.charts import frequency_scale, frequency_ticks, spectrogram_pixels
 from ..report.images import colour_map, coloured
 from ..sound.view import View
@@ -27,6 +28,7 @@ _QUIET_INK: Colour = (178, 175, 188)
 _NIGHT: Colour = (15, 13, 20)
 _PANEL: Colour = (22, 20, 29)  # behind the waveform
 _AHEAD: Colour = (108, 104, 122)  # of the waveform, what is still to come
+_UNHEARD = 0.35  # brightness of what is not heard
 _PLAYED_STEP = 186  # of the colour map
 _BACKDROP = 0.28  # of the picture's brightness
 _BLUR = 1 / 14  # of the short edge, as its standard deviation
@@ -105,6 +107,23 @@ def drawn(
         font = text_font(size, font_file)
         draw.text((layout.header.left, y), _cut(draw, text, font, layout.header.width), ink, font, "ls")
     return Scene(layout=layout, still=np.array(image), played=np.asarray(played))
+
+
+def dimmed(picture: Pixels, heard: Region, shown_px: tuple[int, int]) -> Pixels:
+    """Darken what is not heard of a picture.
+
+    Args:
+        picture: uint8 `[y, x, rgb]`.
+        heard: the part that is heard, in pixels that the network saw.
+        shown_px: width and height of the picture in these pixels.
+    """
+    height, width = picture.shape[:2]
+    across, down = width / shown_px[0], height / shown_px[1]
+    rows = slice(round(heard.y * down), round((heard.y + heard.height) * down))
+    columns = slice(round(heard.x * across), round((heard.x + heard.width) * across))
+    dark = (picture * _UNHEARD).astype(np.uint8)
+    dark[rows, columns] = picture[rows, columns]
+    return dark
 
 
 def text_font(size: int, file: Path | None) -> Font:

@@ -7,6 +7,7 @@ a gigapixel's rows pass by in bounded memory. Nothing is drawn here.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..base.locations import parse_location
-from ..base.progress import Stages
+from ..base.progress import Listener, Stages
 from ..base.units import format_bytes
 from ..errors import OptionError, PictureError, StoreError
 from ..picture.picture import measured, open_picture, shown_upright
 from ..planning.plan import AudioPlan, BankPlan, Plan
 from ..planning.sound_options import SoundOptions
+from ..rendering.paths import Along, Region
+from ..rendering.paths import Path as PicturePath
+from ..rendering.runs import open_sums, render_run, way_of
 from ..report.page_data import time_span
 from ..run.layout import PAGE_PICTURE, REPORT, picture_of_run
 from ..run.notebook import RunContents
@@ -30,13 +34,35 @@ from ..run.record import recorded_options, recorded_plan
 from ..run.record_file import finished_record
 from ..sound.finishing import PIECE_SAMPLES
 from ..sound.view import SoundMeter, View, view_plan
-from .playhead import AxisPlayhead
+from .playhead import AxisPlayhead, PathPlayhead, Playhead
 
 Pixels = NDArray[np.uint8]
 # An original whose decoder would hold more than this is not read again.
 _MOST_DECODER_BYTES = 512 << 20
 # The page's picture may be enlarged so much before the original is read.
 _ENLARGED = 1.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Across:
+    """What is asked for of a mix that is made anew; see `render_run`.
+
+    Attributes:
+        banks: its banks.
+        path: the path across the picture.
+        path_width: width of the band that a line or a curve passes over.
+        region: the part of the picture that is heard.
+    """
+
+    banks: Sequence[int] | str | None
+    path: str | None
+    path_width: float | None
+    region: str | None
+
+    @property
+    def asked(self) -> bool:
+        """True if anything is asked for, so that the run's own sound does not do."""
+        return self != Across(banks=None, path=None, path_width=None, region=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +78,9 @@ class VideoSource:
         audio: plan of the sound.
         bank: the sound's bank; None: the mix, or a bank's part of it.
         windowed: frequencies of the sound are spread as the options say.
+        way: the path that the sound follows; None: along the run's time axis.
+        heard: the part of the picture that is heard; None: all of it.
+        way_text: the path as it was given, for the second line of text; '' if none was.
     """
 
     folder: Path
@@ -62,6 +91,16 @@ class VideoSource:
     audio: AudioPlan
     bank: BankPlan | None
     windowed: bool
+    way: PicturePath | None = None
+    heard: Region | None = None
+    way_text: str = ""
+
+    @property
+    def time_axis(self) -> str | None:
+        """Axis of the whole picture that time runs along; None: another path."""
+        if self.way is None:
+            return self.plan.time_axis
+        return self.way.axis if isinstance(self.way, Along) and self.heard is None else None
 
     @property
     def seconds(self) -> float:
@@ -81,8 +120,10 @@ class VideoSource:
             return self.plan.rows_along, self.plan.height
         return self.plan.width, self.plan.rows_along
 
-    def playhead(self) -> AxisPlayhead:
-        """Return the playhead of a sound whose time runs along an axis of the picture."""
+    def playhead(self) -> Playhead:
+        """Return the playhead: a line across the axis that time runs along, or what a path passes over."""
+        if self.way is not None:
+            return PathPlayhead(path=self.way, seconds=self.seconds)
         start, end = time_span(self.plan, self.bank, self.audio, self.options)
         width, height = self.shown_px
         return AxisPlayhead(
@@ -239,6 +280,49 @@ def video_source(folder: Path, sound: str) -> VideoSource:
         audio=replace(audio, samples=info.frames, channels=info.channels),
         bank=bank,
         windowed=windowed,
+    )
+
+
+def path_source(folder: Path, temporary: Path, across: Across, on_progress: Listener | None) -> VideoSource:
+    """Make a run's mix anew, along a path across its picture.
+
+    Args:
+        folder: the run's folder.
+        temporary: folder for the sound.
+        across: the path, and what is heard.
+        on_progress: called as the work goes on.
+
+    Raises:
+        OptionError: a bank, the path or the region cannot be used.
+        OutputError: `folder` holds no finished run.
+        StoreError: the run keeps no sum maps.
+    """
+    sums = open_sums(folder, otherwise="")
+    way, heard = way_of(sums, across.path, across.region, across.path_width)
+    sound = temporary / "sound.wav"
+    words = {"format": "wav", "subtype": "PCM_16"}
+    audio = render_run(
+        folder,
+        sound,
+        banks=across.banks,
+        path=across.path,
+        path_width=across.path_width,
+        region=across.region,
+        on_progress=on_progress,
+        words=words,
+    )
+    return VideoSource(
+        folder=folder,
+        record=dict(sums.record),
+        plan=sums.plan,
+        options=sums.sound,
+        path=sound,
+        audio=audio,
+        bank=None,
+        windowed=True,
+        way=way,
+        heard=None if across.region is None else heard,
+        way_text=Path((across.path or "").partition(":")[0]).stem,
     )
 
 

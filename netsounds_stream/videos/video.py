@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -25,8 +26,8 @@ from .codecs import Encoders, chosen_encoders, installed_encoders
 from .encoding import opened_video
 from .layout import Layout, layout_for
 from .playhead import Playhead
-from .scene import Scene, drawn, letters_missing, text_font
-from .source import VideoSource, video_source
+from .scene import Scene, dimmed, drawn, letters_missing, text_font
+from .source import Across, VideoSource, path_source, video_source
 
 #: Edges of a video in pixels.
 LEAST_PIXELS = 240
@@ -81,6 +82,10 @@ def video(
     codec: str | None = None,
     title: str | None = None,
     font: str | Path | None = None,
+    banks: Sequence[int] | str | None = None,
+    path: str | None = None,
+    path_width: float | None = None,
+    region: str | None = None,
     overwrite: bool = False,
     on_progress: Listener | None = None,
 ) -> Video:
@@ -98,6 +103,11 @@ def video(
         codec: 'h264', 'vp9', 'av1' or 'mpeg4'. None: H.264 in `.mp4`, VP9 in `.webm`, or another where the
             installed PyAV lacks that; a note then says so.
         title: the first line of text. None: the picture's name.
+        banks: numbers of the banks in a mix that is made anew. None: all that the run has.
+        path: the path across the picture that a mix made anew follows, as for `render`. None: along the
+            run's time axis.
+        path_width: width of the band that a line or a curve passes over, in pixels; as for `render`.
+        region: the part of the picture that is heard, 'left,top,width,height' in pixels. None: all.
         font: file of the text's font, `.ttf` or `.otf`. None: one that has Latin letters without accents.
         overwrite: replace a file that exists at `out`.
         on_progress: called as the work goes on.
@@ -124,14 +134,16 @@ def video(
     encoders = chosen_encoders(target, codec, installed_encoders())
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already; use --overwrite to replace it, or another name")
-    source = video_source(local_only("video", run), sound)
+    folder = local_only("video", run)
     if not target.parent.is_dir():
         raise OutputError(f"there is no folder {target.parent}; make it, or choose another name")
     stages = Stages(on_progress)
-    layout = layout_for(width, height, source.aspect, source.plan.time_axis)
-    scene, picture, notes = _scene(source, layout, title, font_file, stages)
-    notes = [*([encoders.note] if encoders.note else []), *notes]
+    across = Across(banks=banks, path=path, path_width=path_width, region=region)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as temporary:
+        source = _source(folder, sound, across, Path(temporary), on_progress)
+        layout = layout_for(width, height, source.aspect, source.time_axis)
+        scene, picture, notes = _scene(source, layout, title, font_file, stages)
+        notes = [*([encoders.note] if encoders.note else []), *notes]
         partial = Path(temporary) / target.name
         frames = _write(partial, source, scene, source.playhead(), encoders, rate, stages)
         size_bytes = partial.stat().st_size
@@ -153,6 +165,21 @@ def video(
         notes=tuple(notes),
         bytes=size_bytes,
     )
+
+
+def _source(
+    folder: Path, sound: str, across: Across, temporary: Path, on_progress: Listener | None
+) -> VideoSource:
+    """Find the run's sound, or make a mix anew.
+
+    Raises:
+        OptionError: both are asked for.
+    """
+    if across.asked and sound != "mix":
+        raise OptionError(f"--sound {sound} is a file of the run; leave out --path, --region and --banks")
+    if across.asked:
+        return path_source(folder, temporary, across, on_progress)
+    return video_source(folder, sound)
 
 
 def _size(size: str | tuple[int, int]) -> tuple[int, int]:
@@ -205,7 +232,9 @@ def _scene(
     notes = [note] if note else []
     view = source.view(layout.spectrogram.height if layout.turned else layout.spectrogram.width, stages)
     title = Path(source.record["picture"]["name"]).stem if title is None else title
-    subtitle = f"{source.record['label']}  ·  {source.plan.network}"
+    subtitle = "  ·  ".join(filter(None, (source.record["label"], source.plan.network, source.way_text)))
+    if source.heard is not None:
+        pixels = dimmed(pixels, source.heard, source.shown_px)
     if missing := letters_missing(title + subtitle, font):
         notes.append(
             f"the font lacks some letters ({missing[:SHOWN_CHARACTERS]}); give another --title or --font"
