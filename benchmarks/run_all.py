@@ -30,6 +30,7 @@ QUESTIONS = {
     "by_hand": ("weights",),
     "phases": ("weights", "picture", "arrays"),
     "listening": ("weights", "before"),
+    "videos": ("weights", "picture"),
     "stores": (),
     "scaling": ("weights", "pictures"),
     "gpu": ("weights", "picture"),

@@ -310,6 +310,31 @@ def by_hand(results: Results) -> str:
     )
 
 
+def videos(results: Results) -> str:
+    result, lines = results["videos"], []
+    for each in result["cases"]:
+        if each["failure"]:
+            continue
+        seconds = each["work_seconds"]
+        plays = each["plays_seconds"]
+        lines.append(
+            [
+                " along ".join(filter(None, (each["facts"]["codec"], each["facts"]["path"]))),
+                f"{plays:.0f}",
+                spread(seconds, 1),
+                f"{plays / seconds['median']:.1f}",
+                f"{each['video_bytes'] / plays * 60 / 1e6:.0f} MB",
+                memory_of(each),
+            ]
+        )
+    heads = ["", "plays, s", "takes, s", "times real time", "a minute", "peak memory"]
+    size = result["cases"][0]["facts"]["size"].replace("x", " x ")
+    return (
+        f"`benchmarks/videos.py`: {size}, 30 frames a second, of a run of a photograph; a path's mix is made "
+        f"anew.\n\n{table(heads, lines)}{where(result)}"
+    )
+
+
 def fft(results: Results) -> str:
     result = results["fft"]
     good = [each for each in result["cases"] if not each["failure"]]
@@ -453,6 +478,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Results], str]]] = {
     "fft": ("Inverting frames", fft),
     "phases": ("Phases", phases),
     "listening": ("Listening", listening),
+    "videos": ("Videos", videos),
     "stores": ("Object stores", stores),
     "gpu": ("GPU", gpu),
 }

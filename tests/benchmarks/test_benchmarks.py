@@ -164,6 +164,7 @@ def ask(folder: Path, weights_file: Path, picture_file: Path) -> Iterator[Ask]:
         "together": weights,
         "busy": (*weights, "--before", BENCHMARKS.parent),
         "listening": ("--weights", "untrained"),
+        "videos": weights,
         "stores": (),
         "scaling": weights,
     }
@@ -259,6 +260,15 @@ def test_by_hand(ask: Ask) -> None:
     for case in cases:
         sound(case)
         assert case["work_seconds"]["median"] > 0
+
+
+def test_videos(ask: Ask) -> None:
+    pytest.importorskip("av", reason="videos were not made: PyAV is not installed")
+    cases = ask("videos")["cases"]
+    assert [case["name"] for case in cases] == ["h264", "vp9", "av1", "h264 radar"]
+    for case in cases:
+        sound(case)
+        assert case["plays_seconds"] > 0 and case["video_bytes"] > 0
 
 
 def test_codecs(ask: Ask) -> None:
