@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test holds these imports t
     from .planning.sound_options import SoundOptions as SoundOptions
     from .rendering.render import render as render
     from .report.gallery import gallery as gallery
+    from .report.path_page import path_page as path_page
     from .report.plot import plot as plot
     from .report.single_file import share as share
     from .run.check import check as check
@@ -64,6 +65,7 @@ _HOMES = {
     "plan": "api",
     "resume": "api",
     "open_run": "run.result",
+    "path_page": "report.path_page",
     "render": "rendering.render",
     "plot": "report.plot",
     "share": "report.single_file",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..base.machine import importing
+from ..errors import OptionError
 from ..planning.options import TIME_AXES, SonifyOptions, sound_from_words
 from ..planning.sound_options import FORMATS, SCHEMES
 from .common import effective_options
@@ -51,6 +52,13 @@ ACROSS = stacked(
 @option(MAIN, "--stems", is_flag=True, help="Write each bank's part beside OUT, as OUT-stem-N.")
 @option(
     MAIN,
+    "--page",
+    type=LOCAL,
+    metavar="FILE.html",
+    help="Write a page, too, that plays OUT with the path as a moving line on the picture.",
+)
+@option(
+    MAIN,
     "--scheme",
     type=click.Choice(SCHEMES[:2]),
     default="sum",
@@ -71,7 +79,7 @@ ACROSS = stacked(
     help="Axis of the array that becomes time; auto is the one it was stored with.",
 )
 @stacked(OVERWRITE, QUIET)
-def render(source: Path, out: Path, quiet: bool, **words: Any) -> None:
+def render(source: Path, out: Path, page: Path | None, quiet: bool, **words: Any) -> None:
     """Make the sound file OUT again, without the network.
 
     Of a finished RUN its mix, from the sums that it keeps, with the run's own options but for those given. Of
@@ -79,17 +87,25 @@ def render(source: Path, out: Path, quiet: bool, **words: Any) -> None:
     """
     with importing():
         from ..rendering.render import render as render_again
+        from ..report.path_page import path_page, require_page
         from ..run.record_file import is_run
         from .display import display
 
+    if page is not None:
+        require_page(page, overwrite=words["overwrite"])
     if is_run(source):
-        given = {*given_options(), "overwrite"}
+        given = {*given_options(), "overwrite"} - {"page"}
         words = {name: value for name, value in words.items() if name in given}
+    elif page is not None:
+        raise OptionError(f"page is for a run; {source} holds none")
     else:
         words = _of_array(words, out, quiet=quiet)
     with display(quiet=quiet) as listener:
         audio = render_again(source, out, on_progress=listener, **words)
     click.echo(f"{out}: {audio.samples} samples, {audio.container}")
+    if page is not None:
+        across: dict[str, Any] = {name: words.get(name) for name in ("path", "path_width", "region")}
+        click.echo(str(path_page(source, out, page, **across, overwrite=words["overwrite"])))
 
 
 def _of_array(words: dict[str, Any], out: Path, *, quiet: bool) -> dict[str, Any]:

@@ -39,8 +39,8 @@ def write_page(
     """
     text = _report(record, data, [_file_entry(folder, name) for name in names])
     for name in _LINKED:
-        _write(folder / REPORT / name, _asset(name))
-    _write(folder / PAGE, text)
+        write_text(folder / REPORT / name, _asset(name))
+    write_text(folder / PAGE, text)
 
 
 def write_single_page(
@@ -59,7 +59,7 @@ def write_single_page(
     """
     script = "\n".join(_asset(name) for name in (_EMBEDDED_FILES_SCRIPT, *SCRIPTS))
     inline = {"style": _asset("report.css"), "script": script, "held": embedded}
-    _write(out, _report(record, data, [], inline=inline))
+    write_text(out, _report(record, data, [], inline=inline))
 
 
 def page_data_of(page: Path) -> dict[str, Any] | None:
@@ -91,7 +91,7 @@ def _report(
     }
     memory = {f"{name}_bytes": value for name, value in figures.items()}
     memory |= {name: format_bytes(value) for name, value in figures.items()}
-    return _rendered(
+    return rendered(
         "report.html",
         title=record["label"],
         version=record["versions"]["netsounds-stream"],
@@ -128,8 +128,8 @@ def write_gallery(
     Raises:
         OutputError: the file cannot be written.
     """
-    text = _rendered("gallery.html", title=title, version=version, runs=list(runs), failed=list(failed))
-    _write(out / PAGE, text)
+    text = rendered("gallery.html", title=title, version=version, runs=list(runs), failed=list(failed))
+    write_text(out / PAGE, text)
 
 
 def is_ours(path: Path) -> bool:
@@ -146,7 +146,7 @@ def _asset(name: str) -> str:
     return str((_package() / name).read_text(encoding="utf-8"))
 
 
-def _rendered(template: str, **values: Any) -> str:
+def rendered(template: str, **values: Any) -> str:
     """Return a template of `assets/` filled in; all values are escaped as text."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined  # late: only a finished run needs it
 
@@ -199,7 +199,12 @@ _DESCRIPTIONS_BY_ENDING = {
 }
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a page.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     try:
         path.write_text(text, encoding="utf-8", errors="surrogateescape")
     except OSError as error:

@@ -103,12 +103,12 @@ def video(
         codec: 'h264', 'vp9', 'av1' or 'mpeg4'. None: H.264 in `.mp4`, VP9 in `.webm`, or another where the
             installed PyAV lacks that; a note then says so.
         title: the first line of text. None: the picture's name.
+        font: file of the text's font, `.ttf` or `.otf`. None: one that has Latin letters without accents.
         banks: numbers of the banks in a mix that is made anew. None: all that the run has.
         path: the path across the picture that a mix made anew follows, as for `render`. None: along the
             run's time axis.
         path_width: width of the band that a line or a curve passes over, in pixels; as for `render`.
         region: the part of the picture that is heard, 'left,top,width,height' in pixels. None: all.
-        font: file of the text's font, `.ttf` or `.otf`. None: one that has Latin letters without accents.
         overwrite: replace a file that exists at `out`.
         on_progress: called as the work goes on.
 

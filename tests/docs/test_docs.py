@@ -36,7 +36,7 @@ def test_a_command_line_is_taken(line: str, tmp_path: Path, monkeypatch: pytest.
     context = cli.commands[name].make_context(name, words)
     given = dict(context.params)
     if name == "render":
-        others = ("source", "out", "time_axis", "overwrite", "quiet", "format", "banks", "path_width")
+        others = ("source", "out", "time_axis", "overwrite", "quiet", "format", "banks", "path_width", "page")
         for other in others:
             given.pop(other)
         whole = Region(x=0, y=0, width=4032, height=3024)
