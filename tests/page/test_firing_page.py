@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.helpers.browser import Open, paused, play_until, readout, tab
+from tests.helpers.browser import PHONE, Open, paused, play_until, readout, tab
 from tests.helpers.report_sample import (
     CELLS,
     CHANNELS,
@@ -203,3 +203,15 @@ def test_a_browser_without_inflation_plays_without_lights(opened: Open) -> None:
     page.wait_for_selector("#now", state="hidden")
     play_until(page, 0.5)
     assert "of 8 s, column" in readout(page)
+
+
+def test_no_name_is_cut_on_a_phone(opened: Open) -> None:
+    page = opened(options={"viewport": PHONE})
+    for seconds in (1.0, 3.0, 6.3):
+        seek(page, seconds)
+        shown = page.locator("#now button").filter(visible=True)
+        assert shown.count()
+        for part in ("span", "small"):
+            assert shown.locator(part).evaluate_all(
+                "parts => parts.every((each) => each.scrollWidth <= each.clientWidth)"
+            ), shown.all_inner_texts()
