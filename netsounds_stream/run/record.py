@@ -196,6 +196,7 @@ def recorded_options(record: dict[str, Any]) -> SonifyOptions:
     words = dict(record["options"])
     words["banks"] = tuple(words["banks"])
     words["layers"] = None if words.get("layers") is None else tuple(words["layers"])
+    words.setdefault("sum_maps", False)  # an older version kept none
     words["channels"] = None if words.get("channels") is None else tuple(words["channels"])
     sound = dict(words.pop("sound"))
     sound["schemes"] = tuple(sound["schemes"])

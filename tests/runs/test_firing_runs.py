@@ -56,10 +56,9 @@ def made(
     return sonify(small_picture, tmp_path_factory.mktemp("firing") / "run", **words)
 
 
+@pytest.mark.parametrize("made", [name for name in CASES if "preview" not in CASES[name]], indirect=True)
 def test_levels_follow_from_the_stored_activations(made: Run, weights: Network) -> None:
     """The plain way, on whole arrays: a value a cell, so small is the picture, but a row a step at most."""
-    if not made.record["options"]["activations"]:
-        pytest.skip("this run keeps none")
     colour = made.record["picture"]["median_colour"]
     quiet = baselines(weights, usual_banks(), colour, 255, HEIGHT, WIDTH, normalize=True)
     data = page_data(made.folder)
