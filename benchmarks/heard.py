@@ -45,6 +45,7 @@ _HEARD: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("ends over inside, dB, median of the louder end", lambda each: f"{each['swell_db']:.1f}"),
     ("loudness, LUFS, lowest and highest", lambda each: _list(each["lufs"])),
     ("range of the level, dB (5th to 95th percentile)", lambda each: f"{each['range_db']:.1f}"),
+    ("audible share of the time (above -60 dB)", lambda each: f"{1 - each['silent_share']:.0%}"),
     ("crest, dB", lambda each: f"{each['crest_db']:.1f}"),
     ("difference of the channels under their mean, dB", lambda each: f"{each['side_db']:.1f}"),
     ("largest sample of black, grey and white", lambda each: f"{each['even_peak']:.2g}"),
