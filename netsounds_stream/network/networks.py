@@ -24,9 +24,26 @@ from ..graph.usual import USUAL_NETWORK, usual_graph
 from ..graph.values import AXES, INPUT, Convolution, Graph
 from ..planning.options import PRETRAINED, UNTRAINED
 from .agreement import capture_checked
-from .model_zoo import Preprocessing, build, categories, require_known, takes_other_scale, trained_with
+from .model_zoo import (
+    Preprocessing,
+    build,
+    categories,
+    require_known,
+    takes_other_scale,
+    torchvision,
+    trained_with,
+)
 from .tracing.capture import Captured, capture
-from .weights import Shapes, digest, download, downloading, read_state, untrained_usual, usual_shapes
+from .weights import (
+    Shapes,
+    all_finite,
+    digest,
+    download,
+    downloading,
+    read_state,
+    untrained_usual,
+    usual_shapes,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,8 +180,8 @@ def load_network(name: str = USUAL_NETWORK, weights: str | Path = PRETRAINED) ->
         return _usual(weights)
     module = whole_module(name, weights)
     parameters = {key: value for key, value in module.state_dict().items() if value.is_floating_point()}
-    for key, value in parameters.items():
-        if not bool(torch.isfinite(value).all()):
+    for key, value in parameters.items() if ":" in name else ():
+        if not all_finite(value):
             raise WeightsError(f"{name}: {key} holds NaN or infinity; mend what gives it its values")
     captured = (capture_checked if ":" in name else capture)(module, name, copies=False)
     if captured.graph.channels != 3:
@@ -235,7 +252,14 @@ def _own(name: str) -> nn.Module:
     """Make a module by a function of the user's own."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = _called(name)
+        try:
+            module = _called(name)
+        except NetworkError as error:
+            if "torchvision::nms" not in str(error):
+                raise
+            torchvision()  # which imports it beside a CPU-only torch, too
+            torch.manual_seed(0)
+            module = _called(name)
     if not isinstance(module, nn.Module):
         raise NetworkError(
             f"{name} returns a value of type {type(module).__name__}; it must return a torch.nn.Module"

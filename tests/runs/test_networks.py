@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ from netsounds_stream.picture.demo_picture import draw
 from netsounds_stream.rendering.arrays import known_of
 from netsounds_stream.store.arrays import open_activations
 from tests.helpers.forks import forked
+from tests.helpers.reference import PROGRAM, ROOT
 from tests.helpers.runs import contents
 
 OWN = '''
@@ -317,6 +320,45 @@ def test_own_code_that_cannot_be_used_is_explained_in_a_line(tmp_path: Path, fun
     with pytest.raises(error, match=words) as caught:
         load_network(f"{tmp_path / 'own.py'}:{function}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is measured on Linux")
+def test_loading_own_code_takes_no_more_memory_than_its_parameters(tmp_path: Path) -> None:
+    """Of 256 MiB in one layer nothing is copied, neither to be checked nor to be compared."""
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n\nKEPT = []\n\ndef module():\n"
+        "    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())\n"
+        "    net[1].held = nn.Linear(8192, 8192)\n"
+        "    KEPT.append(net)\n    return net\n"
+    )
+    code = (
+        "from netsounds_stream import load_network\n"
+        "from netsounds_stream.base.machine import peak_resident_bytes, resident_bytes\n"
+        "load_network('own.py:module')\n"
+        "print(peak_resident_bytes() - resident_bytes())\n"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 64 << 20
+
+
+@pytest.mark.process
+def test_own_code_may_import_torchvision(tmp_path: Path) -> None:
+    """In a process of its own, where nothing has imported it before."""
+    (tmp_path / "own.py").write_text(
+        "import torchvision\n\ndef make():\n    return torchvision.models.squeezenet1_1(weights=None)\n"
+    )
+    done = subprocess.run(
+        (PROGRAM, "layers", "own.py:make"), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "features.12.expand3x3_activation" in done.stdout
 
 
 def test_activations_take_a_name_rather_than_a_module(tmp_path: Path) -> None:
