@@ -48,8 +48,9 @@ class Animation:
         self._show_clock(seconds)
         layout = self._layout
         box = layout.picture
-        line = self._playhead.at(seconds).placed(box.left, box.top, *self._scale)
-        self._canvas.draw(line, layout.line_px, box)
+        line = self._playhead.at(seconds)
+        if line is not None:
+            self._canvas.draw(line.placed(box.left, box.top, *self._scale), layout.line_px, box)
         for box in (layout.waveform, layout.spectrogram):
             self._canvas.draw(self._across(box, seconds), layout.line_px, box)
         return self._canvas.frame

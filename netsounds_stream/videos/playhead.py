@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..rendering.paths import Path
+from ..rendering.paths import Path, Region
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +46,38 @@ class Segment:
             y1=top + self.y1 * scale_y,
         )
 
+    def within(self, part: Region) -> Segment | None:
+        """Return the line's piece inside a part of the picture; None where it has none."""
+        begin, end = 0.0, 1.0
+        for start, stop, low, high in (
+            (self.x0, self.x1, part.x, part.x + part.width),
+            (self.y0, self.y1, part.y, part.y + part.height),
+        ):
+            if start == stop:
+                if not low <= start <= high:
+                    return None
+                continue
+            enters, leaves = sorted(((low - start) / (stop - start), (high - start) / (stop - start)))
+            begin, end = max(begin, enters), min(end, leaves)
+        if begin > end:
+            return None
+        across, down = self.x1 - self.x0, self.y1 - self.y0
+        return Segment(
+            x0=self.x0 + begin * across,
+            y0=self.y0 + begin * down,
+            x1=self.x0 + end * across,
+            y1=self.y0 + end * down,
+        )
+
 
 class Playhead(Protocol):
     """A path across the picture: the line of pixels that sound at a time."""
 
-    def at(self, seconds: float) -> Segment:
+    def at(self, seconds: float) -> Segment | None:
         """Return the line that sounds `seconds` after the sound's beginning.
 
         Returns:
-            The line, in pixels of the picture that the network saw.
+            The line, in pixels of the picture that the network saw; None where nothing of it is heard.
         """
         ...
 
@@ -92,14 +115,17 @@ class PathPlayhead:
 
     Attributes:
         path: the path.
+        heard: the part of the picture that is heard.
         seconds: duration of the sound.
     """
 
     path: Path
+    heard: Region
     seconds: float
 
-    def at(self, seconds: float) -> Segment:
+    def at(self, seconds: float) -> Segment | None:
         """Return the line that sounds after so many seconds; see `Playhead`."""
         share = min(1.0, max(0.0, seconds / self.seconds))
         (low,), (high,) = self.path.segments(np.array([share]))
-        return Segment(x0=float(low[0]), y0=float(low[1]), x1=float(high[0]), y1=float(high[1]))
+        line = Segment(x0=float(low[0]), y0=float(low[1]), x1=float(high[0]), y1=float(high[1]))
+        return line.within(self.heard)

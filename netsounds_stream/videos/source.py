@@ -123,7 +123,9 @@ class VideoSource:
     def playhead(self) -> Playhead:
         """Return the playhead: a line across the axis that time runs along, or what a path passes over."""
         if self.way is not None:
-            return PathPlayhead(path=self.way, seconds=self.seconds)
+            width, height = self.shown_px
+            heard = self.heard or Region(x=0, y=0, width=width, height=height)
+            return PathPlayhead(path=self.way, heard=heard, seconds=self.seconds)
         start, end = time_span(self.plan, self.bank, self.audio, self.options)
         width, height = self.shown_px
         return AxisPlayhead(

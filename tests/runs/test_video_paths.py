@@ -60,7 +60,7 @@ def test_the_line_is_where_the_path_is(runs: Path, tmp_path: Path, name: str) ->
     shown = frames[:, box.top : box.bottom, box.left : box.right].astype(np.float64)
     brighter = np.maximum(shown - np.median(shown, axis=0), 0)
     sums = open_sums(runs / "x")
-    way, _ = way_of(sums, words["path"], words.get("region"), None)
+    way, heard = way_of(sums, words["path"], words.get("region"), None)
     rows, columns = np.indices(shown.shape[1:])
     points = np.stack((columns, rows), axis=-1).reshape(-1, 2) + 0.5
     scale = np.array((box.width / 400, box.height / 300))
@@ -72,7 +72,13 @@ def test_the_line_is_where_the_path_is(runs: Path, tmp_path: Path, name: str) ->
         if inside.sum() < 20:
             continue  # what is on the picture of a turn's corner
         lit = brighter[frame]
+        across, down = (points / scale).T.reshape(2, *rows.shape)
+        if heard != sums.picture:
+            inside &= (across > heard.x) & (across < heard.x + heard.width)
+            inside &= (down > heard.y) & (down < heard.y + heard.height)
         assert lit[inside].mean() > 40, frame
+        beyond = (across < heard.x - 4) | (across > heard.x + heard.width + 4)
+        assert not (lit > 0.6 * lit.max())[beyond].any()  # no line where nothing is heard
         bright = lit > 0.6 * lit.max()
         assert near[bright].max() < 4, (frame, near[bright].max())  # a line, and what encoding blurs
         checked += 1
