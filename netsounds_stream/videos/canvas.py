@@ -12,7 +12,7 @@ Nothing here knows what is shown, or how it is encoded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor, hypot
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ _GREY = 128.0  # of the planes of colour
 # The shadow on both sides of a line, which sets it off from what is bright: its width and opacity.
 _SHADOW_WIDTHS = 1.6  # in the line's own widths
 _SHADOW = 0.5
+_POINT_PX = 1e-6  # a shorter line is a point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,9 @@ def stroke(segment: Segment, width: float, box: Box) -> _Stroke:
     step_x = segment.x1 - segment.x0
     step_y = segment.y1 - segment.y0
     length = hypot(step_x, step_y)
+    if length < _POINT_PX:
+        segment = replace(segment, x1=segment.x0, y1=segment.y0)
+        step_x = step_y = 0.0
     steep = abs(step_y) >= abs(step_x)
     begin, end = (segment.y0, segment.y1) if steep else (segment.x0, segment.x1)
     first, stop = (box.top, box.bottom) if steep else (box.left, box.right)

@@ -6,7 +6,7 @@ from math import hypot
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from netsounds_stream.videos.canvas import Canvas, planes_of, stroke
@@ -42,6 +42,8 @@ def plainly(line: Segment, width: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @settings(max_examples=60, deadline=None)
+@example(line=Segment(x0=8.0, y0=9.0, x1=8.0, y1=9.0 + 2e-15), width=2.0)
+@example(line=Segment(x0=0.0, y0=0.0, x1=0.0, y1=2.3e-309), width=2.0)
 @given(line=SEGMENTS | UPRIGHT | LEVEL, width=st.sampled_from((1.0, 2.0, 3.24)))
 def test_a_line_covers_the_pixels_near_it(line: Segment, width: float) -> None:
     """To the rounding of float32, also where upright and level ones take a shorter way."""
