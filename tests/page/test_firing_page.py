@@ -198,6 +198,29 @@ def test_a_run_without_levels(opened: Open) -> None:
     assert "of 8 s, column" in readout(page)
 
 
+def test_no_name_is_cut_beside_the_views(opened: Open) -> None:
+    """The longest that there are, at every width that the place for names has on a desk."""
+    page = opened()
+    seek(page, 3.0)
+    cut = page.evaluate(
+        """() => {
+          const now = document.getElementById("now");
+          for (const chip of now.querySelectorAll("button")) {
+            chip.style.visibility = "visible";
+            chip.querySelector("b").textContent = "Filter 457";
+            chip.querySelector("small").textContent = "bottom right, 7.64 kHz";
+          }
+          const texts = Array.from(now.querySelectorAll("span, small"));
+          const widths = Array.from({length: 70}, (_, number) => 386 + 10 * number);
+          return widths.filter((width) => {
+            now.style.width = `${width}px`;
+            return texts.some((text) => text.scrollWidth > text.clientWidth);
+          });
+        }"""
+    )
+    assert cut == []
+
+
 def test_a_browser_without_inflation_plays_without_lights(opened: Open) -> None:
     page = opened(script="delete window.DecompressionStream;")
     page.wait_for_selector("#now", state="hidden")
