@@ -264,8 +264,8 @@ def all_finite(value: torch.Tensor) -> bool:
     if not value.numel():
         return True
     # `isfinite` would take as much memory again, and more
-    low, high = torch.aminmax(value if value.is_floating_point() else value.float())
-    return math.isfinite(low) and math.isfinite(high)
+    low, high = torch.aminmax((value if value.is_floating_point() else value.float()).detach())
+    return math.isfinite(float(low)) and math.isfinite(float(high))
 
 
 def digest(state: Mapping[str, torch.Tensor], code: str = "") -> str:

@@ -318,7 +318,10 @@ def test_a_command_that_is_stopped_leaves_nothing(runs: Path, tmp_path: Path) ->
     """Ctrl-C while it encodes 36,000 frames of this size, which is never over by then."""
     words = ("video", runs / "minutes", "a.mp4", "--size", "3840x2160", "--fps", "120")
     process = Command(*words, cwd=tmp_path)
-    process.until(lambda: list(tmp_path.glob(".a.mp4.partial-*/a.mp4")))
+    # some frames are in the file: FFmpeg's encoder is set up
+    process.until(
+        lambda: any(each.stat().st_size > 200_000 for each in tmp_path.glob(".a.mp4.partial-*/a.mp4"))
+    )
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
     assert process.stderr.splitlines()[-1] == "netsounds-stream: stopped; nothing was kept"
